@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Dependencies point down only; this file is what holds them to it.
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "opsledger",
+  products: [.executable(name: "opsledger", targets: ["opsledger"])],
+  targets: [
+    // One C library each.
+    .systemLibrary(
+      name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev", "pkg-config"])]),
+    .systemLibrary(
+      name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .target(
+      name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
+    .target(name: "CSchema", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+
+    // Thin Swift over one library each; they know nothing of the ledger.
+    .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
+    .target(name: "Postgres", dependencies: ["CPostgres"], swiftSettings: settings),
+    .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
+    .target(name: "Host", swiftSettings: settings),
+
+    // Pure: streams, decisions, policies, errors.
+    .target(name: "Ledger", dependencies: ["JSON"], swiftSettings: settings),
+
+    // Append, seal, read, verify, rebuild.
+    .target(
+      name: "Log", dependencies: ["Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
+      swiftSettings: settings),
+
+    // Heartbeat, worker, executors.
+    .target(
+      name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
+      swiftSettings: settings),
+
+    // Parsing and printing only.
+    .executableTarget(
+      name: "opsledger",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
+      swiftSettings: settings),
+
+    .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+    .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
+    .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
+    .testTarget(name: "LedgerTests", dependencies: ["Ledger", "JSON"], swiftSettings: settings),
+  ],
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
+)
