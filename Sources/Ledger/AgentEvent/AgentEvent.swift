@@ -74,6 +74,9 @@ public struct AgentEvent: Sendable {
 extension AgentEvent: Noun {
   public static let name = NounName.agentEvent
   public static let table = "ops_agent_events"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<AgentEvent>> & Sendable {
+    \.agentEvents
+  }
   public static let columns: [Column<AgentEvent>] = [
     .uuid("id", \.id),
     .text("dedupe_key", \.dedupeKey),

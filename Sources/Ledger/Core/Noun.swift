@@ -52,6 +52,9 @@ public protocol Noun: Sendable {
   /// The ledger columns. The first is the primary key.
   static var columns: [Column<Self>] { get }
 
+  /// Where a command keeps its rows of this noun.
+  static var drafted: any WritableKeyPath<Draft, DraftTable<Self>> & Sendable { get }
+
   var version: Int32 { get set }
 
   /// A row as its table's defaults would make it: what an insert by hand starts from.

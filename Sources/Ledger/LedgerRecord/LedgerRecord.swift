@@ -35,6 +35,9 @@ public struct LedgerRecord: Sendable {
 extension LedgerRecord: Noun {
   public static let name = NounName.ledger
   public static let table = "ledger.ledger"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<LedgerRecord>> & Sendable {
+    \.ledger
+  }
   public static let columns: [Column<LedgerRecord>] = [
     .text("key", \.key),
     .uuid("identity", \.identity),

@@ -34,6 +34,9 @@ public struct Mission: Sendable {
 extension Mission: Noun {
   public static let name = NounName.mission
   public static let table = "ops_missions"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Mission>> & Sendable {
+    \.missions
+  }
   public static let columns: [Column<Mission>] = [
     .uuid("id", \.id),
     .uuid("proposal_id", \.proposalID),

@@ -22,6 +22,9 @@ public struct Policy: Sendable {
 extension Policy: Noun {
   public static let name = NounName.policy
   public static let table = "ops_policy"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Policy>> & Sendable {
+    \.policies
+  }
   public static let columns: [Column<Policy>] = [
     .text("key", \.key),
     .json("value", \.value, .data),

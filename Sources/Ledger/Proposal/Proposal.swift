@@ -83,6 +83,9 @@ public struct Proposal: Sendable {
 extension Proposal: Noun {
   public static let name = NounName.proposal
   public static let table = "ops_mission_proposals"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Proposal>> & Sendable {
+    \.proposals
+  }
   public static let columns: [Column<Proposal>] = [
     .uuid("id", \.id),
     .text("dedupe_key", \.dedupeKey),

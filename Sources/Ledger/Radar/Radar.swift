@@ -48,6 +48,7 @@ public struct Radar: Sendable {
 extension Radar: Noun {
   public static let name = NounName.radar
   public static let table = "ops_demand_radar"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Radar>> & Sendable { \.radar }
   public static let columns: [Column<Radar>] = [
     .uuid("id", \.id),
     .text("title", \.title, .content),

@@ -70,6 +70,9 @@ public struct Reaction: Sendable {
 extension Reaction: Noun {
   public static let name = NounName.reaction
   public static let table = "ops_agent_reactions"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Reaction>> & Sendable {
+    \.reactions
+  }
   public static let columns: [Column<Reaction>] = [
     .uuid("id", \.id),
     .uuid("event_id", \.eventID),

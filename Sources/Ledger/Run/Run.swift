@@ -31,6 +31,7 @@ public struct Run: Sendable {
 extension Run: Noun {
   public static let name = NounName.run
   public static let table = "ops_action_runs"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Run>> & Sendable { \.runs }
   public static let columns: [Column<Run>] = [
     .uuid("id", \.id),
     .text("run_id", \.runID),

@@ -113,6 +113,7 @@ public struct Step: Sendable {
 extension Step: Noun {
   public static let name = NounName.step
   public static let table = "ops_mission_steps"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Step>> & Sendable { \.steps }
   public static let columns: [Column<Step>] = [
     .uuid("id", \.id),
     .uuid("mission_id", \.missionID),

@@ -1,0 +1,102 @@
+/// One command while it is decided: the rows that were loaded, the events it records, and the rows
+/// that these make. Becomes one entry of the log, or nothing.
+public struct Draft: Sendable {
+  /// The entry's time, by the database's clock.
+  public let at: Instant
+  public var ids: IDSource
+  public private(set) var events: [DraftedEvent] = []
+
+  public var agentEvents = DraftTable<AgentEvent>()
+  public var reactions = DraftTable<Reaction>()
+  public var proposals = DraftTable<Proposal>()
+  public var missions = DraftTable<Mission>()
+  public var steps = DraftTable<Step>()
+  public var runs = DraftTable<Run>()
+  public var policies = DraftTable<Policy>()
+  public var radar = DraftTable<Radar>()
+  public var ledger = DraftTable<LedgerRecord>()
+
+  public init(at instant: Instant, ids: IDSource) {
+    at = instant
+    self.ids = ids
+  }
+
+  public mutating func newID() -> StreamID { ids.next(at: at) }
+
+  /// Takes in a row that the command read under a lock.
+  public mutating func load<N: Noun>(_ row: N, as stream: StreamID) {
+    self[keyPath: N.drafted].load(row, as: stream)
+  }
+
+  /// The row as the events so far leave it.
+  public func row<N: Noun>(_ stream: StreamID, of type: N.Type = N.self) -> N? {
+    self[keyPath: N.drafted].slots[stream]?.current
+  }
+
+  /// Records one event and folds it into its row.
+  ///
+  /// - Parameter cause: The entry that led to it, where one is known.
+  public mutating func append<N: Noun>(
+    _ event: N.Event, of type: N.Type = N.self, to stream: StreamID, cause: Int64? = nil
+  ) {
+    append(StreamEvent<N>.own(event), to: stream, cause: cause)
+  }
+
+  public mutating func append<N: Noun>(
+    _ event: StreamEvent<N>, to stream: StreamID, cause: Int64? = nil
+  ) {
+    let version = self[keyPath: N.drafted].fold(event, stream, at)
+    let (data, content) = event.payload()
+    events.append(
+      DraftedEvent(
+        stream: stream, version: version, type: event.type, data: data, content: content,
+        cause: cause))
+  }
+}
+
+/// An event as it will be written, but for its entry.
+public struct DraftedEvent: Sendable {
+  public let stream: StreamID
+  public let version: Int32
+  public let type: String
+  public let data: String
+  public let content: String?
+  public let cause: Int64?
+}
+
+/// The rows of one noun that a command loaded or made.
+public struct DraftTable<N: Noun>: Sendable {
+  public struct Slot: Sendable {
+    /// As it was loaded; nil for a row that is new.
+    public let original: N?
+    public fileprivate(set) var current: N?
+    fileprivate var version: Int32
+  }
+
+  public private(set) var slots: [StreamID: Slot] = [:]
+  /// Streams in the order in which the command met them.
+  public private(set) var order: [StreamID] = []
+
+  public init() {}
+
+  mutating func load(_ row: N, as stream: StreamID) {
+    guard slots[stream] == nil else { return }
+    order.append(stream)
+    slots[stream] = Slot(original: row, current: row, version: row.version)
+  }
+
+  mutating func fold(_ event: StreamEvent<N>, _ stream: StreamID, _ at: Instant) -> Int32 {
+    var slot = slots[stream] ?? Slot(original: nil, current: nil, version: 0)
+    if slots[stream] == nil { order.append(stream) }
+    slot.version += 1
+    N.evolve(
+      &slot.current, event, Recorded(stream: stream, version: slot.version, at: at))
+    slots[stream] = slot
+    return slot.version
+  }
+
+  /// The rows as they now are, in the order in which the command met them.
+  public var rows: [(stream: StreamID, row: N)] {
+    order.compactMap { stream in slots[stream]?.current.map { (stream, $0) } }
+  }
+}

@@ -1,0 +1,161 @@
+public import JSON
+
+/// What became of a submitted proposal.
+public struct SubmissionOutcome: Equatable, Sendable {
+  public var proposalID: StreamID
+  public var status: Proposal.Status
+  public var missionID: StreamID?
+  /// Why it was refused, or why it waits for a person.
+  public var reason: String?
+}
+
+extension Draft {
+  /// Submits a proposal: checks its template, asks the gate, approves it by itself where the policy
+  /// says so, and then makes its mission.
+  ///
+  /// - Parameters:
+  ///   - today: The day's proposals so far; this one is added where the gate lets it through.
+  /// - Throws: `OPS_004` and `OPS_005`; then nothing is recorded.
+  public mutating func submit(
+    _ template: JSON, source: Proposal.Source, dedupeKey: String?, policies: Policies,
+    executors: Set<String>, today: inout ProposalCounts, cause: Int64? = nil
+  ) throws(OpsError) -> SubmissionOutcome {
+    let checked = try Template(template, executors: executors)
+    let id = newID()
+    append(
+      .submitted(
+        Proposal.Submission(
+          source: source, dedupeKey: dedupeKey, template: template.text,
+          policySnapshot: policies.snapshot)),
+      of: Proposal.self, to: id, cause: cause)
+    if let refusal = policies.refusal(of: source, today: today) {
+      append(
+        .gateRefused(
+          refusal.cap, limit: refusal.limit, count: refusal.count, reason: refusal.reason),
+        of: Proposal.self, to: id)
+      return SubmissionOutcome(
+        proposalID: id, status: .rejected, missionID: nil, reason: refusal.reason)
+    }
+    today.add(source)
+    if let objection = policies.objection(to: checked) {
+      return SubmissionOutcome(
+        proposalID: id, status: .pending, missionID: nil, reason: objection)
+    }
+    append(.autoApproved, of: Proposal.self, to: id)
+    let mission = createMission(of: id, checked)
+    return SubmissionOutcome(
+      proposalID: id, status: .autoApproved, missionID: mission, reason: nil)
+  }
+
+  /// Makes the mission of a proposal that was just approved, with its steps.
+  mutating func createMission(of proposal: StreamID, _ template: Template) -> StreamID {
+    let mission = newID()
+    append(
+      .created(
+        proposal: proposal, policySnapshot: row(proposal, of: Proposal.self)?.policySnapshot),
+      of: Mission.self, to: mission)
+    for (ordinal, step) in template.steps.enumerated() {
+      append(
+        .created(
+          Step.Plan(
+            missionID: mission, ordinal: Int32(ordinal), kind: step.kind, executor: step.executor,
+            needs: step.needs, maxRetries: step.maxRetries, params: step.params.text)),
+        of: Step.self, to: newID())
+    }
+    return mission
+  }
+
+  /// A person approves a proposal.
+  ///
+  /// - Parameter existing: The mission that it has already; approving again names the same one.
+  /// - Throws: `OPS_012` where it was rejected; `OPS_004`, `OPS_005` where its template cannot run.
+  public mutating func approve(
+    _ proposal: Proposal, reason: String?, existing: StreamID?, executors: Set<String>
+  ) throws(OpsError) -> StreamID {
+    let events = try Proposal.decide(.approve(reason: reason), given: proposal)
+    if let existing { return existing }
+    let value = (try? JSON(parsing: proposal.template)) ?? .null
+    let template = try Template(value, executors: executors)
+    for event in events { append(event, of: Proposal.self, to: proposal.id) }
+    return createMission(of: proposal.id, template)
+  }
+
+  /// Turns one queued reaction into its proposal.
+  ///
+  /// - Parameter existing: The proposal that holds its dedupe key already, and that one's mission.
+  /// - Returns: Whether a proposal could be had.
+  public mutating func propose(
+    _ reaction: Reaction, existing: (proposal: Proposal, mission: StreamID?)?, policies: Policies,
+    executors: Set<String>, today: inout ProposalCounts, cause: Int64?
+  ) -> SubmissionOutcome? {
+    do {
+      let outcome: SubmissionOutcome
+      if let existing {
+        outcome = SubmissionOutcome(
+          proposalID: existing.proposal.id, status: existing.proposal.status,
+          missionID: existing.mission, reason: existing.proposal.reason)
+      } else {
+        let payload = (try? JSON(parsing: reaction.payload)) ?? .null
+        let source = payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init)
+        outcome = try submit(
+          payload["proposal_template"] ?? .null, source: source ?? .reaction,
+          dedupeKey: reaction.dedupeKey, policies: policies, executors: executors, today: &today,
+          cause: cause)
+      }
+      append(
+        .done(
+          Reaction.Outcome(
+            proposalID: outcome.proposalID, status: outcome.status,
+            missionID: outcome.missionID, reason: outcome.reason)),
+        of: Reaction.self, to: reaction.id, cause: cause)
+      return outcome
+    } catch {
+      append(
+        .failed(code: error.code.rawValue, error: error.description), of: Reaction.self,
+        to: reaction.id, cause: cause)
+      return nil
+    }
+  }
+}
+
+extension Reaction {
+  /// The key under which its proposal is made once.
+  public var dedupeKey: String {
+    let payload = (try? JSON(parsing: payload)) ?? .null
+    return payload["dedupe_key"]?.stringValue ?? id.description
+  }
+}
+
+extension Policies {
+  struct Refusal {
+    var cap: Proposal.Cap
+    var limit: Int32
+    var count: Int32
+    var reason: String
+  }
+
+  func refusal(of source: Proposal.Source, today: ProposalCounts) -> Refusal? {
+    switch caps {
+    case .absent: return nil
+    case .broken(let error):
+      return Refusal(
+        cap: .policy, limit: 0, count: today.total,
+        reason: "OPS_003: proposal_caps counts as reached, since it is broken: \(error.message)")
+    case .valid(let caps):
+      guard let reached = caps.reached(by: source, today: today) else { return nil }
+      let what = reached.cap == .daily ? "daily_limit" : "per_source.\(source.rawValue)"
+      return Refusal(
+        cap: reached.cap, limit: reached.limit, count: reached.count,
+        reason: "OPS_003: \(what) of \(reached.limit) reached (\(reached.count) today; "
+          + "resets at 00:00 UTC)")
+    }
+  }
+
+  func objection(to template: Template) -> String? {
+    switch autoApprove {
+    case .absent: "there is no policy auto_approve"
+    case .broken(let error): "auto_approve counts as off, since it is broken: \(error.message)"
+    case .valid(let policy): policy.objection(to: template)
+    }
+  }
+}

@@ -1,0 +1,283 @@
+public import JSON
+
+/// A step that a worker has claimed.
+public struct ClaimedStep: Sendable {
+  public var step: Step
+  public var token: Step.Token
+  /// The version that the claim gave the step: unique among its attempts, whatever is renewed.
+  public var attempt: Int32
+}
+
+/// What a worker has to say of a step that it ran.
+public struct StepOutcome: Sendable {
+  public enum Result: Sendable {
+    case succeeded(String?)
+    case failed(Step.FailureClass, error: String, result: String?)
+    /// A change of the radar, made in the same entry as the step's outcome, so that it is done once.
+    case radar(Radar.Command)
+  }
+
+  public var stepID: StreamID
+  public var missionID: StreamID
+  public var token: Step.Token
+  public var attempt: Int32
+  public var result: Result
+
+  public init(_ claimed: ClaimedStep, _ result: Result) {
+    stepID = claimed.step.id
+    missionID = claimed.step.missionID
+    token = claimed.token
+    attempt = claimed.attempt
+    self.result = result
+  }
+}
+
+/// How many steps of a mission are in which state, as the command that finishes one finds them.
+public struct StepCounts: Equatable, Sendable {
+  public var unfinished: Int
+  public var failed: Int
+
+  public init(unfinished: Int, failed: Int) {
+    self.unfinished = unfinished
+    self.failed = failed
+  }
+}
+
+/// The rules that work is done under.
+public struct WorkRules: Sendable {
+  /// Attempts in all, where the step itself does not say.
+  public var attemptsMax: Int32
+  /// For our own agent events.
+  public var matrix: ReactionMatrix?
+
+  public init(attemptsMax: Int32, matrix: ReactionMatrix?) {
+    self.attemptsMax = attemptsMax
+    self.matrix = matrix
+  }
+
+  func attemptsMax(of step: Step) -> Int32 { step.maxRetries ?? attemptsMax }
+}
+
+extension Draft {
+  /// Leases one step to a worker, and starts its run and, with its first step, its mission.
+  ///
+  /// - Throws: `OPS_006` where the step is not queued, `OPS_016` where its row fits nothing.
+  public mutating func claim(
+    _ step: Step, worker: String, leaseSeconds: Double, cause: Int64?
+  ) throws(OpsError) -> ClaimedStep {
+    let run = newID()
+    let lease = Step.Lease(
+      worker: worker, runID: run, expiresAt: at.adding(seconds: leaseSeconds))
+    for event in try Step.decide(.lease(lease), given: step) {
+      append(event, of: Step.self, to: step.id, cause: cause)
+    }
+    let leased = row(step.id, of: Step.self) ?? step
+    append(
+      .started(
+        step: step.id, attempt: leased.version, kind: step.kind, executor: step.executor),
+      of: Run.self, to: run)
+    if row(step.missionID, of: Mission.self)?.status == .approved {
+      append(.started, of: Mission.self, to: step.missionID)
+    }
+    return ClaimedStep(
+      step: leased, token: Step.Token(version: leased.version, runID: run),
+      attempt: leased.version)
+  }
+
+  /// Records the outcome of a step, by the holder of its lease and by no other; finishes the mission
+  /// with its last step.
+  ///
+  /// - Parameter counts: The mission's steps; brought up to date here.
+  /// - Throws: `OPS_006` where the lease is another's by now, `OPS_016`; then nothing is recorded.
+  public mutating func complete(
+    _ outcome: StepOutcome, rules: WorkRules, counts: inout StepCounts, cause: Int64?
+  ) throws(OpsError) {
+    guard let step = row(outcome.stepID, of: Step.self) else {
+      throw OpsError(
+        .claimLost, "step \(outcome.stepID) is gone; nothing was recorded",
+        facts: ["step_id": outcome.stepID.description])
+    }
+    guard let run = row(outcome.token.runID, of: Run.self), run.status == .started else {
+      throw .claimLost(step)
+    }
+    switch outcome.result {
+    case .succeeded(let result):
+      try succeed(step, outcome, result: result, rules, &counts, cause)
+    case .failed(let failureClass, let error, let result):
+      try fail(step, outcome, failureClass, error, result, rules, &counts, cause)
+    case .radar(let command):
+      // The lease is checked before the radar changes.
+      _ = try Step.decide(.succeed(outcome.token, result: nil), given: step)
+      do {
+        let result = try change(radar: command)
+        try succeed(step, outcome, result: result, rules, &counts, cause)
+      } catch  where error.code != .claimLost {
+        try fail(step, outcome, .refused, error.description, nil, rules, &counts, cause)
+      }
+    }
+  }
+
+  private mutating func succeed(
+    _ step: Step, _ outcome: StepOutcome, result: String?, _ rules: WorkRules,
+    _ counts: inout StepCounts, _ cause: Int64?
+  ) throws(OpsError) {
+    for event in try Step.decide(.succeed(outcome.token, result: result), given: step) {
+      append(event, of: Step.self, to: step.id, cause: cause)
+    }
+    append(.succeeded, of: Run.self, to: outcome.token.runID, cause: cause)
+    report(
+      own: .of(step, "succeeded", attempt: outcome.attempt, result: result, error: nil),
+      rules.matrix)
+    counts.unfinished -= 1
+    if counts.unfinished == 0, counts.failed == 0 { finish(step.missionID, rules) }
+  }
+
+  private mutating func finish(_ id: StreamID, _ rules: WorkRules) {
+    guard let mission = row(id, of: Mission.self), mission.isOpen else { return }
+    append(.succeeded, of: Mission.self, to: id)
+    reportMission(id, "succeeded", error: nil, rules)
+  }
+
+  private mutating func fail(
+    _ step: Step, _ outcome: StepOutcome, _ failureClass: Step.FailureClass, _ error: String,
+    _ result: String?, _ rules: WorkRules, _ counts: inout StepCounts, _ cause: Int64?
+  ) throws(OpsError) {
+    let wait = Step.backoffMilliseconds(afterFailures: step.failureCount + 1, draw: ids.draw())
+    let attempt = Step.Attempt(
+      failureClass: failureClass, error: error, result: result,
+      attemptsMax: rules.attemptsMax(of: step), notBefore: at.adding(milliseconds: wait))
+    let events = try Step.decide(.fail(outcome.token, attempt), given: step)
+    failed(
+      step, events, run: outcome.token.runID, failureClass, error, attempt: outcome.attempt, rules,
+      &counts, cause)
+  }
+
+  /// Recovers a step whose lease has run out: a failed attempt, tried again at once.
+  ///
+  /// - Parameter run: Its run, where one was started and did not end.
+  public mutating func recover(
+    _ step: Step, run: Run?, rules: WorkRules, counts: inout StepCounts
+  ) throws(OpsError) {
+    let events = try Step.decide(
+      .expire(runID: run?.id, attemptsMax: rules.attemptsMax(of: step)), given: step)
+    failed(
+      step, events, run: run?.id, .leaseExpired, "Lease expired", attempt: step.version, rules,
+      &counts, nil)
+  }
+
+  /// What follows a failed attempt: the run's end and, where it was the last attempt, the mission's.
+  private mutating func failed(
+    _ step: Step, _ events: [Step.Event], run: StreamID?, _ failureClass: Step.FailureClass,
+    _ error: String, attempt: Int32, _ rules: WorkRules, _ counts: inout StepCounts,
+    _ cause: Int64?
+  ) {
+    for event in events { append(event, of: Step.self, to: step.id, cause: cause) }
+    let isDead = events.contains { $0.kind == .deadLettered }
+    if let run {
+      append(
+        .failed(failureClass, retrying: !isDead, error: error), of: Run.self, to: run,
+        cause: cause)
+    }
+    guard isDead else { return }
+    counts.unfinished -= 1
+    counts.failed += 1
+    report(own: .of(step, "failed", attempt: attempt, result: nil, error: error), rules.matrix)
+    failMission(of: step, error, rules, &counts)
+  }
+
+  /// Skips what has not run and fails the mission.
+  private mutating func failMission(
+    of step: Step, _ error: String, _ rules: WorkRules, _ counts: inout StepCounts
+  ) {
+    for (id, other) in steps.rows
+    where other.missionID == step.missionID && other.phase == .queued {
+      append(.skipped(becauseOf: step.ordinal ?? 0), of: Step.self, to: id)
+      counts.unfinished -= 1
+      counts.failed += 1
+    }
+    guard let mission = row(step.missionID, of: Mission.self), mission.isOpen else { return }
+    append(.failed(step: step.id), of: Mission.self, to: step.missionID)
+    reportMission(step.missionID, "failed", error: error, rules)
+  }
+
+  private mutating func reportMission(
+    _ id: StreamID, _ outcome: String, error: String?, _ rules: WorkRules
+  ) {
+    guard let mission = row(id, of: Mission.self) else { return }
+    var data: [String: JSON] = [
+      "mission_id": .string(id.description),
+      "proposal_id": .optional(mission.proposalID?.description),
+    ]
+    if let error { data["error"] = .string(error) }
+    report(
+      own: AgentEvent.Report(
+        type: "mission:\(outcome)", data: JSON.object(data).text,
+        dedupeKey: "\(id):\(outcome):\(mission.version)", missionID: id),
+      rules.matrix)
+  }
+
+  /// - Returns: The item, or the items, as the step's result.
+  private mutating func change(radar command: Radar.Command) throws(OpsError) -> String {
+    switch command {
+    case .add(let fields):
+      let id = newID()
+      append(.added(fields), of: Radar.self, to: id)
+      return row(id, of: Radar.self)?.json.text ?? "null"
+    case .update(let target, let fields):
+      let item = try find(target)
+      for event in try Radar.decideUpdate(fields, given: item) {
+        append(event, of: Radar.self, to: item.id)
+      }
+      return row(item.id, of: Radar.self)?.json.text ?? "null"
+    case .list:
+      let newestFirst = radar.rows.map(\.row).sorted { $0.updatedAt > $1.updatedAt }
+      return JSON.array(newestFirst.map(\.json)).text
+    }
+  }
+
+  private func find(_ target: Radar.Command.Target) throws(OpsError) -> Radar {
+    let found =
+      switch target {
+      case .id(let id): radar.rows.filter { $0.stream == id }
+      case .title(let title): radar.rows.filter { $0.row.title == title }
+      }
+    guard let item = found.first else { throw OpsError(.notFound, "there is no such radar item") }
+    guard found.count == 1 else {
+      throw OpsError(
+        .conflict, "\(found.count) radar items have the title \(item.row.title)",
+        hint: "name the one you mean by its id")
+    }
+    return item.row
+  }
+}
+
+extension Mission {
+  /// Whether it may still end.
+  var isOpen: Bool { status == .approved || status == .running }
+}
+
+extension AgentEvent.Report {
+  static func of(
+    _ step: Step, _ outcome: String, attempt: Int32, result: String?, error: String?
+  ) -> AgentEvent.Report {
+    var data = JSONObjectWriter()
+    data.string("kind", step.kind)
+    if let error { data.string("error", error) }
+    if let result { data.raw("result", result) }
+    data.string("step_id", step.id.description)
+    return AgentEvent.Report(
+      type: "step:\(step.kind):\(outcome)", data: data.finish(),
+      dedupeKey: "\(step.id):\(outcome):\(attempt)", missionID: step.missionID)
+  }
+}
+
+extension Radar {
+  /// The row as a step's result shows it.
+  public var json: JSON {
+    .object([
+      "id": .string(id.description), "title": .string(title), "description": .optional(description),
+      "stage": .string(stage.rawValue), "notes": .optional(notes),
+      "created_at": .string(createdAt.description), "updated_at": .string(updatedAt.description),
+    ])
+  }
+}

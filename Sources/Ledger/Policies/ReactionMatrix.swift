@@ -1,0 +1,129 @@
+public import JSON
+
+/// Policy `reaction_matrix`: which agent events lead to which proposals.
+public struct ReactionMatrix: PolicyValue, Equatable {
+  public static let key = "reaction_matrix"
+
+  public var patterns: [Pattern]
+
+  /// - Throws: `OPS_008` that names the pattern and the field.
+  public init(_ value: JSON) throws(OpsError) {
+    guard let list = value["patterns"]?.arrayValue else {
+      throw OpsError(.patternInvalid, "policy reaction_matrix has no list of patterns")
+    }
+    patterns = []
+    var ids = Set<String>()
+    for (index, item) in list.enumerated() {
+      let pattern = try Pattern(item, index: index)
+      guard ids.insert(pattern.id).inserted else {
+        throw OpsError(.patternInvalid, "two patterns have the id \(pattern.id)")
+      }
+      patterns.append(pattern)
+    }
+  }
+
+  /// Whether an agent event of ours may lead to anything: it is born processed unless a pattern's
+  /// type begins with its first word and the colon.
+  public func watches(ownType type: String) -> Bool {
+    guard let colon = type.firstIndex(of: ":") else { return false }
+    let prefix = type[...colon]
+    return patterns.contains { $0.types.contains { $0.text.hasPrefix(prefix) } }
+  }
+}
+
+/// One pattern of the reaction matrix.
+public struct Pattern: Equatable, Sendable {
+  public var id: String
+  public var types: [Glob]
+  public var tags: [String]
+  public var source: String?
+  public var probability: Double
+  public var cooldownMinutes: Double
+  public var dedupeKey: String?
+  public var proposalSource: Proposal.Source
+  public var template: JSON
+  /// Conditions are not evaluated yet: a pattern that has one does not react.
+  public var hasCondition: Bool
+
+  init(_ value: JSON, index: Int) throws(OpsError) {
+    let name = value["id"]?.stringValue ?? "number \(index)"
+    let fields = try PolicyFields("reaction_matrix: pattern \(name)", value, code: .patternInvalid)
+    guard let id = try fields.string("id"), !id.isEmpty else { throw fields.wrong("id", "text") }
+    self.id = id
+    types = try Self.types(fields)
+    tags = fields.members["tags"] == nil ? [] : try fields.strings("tags") ?? []
+    source = try fields.string("source")
+    probability = try Self.probability(fields)
+    cooldownMinutes = try fields.positive("cooldown_minutes", orZero: true) ?? 0
+    dedupeKey = try fields.string("dedupe_key")
+    proposalSource =
+      try fields.label("proposal_source", as: Proposal.Source.self) ?? .reaction
+    guard let template = value["template"] ?? value["proposal"], template.objectValue != nil else {
+      throw fields.wrong("template", "an object")
+    }
+    self.template = template
+    hasCondition = value["condition"].map { $0 != .null } ?? false
+  }
+
+  private static func types(_ fields: PolicyFields) throws(OpsError) -> [Glob] {
+    let field = fields.members["event_type"] != nil ? "event_type" : "type"
+    switch fields.members[field] {
+    case nil: return [Glob("*")]
+    case .string(let text): return [Glob(text)]
+    default: return (try fields.strings(field) ?? []).map(Glob.init)
+    }
+  }
+
+  private static func probability(_ fields: PolicyFields) throws(OpsError) -> Double {
+    guard let value = fields.members["probability"] else { return 1 }
+    guard let number = value.doubleValue, (0...1).contains(number) else {
+      throw fields.wrong("probability", "a number from 0 to 1")
+    }
+    return number
+  }
+
+  /// Whether the pattern wants this event, before chance, cooldown and rendering.
+  public func mismatch(with event: AgentEvent, data: JSON) -> AgentEvent.PatternOutcome.Reason? {
+    guard types.contains(where: { $0.matches(event.type) }) else { return .type }
+    let has = data["tags"]?.arrayValue ?? []
+    guard tags.allSatisfy({ has.contains(.string($0)) }) else { return .tags }
+    if let source, data["source"]?.stringValue != source { return .source }
+    if hasCondition { return .condition }
+    return nil
+  }
+}
+
+extension PolicyFields {
+  func positive(_ field: String, orZero: Bool) throws(OpsError) -> Double? {
+    orZero && members[field]?.doubleValue == 0 ? 0 : try positive(field)
+  }
+}
+
+/// A type in which `*` stands for any text, also none.
+public struct Glob: Equatable, Sendable {
+  public let text: String
+
+  public init(_ text: String) { self.text = text }
+
+  public func matches(_ candidate: String) -> Bool {
+    let (pattern, text) = (Array(self.text.utf8), Array(candidate.utf8))
+    var (p, t) = (0, 0)
+    var star: (p: Int, t: Int)?
+    while t < text.count {
+      if p < pattern.count, pattern[p] == UInt8(ascii: "*") {
+        star = (p, t)
+        p += 1
+      } else if p < pattern.count, pattern[p] == text[t] {
+        p += 1
+        t += 1
+      } else if let last = star {
+        star = (last.p, last.t + 1)
+        p = last.p + 1
+        t = last.t + 1
+      } else {
+        return false
+      }
+    }
+    return pattern[p...].allSatisfy { $0 == UInt8(ascii: "*") }
+  }
+}

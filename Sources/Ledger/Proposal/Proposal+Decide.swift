@@ -1,0 +1,39 @@
+extension Proposal {
+  public enum Command: Equatable, Sendable {
+    case approve(reason: String?)
+    case reject(reason: String?)
+  }
+
+  /// Answers a person's decision with the events it causes; none where it was decided like that.
+  ///
+  /// - Throws: `OPS_012` where it was decided otherwise.
+  public static func decide(
+    _ command: Command, given proposal: Proposal
+  ) throws(OpsError) -> [Event] {
+    switch (command, proposal.status) {
+    case (.approve(let reason), .pending), (.approve(let reason), .voting):
+      return [.approved(reason: reason)]
+    case (.approve, .approved), (.approve, .autoApproved): return []
+    case (.reject(let reason), .pending), (.reject(let reason), .voting):
+      return [.rejected(reason: reason)]
+    case (.reject, .rejected): return []
+    case (.approve, .rejected): throw .decided(proposal, "approve")
+    case (.reject, .approved), (.reject, .autoApproved): throw .decided(proposal, "reject")
+    }
+  }
+
+  public var isApproved: Bool {
+    switch status {
+    case .approved, .autoApproved: true
+    case .pending, .voting, .rejected: false
+    }
+  }
+}
+
+extension OpsError {
+  static func decided(_ proposal: Proposal, _ verb: String) -> OpsError {
+    OpsError(
+      .conflict, "cannot \(verb) proposal \(proposal.id): it is \(proposal.status.rawValue)",
+      facts: ["proposal_id": proposal.id.description, "status": proposal.status.rawValue])
+  }
+}

@@ -1,0 +1,85 @@
+public import JSON
+
+extension Radar {
+  public enum Command: Equatable, Sendable {
+    case add(Fields)
+    case update(Target, Fields)
+    case list
+
+    /// Which item: by its id, or by its title where only one has it.
+    public enum Target: Equatable, Sendable {
+      case id(StreamID)
+      case title(String)
+    }
+
+    /// Reads a step's params: `{"action": "add", "params": {"title": …}}`.
+    ///
+    /// - Throws: `OPS_004` that names the field.
+    public init(params: JSON) throws(OpsError) {
+      let fields = params["params"] ?? .object([:])
+      switch params["action"]?.stringValue {
+      case "add":
+        guard let title = fields["title"]?.stringValue, !title.isEmpty else {
+          throw Self.wrong("params.title", "text")
+        }
+        self = .add(try Self.fields(fields, title: title))
+      case "update":
+        if let id = fields["id"]?.stringValue {
+          guard let id = StreamID(id) else { throw Self.wrong("params.id", "a UUID") }
+          self = .update(.id(id), try Self.fields(fields, title: fields["title"]?.stringValue))
+        } else if let title = fields["title"]?.stringValue {
+          self = .update(.title(title), try Self.fields(fields, title: nil))
+        } else {
+          throw Self.wrong("params.id or params.title", "given")
+        }
+      case "list": self = .list
+      default: throw Self.wrong("action", "add, update or list")
+      }
+    }
+
+    private static func fields(_ value: JSON, title: String?) throws(OpsError) -> Fields {
+      var stage: Stage?
+      if let text = value["stage"], text != .null {
+        guard let known = text.stringValue.flatMap(Stage.init) else {
+          throw wrong("params.stage", "watching, validating, building or shipped")
+        }
+        stage = known
+      }
+      return Fields(
+        stage: stage, title: title, description: value["description"]?.stringValue,
+        notes: value["notes"]?.stringValue)
+    }
+
+    private static func wrong(_ field: String, _ expected: String) -> OpsError {
+      OpsError(.templateInvalid, "radar: \(field) is not \(expected)", facts: ["path": field])
+    }
+  }
+
+  /// Stages go forward one at a time, and back to watching from anywhere.
+  ///
+  /// - Throws: `OPS_012` for another move.
+  public static func decideUpdate(_ fields: Fields, given item: Radar) throws(OpsError) -> [Event] {
+    if let stage = fields.stage, !item.stage.mayBecome(stage) {
+      throw OpsError(
+        .conflict,
+        "radar item \(item.id) cannot go from \(item.stage.rawValue) to \(stage.rawValue)",
+        hint: "stages go watching, validating, building, shipped, and back to watching",
+        facts: ["radar_id": item.id.description])
+    }
+    return [.updated(fields)]
+  }
+}
+
+extension Radar.Stage {
+  func mayBecome(_ next: Radar.Stage) -> Bool {
+    switch (self, next) {
+    case (_, .watching), (.watching, .validating), (.validating, .building),
+      (.building, .shipped):
+      true
+    case (.validating, .validating), (.building, .building), (.shipped, .shipped): true
+    case (.watching, .building), (.watching, .shipped), (.validating, .shipped),
+      (.building, .validating), (.shipped, .validating), (.shipped, .building):
+      false
+    }
+  }
+}
