@@ -1,0 +1,297 @@
+internal import CPostgres
+internal import Dispatch
+internal import Glibc
+internal import Synchronization
+
+/// An open connection on its way from the thread that made it to its owner.
+struct OpenedConnection: @unchecked Sendable {
+  // Unchecked: handed over once, under the lock of `ConnectAttempt`.
+  let handle: OpaquePointer
+  let notices: NoticeLog
+
+  func close() { PQfinish(handle) }
+}
+
+/// Connects on a thread of its own, since looking up a name cannot be bounded in any other way:
+/// whoever waits gives up on time, and the thread cleans up after itself.
+final class ConnectAttempt: Sendable {
+  private enum State {
+    case running
+    case finished(Result<OpenedConnection, PostgresError>)
+    case abandoned
+  }
+
+  private let state = Mutex(State.running)
+  private let done = DispatchSemaphore(value: 0)
+  private let target: ConnectTarget
+
+  init(_ target: ConnectTarget) { self.target = target }
+
+  func run() throws(PostgresError) -> OpenedConnection {
+    var thread: pthread_t = 0
+    let retained = Unmanaged.passRetained(self)
+    let status = pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument else { return nil }
+        let attempt = Unmanaged<ConnectAttempt>.fromOpaque(argument).takeRetainedValue()
+        attempt.finish(attempt.target.open())
+        return nil
+      }, retained.toOpaque())
+    guard status == 0 else {
+      retained.release()
+      throw .connect("no thread to connect on (errno \(status))")
+    }
+    pthread_detach(thread)
+    // A little longer than the attempt allows itself, so that its better message wins.
+    let patience = target.timeoutMillis + 250
+    if done.wait(timeout: .now() + .milliseconds(patience)) == .timedOut, abandon() {
+      throw target.timedOut("no answer")
+    }
+    let result = state.withLock { state in
+      if case .finished(let result) = state { return result }
+      return .failure(target.timedOut("no answer"))
+    }
+    return try result.get()
+  }
+
+  /// False when it finished just before.
+  private func abandon() -> Bool {
+    state.withLock { state in
+      guard case .running = state else { return false }
+      state = .abandoned
+      return true
+    }
+  }
+
+  private func finish(_ result: Result<OpenedConnection, PostgresError>) {
+    let wanted = state.withLock { state in
+      guard case .running = state else { return false }
+      state = .finished(result)
+      return true
+    }
+    if wanted {
+      done.signal()
+    } else if case .success(let opened) = result {
+      opened.close()
+    }
+  }
+}
+
+/// Where to connect, and how long to try.
+struct ConnectTarget: Sendable {
+  let string: ConnectionString
+  let applicationName: String?
+  let timeoutMillis: Int
+
+  func timedOut(_ what: String) -> PostgresError {
+    .connect("\(what) within \(timeoutMillis / 1000) s", sqlstate: "08001")
+  }
+
+  /// libpq walks the hosts by itself, but bounds the wait for each only in its blocking form,
+  /// in which notices cannot be caught. So we bound it here: a host that is silent for its share
+  /// of the time is left out, and libpq begins again with the rest.
+  func open() -> Result<OpenedConnection, PostgresError> {
+    let end = monotonicMillis() + timeoutMillis
+    var left = HostList(string)
+    while true {
+      let notices = NoticeLog()
+      defer { withExtendedLifetime(notices) {} }  // The handle knows only its address.
+      guard let handle = start(left) else { return .failure(.connect("out of memory")) }
+      notices.attach(to: handle)
+      switch advance(handle, hostsLeft: left.count, end: end) {
+      case .ready:
+        _ = PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
+        return .success(OpenedConnection(handle: handle, notices: notices))
+      case .refused:
+        defer { PQfinish(handle) }
+        return .failure(ConnectFailure.error(handle, string))
+      case .silent(let host, let port):
+        PQfinish(handle)
+        guard left.remove(host: host, port: port), left.count > 0, monotonicMillis() < end else {
+          return .failure(timedOut("no answer from \(host.isEmpty ? "the server" : host)"))
+        }
+      }
+    }
+  }
+
+  private enum Outcome {
+    case ready
+    case refused
+    case silent(host: String, port: String)
+  }
+
+  private func advance(_ handle: OpaquePointer, hostsLeft: Int, end: Int) -> Outcome {
+    guard PQstatus(handle) != CONNECTION_BAD else { return .refused }
+    _ = PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)  // For the SQLSTATE; see ConnectFailure.
+    var hostsLeft = max(1, hostsLeft)
+    var current = Self.peer(of: handle)
+    var deadline = Self.share(of: end, among: hostsLeft)
+    var polling = PGRES_POLLING_WRITING
+    while true {
+      switch polling {
+      case PGRES_POLLING_OK: return .ready
+      case PGRES_POLLING_FAILED: return .refused
+      default: break
+      }
+      let events = polling == PGRES_POLLING_READING ? POLLIN : POLLOUT
+      guard waitForSocket(PQsocket(handle), Int16(events), until: deadline) else {
+        return .silent(host: current.host, port: current.port)
+      }
+      polling = PQconnectPoll(handle)
+      let peer = Self.peer(of: handle)
+      if peer != current {
+        current = peer
+        hostsLeft = max(1, hostsLeft - 1)
+        deadline = Self.share(of: end, among: hostsLeft)
+      }
+    }
+  }
+
+  private static func peer(of handle: OpaquePointer) -> (host: String, port: String) {
+    (
+      PQhost(handle).map { String(cString: $0) } ?? "",
+      PQport(handle).map { String(cString: $0) } ?? ""
+    )
+  }
+
+  private static func share(of end: Int, among hosts: Int) -> Int {
+    let now = monotonicMillis()
+    return now + max(0, end - now) / hosts
+  }
+
+  /// libpq reads the list from left to right: what stands before `dbname` (the URL) is a default,
+  /// what stands after it an override.
+  private func start(_ hosts: HostList) -> OpaquePointer? {
+    var options: [(String, String)] = [
+      ("keepalives_idle", "30"), ("keepalives_interval", "5"), ("keepalives_count", "3"),
+      ("tcp_user_timeout", "30000"),
+    ]
+    if let applicationName { options.append(("application_name", applicationName)) }
+    options.append(("dbname", string.text))
+    options.append(("client_encoding", "UTF8"))
+    options += hosts.overrides
+    return withCStrings(options.map(\.0)) { keywords in
+      withCStrings(options.map(\.1)) { values in PQconnectStartParams(keywords, values, 1) }
+    }
+  }
+}
+
+/// The hosts of a connection string that have not been given up.
+struct HostList {
+  private var hosts: [String]
+  private var addresses: [String]
+  private var ports: [String]
+  private var changed = false
+
+  init(_ string: ConnectionString) {
+    hosts = string.hosts
+    addresses = string.hostAddresses
+    ports = string.ports
+  }
+
+  /// 0 where the string names none and libpq's default is the only one.
+  var count: Int { max(hosts.count, addresses.count) }
+
+  /// Only a shortened list must be said again.
+  var overrides: [(String, String)] {
+    guard changed else { return [] }
+    var result: [(String, String)] = []
+    if !hosts.isEmpty { result.append(("host", hosts.joined(separator: ","))) }
+    if !addresses.isEmpty { result.append(("hostaddr", addresses.joined(separator: ","))) }
+    if !ports.isEmpty { result.append(("port", ports.joined(separator: ","))) }
+    return result
+  }
+
+  /// False when it is not in the list.
+  mutating func remove(host: String, port: String) -> Bool {
+    for index in 0..<count {
+      let name = index < hosts.count && !hosts[index].isEmpty ? hosts[index] : nil
+      let address = index < addresses.count ? addresses[index] : nil
+      let itsPort = ports.count > 1 ? ports[min(index, ports.count - 1)] : ports.first
+      guard (name ?? address) == host, itsPort == nil || itsPort == "" || itsPort == port else {
+        continue
+      }
+      if index < hosts.count { hosts.remove(at: index) }
+      if index < addresses.count { addresses.remove(at: index) }
+      if ports.count > 1, index < ports.count { ports.remove(at: index) }
+      changed = true
+      return true
+    }
+    return false
+  }
+}
+
+/// Turns libpq's account of a failed connection, in verbose form, into an error with its SQLSTATE.
+enum ConnectFailure {
+  static func error(_ handle: OpaquePointer, _ string: ConnectionString) -> PostgresError {
+    let text = PQerrorMessage(handle).map { String(cString: $0) } ?? "no connection"
+    var sqlstate = "08001"  // sqlclient_unable_to_establish_sqlconnection
+    var lines: [String] = []
+    for line in text.split(separator: "\n") where !line.hasPrefix("LOCATION:") {
+      var sentence = String(line)
+      for severity in ["FATAL:  ", "ERROR:  ", "PANIC:  "] {
+        guard let (before, state, after) = split(sentence, at: severity) else { continue }
+        sqlstate = state
+        sentence = before + severity + after
+      }
+      lines.append(sentence)
+    }
+    return .connect(string.redacted(trimmed(lines.joined(separator: "\n"))), sqlstate: sqlstate)
+  }
+
+  /// "… FATAL:  28P01: password …" into what comes before, the code, and what comes after it.
+  private static func split(
+    _ sentence: String, at severity: String
+  ) -> (before: String, state: String, after: String)? {
+    let bytes = Array(sentence.utf8)
+    let mark = Array(severity.utf8)
+    guard bytes.count >= mark.count + 7 else { return nil }
+    for start in 0...(bytes.count - mark.count - 7)
+    where bytes[start..<start + mark.count].elementsEqual(mark) {
+      let code = start + mark.count
+      guard bytes[code + 5] == UInt8(ascii: ":"), bytes[code + 6] == UInt8(ascii: " ") else {
+        continue
+      }
+      return (
+        String(decoding: bytes[..<start], as: UTF8.self),
+        String(decoding: bytes[code..<code + 5], as: UTF8.self),
+        String(decoding: bytes[(code + 7)...], as: UTF8.self)
+      )
+    }
+    return nil
+  }
+}
+
+func monotonicMillis() -> Int {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+/// Waits until the socket is ready, has failed, or `deadline` (monotonic milliseconds) has come;
+/// false only for the last.
+func waitForSocket(_ socket: Int32, _ events: Int16, until deadline: Int) -> Bool {
+  while true {
+    let left = deadline - monotonicMillis()
+    if left <= 0 { return false }
+    var descriptor = pollfd(fd: socket, events: events, revents: 0)
+    let ready = poll(&descriptor, 1, Int32(clamping: left))
+    if ready > 0 { return true }
+    if ready < 0, errno != EINTR { return true }
+  }
+}
+
+/// A NULL-terminated array of C strings for the time of a call.
+private func withCStrings<Value>(
+  _ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Value
+) -> Value {
+  let copies = strings.map { strdup($0) }
+  defer { for copy in copies { free(copy) } }
+  var pointers = copies.map { UnsafePointer($0) }
+  pointers.append(nil)
+  return pointers.withUnsafeBufferPointer { buffer in
+    guard let base = buffer.baseAddress else { preconditionFailure("an array with a nil in it") }
+    return body(base)
+  }
+}

@@ -1,0 +1,113 @@
+/// What went wrong between us and a PostgreSQL server.
+///
+/// One word wide, so that functions that may throw it stay cheap on hot paths: the facts lie in
+/// shared, immutable storage. No text of it ever holds a password.
+public struct PostgresError: Error, Sendable {
+  public enum Kind: Hashable, Sendable {
+    /// No connection came about: address, network, authentication or startup.
+    case connect
+    /// The connection broke. `mayHaveSent` tells whether the server can have seen anything of
+    /// what was asked.
+    case connectionLost
+    /// The server refused a statement; `sqlstate` says why. The connection stays usable.
+    case server
+    /// Bytes that do not have the promised form.
+    case protocolViolation
+    /// The caller asked for something that cannot be; nothing was sent.
+    case usage
+  }
+
+  final class Facts: Sendable {
+    let kind: Kind
+    let sqlstate: String
+    let message: String
+    let detail: String?
+    let hint: String?
+    let schema: String?
+    let table: String?
+    let column: String?
+    let constraint: String?
+    let context: String?
+    let statementIndex: Int?
+    let mayHaveSent: Bool
+
+    init(
+      kind: Kind, sqlstate: String, message: String, detail: String? = nil, hint: String? = nil,
+      schema: String? = nil, table: String? = nil, column: String? = nil,
+      constraint: String? = nil, context: String? = nil, statementIndex: Int? = nil,
+      mayHaveSent: Bool = false
+    ) {
+      self.kind = kind
+      self.sqlstate = sqlstate
+      self.message = message
+      self.detail = detail
+      self.hint = hint
+      self.schema = schema
+      self.table = table
+      self.column = column
+      self.constraint = constraint
+      self.context = context
+      self.statementIndex = statementIndex
+      self.mayHaveSent = mayHaveSent
+    }
+  }
+
+  let facts: Facts
+
+  init(_ facts: Facts) { self.facts = facts }
+
+  public var kind: Kind { facts.kind }
+  /// Five characters as the server sent them; empty where no server spoke.
+  public var sqlstate: String { facts.sqlstate }
+  public var message: String { facts.message }
+  public var detail: String? { facts.detail }
+  public var hint: String? { facts.hint }
+  public var schema: String? { facts.schema }
+  public var table: String? { facts.table }
+  public var column: String? { facts.column }
+  public var constraint: String? { facts.constraint }
+  /// The server's call stack (PL/pgSQL lines and the like), for logs.
+  public var context: String? { facts.context }
+  /// Position in the batch of the statement that failed, where there was a batch.
+  public var statementIndex: Int? { facts.statementIndex }
+  /// Whether the server can have received, and so can have done, any of what was asked.
+  /// Only a lost connection leaves that open; false means that nothing was handed to the network.
+  public var mayHaveSent: Bool { facts.mayHaveSent }
+
+  public var connectionLost: Bool { kind == .connectionLost }
+  public var isSerializationFailure: Bool { sqlstate == "40001" }
+  public var isDeadlock: Bool { sqlstate == "40P01" }
+  public var isUniqueViolation: Bool { sqlstate == "23505" }
+  public var isForeignKeyViolation: Bool { sqlstate == "23503" }
+  public var isLockTimeout: Bool { sqlstate == "55P03" }
+  /// Cancelled by request or by `statement_timeout`.
+  public var isQueryCanceled: Bool { sqlstate == "57014" }
+
+  /// For a violated promise of the wire format.
+  public static func protocolViolation(_ message: String) -> PostgresError {
+    PostgresError(Facts(kind: .protocolViolation, sqlstate: "", message: message))
+  }
+
+  /// For a call that cannot be right.
+  public static func usage(_ message: String) -> PostgresError {
+    PostgresError(Facts(kind: .usage, sqlstate: "", message: message))
+  }
+
+  static func connect(_ message: String, sqlstate: String = "") -> PostgresError {
+    PostgresError(Facts(kind: .connect, sqlstate: sqlstate, message: message))
+  }
+
+  static func lost(_ message: String, sqlstate: String = "", mayHaveSent: Bool) -> PostgresError {
+    PostgresError(
+      Facts(
+        kind: .connectionLost, sqlstate: sqlstate, message: message, mayHaveSent: mayHaveSent))
+  }
+}
+
+extension PostgresError: CustomStringConvertible {
+  public var description: String {
+    var text = sqlstate.isEmpty ? message : "\(message) (SQLSTATE \(sqlstate))"
+    if let detail { text += "; \(detail)" }
+    return text
+  }
+}

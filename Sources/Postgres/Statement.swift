@@ -1,0 +1,25 @@
+/// SQL text that a connection prepares when it first meets it.
+///
+/// Write explicit casts (`$1::bigint`). Make one `static let` of each: equal texts share a name.
+public struct Statement: Hashable, Sendable {
+  public let sql: String
+  /// FNV-1a of the text: the statement's identity on a connection, and most of its server name.
+  let fingerprint: UInt64
+
+  public init(_ sql: String) {
+    self.sql = sql
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in sql.utf8 {
+      hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+    }
+    fingerprint = hash
+  }
+
+  public static func == (left: Statement, right: Statement) -> Bool {
+    left.fingerprint == right.fingerprint && left.sql == right.sql
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(fingerprint)
+  }
+}

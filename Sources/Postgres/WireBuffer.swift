@@ -1,0 +1,86 @@
+/// A growing run of bytes in network order: what parameters, arrays and COPY rows are written into.
+@usableFromInline
+struct WireBuffer: Sendable {
+  @usableFromInline var bytes: [UInt8] = []
+
+  @inlinable init() {}
+
+  @inlinable var count: Int { bytes.count }
+
+  @inlinable mutating func put<Value: FixedWidthInteger>(_ value: Value) {
+    withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  @inlinable mutating func put(_ raw: UnsafeRawBufferPointer) {
+    bytes.append(contentsOf: raw)
+  }
+
+  @inlinable mutating func put(_ other: [UInt8]) {
+    bytes.append(contentsOf: other)
+  }
+
+  @inlinable mutating func put(utf8 text: String) {
+    bytes.append(contentsOf: text.utf8)
+  }
+
+  /// Overwrites four bytes written earlier: lengths and counts are known only afterwards.
+  @inlinable mutating func patch(_ value: Int32, at offset: Int) {
+    bytes.withUnsafeMutableBytes {
+      $0.storeBytes(of: value.bigEndian, toByteOffset: offset, as: Int32.self)
+    }
+  }
+}
+
+/// Values with a length before each, as array elements and COPY fields have them.
+///
+/// The length is an int32; -1 stands for NULL.
+extension WireBuffer {
+  @inlinable mutating func field() { put(Int32(-1)) }
+
+  @inlinable mutating func field<Value: FixedWidthInteger>(_ value: Value) {
+    put(Int32(Value.bitWidth / 8))
+    put(value)
+  }
+
+  @inlinable mutating func field(text: String) {
+    put(Int32(truncatingIfNeeded: text.utf8.count))
+    put(utf8: text)
+  }
+
+  @inlinable mutating func field(raw: UnsafeRawBufferPointer) {
+    put(Int32(truncatingIfNeeded: raw.count))
+    put(raw)
+  }
+
+  @inlinable mutating func field(uuid high: UInt64, _ low: UInt64) {
+    put(Int32(16))
+    put(high)
+    put(low)
+  }
+
+  @inlinable mutating func field(jsonb text: String) {
+    put(Int32(truncatingIfNeeded: text.utf8.count + 1))
+    put(UInt8(1))
+    put(utf8: text)
+  }
+}
+
+/// Microseconds since 1970 (ours) and since 2000-01-01 UTC (PostgreSQL's).
+@usableFromInline
+enum Epoch {
+  /// 10,957 days.
+  @inlinable static var offsetMicros: Int64 { 946_684_800_000_000 }
+
+  /// The extremes stand for `infinity` and `-infinity` on both sides.
+  @inlinable static func wire(fromMicrosSince1970 micros: Int64) -> Int64 {
+    if micros == .max { return .max }
+    let (shifted, overflow) = micros.subtractingReportingOverflow(offsetMicros)
+    return overflow ? .min : shifted
+  }
+
+  @inlinable static func microsSince1970(fromWire wire: Int64) -> Int64? {
+    if wire == .max || wire == .min { return wire }
+    let (shifted, overflow) = wire.addingReportingOverflow(offsetMicros)
+    return overflow ? nil : shifted
+  }
+}
