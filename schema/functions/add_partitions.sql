@@ -1,0 +1,71 @@
+-- ledger.add_partitions: makes the log's partitions ahead of need, so that no append meets a missing one.
+--
+-- Returns  how many it made; 0, at the cost of five look-ups by name, when enough are there: the one
+--          that the sequence stands in and four more, of 1,000,000 entry numbers each. 0 also while
+--          another session is making them.
+-- Locks    advisory (19796, 2), to the end of the transaction, only when something is missing. A new
+--          table and ATTACH take SHARE UPDATE EXCLUSIVE on the log: appends and readers go on. Where
+--          that lock does not come within 2 s it stops, and fails only if nothing is ahead.
+-- Used by  init, heartbeat. As its owner, the installing superuser, who may permit DDL in ledger.
+CREATE OR REPLACE FUNCTION ledger.add_partitions() RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' SET default_tablespace = '' AS $$
+DECLARE
+    span CONSTANT bigint := 1000000;
+    ahead CONSTANT bigint := 4;
+    first CONSTANT bigint := pg_sequence_last_value('ledger.entry_sequence') / span * span;
+    low bigint;
+    part text;
+    made integer := 0;
+    permitted boolean := false;
+BEGIN
+    IF ledger.partitions_ahead(first, span) > ahead THEN
+        RETURN 0;
+    END IF;
+    IF NOT pg_try_advisory_xact_lock(19796, 2) THEN
+        RETURN 0;  -- Another session is making them.
+    END IF;
+    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+    permitted := FOUND;
+
+    FOR low IN first .. first + ahead * span BY span LOOP
+        part := 'events_p' || lpad(low::text, 12, '0');
+        CONTINUE WHEN to_regclass('ledger.' || part) IS NOT NULL;
+        BEGIN
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING ALL)', part);
+            EXECUTE format('ALTER TABLE ledger.%I ADD CONSTRAINT %I UNIQUE (stream, version)',
+                part, part || '_one_event_a_version');
+            EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE '
+                'ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', part);
+            EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER append_only', part);
+            -- The row trigger of the parent comes with this.
+            EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I '
+                'FOR VALUES FROM (%s) TO (%s)', part, low, low + span);
+            EXECUTE format('ALTER TABLE ledger.%I OWNER TO opsledger_owner', part);
+            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.%I '
+                'FROM opsledger_owner', part);
+            EXECUTE format('GRANT SELECT ON ledger.%I TO opsledger_engine, opsledger_operator, '
+                'opsledger_auditor, opsledger_keeper', part);
+            made := made + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            IF low <= first + span THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'a lock on ledger.events did not come within 2 s: % made later', part;
+            EXIT;
+        END;
+    END LOOP;
+
+    IF permitted THEN
+        DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
+    END IF;
+    RETURN made;
+END
+$$;
+
+-- How many partitions there are without a gap from a lower bound on; looks at five.
+CREATE OR REPLACE FUNCTION ledger.partitions_ahead(first bigint, span bigint) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(to_regclass('ledger.events_p' || lpad((first + i * span)::text, 12, '0')))::integer
+    FROM generate_series(0, 4) AS i
+$$;

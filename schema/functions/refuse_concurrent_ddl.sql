@@ -1,0 +1,37 @@
+-- ledger.refuse_concurrent_ddl: DDL that commits half-way is stopped before it starts.
+--
+-- DETACH PARTITION … CONCURRENTLY hides the partition in a transaction of its own, and CREATE and
+-- DROP INDEX CONCURRENTLY leave an index that is not valid: ledger.refuse_ddl would come too late. They
+-- run only as a statement of their own, never from a function, so the client's text is the whole
+-- command, its keywords are spelled out, and a name can hide only behind U&"…".
+--
+-- Returns  nothing: raises 42501.
+-- Locks    none.
+-- Used by  event trigger opsledger_frozen_start, for ALTER TABLE, CREATE INDEX and DROP INDEX.
+CREATE OR REPLACE FUNCTION ledger.refuse_concurrent_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    command text := lower(current_query());
+    found text;
+BEGIN
+    IF command !~ '\mconcurrently\M' THEN
+        RETURN;
+    END IF;
+    SELECT n.name INTO found
+    FROM (SELECT 'ledger' UNION ALL
+          SELECT c.relname::text FROM pg_class AS c
+          WHERE c.relnamespace = to_regnamespace('ledger')) AS n (name)
+    -- The name as it stands, unless another schema is before it.
+    WHERE strpos(command, n.name) > 0
+      AND command ~ ('(^|[^a-z0-9_$".]|ledger"?\s*\.\s*)"?' || n.name || '"?($|[^a-z0-9_$"])')
+    LIMIT 1;
+    IF found IS NULL AND command ~ 'u&"' THEN
+        found := 'a name written as U&"…"';
+    END IF;
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'schema ledger is frozen: % CONCURRENTLY refused on %', TG_TAG, found
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'If this is about a table of your own, name it with its schema, as app.events.';
+    END IF;
+END
+$$;

@@ -1,0 +1,26 @@
+-- Schema ledger is frozen: event triggers refuse DDL on it without a permit (ledger.ddl_permits).
+--
+-- They need a superuser, once, and stay with that superuser: no role of ours can disable them. ENABLE
+-- ALWAYS, so that session_replication_role switches nothing off. Commands on event triggers fire none,
+-- so a superuser can switch them off: checkpoints kept elsewhere are for that.
+DO $$
+DECLARE
+    name text;
+    definition text;
+BEGIN
+    FOR name, definition IN VALUES
+        ('opsledger_frozen_start', 'ON ddl_command_start '
+            'WHEN TAG IN (''ALTER TABLE'', ''CREATE INDEX'', ''DROP INDEX'') '
+            'EXECUTE FUNCTION ledger.refuse_concurrent_ddl()'),
+        ('opsledger_frozen_ddl', 'ON ddl_command_end EXECUTE FUNCTION ledger.refuse_ddl()'),
+        ('opsledger_frozen_drop', 'ON sql_drop EXECUTE FUNCTION ledger.refuse_drop()')
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtname = name) THEN
+            EXECUTE format('CREATE EVENT TRIGGER %I ', name) || definition;
+        END IF;
+        IF EXISTS (SELECT FROM pg_event_trigger AS e
+                   WHERE e.evtname = name AND e.evtenabled <> 'A') THEN
+            EXECUTE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', name);
+        END IF;
+    END LOOP;
+END $$;

@@ -1,0 +1,54 @@
+-- Who may do what. Nothing is granted elsewhere, but for the partitions (ledger.add_partitions).
+--
+--                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger
+--   opsledger_engine     read, write        RI   RI        RI           RIU         read, write
+--   opsledger_keeper     read, write        RI   RI        RI           RIU         read, write
+--   opsledger_operator   read, write        R    R         R            R           R
+--   opsledger_auditor    read               R    R         R            R           R
+--   opsledger_tables     own                -    -         -            -           -
+--   opsledger_owner      own (by tables)    RI   owns      RI           owns        owns
+--   (R SELECT, I INSERT, U UPDATE. write: INSERT, UPDATE, DELETE. Nobody: UPDATE, DELETE, TRUNCATE of the log.)
+--
+-- Engine, keeper and owner are members of opsledger_tables, so that row-level policies hide nothing
+-- from them. Functions of the ledger are nobody's unless granted here.
+
+GRANT USAGE ON SCHEMA ledger
+    TO opsledger_tables, opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+GRANT USAGE, CREATE ON SCHEMA public TO opsledger_tables;
+GRANT USAGE ON SCHEMA public TO opsledger_operator, opsledger_auditor;
+
+-- The eight tables.
+GRANT SELECT ON public.ops_policy, public.ops_mission_proposals, public.ops_missions,
+    public.ops_mission_steps, public.ops_agent_events, public.ops_agent_reactions,
+    public.ops_action_runs, public.ops_demand_radar,
+    public.ops_proposal_votes, public.ops_policy_history, public.ops_policy_audit,
+    public.ops_step_dead_letters, public.ops_radar
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+GRANT SELECT ON public.ops_policy_history, public.ops_policy_audit TO opsledger_tables;
+GRANT INSERT, UPDATE, DELETE ON public.ops_policy, public.ops_mission_proposals, public.ops_missions,
+    public.ops_mission_steps, public.ops_agent_events, public.ops_agent_reactions,
+    public.ops_action_runs, public.ops_demand_radar, public.ops_radar
+    TO opsledger_engine, opsledger_operator, opsledger_keeper;
+-- Whoever may change a policy: the runbook's trigger inserts as them. It does nothing.
+GRANT INSERT ON public.ops_policy_audit TO PUBLIC;
+
+-- The log and its books. The owner keeps what INSERT and SELECT need, and no more.
+REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.events, ledger.checkpoints
+    FROM opsledger_owner;
+GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
+    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+GRANT SELECT ON ledger.ddl_permits TO opsledger_auditor;
+GRANT INSERT ON ledger.events, ledger.commands, ledger.checkpoints
+    TO opsledger_engine, opsledger_keeper;
+GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
+GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
+
+-- Functions.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.now()
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
+GRANT EXECUTE ON FUNCTION ledger.seal() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.add_partitions() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;

@@ -1,0 +1,35 @@
+-- Schema ledger, and in it what the schema says about itself: migrations and permits.
+--
+-- Locks    none that others wait for.
+-- Used by  init, doctor, the guards; every later migration records itself here.
+
+DO $migration$ BEGIN
+    IF to_regclass('ledger.migrations') IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    CREATE SCHEMA ledger AUTHORIZATION opsledger_owner;
+
+    -- What has been applied. The digest is null when psql laid it: `init` adopts it and fills that in.
+    CREATE TABLE ledger.migrations (
+        name text NOT NULL,
+        sha256 bytea,
+        oldest_binary text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        CONSTRAINT migrations_pkey PRIMARY KEY (name),
+        CONSTRAINT a_digest_is_sha256 CHECK (octet_length(sha256) = 32)
+    );
+    ALTER TABLE ledger.migrations OWNER TO opsledger_owner;
+
+    -- Transactions that may change schema ledger. It stays with the installing superuser, so that
+    -- no role of ours can permit itself anything; a row that is left behind fits no transaction.
+    CREATE TABLE ledger.ddl_permits (
+        xid xid8 NOT NULL,
+        CONSTRAINT ddl_permits_pkey PRIMARY KEY (xid)
+    );
+    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
+
+    -- 0001 ran before there was a place to record it.
+    INSERT INTO ledger.migrations (name, oldest_binary)
+    VALUES ('0001_roles.sql', '0.1.0'), ('0002_ledger.sql', '0.1.0');
+END $migration$;

@@ -1,0 +1,97 @@
+-- The log, the number that orders it, and the books beside it.
+--
+-- Locks    none that others wait for.
+-- Used by  every command of the engine; seal; verify, rebuild and whoever reads history.
+
+DO $migration$ BEGIN
+    IF EXISTS (SELECT FROM ledger.migrations WHERE name = '0004_log.sql') THEN
+        RETURN;
+    END IF;
+
+    -- One fact a row. json, not jsonb: its bytes stay as they were written, since they are hashed.
+    -- Partitions are made by ledger.add_partitions, each with UNIQUE (stream, version): the key of
+    -- a partitioned table must contain `entry`, so the parent cannot hold that rule.
+    CREATE TABLE ledger.events (
+        entry bigint NOT NULL,
+        index integer NOT NULL,    -- 0… within the entry
+        stream uuid NOT NULL,      -- the row
+        version integer NOT NULL,  -- 1… within the stream, no gaps
+        type text NOT NULL,        -- 'step.leased'
+        recorded_at timestamptz NOT NULL,
+        actor text NOT NULL,
+        cause bigint,              -- the entry that led to this one, where one did
+        command uuid,              -- null for what a hand's SQL did
+        data json NOT NULL,        -- structure: stays for ever
+        content json,              -- what people and programs wrote: can be erased
+        salt bytea,
+        commitment bytea,          -- of erased content: SHA-256(salt || content) as it was
+        CONSTRAINT events_pkey PRIMARY KEY (entry, index),
+        CONSTRAINT indexes_count_from_zero CHECK (index >= 0),
+        CONSTRAINT versions_count_from_one CHECK (version >= 1),
+        CONSTRAINT content_is_salted CHECK ((content IS NULL) = (salt IS NULL)),
+        CONSTRAINT a_salt_has_16_bytes CHECK (octet_length(salt) = 16),
+        CONSTRAINT only_erased_content_has_a_commitment
+            CHECK (commitment IS NULL OR content IS NULL AND octet_length(commitment) = 32)
+    ) PARTITION BY RANGE (entry);
+    ALTER TABLE ledger.events OWNER TO opsledger_owner;
+
+    -- CACHE 1 and one number burnt: only then does `last_value` say what was drawn last, and is every
+    -- number drawn after reading it greater (pitfalls: with a fresh sequence 1 may mean "none yet").
+    CREATE SEQUENCE ledger.entry_sequence AS bigint CACHE 1 NO CYCLE;
+    PERFORM nextval('ledger.entry_sequence');
+    ALTER SEQUENCE ledger.entry_sequence OWNER TO opsledger_owner;
+
+    -- Command keys, for idempotency: inserted first, so that a retry waits for whoever was before it.
+    CREATE TABLE ledger.commands (
+        command uuid NOT NULL,
+        entry bigint NOT NULL,
+        events integer NOT NULL,
+        digest bytea,  -- of the request; the same key with another request is refused
+        result json,
+        recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        CONSTRAINT commands_pkey PRIMARY KEY (command),
+        CONSTRAINT a_count_is_not_negative CHECK (events >= 0)
+    );
+    ALTER TABLE ledger.commands OWNER TO opsledger_owner;
+
+    -- Seals: every entry up to this one is committed or never will be. With the Merkle root, signed
+    -- elsewhere, a seal is a checkpoint. Append-only like the log.
+    CREATE TABLE ledger.checkpoints (
+        entry bigint NOT NULL,
+        sealed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        size bigint,
+        root bytea,
+        frontier bytea,
+        note text,
+        CONSTRAINT checkpoints_pkey PRIMARY KEY (entry),
+        CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32)
+    );
+    ALTER TABLE ledger.checkpoints OWNER TO opsledger_owner;
+
+    -- The last version of every row that left, for ever: a row inserted again goes on from it. Of
+    -- archived rows also the dedupe key, which goes on refusing duplicates.
+    CREATE TABLE ledger.tombstones (
+        stream uuid NOT NULL,
+        noun text NOT NULL,
+        version integer NOT NULL,
+        dedupe_key text,
+        CONSTRAINT tombstones_pkey PRIMARY KEY (stream)
+    );
+    CREATE INDEX tombstones_dedupe_idx ON ledger.tombstones (noun, dedupe_key)
+        WHERE dedupe_key IS NOT NULL;
+    ALTER TABLE ledger.tombstones OWNER TO opsledger_owner;
+
+    -- The ledger's own row, a projection like the eight: who it is and what it is called.
+    CREATE TABLE ledger.ledger (
+        key text NOT NULL,
+        identity uuid NOT NULL,
+        name text NOT NULL,
+        version integer NOT NULL DEFAULT 0,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        CONSTRAINT ledger_pkey PRIMARY KEY (key)
+    );
+    ALTER TABLE ledger.ledger OWNER TO opsledger_owner;
+
+    INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0004_log.sql', '0.1.0');
+END $migration$;

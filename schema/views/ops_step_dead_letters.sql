@@ -1,0 +1,19 @@
+-- ops_step_dead_letters: the steps that are dead now. A step skipped because another died has
+-- failure_count 0 and is none; a step queued again is none any more.
+--
+-- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
+-- Used by  hands and old clients, to read.
+CREATE OR REPLACE VIEW public.ops_step_dead_letters WITH (security_invoker = true) AS
+SELECT s.id,
+    s.id AS step_id,
+    s.mission_id,
+    s.kind,
+    s.executor,
+    s.params,
+    s.last_error,
+    s.result,
+    s.failure_count,
+    s.updated_at AS created_at  -- A dead step no longer changes.
+FROM public.ops_mission_steps AS s
+WHERE s.status = 'failed' AND s.failure_count > 0;
+ALTER VIEW public.ops_step_dead_letters OWNER TO opsledger_tables;
