@@ -9,6 +9,13 @@ let settings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// simdjson picks its implementation when it is compiled: without these, the slow one.
+#if arch(x86_64)
+  let simd: [CXXSetting] = [.unsafeFlags(["-msse4.2", "-mpclmul", "-O3"])]
+#else
+  let simd: [CXXSetting] = [.unsafeFlags(["-O3"])]
+#endif
+
 let package = Package(
   name: "opsledger",
   products: [.executable(name: "opsledger", targets: ["opsledger"])],
@@ -19,7 +26,7 @@ let package = Package(
     .systemLibrary(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
     .target(
-      name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
+      name: "CSimdJSON", cxxSettings: simd, linkerSettings: [.linkedLibrary("simdjson")]),
     .target(name: "CSchema", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
     // Thin Swift over one library each; they know nothing of the ledger.

@@ -1,0 +1,169 @@
+public import JSON
+
+/// Something that an agent or a system reported: a row of `ops_agent_events`. Not a ledger event.
+public struct AgentEvent: Sendable {
+  public var id: StreamID
+  public var dedupeKey: String?
+  public var type: String
+  public var data: String
+  public var missionID: StreamID?
+  public var processedAt: Instant?
+  public var createdAt: Instant
+  public var thought: String?
+  public var version: Int32 = 0
+
+  public init(blank stream: StreamID) {
+    id = stream
+    type = ""
+    data = "{}"
+    createdAt = Instant(micros: 0)
+  }
+
+  public enum Event: Equatable, Sendable {
+    /// `processed`: whether it was born processed, as the loop's own agent events are.
+    case reported(Report, processed: Bool)
+    /// The heartbeat has looked at it; per pattern, what came of it.
+    case processed([PatternOutcome])
+  }
+
+  /// What was reported.
+  public struct Report: Equatable, Sendable {
+    public var type: String
+    public var data: String
+    public var dedupeKey: String?
+    public var missionID: StreamID?
+    public var thought: String?
+
+    public init(
+      type: String, data: String, dedupeKey: String? = nil, missionID: StreamID? = nil,
+      thought: String? = nil
+    ) {
+      self.type = type
+      self.data = data
+      self.dedupeKey = dedupeKey
+      self.missionID = missionID
+      self.thought = thought
+    }
+  }
+
+  /// What one pattern made of an agent event.
+  public struct PatternOutcome: Equatable, Sendable {
+    public var pattern: String
+    public var result: Result
+    /// More about why, in words.
+    public var detail: String?
+
+    public enum Result: Equatable, Sendable {
+      case matched(reaction: StreamID)
+      case unmatched(Reason)
+    }
+
+    /// Why a pattern did not react.
+    public enum Reason: String, CaseIterable, Sendable {
+      case type, tags, source, condition, probability, cooldown, template, depth
+    }
+
+    public init(pattern: String, result: Result, detail: String? = nil) {
+      self.pattern = pattern
+      self.result = result
+      self.detail = detail
+    }
+  }
+}
+
+extension AgentEvent: Noun {
+  public static let name = NounName.agentEvent
+  public static let table = "ops_agent_events"
+  public static let columns: [Column<AgentEvent>] = [
+    .uuid("id", \.id),
+    .text("dedupe_key", \.dedupeKey),
+    .text("type", \.type),
+    .json("data", \.data, .content),
+    .uuid("mission_id", \.missionID),
+    .time("processed_at", \.processedAt),
+    .time("created_at", \.createdAt),
+    .text("thought", \.thought, .content),
+    .int("version", \.version),
+  ]
+
+  public static func evolve(_ row: inout AgentEvent?, _ event: Event, _ recorded: Recorded) {
+    switch event {
+    case .reported(let report, let processed):
+      var fresh = AgentEvent(blank: recorded.stream)
+      fresh.dedupeKey = report.dedupeKey
+      fresh.type = report.type
+      fresh.data = report.data
+      fresh.missionID = report.missionID
+      fresh.processedAt = processed ? recorded.at : nil
+      fresh.createdAt = recorded.at
+      fresh.thought = report.thought
+      row = fresh
+    case .processed: row?.processedAt = recorded.at
+    }
+  }
+}
+
+extension AgentEvent.Event: NounEvent {
+  public enum Kind: String, CaseIterable, Sendable { case reported, processed }
+
+  public var kind: Kind {
+    switch self {
+    case .reported: .reported
+    case .processed: .processed
+    }
+  }
+
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .reported(let report, let processed):
+      data.string("type", report.type)
+      if let key = report.dedupeKey { data.string("dedupe_key", key) }
+      if let mission = report.missionID { data.string("mission_id", mission.description) }
+      if processed { data.bool("processed", true) }
+      content.raw("data", WrappedJSON.wrap(report.data))
+      if let thought = report.thought { content.string("thought", thought) }
+    case .processed(let outcomes):
+      data.json("patterns", .array(outcomes.map(\.structure)))
+      let details = outcomes.filter { $0.detail != nil }
+      if !details.isEmpty {
+        content.json(
+          "details",
+          .object(
+            Dictionary(
+              details.map { ($0.pattern, JSON.optional($0.detail)) }, uniquingKeysWith: { $1 })))
+      }
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .reported:
+      self = .reported(
+        AgentEvent.Report(
+          type: try payload.text("type"), data: try payload.contentJSON("data"),
+          dedupeKey: payload.optionalText("dedupe_key"),
+          missionID: try payload.optionalID("mission_id"),
+          thought: payload.optionalContentText("thought")),
+        processed: payload.data.bool("processed") ?? false)
+    case .processed:
+      // The outcomes are for people and `policy explain`; the row does not hold them.
+      self = .processed([])
+    }
+  }
+}
+
+extension AgentEvent.PatternOutcome {
+  var structure: JSON {
+    switch result {
+    case .matched(let reaction):
+      .object([
+        "pattern": .string(pattern), "matched": .bool(true),
+        "reaction_id": .string(reaction.description),
+      ])
+    case .unmatched(let reason):
+      .object([
+        "pattern": .string(pattern), "matched": .bool(false), "reason": .string(reason.rawValue),
+      ])
+    }
+  }
+}

@@ -1,0 +1,235 @@
+public import JSON
+
+/// The six types that every noun has. They alone carry columns: a hand says what it made the row, not
+/// what happened.
+public enum CommonEvent<N: Noun>: Sendable {
+  /// A row put in by hand: its columns.
+  case inserted([ColumnValue])
+  /// Columns changed by hand: from what, to what.
+  case amended([ColumnChange])
+  case removed
+  /// The row left the tables for the archive, by the retention rule.
+  case archived(segment: String)
+  /// An archived row is back, as it was.
+  case restored([ColumnValue])
+  /// The row's content, and that of its events, is gone for good.
+  case erased
+
+  public enum Kind: String, CaseIterable, Sendable {
+    case inserted, amended, removed, archived, restored, erased
+  }
+
+  public var kind: Kind {
+    switch self {
+    case .inserted: .inserted
+    case .amended: .amended
+    case .removed: .removed
+    case .archived: .archived
+    case .restored: .restored
+    case .erased: .erased
+    }
+  }
+}
+
+public struct ColumnValue: Sendable {
+  public let column: String
+  public let value: Value
+
+  public init(_ column: String, _ value: Value) {
+    self.column = column
+    self.value = value
+  }
+}
+
+public struct ColumnChange: Sendable {
+  public let column: String
+  public let from: Value
+  public let to: Value
+
+  public init(_ column: String, from: Value, to: Value) {
+    self.column = column
+    self.from = from
+    self.to = to
+  }
+}
+
+extension CommonEvent {
+  func apply(to row: inout N?, _ recorded: Recorded) {
+    switch self {
+    case .inserted(let values), .restored(let values):
+      var fresh = N(blank: recorded.stream)
+      for value in values { _ = N.column(named: value.column)?.set(&fresh, value.value) }
+      row = fresh
+    case .amended(let changes):
+      guard var changed = row else { return }
+      for change in changes { _ = N.column(named: change.column)?.set(&changed, change.to) }
+      row = changed
+    case .removed, .archived: row = nil
+    case .erased: row?.eraseContent()
+    }
+  }
+}
+
+// MARK: - Payload
+
+extension CommonEvent {
+  /// Writes the payload: columns of structure under `columns` or `changes` in data, columns of
+  /// content under the same name in content.
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .inserted(let values), .restored(let values):
+      let (structure, written) = Self.split(values)
+      data.raw("columns", Self.object(structure) { Self.encode($0.value) })
+      for value in written where !value.value.isNull {
+        content.raw(value.column, Self.encode(value.value))
+      }
+    case .amended(let changes):
+      let (structure, written) = Self.split(changes)
+      data.raw("changes", Self.object(structure, Self.pair))
+      for change in written { content.raw(change.column, Self.pair(change)) }
+    case .archived(let segment): data.string("segment", segment)
+    case .removed, .erased: break
+    }
+  }
+
+  private static func split<Item>(
+    _ items: [Item]
+  ) -> (structure: [Item], content: [Item]) where Item: ColumnNamed {
+    let isData = { (item: Item) in N.column(named: item.column)?.part == .data }
+    return (items.filter(isData), items.filter { !isData($0) })
+  }
+
+  private static func object<Item>(_ items: [Item], _ text: (Item) -> String) -> String
+  where Item: ColumnNamed {
+    var writer = JSONObjectWriter()
+    for item in items { writer.raw(item.column, text(item)) }
+    return writer.finish()
+  }
+
+  private static func pair(_ change: ColumnChange) -> String {
+    "[" + encode(change.from) + ", " + encode(change.to) + "]"
+  }
+
+  static func encode(_ value: Value) -> String {
+    switch value {
+    case .null: "null"
+    case .int(let number): String(number)
+    case .text(let text): JSON.string(text).text
+    case .uuid(let id): JSON.string(id.description).text
+    case .time(let instant): JSON.string(instant.description).text
+    case .json(let text): WrappedJSON.wrap(text)
+    case .ints(let numbers): JSON.array(numbers.map(JSON.int)).text
+    }
+  }
+
+  /// Reads a payload that was recorded.
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .inserted: self = .inserted(try Self.values(payload))
+    case .restored: self = .restored(try Self.values(payload))
+    case .amended: self = .amended(try Self.changes(payload))
+    case .removed: self = .removed
+    case .archived: self = .archived(segment: payload.optionalText("segment") ?? "")
+    case .erased: self = .erased
+    }
+  }
+
+  private static func values(_ payload: Payload) throws(Unreadable) -> [ColumnValue] {
+    var values: [ColumnValue] = []
+    let names = payload.content.names
+    for (name, value) in try members(payload, "columns") {
+      values.append(ColumnValue(name, try decode(value, for: try known(name))))
+    }
+    for (name, value) in try written(payload, names) {
+      values.append(ColumnValue(name, try decodeContent(value, for: try known(name))))
+    }
+    return values
+  }
+
+  private static func changes(_ payload: Payload) throws(Unreadable) -> [ColumnChange] {
+    var changes: [ColumnChange] = []
+    let names = payload.content.names
+    for (name, value) in try members(payload, "changes") {
+      let column = try known(name)
+      guard let pair = value.arrayValue, pair.count == 2 else {
+        throw Unreadable("the change of \(name) is not a pair")
+      }
+      changes.append(
+        ColumnChange(
+          name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column)))
+    }
+    for (name, value) in try written(payload, names) {
+      let column = try known(name)
+      if let pair = value.arrayValue, pair.count == 2 {
+        changes.append(
+          ColumnChange(
+            name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column)))
+      } else {
+        let marker = Erased.marker(of: column.type, isNullable: column.isNullable)
+        changes.append(ColumnChange(name, from: marker, to: marker))
+      }
+    }
+    return changes
+  }
+
+  private static func known(_ name: String) throws(Unreadable) -> Column<N> {
+    guard let column = N.column(named: name) else {
+      throw Unreadable("\(N.table) has no ledger column \(name)")
+    }
+    return column
+  }
+
+  private static func members(
+    _ payload: Payload, _ key: StaticString
+  ) throws(Unreadable) -> [(String, JSON)] {
+    guard payload.data.kind(key) == .object, let text = payload.data.json(key),
+      let members = (try? JSON(parsing: text))?.objectValue
+    else { throw Unreadable("\(key) is not an object") }
+    return members.sorted { $0.key < $1.key }
+  }
+
+  private static func written(
+    _ payload: Payload, _ names: [String]
+  ) throws(Unreadable) -> [(String, JSON)] {
+    var found: [(String, JSON)] = []
+    for name in names {
+      guard let text = payload.content.json(named: name), let value = try? JSON(parsing: text)
+      else { throw Unreadable("\(name) is not JSON") }
+      found.append((name, value))
+    }
+    return found
+  }
+
+  /// A content value on its own: null means erased, since SQL NULL is absent.
+  private static func decodeContent(
+    _ value: JSON, for column: Column<N>
+  ) throws(Unreadable) -> Value {
+    value == .null
+      ? Erased.marker(of: column.type, isNullable: column.isNullable)
+      : try decode(value, for: column)
+  }
+
+  private static func decode(_ value: JSON, for column: Column<N>) throws(Unreadable) -> Value {
+    if value == .null { return .null }
+    let decoded: Value? =
+      switch column.type {
+      case .int: value.intValue.flatMap(Int32.init(exactly:)).map(Value.int)
+      case .text, .label: value.stringValue.map(Value.text)
+      case .uuid: value.stringValue.flatMap { StreamID($0) }.map(Value.uuid)
+      case .time: value.stringValue.flatMap { Instant($0) }.map(Value.time)
+      case .json: .json(WrappedJSON.unwrap(value.text))
+      case .ints:
+        value.arrayValue.map {
+          .ints($0.compactMap { $0.intValue.map(Int32.init(truncatingIfNeeded:)) })
+        }
+      }
+    guard let decoded else { throw Unreadable("\(column.name) is not of its type") }
+    return decoded
+  }
+}
+
+protocol ColumnNamed {
+  var column: String { get }
+}
+extension ColumnValue: ColumnNamed {}
+extension ColumnChange: ColumnNamed {}

@@ -1,0 +1,167 @@
+/// A moment: microseconds since 1970 in UTC, by the database's clock.
+public struct Instant: Hashable, Comparable, Sendable {
+  public let micros: Int64
+
+  public init(micros: Int64) { self.micros = micros }
+
+  /// Stands for the time of the entry while its number is not drawn yet; written as the drawn time.
+  public static let drawn = Instant(micros: .max)
+
+  public static func < (a: Instant, b: Instant) -> Bool { a.micros < b.micros }
+
+  public func adding(seconds: Double) -> Instant {
+    Instant(micros: micros + Int64(seconds * 1_000_000))
+  }
+
+  public func adding(milliseconds: Int64) -> Instant {
+    Instant(micros: micros + milliseconds * 1_000)
+  }
+
+  /// Seconds from `earlier` to here.
+  public func seconds(since earlier: Instant) -> Double {
+    Double(micros - earlier.micros) / 1_000_000
+  }
+
+  /// The first moment of this UTC day.
+  public var startOfDay: Instant {
+    let day: Int64 = 86_400_000_000
+    let rest = micros % day
+    return Instant(micros: micros - (rest < 0 ? rest + day : rest))
+  }
+}
+
+extension Instant: CustomStringConvertible {
+  /// RFC 3339 in UTC with microseconds: `2026-11-24T06:00:28.000123Z`.
+  public var description: String {
+    let (days, inDay) = micros.flooredDivision(by: 86_400_000_000)
+    let (year, month, day) = Instant.date(days: days)
+    let seconds = inDay / 1_000_000
+    return String(unsafeUninitializedCapacity: 32) { out in
+      var at = 0
+      func put(_ value: Int64, _ width: Int) {
+        var rest = value
+        for place in stride(from: width - 1, through: 0, by: -1) {
+          out[at + place] = UInt8(ascii: "0") + UInt8(rest % 10)
+          rest /= 10
+        }
+        at += width
+      }
+      func put(_ character: Unicode.Scalar) {
+        out[at] = UInt8(ascii: character)
+        at += 1
+      }
+      put(max(year, 0), 4)
+      put("-")
+      put(month, 2)
+      put("-")
+      put(day, 2)
+      put("T")
+      put(seconds / 3600, 2)
+      put(":")
+      put(seconds / 60 % 60, 2)
+      put(":")
+      put(seconds % 60, 2)
+      put(".")
+      put(inDay % 1_000_000, 6)
+      put("Z")
+      return at
+    }
+  }
+
+  /// Reads RFC 3339: a date, `T` or a space, a time with up to six digits of a fraction, and `Z`, an
+  /// offset, or nothing (UTC). Nil for anything else.
+  public init?(_ text: String) {
+    var text = text
+    let parsed = text.withUTF8 { Instant(utf8: UnsafeRawBufferPointer($0)) }
+    guard let parsed else { return nil }
+    self = parsed
+  }
+
+  public init?(utf8 bytes: UnsafeRawBufferPointer) {
+    var at = 0
+    func digits(_ count: Int) -> Int64? {
+      guard at + count <= bytes.count else { return nil }
+      var value: Int64 = 0
+      for byte in bytes[at..<(at + count)] {
+        guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+        value = value * 10 + Int64(byte - UInt8(ascii: "0"))
+      }
+      at += count
+      return value
+    }
+    func skip(_ allowed: StaticString) -> UInt8? {
+      guard at < bytes.count else { return nil }
+      for index in 0..<allowed.utf8CodeUnitCount where allowed.utf8Start[index] == bytes[at] {
+        at += 1
+        return bytes[at - 1]
+      }
+      return nil
+    }
+    guard let year = digits(4), skip("-") != nil, let month = digits(2), skip("-") != nil,
+      let day = digits(2), (1...12).contains(month), (1...31).contains(day)
+    else { return nil }
+    var micros = Instant.days(year: year, month: month, day: day) * 86_400_000_000
+    if at < bytes.count {
+      guard skip("T t") != nil, let hour = digits(2), skip(":") != nil, let minute = digits(2),
+        hour < 24, minute < 60
+      else { return nil }
+      var second: Int64 = 0
+      if skip(":") != nil {
+        guard let value = digits(2), value <= 60 else { return nil }
+        second = value
+      }
+      micros += (hour * 3600 + minute * 60 + second) * 1_000_000
+      if skip(".") != nil {
+        var scale: Int64 = 100_000
+        let start = at
+        while let digit = digits(1) {
+          micros += digit * scale
+          scale /= 10
+        }
+        guard at > start else { return nil }
+      }
+      if let sign = skip("+-") {
+        guard let hours = digits(2) else { return nil }
+        _ = skip(":")
+        let minutes = at < bytes.count ? digits(2) : 0
+        guard let minutes else { return nil }
+        let offset = (hours * 60 + minutes) * 60_000_000
+        micros += sign == UInt8(ascii: "+") ? -offset : offset
+      } else if at < bytes.count {
+        guard skip("Zz") != nil else { return nil }
+      }
+    }
+    guard at == bytes.count else { return nil }
+    self.init(micros: micros)
+  }
+
+  /// - Source: "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
+  static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
+    let y = month <= 2 ? year - 1 : year
+    let era = (y >= 0 ? y : y - 399) / 400
+    let yearOfEra = y - era * 400
+    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+    return era * 146_097 + dayOfEra - 719_468
+  }
+
+  /// - Source: "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+  static func date(days: Int64) -> (year: Int64, month: Int64, day: Int64) {
+    let z = days + 719_468
+    let era = (z >= 0 ? z : z - 146_096) / 146_097
+    let dayOfEra = z - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let shifted = (5 * dayOfYear + 2) / 153
+    let month = shifted < 10 ? shifted + 3 : shifted - 9
+    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    return (year, month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+  }
+}
+
+extension Int64 {
+  fileprivate func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+    let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+    return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+  }
+}

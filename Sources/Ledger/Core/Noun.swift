@@ -1,0 +1,184 @@
+public import JSON
+
+/// The kinds of things that the ledger keeps. Each is a table, and each of its rows a stream.
+public enum NounName: String, CaseIterable, Sendable {
+  case agentEvent = "agent_event"
+  case reaction
+  case proposal
+  case mission
+  case step
+  case run
+  case policy
+  case radar
+  case ledger
+}
+
+/// What is the same for every event of a stream: which row, its how manieth event, and when.
+public struct Recorded: Equatable, Sendable {
+  public let stream: StreamID
+  /// 1 for a stream's first event; what the row's version is afterwards.
+  public let version: Int32
+  /// The database's clock when the entry's number was drawn.
+  public let at: Instant
+
+  public init(stream: StreamID, version: Int32, at: Instant) {
+    self.stream = stream
+    self.version = version
+    self.at = at
+  }
+}
+
+/// A fact about one row of one noun, besides the six that every noun has.
+public protocol NounEvent: Equatable, Sendable {
+  /// The part of the type's name after the noun: `leased`.
+  associatedtype Kind: RawRepresentable<String> & CaseIterable & Sendable
+
+  var kind: Kind { get }
+
+  /// Writes the payload: structure to `data`, what people and programs wrote to `content`.
+  func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter)
+
+  /// Reads a payload that was recorded, perhaps years ago, perhaps erased since.
+  init(_ kind: Kind, from payload: Payload) throws(Unreadable)
+}
+
+/// A row type: the plain struct of its table's ledger columns, and the fold that makes it.
+public protocol Noun: Sendable {
+  associatedtype Event: NounEvent
+
+  static var name: NounName { get }
+  /// The table, with its schema where that is not `public`.
+  static var table: String { get }
+  /// The ledger columns. The first is the primary key.
+  static var columns: [Column<Self>] { get }
+
+  var version: Int32 { get set }
+
+  /// A row as its table's defaults would make it: what an insert by hand starts from.
+  init(blank stream: StreamID)
+
+  /// Folds one recorded fact into the row. Judges nothing: what is recorded happened. It reads the
+  /// row and the event and nothing else, so that replay gives the same row for ever.
+  static func evolve(_ row: inout Self?, _ event: Event, _ recorded: Recorded)
+
+  /// What stays of the row when its content is erased.
+  mutating func eraseContent()
+}
+
+extension Noun {
+  /// Nullable content reads null afterwards; text `[erased]`, json `{"erased": true}`.
+  public mutating func eraseContent() {
+    for column in Self.columns where column.part == .content {
+      _ = column.set(&self, Erased.marker(of: column.type, isNullable: column.isNullable))
+    }
+  }
+
+  public static func column(named name: String) -> Column<Self>? {
+    columns.first { $0.name == name }
+  }
+}
+
+/// What is left of content that was erased.
+public enum Erased {
+  public static let text = "[erased]"
+  public static let json = #"{"erased": true}"#
+
+  static func marker(of type: ColumnType, isNullable: Bool) -> Value {
+    if isNullable { return .null }
+    return type == .json ? .json(json) : .text(text)
+  }
+}
+
+/// An event of a stream: one of its noun's own, or one of the six that every noun has.
+public enum StreamEvent<N: Noun>: Sendable {
+  case own(N.Event)
+  case common(CommonEvent<N>)
+
+  /// The full name of its type: `step.leased`.
+  public var type: String {
+    switch self {
+    case .own(let event): N.name.rawValue + "." + event.kind.rawValue
+    case .common(let event): N.name.rawValue + "." + event.kind.rawValue
+    }
+  }
+}
+
+extension Noun {
+  /// Folds one event, whichever it is, and sets the version that it gives the row.
+  public static func evolve(
+    _ row: inout Self?, _ event: StreamEvent<Self>, _ recorded: Recorded
+  ) {
+    switch event {
+    case .own(let event): evolve(&row, event, recorded)
+    case .common(let event): event.apply(to: &row, recorded)
+    }
+    row?.version = recorded.version
+  }
+}
+
+/// A recorded payload that this release cannot read: the log was damaged, or is newer than we are.
+public struct Unreadable: Error, Equatable, Sendable {
+  public let reason: String
+
+  public init(_ reason: String) { self.reason = reason }
+}
+
+extension StreamEvent {
+  /// The part of a type's name after the noun, as this noun knows it.
+  public enum Kind: Sendable {
+    case own(N.Event.Kind)
+    case common(CommonEvent<N>.Kind)
+
+    public init?(_ suffix: String) {
+      if let kind = N.Event.Kind(rawValue: suffix) {
+        self = .own(kind)
+      } else if let kind = CommonEvent<N>.Kind(rawValue: suffix), N.hasCommon(kind) {
+        self = .common(kind)
+      } else {
+        return nil
+      }
+    }
+
+    /// Every kind that this noun has.
+    public static var all: [Kind] {
+      N.Event.Kind.allCases.map(Kind.own)
+        + CommonEvent<N>.Kind.allCases.filter { N.hasCommon($0) }.map(Kind.common)
+    }
+
+    /// `leased`.
+    public var suffix: String {
+      switch self {
+      case .own(let kind): kind.rawValue
+      case .common(let kind): kind.rawValue
+      }
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .own(let kind): self = .own(try N.Event(kind, from: payload))
+    case .common(let kind): self = .common(try CommonEvent(kind, from: payload))
+    }
+  }
+
+  /// The payload's two parts as JSON text; content is nil where there is none.
+  public func payload() -> (data: String, content: String?) {
+    var data = JSONObjectWriter()
+    var content = JSONObjectWriter()
+    switch self {
+    case .own(let event): event.write(data: &data, content: &content)
+    case .common(let event): event.write(data: &data, content: &content)
+    }
+    return (data.finish(), content.isEmpty ? nil : content.finish())
+  }
+}
+
+extension Noun {
+  /// The ledger's own row is neither archived nor erased.
+  static func hasCommon(_ kind: CommonEvent<Self>.Kind) -> Bool {
+    switch kind {
+    case .inserted, .amended, .removed: true
+    case .archived, .restored, .erased: name != .ledger
+    }
+  }
+}

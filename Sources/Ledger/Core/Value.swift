@@ -1,0 +1,230 @@
+/// One column's value. SQL NULL is `null`; JSON null is `json("null")`.
+public enum Value: Sendable {
+  case null
+  case int(Int32)
+  case text(String)
+  case uuid(StreamID)
+  case time(Instant)
+  /// A `jsonb` column, as the text that PostgreSQL prints for it.
+  case json(String)
+  case ints([Int32])
+}
+
+extension Value {
+  public var isNull: Bool {
+    if case .null = self { true } else { false }
+  }
+
+  /// As a person reads it in a list of differences; SQL NULL is nil.
+  public var printed: String? {
+    switch self {
+    case .null: nil
+    case .int(let value): String(value)
+    case .text(let value): value
+    case .uuid(let value): value.description
+    case .time(let value): value.description
+    case .json(let value): value
+    case .ints(let values): "{" + values.map(String.init).joined(separator: ",") + "}"
+    }
+  }
+
+  /// Equality of images: by bytes, where Swift's strings would call two spellings of one character
+  /// equal.
+  public func same(as other: Value) -> Bool {
+    switch (self, other) {
+    case (.null, .null): true
+    case (.int(let a), .int(let b)): a == b
+    case (.text(let a), .text(let b)), (.json(let a), .json(let b)):
+      a.utf8.elementsEqual(b.utf8)
+    case (.uuid(let a), .uuid(let b)): a == b
+    case (.time(let a), .time(let b)): a == b
+    case (.ints(let a), .ints(let b)): a == b
+    case (.null, _), (.int, _), (.text, _), (.uuid, _), (.time, _), (.json, _), (.ints, _): false
+    }
+  }
+}
+
+/// The PostgreSQL type of a ledger column.
+public enum ColumnType: Equatable, Sendable {
+  case int
+  case text
+  case uuid
+  case time
+  case json
+  case ints
+  /// One of the origin's enum types, by its name.
+  case label(String)
+}
+
+/// Which part of an event's payload holds a column: structure stays for ever, content can be erased.
+public enum Part: Equatable, Sendable {
+  case data
+  case content
+  /// A json column of which some fields are content; `docs/events.md` lists them.
+  case mixed
+}
+
+/// One ledger column of a row type: its name, its type, and how to reach it in the row.
+public struct Column<Row>: Sendable {
+  public let name: String
+  public let type: ColumnType
+  public let part: Part
+  public let isNullable: Bool
+  public let get: @Sendable (Row) -> Value
+  /// Sets the column; false where the value does not fit it.
+  public let set: @Sendable (inout Row, Value) -> Bool
+}
+
+public typealias RowPath<Row, T> = WritableKeyPath<Row, T> & Sendable
+
+extension Column {
+  public static func text(_ name: String, _ path: any RowPath<Row, String>, _ part: Part = .data)
+    -> Column
+  {
+    Column(name: name, type: .text, part: part, isNullable: false) {
+      .text($0[keyPath: path])
+    } set: { row, value in
+      guard case .text(let text) = value else { return false }
+      row[keyPath: path] = text
+      return true
+    }
+  }
+
+  public static func text(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part = .data)
+    -> Column
+  {
+    Column(name: name, type: .text, part: part, isNullable: true) {
+      $0[keyPath: path].map(Value.text) ?? .null
+    } set: { row, value in
+      switch value {
+      case .text(let text): row[keyPath: path] = text
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  public static func json(_ name: String, _ path: any RowPath<Row, String>, _ part: Part) -> Column
+  {
+    Column(name: name, type: .json, part: part, isNullable: false) {
+      .json($0[keyPath: path])
+    } set: { row, value in
+      guard case .json(let text) = value else { return false }
+      row[keyPath: path] = text
+      return true
+    }
+  }
+
+  public static func json(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part) -> Column
+  {
+    Column(name: name, type: .json, part: part, isNullable: true) {
+      $0[keyPath: path].map(Value.json) ?? .null
+    } set: { row, value in
+      switch value {
+      case .json(let text): row[keyPath: path] = text
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  public static func int(_ name: String, _ path: any RowPath<Row, Int32>) -> Column {
+    Column(name: name, type: .int, part: .data, isNullable: false) {
+      .int($0[keyPath: path])
+    } set: { row, value in
+      guard case .int(let number) = value else { return false }
+      row[keyPath: path] = number
+      return true
+    }
+  }
+
+  public static func int(_ name: String, _ path: any RowPath<Row, Int32?>) -> Column {
+    Column(name: name, type: .int, part: .data, isNullable: true) {
+      $0[keyPath: path].map(Value.int) ?? .null
+    } set: { row, value in
+      switch value {
+      case .int(let number): row[keyPath: path] = number
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  public static func ints(_ name: String, _ path: any RowPath<Row, [Int32]?>) -> Column {
+    Column(name: name, type: .ints, part: .data, isNullable: true) {
+      $0[keyPath: path].map(Value.ints) ?? .null
+    } set: { row, value in
+      switch value {
+      case .ints(let numbers): row[keyPath: path] = numbers
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  public static func uuid(_ name: String, _ path: any RowPath<Row, StreamID>) -> Column {
+    Column(name: name, type: .uuid, part: .data, isNullable: false) {
+      .uuid($0[keyPath: path])
+    } set: { row, value in
+      guard case .uuid(let id) = value else { return false }
+      row[keyPath: path] = id
+      return true
+    }
+  }
+
+  public static func uuid(_ name: String, _ path: any RowPath<Row, StreamID?>) -> Column {
+    Column(name: name, type: .uuid, part: .data, isNullable: true) {
+      $0[keyPath: path].map(Value.uuid) ?? .null
+    } set: { row, value in
+      switch value {
+      case .uuid(let id): row[keyPath: path] = id
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  public static func time(_ name: String, _ path: any RowPath<Row, Instant>) -> Column {
+    Column(name: name, type: .time, part: .data, isNullable: false) {
+      .time($0[keyPath: path])
+    } set: { row, value in
+      guard case .time(let instant) = value else { return false }
+      row[keyPath: path] = instant
+      return true
+    }
+  }
+
+  public static func time(_ name: String, _ path: any RowPath<Row, Instant?>) -> Column {
+    Column(name: name, type: .time, part: .data, isNullable: true) {
+      $0[keyPath: path].map(Value.time) ?? .null
+    } set: { row, value in
+      switch value {
+      case .time(let instant): row[keyPath: path] = instant
+      case .null: row[keyPath: path] = nil
+      default: return false
+      }
+      return true
+    }
+  }
+
+  /// A column whose values are the cases of an enum: of a PostgreSQL enum type where `type` names
+  /// one, of text under a CHECK otherwise.
+  public static func label<Label: RawRepresentable<String> & Sendable>(
+    _ name: String, _ path: any RowPath<Row, Label>, type: String? = nil
+  ) -> Column {
+    Column(
+      name: name, type: type.map(ColumnType.label) ?? .text, part: .data, isNullable: false
+    ) {
+      .text($0[keyPath: path].rawValue)
+    } set: { row, value in
+      guard case .text(let text) = value, let label = Label(rawValue: text) else { return false }
+      row[keyPath: path] = label
+      return true
+    }
+  }
+}

@@ -1,0 +1,108 @@
+public import JSON
+
+/// The ledger's own row: who it is. Its stream is the UUIDv5 of `ledger:main`.
+public struct LedgerRecord: Sendable {
+  public var key: String
+  /// Tells this line of history from every other; a copy keeps it.
+  public var identity: StreamID
+  public var title: String
+  public var version: Int32 = 0
+  public var createdAt: Instant
+  public var updatedAt: Instant
+
+  public init(blank stream: StreamID) {
+    key = "main"
+    identity = stream
+    title = ""
+    createdAt = Instant(micros: 0)
+    updatedAt = Instant(micros: 0)
+  }
+
+  public enum Event: Equatable, Sendable {
+    case created(identity: StreamID, name: String)
+    /// A schema file was applied.
+    case migrated(file: String, sha256: String)
+    case rebuilt(report: String)
+    /// The database lives somewhere else than before.
+    case moved(report: String)
+    case restored(report: String)
+    case forked(report: String)
+    case signingKeyChanged(report: String)
+    case drilled(report: String)
+  }
+}
+
+extension LedgerRecord: Noun {
+  public static let name = NounName.ledger
+  public static let table = "ledger.ledger"
+  public static let columns: [Column<LedgerRecord>] = [
+    .text("key", \.key),
+    .uuid("identity", \.identity),
+    .text("name", \.title),
+    .int("version", \.version),
+    .time("created_at", \.createdAt),
+    .time("updated_at", \.updatedAt),
+  ]
+
+  public static func evolve(_ row: inout LedgerRecord?, _ event: Event, _ recorded: Recorded) {
+    switch event {
+    case .created(let identity, let name):
+      var fresh = LedgerRecord(blank: recorded.stream)
+      fresh.identity = identity
+      fresh.title = name
+      fresh.createdAt = recorded.at
+      row = fresh
+    case .migrated, .rebuilt, .moved, .restored, .forked, .signingKeyChanged, .drilled: break
+    }
+    if let updated = row?.updatedAt { row?.updatedAt = max(updated, recorded.at) }
+  }
+}
+
+extension LedgerRecord.Event: NounEvent {
+  public enum Kind: String, CaseIterable, Sendable {
+    case created, migrated, rebuilt, moved, restored, forked, drilled
+    case signingKeyChanged = "signing_key_changed"
+  }
+
+  public var kind: Kind {
+    switch self {
+    case .created: .created
+    case .migrated: .migrated
+    case .rebuilt: .rebuilt
+    case .moved: .moved
+    case .restored: .restored
+    case .forked: .forked
+    case .signingKeyChanged: .signingKeyChanged
+    case .drilled: .drilled
+    }
+  }
+
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .created(let identity, let name):
+      data.string("identity", identity.description)
+      data.string("name", name)
+    case .migrated(let file, let sha256):
+      data.string("file", file)
+      data.string("sha256", sha256)
+    case .rebuilt(let report), .moved(let report), .restored(let report), .forked(let report),
+      .signingKeyChanged(let report), .drilled(let report):
+      data.raw("report", WrappedJSON.wrap(report))
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .created:
+      self = .created(identity: try payload.id("identity"), name: try payload.text("name"))
+    case .migrated:
+      self = .migrated(file: try payload.text("file"), sha256: try payload.text("sha256"))
+    case .rebuilt: self = .rebuilt(report: try payload.json("report"))
+    case .moved: self = .moved(report: try payload.json("report"))
+    case .restored: self = .restored(report: try payload.json("report"))
+    case .forked: self = .forked(report: try payload.json("report"))
+    case .signingKeyChanged: self = .signingKeyChanged(report: try payload.json("report"))
+    case .drilled: self = .drilled(report: try payload.json("report"))
+    }
+  }
+}

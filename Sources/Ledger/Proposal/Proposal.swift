@@ -1,0 +1,244 @@
+public import JSON
+
+/// Work that somebody wants done, until it is decided: a row of `ops_mission_proposals`.
+public struct Proposal: Sendable {
+  public enum Status: String, CaseIterable, Sendable {
+    case pending, approved, rejected, voting
+    case autoApproved = "auto_approved"
+  }
+  public enum Source: String, CaseIterable, Sendable { case api, trigger, reaction, manual }
+  public enum Vote: String, CaseIterable, Sendable { case approve, reject, abstain }
+  /// A cap of policy `proposal_caps` that was reached.
+  public enum Cap: String, CaseIterable, Sendable {
+    case daily = "daily_limit"
+    case source = "per_source"
+    /// The policy is broken or absent, which counts as reached.
+    case policy
+  }
+
+  public var id: StreamID
+  public var dedupeKey: String?
+  public var source: Source = .manual
+  public var status: Status = .pending
+  public var template: String
+  public var reason: String?
+  public var policySnapshot: String?
+  public var approvedAt: Instant?
+  public var createdAt: Instant
+  public var votes: String?
+  public var version: Int32 = 0
+
+  public init(blank stream: StreamID) {
+    id = stream
+    template = "{}"
+    createdAt = Instant(micros: 0)
+  }
+
+  public struct Submission: Equatable, Sendable {
+    public var source: Source
+    public var dedupeKey: String?
+    public var template: String
+    /// The versions of the policies that decide over it: `{"auto_approve": 1, …}`.
+    public var policySnapshot: String?
+
+    public init(
+      source: Source, dedupeKey: String?, template: String, policySnapshot: String?
+    ) {
+      self.source = source
+      self.dedupeKey = dedupeKey
+      self.template = template
+      self.policySnapshot = policySnapshot
+    }
+  }
+
+  public struct Ballot: Equatable, Sendable {
+    public var id: StreamID
+    public var role: String
+    public var vote: Vote
+    public var reason: String?
+    public var metadata: String?
+
+    public init(id: StreamID, role: String, vote: Vote, reason: String?, metadata: String?) {
+      self.id = id
+      self.role = role
+      self.vote = vote
+      self.reason = reason
+      self.metadata = metadata
+    }
+  }
+
+  public enum Event: Equatable, Sendable {
+    case submitted(Submission)
+    /// The row gives up its dedupe key, so that the same work may be proposed again tomorrow.
+    case gateRefused(Cap, limit: Int32, count: Int32, reason: String?)
+    case autoApproved
+    case voteCalled(threshold: Int32, deadline: Instant)
+    case voteCast(Ballot)
+    case voteExpired
+    case approved(reason: String?)
+    case rejected(reason: String?)
+  }
+}
+
+extension Proposal: Noun {
+  public static let name = NounName.proposal
+  public static let table = "ops_mission_proposals"
+  public static let columns: [Column<Proposal>] = [
+    .uuid("id", \.id),
+    .text("dedupe_key", \.dedupeKey),
+    .label("source", \.source),
+    .label("status", \.status, type: "ops_proposal_status"),
+    .json("template", \.template, .content),
+    .text("reason", \.reason, .content),
+    .json("policy_snapshot", \.policySnapshot, .data),
+    .time("approved_at", \.approvedAt),
+    .time("created_at", \.createdAt),
+    .json("votes", \.votes, .mixed),
+    .int("version", \.version),
+  ]
+
+  public static func evolve(_ row: inout Proposal?, _ event: Event, _ recorded: Recorded) {
+    switch event {
+    case .submitted(let submission):
+      var fresh = Proposal(blank: recorded.stream)
+      fresh.dedupeKey = submission.dedupeKey
+      fresh.source = submission.source
+      fresh.template = submission.template
+      fresh.policySnapshot = submission.policySnapshot
+      fresh.createdAt = recorded.at
+      row = fresh
+    case .gateRefused(_, _, _, let reason):
+      row?.status = .rejected
+      row?.dedupeKey = nil
+      row?.reason = reason
+      row?.markRefused()
+    case .autoApproved:
+      row?.status = .autoApproved
+      row?.approvedAt = recorded.at
+    case .voteCalled:
+      row?.status = .voting
+      if row?.votes == nil { row?.votes = "{}" }
+    case .voteCast(let ballot): row?.cast(ballot, at: recorded.at)
+    case .voteExpired: row?.status = .pending
+    case .approved(let reason):
+      row?.status = .approved
+      row?.approvedAt = recorded.at
+      if let reason { row?.reason = reason }
+    case .rejected(let reason):
+      row?.status = .rejected
+      row?.reason = reason
+    }
+  }
+
+  /// What the caps do not count is told by structure, since a reason can be erased.
+  private mutating func markRefused() {
+    policySnapshot = (policySnapshot ?? "{}").settingMember("gate_refused", to: .bool(true))
+  }
+
+  private mutating func cast(_ ballot: Ballot, at instant: Instant) {
+    var entry: [String: JSON] = [
+      "id": .string(ballot.id.description), "vote": .string(ballot.vote.rawValue),
+      "created_at": .string(instant.description), "reason": .optional(ballot.reason),
+    ]
+    entry["metadata"] = ballot.metadata.flatMap { try? JSON(parsing: $0) } ?? .object([:])
+    votes = (votes ?? "{}").settingMember(ballot.role, to: .object(entry))
+  }
+
+  /// Of the votes, reason and metadata are content.
+  public mutating func eraseContent() {
+    template = Erased.json
+    reason = nil
+    guard let votes, let members = (try? JSON(parsing: votes))?.objectValue else { return }
+    self.votes =
+      JSON.object(
+        members.mapValues { vote in
+          guard var entry = vote.objectValue else { return vote }
+          entry["reason"] = .null
+          entry["metadata"] = .object(["erased": .bool(true)])
+          return .object(entry)
+        }
+      ).text
+  }
+}
+
+extension Proposal.Event: NounEvent {
+  public enum Kind: String, CaseIterable, Sendable {
+    case submitted
+    case gateRefused = "gate_refused"
+    case autoApproved = "auto_approved"
+    case voteCalled = "vote_called"
+    case voteCast = "vote_cast"
+    case voteExpired = "vote_expired"
+    case approved, rejected
+  }
+
+  public var kind: Kind {
+    switch self {
+    case .submitted: .submitted
+    case .gateRefused: .gateRefused
+    case .autoApproved: .autoApproved
+    case .voteCalled: .voteCalled
+    case .voteCast: .voteCast
+    case .voteExpired: .voteExpired
+    case .approved: .approved
+    case .rejected: .rejected
+    }
+  }
+
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .submitted(let submission):
+      data.string("source", submission.source.rawValue)
+      if let key = submission.dedupeKey { data.string("dedupe_key", key) }
+      if let snapshot = submission.policySnapshot { data.raw("policy_snapshot", snapshot) }
+      content.raw("template", WrappedJSON.wrap(submission.template))
+    case .gateRefused(let cap, let limit, let count, let reason):
+      data.string("cap", cap.rawValue)
+      data.int("limit", limit)
+      data.int("count", count)
+      if let reason { content.string("reason", reason) }
+    case .autoApproved, .voteExpired: break
+    case .voteCalled(let threshold, let deadline):
+      data.int("threshold", threshold)
+      data.string("deadline", deadline.description)
+    case .voteCast(let ballot):
+      data.string("vote_id", ballot.id.description)
+      data.string("role", ballot.role)
+      data.string("vote", ballot.vote.rawValue)
+      if let reason = ballot.reason { content.string("reason", reason) }
+      if let metadata = ballot.metadata { content.raw("metadata", WrappedJSON.wrap(metadata)) }
+    case .approved(let reason), .rejected(let reason):
+      if let reason { content.string("reason", reason) }
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .submitted:
+      self = .submitted(
+        Proposal.Submission(
+          source: try payload.label("source", as: Proposal.Source.self),
+          dedupeKey: payload.optionalText("dedupe_key"),
+          template: try payload.contentJSON("template"),
+          policySnapshot: payload.optionalJSON("policy_snapshot")))
+    case .gateRefused:
+      self = .gateRefused(
+        try payload.label("cap", as: Proposal.Cap.self), limit: try payload.int("limit"),
+        count: try payload.int("count"), reason: payload.optionalContentText("reason"))
+    case .autoApproved: self = .autoApproved
+    case .voteCalled:
+      self = .voteCalled(
+        threshold: try payload.int("threshold"), deadline: try payload.time("deadline"))
+    case .voteCast:
+      self = .voteCast(
+        Proposal.Ballot(
+          id: try payload.id("vote_id"), role: try payload.text("role"),
+          vote: try payload.label("vote", as: Proposal.Vote.self),
+          reason: payload.optionalContentText("reason"),
+          metadata: payload.hasContent("metadata") ? try payload.contentJSON("metadata") : nil))
+    case .voteExpired: self = .voteExpired
+    case .approved: self = .approved(reason: payload.optionalContentText("reason"))
+    case .rejected: self = .rejected(reason: payload.optionalContentText("reason"))
+    }
+  }
+}

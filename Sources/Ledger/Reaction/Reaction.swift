@@ -1,0 +1,206 @@
+public import JSON
+
+/// The answer of one pattern to one agent event: a row of `ops_agent_reactions`.
+public struct Reaction: Sendable {
+  public enum Status: String, CaseIterable, Sendable { case queued, processing, done, failed }
+
+  public var id: StreamID
+  public var eventID: StreamID?
+  public var status: Status = .queued
+  public var payload: String
+  public var createdAt: Instant
+  public var updatedAt: Instant
+  public var version: Int32 = 0
+
+  public init(blank stream: StreamID) {
+    id = stream
+    payload = "{}"
+    createdAt = Instant(micros: 0)
+    updatedAt = Instant(micros: 0)
+  }
+
+  /// What a pattern wants proposed: its rendered template, and how.
+  public struct Intent: Equatable, Sendable {
+    public var eventID: StreamID
+    public var eventType: String
+    public var patternID: String
+    public var proposalSource: Proposal.Source
+    public var dedupeKey: String
+    public var template: String
+
+    public init(
+      eventID: StreamID, eventType: String, patternID: String, proposalSource: Proposal.Source,
+      dedupeKey: String, template: String
+    ) {
+      self.eventID = eventID
+      self.eventType = eventType
+      self.patternID = patternID
+      self.proposalSource = proposalSource
+      self.dedupeKey = dedupeKey
+      self.template = template
+    }
+  }
+
+  public enum Event: Equatable, Sendable {
+    case queued(Intent)
+    /// Its proposal is recorded, also where the gate refused it.
+    case done(Outcome)
+    /// Its proposal could not be submitted.
+    case failed(code: String, error: String?)
+    case retried
+  }
+
+  public struct Outcome: Equatable, Sendable {
+    public var proposalID: StreamID
+    public var status: Proposal.Status
+    public var missionID: StreamID?
+    public var reason: String?
+
+    public init(
+      proposalID: StreamID, status: Proposal.Status, missionID: StreamID?, reason: String?
+    ) {
+      self.proposalID = proposalID
+      self.status = status
+      self.missionID = missionID
+      self.reason = reason
+    }
+  }
+}
+
+extension Reaction: Noun {
+  public static let name = NounName.reaction
+  public static let table = "ops_agent_reactions"
+  public static let columns: [Column<Reaction>] = [
+    .uuid("id", \.id),
+    .uuid("event_id", \.eventID),
+    .label("status", \.status),
+    .json("payload", \.payload, .mixed),
+    .time("created_at", \.createdAt),
+    .time("updated_at", \.updatedAt),
+    .int("version", \.version),
+  ]
+
+  public static func evolve(_ row: inout Reaction?, _ event: Event, _ recorded: Recorded) {
+    switch event {
+    case .queued(let intent):
+      var fresh = Reaction(blank: recorded.stream)
+      fresh.eventID = intent.eventID
+      fresh.payload = intent.payload
+      fresh.createdAt = recorded.at
+      fresh.updatedAt = recorded.at
+      row = fresh
+    case .done(let outcome):
+      row?.status = .done
+      row?.setPayload("result", outcome.json)
+    case .failed(_, let error):
+      row?.status = .failed
+      row?.setPayload("error", .optional(error))
+    case .retried:
+      row?.status = .queued
+      row?.setPayload("error", nil)
+    }
+    if let updated = row?.updatedAt { row?.updatedAt = max(updated, recorded.at) }
+  }
+
+  private mutating func setPayload(_ key: String, _ value: JSON?) {
+    payload = payload.settingMember(key, to: value)
+  }
+
+  /// The template, the error and the result's reason are content; the rest of the payload stays.
+  public mutating func eraseContent() {
+    guard var members = (try? JSON(parsing: payload))?.objectValue else {
+      payload = Erased.json
+      return
+    }
+    if members["proposal_template"] != nil {
+      members["proposal_template"] = .object(["erased": .bool(true)])
+    }
+    if members["error"] != nil { members["error"] = .null }
+    if var result = members["result"]?.objectValue {
+      result["r_reason"] = .null
+      members["result"] = .object(result)
+    }
+    payload = JSON.object(members).text
+  }
+}
+
+extension Reaction.Intent {
+  /// The origin's payload (`origin.md` 1.6), in `jsonb`'s own spelling: shorter keys first.
+  var payload: String {
+    var out = JSONObjectWriter()
+    out.string("dedupe_key", dedupeKey)
+    out.string("event_type", eventType)
+    out.string("pattern_id", patternID)
+    out.string("proposal_source", proposalSource.rawValue)
+    out.raw("proposal_template", template)
+    return out.finish()
+  }
+}
+
+extension Reaction.Outcome {
+  /// The row that the origin's create function returned.
+  var json: JSON {
+    .object([
+      "r_proposal_id": .string(proposalID.description), "r_status": .string(status.rawValue),
+      "r_mission_id": .optional(missionID?.description), "r_reason": .optional(reason),
+    ])
+  }
+}
+
+extension Reaction.Event: NounEvent {
+  public enum Kind: String, CaseIterable, Sendable { case queued, done, failed, retried }
+
+  public var kind: Kind {
+    switch self {
+    case .queued: .queued
+    case .done: .done
+    case .failed: .failed
+    case .retried: .retried
+    }
+  }
+
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .queued(let intent):
+      data.string("event_id", intent.eventID.description)
+      data.string("event_type", intent.eventType)
+      data.string("pattern_id", intent.patternID)
+      data.string("proposal_source", intent.proposalSource.rawValue)
+      data.string("dedupe_key", intent.dedupeKey)
+      content.raw("proposal_template", WrappedJSON.wrap(intent.template))
+    case .done(let outcome):
+      data.string("proposal_id", outcome.proposalID.description)
+      data.string("status", outcome.status.rawValue)
+      if let mission = outcome.missionID { data.string("mission_id", mission.description) }
+      if let reason = outcome.reason { content.string("reason", reason) }
+    case .failed(let code, let error):
+      data.string("code", code)
+      if let error { content.string("error", error) }
+    case .retried: break
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .queued:
+      self = .queued(
+        Reaction.Intent(
+          eventID: try payload.id("event_id"), eventType: try payload.text("event_type"),
+          patternID: try payload.text("pattern_id"),
+          proposalSource: try payload.label("proposal_source", as: Proposal.Source.self),
+          dedupeKey: try payload.text("dedupe_key"),
+          template: try payload.contentJSON("proposal_template")))
+    case .done:
+      self = .done(
+        Reaction.Outcome(
+          proposalID: try payload.id("proposal_id"),
+          status: try payload.label("status", as: Proposal.Status.self),
+          missionID: try payload.optionalID("mission_id"),
+          reason: payload.optionalContentText("reason")))
+    case .failed:
+      self = .failed(
+        code: try payload.text("code"), error: payload.optionalContentText("error"))
+    case .retried: self = .retried
+    }
+  }
+}
