@@ -33,7 +33,8 @@ let package = Package(
     .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
     .target(name: "Postgres", dependencies: ["CPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
-    .target(name: "Host", swiftSettings: settings),
+    .target(name: "CHost"),
+    .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
 
     // Pure: streams, decisions, policies, errors.
     .target(name: "Ledger", dependencies: ["JSON"], swiftSettings: settings),
@@ -58,6 +59,8 @@ let package = Package(
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
     .testTarget(name: "LedgerTests", dependencies: ["Ledger", "JSON"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

@@ -1,1 +1,5 @@
-print("opsledger")
+import Glibc
+import Host
+
+Process.prepare()
+exit(Program.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,0 +1,30 @@
+import Glibc
+
+/// An exclusive lock between processes (flock), held while the object lives. The kernel releases
+/// it when the process ends, however it ends.
+public final class FileLock {
+  private let file: Int32
+
+  /// Waits for the lock.
+  ///
+  /// - Parameter timeoutMillis: how long to wait before giving up.
+  /// - Throws: when the file cannot be opened, or the lock is still taken at the end.
+  public init(_ path: String, timeoutMillis: Int) throws(HostError) {
+    file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard file >= 0 else { throw .system(errno, "open \(path)") }
+    let deadline = Stopwatch.nowMillis + timeoutMillis
+    while flock(file, LOCK_EX | LOCK_NB) != 0 {
+      guard errno == EWOULDBLOCK || errno == EINTR else {
+        throw .system(errno, "lock \(path)")
+      }
+      guard Stopwatch.nowMillis < deadline else {
+        throw HostError(.unusable, "another process holds \(path)")
+      }
+      usleep(20_000)
+    }
+  }
+
+  deinit {
+    if file >= 0 { close(file) }
+  }
+}

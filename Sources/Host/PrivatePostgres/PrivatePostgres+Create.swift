@@ -1,0 +1,186 @@
+import Glibc
+
+extension PrivatePostgres {
+  private static let outsideDirectory = "/var/lib/opsledger"
+
+  /// Makes a private PostgreSQL in a directory, and starts it; one that is there is only started.
+  /// Two that do so at once end with the same one.
+  ///
+  /// The record is written last: a creation that was cut short is begun anew, and counts as none
+  /// until then.
+  ///
+  /// - Parameter directory: where `.opsledger` goes, or that folder itself.
+  public static func create(at directory: String = ".") throws(HostError) -> PrivatePostgres {
+    let folder = try makeFolder(in: directory)
+    let lock = try FileLock(folder + "/lock", timeoutMillis: startTimeoutMillis * 2)
+    defer { withExtendedLifetime(lock) {} }
+    if let found = try open(folder) {
+      _ = try found.startLocked()
+      return found
+    }
+    let programs = try PostgresPrograms.find()
+    let account = try ServerAccount.current()
+    let cluster = try prepare(folder, account)
+    try cluster.makeData(programs, account)
+    _ = try cluster.startLocked()
+    try cluster.makeLogins(programs, account)
+    try FileSystem.write(cluster.record.text, to: folder + "/cluster", mode: 0o600)
+    unlink(cluster.draftFile)
+    return cluster
+  }
+
+  private static func makeFolder(in directory: String) throws(HostError) -> String {
+    let path = folder(in: directory)
+    if FileSystem.status(path) == nil {
+      try FileSystem.makeDirectory(path, mode: 0o700, parents: true)
+    }
+    guard let status = FileSystem.status(path), status.kind == .directory,
+      let folder = FileSystem.realPath(path)
+    else { throw HostError(.unusable, "\(path) is in the way: it is no directory") }
+    try requireOwn(path, status)
+    return folder
+  }
+
+  /// Decides where things go, and clears away what a creation that was cut short left there.
+  private static func prepare(
+    _ folder: String, _ account: ServerAccount
+  ) throws(HostError) -> PrivatePostgres {
+    let draft = folder + "/cluster.draft"
+    if FileSystem.exists(draft), let text = try? FileSystem.readText(draft),
+      let record = try? ClusterRecord(text, path: draft)
+    {
+      let leftover = PrivatePostgres(folder: folder, record: record)
+      try leftover.stopLocked()
+      try leftover.removeFiles()
+    }
+    var record = ClusterRecord(base: nil, user: account.user.name)
+    if account.changesUser {
+      // The server's user passes through the folder, and sees nothing of it.
+      guard chmod(folder, 0o711) == 0 else { throw .system(errno, "protect \(folder)") }
+      if try !account.canEnter(folder) {
+        chmod(folder, 0o700)
+        record.base = "\(outsideDirectory)/\(record.id)"
+      }
+    }
+    try FileSystem.write(record.text, to: draft, mode: 0o600)
+    try FileSystem.write("*\n", to: folder + "/.gitignore")
+    if let base = record.base {
+      try FileSystem.makeDirectory(outsideDirectory, mode: 0o711, parents: true)
+      try FileSystem.makeDirectory(base, mode: 0o711)
+      try FileSystem.write(folder + "\n", to: base + "/folder")
+    }
+    return PrivatePostgres(folder: folder, record: record)
+  }
+
+  private var draftFile: String { folder + "/cluster.draft" }
+
+  private func makeData(
+    _ programs: PostgresPrograms, _ account: ServerAccount
+  ) throws(HostError) {
+    // A folder that was copied without its record still may hold someone's only copy.
+    if FileSystem.exists(dataDirectory + "/PG_VERSION") {
+      throw HostError(
+        .unusable, "\(dataDirectory) is a database that \(folder) has no record of",
+        hint: "move it away, or put the file \(folder)/cluster back")
+    }
+    try account.makePrivateDirectory(dataDirectory)
+    let arguments = [
+      "--pgdata=\(dataDirectory)", "--username=\(Login.superuser.rawValue)", "--auth=trust",
+      "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+    ]
+    let result = try account.command(
+      programs.path("initdb"), arguments, timeoutMillis: 300_000
+    ).run()
+    guard result.succeeded else {
+      throw HostError(
+        .unusable, "cannot make a database in \(dataDirectory): \(Self.reason(result.errorText))")
+    }
+    try append(Self.configuration, to: dataDirectory + "/postgresql.conf", replacing: false)
+    try append("local all all trust\n", to: dataDirectory + "/pg_hba.conf", replacing: true)
+  }
+
+  /// In place, so that the file stays the server's.
+  private func append(_ text: String, to path: String, replacing: Bool) throws(HostError) {
+    let file = Glibc.open(path, O_WRONLY | O_CLOEXEC | (replacing ? O_TRUNC : O_APPEND))
+    guard file >= 0 else { throw .system(errno, "write \(path)") }
+    defer { close(file) }
+    try FileSystem.writeAll(Array(text.utf8), to: file, named: path)
+  }
+
+  /// What differs from PostgreSQL's defaults; where it listens is said at every start.
+  private static let configuration = """
+
+    # opsledger
+    fsync = on
+    wal_level = replica
+    autovacuum = on
+    max_connections = 100
+    shared_buffers = 128MB
+    timezone = 'UTC'
+    log_timezone = 'UTC'
+    log_destination = 'stderr'
+    logging_collector = off
+    log_line_prefix = '%m [%p] %u %a '
+
+    """
+
+  private func makeLogins(
+    _ programs: PostgresPrograms, _ account: ServerAccount
+  ) throws(HostError) {
+    let statements = """
+      CREATE ROLE opsledger_engine NOLOGIN;
+      CREATE ROLE opsledger_operator NOLOGIN;
+      CREATE ROLE opsledger_tables NOLOGIN;
+      CREATE ROLE opsledger LOGIN IN ROLE opsledger_engine;
+      CREATE ROLE "operator" LOGIN IN ROLE opsledger_operator, opsledger_tables;
+      CREATE DATABASE \(Self.databaseName);
+      """
+    let arguments = [
+      "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=\(socketDirectory)",
+      "--port=\(record.port)", "--username=\(Login.superuser.rawValue)", "--dbname=postgres",
+      "--file=-",
+    ]
+    let result = try account.command(
+      programs.psql, arguments, input: statements, timeoutMillis: 60_000
+    ).run()
+    guard result.succeeded else {
+      throw HostError(.unusable, "cannot make the logins: \(Self.reason(result.errorText))")
+    }
+  }
+
+  /// Stops the server and deletes everything: data, socket, folder. There is no way back.
+  public func remove() throws(HostError) {
+    do {
+      let lock = try takeLock()
+      defer { withExtendedLifetime(lock) {} }
+      try stopLocked()
+      try removeFiles()
+    }
+    try Self.removeTree(folder)
+  }
+
+  private func removeFiles() throws(HostError) {
+    try Self.removeTree(dataDirectory)
+    try Self.removeTree(socketDirectory)
+    if let base = record.base { try Self.removeTree(base) }
+  }
+
+  private static func removeTree(_ path: String) throws(HostError) {
+    let result = try Subprocess("rm", ["-rf", "--", path]).run()
+    guard result.succeeded else {
+      throw HostError(.unusable, "cannot remove \(path): \(reason(result.errorText))")
+    }
+  }
+
+  /// Databases in /var/lib/opsledger whose folder is gone, for people to remove.
+  public static func orphans() -> [String] {
+    FileSystem.names(in: outsideDirectory).map { "\(outsideDirectory)/\($0)" }.filter { base in
+      guard let text = try? FileSystem.readText(base + "/folder") else { return false }
+      let folder = String(text.dropLast())
+      return !["/cluster", "/cluster.draft"].contains { name in
+        guard let record = try? FileSystem.readText(folder + name) else { return false }
+        return record.contains("\nbase=\(base)\n")
+      }
+    }
+  }
+}

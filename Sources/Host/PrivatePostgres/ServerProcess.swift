@@ -1,0 +1,72 @@
+import Glibc
+
+/// The server of a data directory, as `postmaster.pid` and the kernel describe it.
+enum ServerProcess {
+  enum State: Equatable {
+    case stopped
+    case starting(Int32)
+    case ready(Int32)
+    case stopping(Int32)
+
+    var pid: Int32? {
+      switch self {
+      case .stopped: nil
+      case .starting(let pid), .ready(let pid), .stopping(let pid): pid
+      }
+    }
+  }
+
+  static func state(_ data: String) -> State {
+    guard let lines = pidLines(data), let pid = lines.first.flatMap({ Int32($0) }), pid > 0,
+      serves(pid, data)
+    else { return .stopped }
+    // The eighth line is written for pg_ctl, which waits in the same way.
+    switch lines.count > 7 ? lines[7].filter(\.isLetter) : "" {
+    case "ready": return .ready(pid)
+    case "stopping": return .stopping(pid)
+    default: return .starting(pid)
+    }
+  }
+
+  /// Whether a process is there and has not ended: one that nobody has reaped yet has.
+  static func isAlive(_ pid: Int32) -> Bool {
+    guard kill(pid, 0) == 0 || errno == EPERM else { return false }
+    guard let text = try? FileSystem.readText("/proc/\(pid)/stat"),
+      let end = text.lastIndex(of: ")")
+    else { return FileSystem.exists("/proc/self") == false }
+    return !["Z", "X"].contains(text[end...].dropFirst(2).first)
+  }
+
+  /// Makes PostgreSQL see that the server of a stale `postmaster.pid` is gone, where its number is
+  /// taken by another process or by a zombie. The rest of the file stays: by it PostgreSQL finds
+  /// children of the old server that still have the data open, and then rightly refuses.
+  static func forgetDead(_ data: String) {
+    guard var lines = pidLines(data), let pid = lines.first.flatMap({ Int32($0) }), pid > 0,
+      kill(pid, 0) == 0 || errno == EPERM, !serves(pid, data)
+    else { return }
+    lines[0] = "\(Int32.max)"  // Above every number that Linux gives.
+    let file = open(pidFile(data), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
+    guard file >= 0 else { return }
+    defer { close(file) }
+    try? FileSystem.writeAll(
+      Array((lines.joined(separator: "\n") + "\n").utf8), to: file, named: data)
+  }
+
+  /// Whether a process is the server of this data directory, which it works in.
+  private static func serves(_ pid: Int32, _ data: String) -> Bool {
+    guard isAlive(pid) else { return false }
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink("/proc/\(pid)/cwd", &buffer, buffer.count)
+    guard count > 0 else { return errno == EACCES }
+    let directory = String(
+      decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return directory == (FileSystem.realPath(data) ?? data)
+  }
+
+  private static func pidLines(_ data: String) -> [Substring]? {
+    guard let text = try? FileSystem.readText(pidFile(data)) else { return nil }
+    return text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+  }
+
+  private static func pidFile(_ data: String) -> String { data + "/postmaster.pid" }
+}

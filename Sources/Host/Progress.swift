@@ -1,0 +1,79 @@
+import Glibc
+import Synchronization
+
+/// A progress bar on stderr: only on a terminal, only for what takes longer than a second, at most
+/// ten updates a second. Workers may report from any thread.
+public final class Progress: Sendable {
+  private struct State {
+    var total: Int
+    var done = 0
+    var drawnAtMillis = 0
+    var shown = false
+  }
+
+  private let label: String
+  private let unit: String
+  private let began = Stopwatch()
+  private let enabled: Bool
+  private let state: Mutex<State>
+
+  /// - Parameters:
+  ///   - label: what is going on: `rebuild`.
+  ///   - total: how much there is to do, in `unit`; 0 where nobody knows.
+  public init(_ label: String, total: Int = 0, unit: String = "") {
+    self.label = label
+    self.unit = unit
+    enabled = Terminal.isTerminal(2)
+    state = Mutex(State(total: total))
+  }
+
+  /// Reports that so much more is done.
+  public func advance(by count: Int = 1) {
+    guard enabled else { return }
+    state.withLock { state in
+      state.done += count
+      draw(&state)
+    }
+  }
+
+  /// Corrects how much there is to do.
+  public func expect(total: Int) { state.withLock { $0.total = total } }
+
+  /// Takes the bar away.
+  public func finish() {
+    state.withLock { state in
+      if state.shown { Output.messages.write("\r\u{1B}[K") }
+      state.shown = false
+    }
+  }
+
+  private func draw(_ state: inout State) {
+    let now = began.elapsedMillis
+    guard now >= 1000, now - state.drawnAtMillis >= 100 else { return }
+    (state.drawnAtMillis, state.shown) = (now, true)
+    let columns = Terminal.columns(2)
+    let text = Self.text(
+      label: label, done: state.done, total: state.total, unit: unit, millis: now,
+      columns: columns - 1)
+    Output.messages.write("\r\(text)\u{1B}[K")
+  }
+
+  static func text(
+    label: String, done: Int, total: Int, unit: String, millis: Int, columns: Int
+  ) -> String {
+    let perSecond = done * 1000 / max(1, millis)
+    let of = unit.isEmpty ? "" : " " + unit
+    guard total > 0 else {
+      return String("\(label)  \(done)\(of)  \(perSecond)/s".prefix(columns))
+    }
+    let share = min(1, Double(done) / Double(total))
+    let left = share > 0 ? Int(Double(millis) * (1 - share) / share) : 0
+    let tail =
+      " \(Int(share * 100)) %  \(perSecond)\(of)/s  \(DurationText.format(millis: left)) left"
+    let room = min(30, columns - label.count - tail.count - 4)
+    guard room >= 5 else { return String((label + tail).prefix(columns)) }
+    let full = Int(share * Double(room))
+    let bar = String(repeating: "#", count: full) + String(repeating: "·", count: room - full)
+    return "\(label)  [\(bar)]\(tail)"
+  }
+}

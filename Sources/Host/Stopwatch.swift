@@ -1,0 +1,59 @@
+import Glibc
+
+/// Time that has passed, by a clock that nobody sets.
+public struct Stopwatch: Sendable {
+  private let beganNanos = Stopwatch.nowNanos
+
+  public init() {}
+
+  public var elapsedMillis: Int { (Self.nowNanos - beganNanos) / 1_000_000 }
+
+  /// As people read it: `3 ms`, `1.2 s`, `3 min`.
+  public var text: String { DurationText.format(millis: elapsedMillis) }
+
+  /// Milliseconds of the monotonic clock; only differences mean anything.
+  public static var nowMillis: Int { nowNanos / 1_000_000 }
+
+  static var nowNanos: Int {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec * 1_000_000_000 + now.tv_nsec
+  }
+}
+
+/// Durations as people write and read them.
+public enum DurationText {
+  /// `3 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+  public static func format(millis: Int) -> String {
+    let seconds = millis / 1000
+    switch millis {
+    case ..<1000: return "\(millis) ms"
+    case ..<60_000: return "\(seconds).\(millis % 1000 / 100) s"
+    case ..<3_600_000: return pair(seconds / 60, "min", seconds % 60, "s")
+    case ..<86_400_000: return pair(seconds / 3600, "h", seconds / 60 % 60, "min")
+    default: return pair(seconds / 86_400, "d", seconds / 3600 % 24, "h")
+    }
+  }
+
+  /// Milliseconds of `500ms`, `30s`, `5m`, `2h`, `1d`, or nil. A bare number counts `unit`.
+  public static func parseMillis(_ text: String, unit: String = "s") -> Int? {
+    let digits = text.prefix { $0.isASCII && $0.isNumber }
+    let rest = text.dropFirst(digits.count)
+    guard let count = Int(digits) else { return nil }
+    let factor: Int
+    switch rest.isEmpty ? unit : String(rest) {
+    case "ms": factor = 1
+    case "s": factor = 1000
+    case "m", "min": factor = 60_000
+    case "h": factor = 3_600_000
+    case "d": factor = 86_400_000
+    default: return nil
+    }
+    let (millis, overflow) = count.multipliedReportingOverflow(by: factor)
+    return overflow ? nil : millis
+  }
+
+  private static func pair(_ large: Int, _ unit: String, _ small: Int, _ part: String) -> String {
+    small == 0 ? "\(large) \(unit)" : "\(large) \(unit) \(small) \(part)"
+  }
+}

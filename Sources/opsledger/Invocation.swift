@@ -1,0 +1,158 @@
+import Host
+
+/// One call of a command: what was typed and what is set, read with the types that it wants.
+final class Invocation {
+  let command: Command
+  private let parsed: Parser.Parsed
+  let environment: Environment
+  private var knownDatabase: [PrivatePostgres.Login: Database] = [:]
+
+  init(_ command: Command, _ parsed: Parser.Parsed, _ environment: Environment) {
+    self.command = command
+    self.parsed = parsed
+    self.environment = environment
+  }
+
+  // MARK: What was typed
+
+  /// Arguments in order, without the command's own words.
+  var arguments: [String] { parsed.arguments }
+
+  /// An argument that the command declares as not optional.
+  func argument(_ index: Int) -> String { parsed.arguments[index] }
+
+  /// An argument that may be left out.
+  func optionalArgument(_ index: Int) -> String? {
+    parsed.arguments.indices.contains(index) ? parsed.arguments[index] : nil
+  }
+
+  func flag(_ name: String) -> Bool {
+    requireDeclared(name)
+    return parsed.flags.contains(name)
+  }
+
+  func text(_ name: String) -> String? { texts(name).first }
+
+  func texts(_ name: String) -> [String] {
+    requireDeclared(name)
+    return parsed.values[name] ?? []
+  }
+
+  /// A number of an option, or nil where it was not given.
+  func integer(_ name: String, in range: ClosedRange<Int>) throws(OpsError) -> Int? {
+    guard let text = text(name) else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw .badInput(
+        "--\(name) wants a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
+    }
+    return number
+  }
+
+  /// A time of an option in milliseconds (`500ms`, `30s`, `5m`, `2h`, `1d`), or nil.
+  func millis(_ name: String) throws(OpsError) -> Int? {
+    guard let text = text(name) else { return nil }
+    guard let millis = DurationText.parseMillis(text) else {
+      throw .badInput("--\(name) wants a time like 30s, 5m or 2h, not \(text)")
+    }
+    return millis
+  }
+
+  /// A typing error of ours shows in the first test of a command, not in someone's shell.
+  private func requireDeclared(_ name: String) {
+    precondition(
+      (command.options + Command.Option.global).contains { $0.name == name },
+      "\(command.name) reads --\(name), which it does not declare")
+  }
+
+  // MARK: For every command
+
+  var wantsJSON: Bool { flag("json") }
+
+  /// Stores named on the command line, else the one of OPS_STORE, else none.
+  func stores() throws(OpsError) -> [String] {
+    let named = texts("store")
+    if !named.isEmpty { return named }
+    return try environment.text(.store).map { [$0] } ?? []
+  }
+
+  /// Who acts: `--as NAME`, else `cli/<user>@<host>`.
+  var actor: String { text("as") ?? systemActor }
+
+  /// Who really sits there, recorded beside the name that `--as` gives.
+  var systemActor: String { "cli/\(Machine.userName)@\(Machine.hostName)" }
+
+  /// Says something to the person, not to the pipe.
+  func note(_ text: String) { Output.messages.line(Terminal.printable(text)) }
+
+  // MARK: The database
+
+  /// A database to connect to.
+  struct Database: Sendable {
+    /// For libpq.
+    let url: String
+    /// How long to try, in milliseconds.
+    let connectTimeoutMillis: Int
+    /// Set where it is the private one.
+    let privatePostgres: PrivatePostgres?
+  }
+
+  /// The database that this command is about; the private one is started if it has to be, and
+  /// named on stderr.
+  ///
+  /// - Parameters:
+  ///   - login: who to be in the private one. A URL says that itself.
+  ///   - creating: whether to make a private one where there is none: `init` and `demo` only.
+  /// - Throws: `OPS_001` where there is none.
+  func database(
+    as login: PrivatePostgres.Login = .engine, creating: Bool = false
+  ) throws(OpsError) -> Database {
+    if let known = knownDatabase[login] { return known }
+    let found = try findDatabase(login, creating: creating, ignoresAddress: false)
+    if let cluster = found.privatePostgres, knownDatabase.isEmpty {
+      note("database: private PostgreSQL in \(cluster.folder)")
+    }
+    knownDatabase[login] = found
+    return found
+  }
+
+  func findDatabase(
+    _ login: PrivatePostgres.Login, creating: Bool, ignoresAddress: Bool
+  ) throws(OpsError) -> Database {
+    let timeout = try environment.millis(.connectTimeout)
+    let choice = try DatabaseChoice.resolve(
+      flag: text("database"), environment: environment, ignoresAddress: ignoresAddress)
+    switch choice {
+    case .url(let url, _):
+      return Database(url: url, connectTimeoutMillis: timeout, privatePostgres: nil)
+    case .privatePostgres:
+      let cluster = try creating ? makePrivatePostgres() : privatePostgres()
+      try onHost { () throws(HostError) in try cluster.ensureStarted() }
+      return Database(
+        url: cluster.url(login: login), connectTimeoutMillis: timeout, privatePostgres: cluster)
+    }
+  }
+
+  /// The private PostgreSQL in reach.
+  func privatePostgres() throws(OpsError) -> PrivatePostgres {
+    if let found = try findPrivatePostgres() { return found }
+    let place = try environment.text(.home).map { "in \($0) (OPSLEDGER_HOME)" } ?? "in reach"
+    throw .noDatabase(
+      "no database: none is named, and there is no private one \(place)",
+      hint: "say --database URL, set OPS_DATABASE_URL, or make a private one: opsledger db start")
+  }
+
+  func findPrivatePostgres() throws(OpsError) -> PrivatePostgres? {
+    let home = try environment.text(.home)
+    return try onHost { () throws(HostError) in try PrivatePostgres.find(home: home) }
+  }
+
+  /// The private PostgreSQL in reach, or a new one here; running either way.
+  func makePrivatePostgres() throws(OpsError) -> PrivatePostgres {
+    if let found = try findPrivatePostgres() {
+      try onHost { () throws(HostError) in try found.ensureStarted() }
+      return found
+    }
+    let home = try environment.text(.home) ?? "."
+    return try onHost { () throws(HostError) in try PrivatePostgres.create(at: home) }
+  }
+}

@@ -1,0 +1,34 @@
+import Host
+
+extension OpsError {
+  /// What was typed, or set, is not of its form.
+  static func badInput(_ message: String, hint: String? = nil) -> OpsError {
+    OpsError(code: .badInput, message: message, hint: hint, facts: [:])
+  }
+
+  /// A database is out of reach, or there is none.
+  static func noDatabase(_ message: String, hint: String? = nil) -> OpsError {
+    OpsError(code: .databaseUnreachable, message: message, hint: hint, facts: [:])
+  }
+
+  init(_ error: HostError) {
+    let code: Code =
+      switch error.kind {
+      case .unusable: .databaseUnreachable
+      case .malformed: .badInput
+      }
+    self.init(code: code, message: error.message, hint: error.hint, facts: [:])
+  }
+
+  /// The lines that a person, or a script, reads on stderr.
+  var report: String {
+    let first = "error \(code.rawValue): \(Terminal.printable(message))\n"
+    return hint.map { first + "hint: \(Terminal.printable($0))\n" } ?? first
+  }
+}
+
+/// Runs what throws the machine's errors where the ledger's are wanted.
+@discardableResult
+func onHost<Answer>(_ body: () throws(HostError) -> Answer) throws(OpsError) -> Answer {
+  do { return try body() } catch { throw OpsError(error) }
+}

@@ -1,0 +1,86 @@
+import Host
+
+/// The settings of the environment: the runbook's variables with the runbook's defaults, and ours.
+enum Setting: String, CaseIterable, Sendable {
+  case databaseURL = "OPS_DATABASE_URL"
+  case plainDatabaseURL = "DATABASE_URL"
+  case supabaseURL = "SUPABASE_URL"
+  case home = "OPSLEDGER_HOME"
+  case connectTimeout = "OPS_CONNECT_TIMEOUT"
+  case eventBatchSize = "OPS_EVENT_BATCH_SIZE"
+  case reactionBatchSize = "OPS_REACTION_BATCH_SIZE"
+  case stepLeaseMinutes = "OPS_STEP_LEASE_MINUTES"
+  case workerMaxRetries = "OPS_WORKER_MAX_RETRIES"
+  case staleStepMinutes = "OPS_STALE_STEP_MINUTES"
+  case store = "OPS_STORE"
+  case signingKeyFile = "OPS_SIGNING_KEY_FILE"
+  case apiKey = "OPS_API_KEY"
+  case serviceRoleKey = "SUPABASE_SERVICE_ROLE_KEY"
+
+  /// What holds where nothing is set, or nil where that means none.
+  var standard: String? {
+    switch self {
+    case .connectTimeout: "5s"
+    case .eventBatchSize, .reactionBatchSize: "50"
+    case .stepLeaseMinutes: "5"
+    case .workerMaxRetries: "3"
+    case .staleStepMinutes: "15"
+    case .databaseURL, .plainDatabaseURL, .supabaseURL, .home, .store, .signingKeyFile, .apiKey,
+      .serviceRoleKey:
+      nil
+    }
+  }
+
+  /// Whether `NAME_FILE` may hold it.
+  var isSecret: Bool {
+    switch self {
+    case .databaseURL, .plainDatabaseURL, .supabaseURL, .apiKey, .serviceRoleKey: true
+    case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
+      .workerMaxRetries, .staleStepMinutes, .store, .signingKeyFile:
+      false
+    }
+  }
+
+  /// A value as others may see it.
+  func shown(_ value: String) -> String {
+    switch self {
+    case .databaseURL, .plainDatabaseURL, .supabaseURL: DatabaseChoice.masked(value)
+    case .apiKey, .serviceRoleKey: "****"
+    case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
+      .workerMaxRetries, .staleStepMinutes, .store, .signingKeyFile:
+      value
+    }
+  }
+}
+
+extension Environment {
+  /// A setting as text, or its default.
+  func text(_ setting: Setting) throws(OpsError) -> String? {
+    let found = try onHost { () throws(HostError) in
+      setting.isSecret ? try secret(setting.rawValue) : value(setting.rawValue)
+    }
+    return found?.text ?? setting.standard
+  }
+
+  /// A setting that is a count.
+  func integer(
+    _ setting: Setting, in range: ClosedRange<Int> = 1...1_000_000
+  ) throws(OpsError) -> Int {
+    let text = try text(setting) ?? ""
+    guard let number = Int(text), range.contains(number) else {
+      throw .badInput(
+        "\(setting.rawValue) is \(text), and must be a number from \(range.lowerBound) to "
+          + "\(range.upperBound)")
+    }
+    return number
+  }
+
+  /// A setting that is a time, in milliseconds; a bare number counts seconds.
+  func millis(_ setting: Setting) throws(OpsError) -> Int {
+    let text = try text(setting) ?? ""
+    guard let millis = DurationText.parseMillis(text), millis > 0 else {
+      throw .badInput("\(setting.rawValue) is \(text), and must be a time like 5s or 500ms")
+    }
+    return millis
+  }
+}
