@@ -7,6 +7,15 @@ public struct SubmissionOutcome: Equatable, Sendable {
   public var missionID: StreamID?
   /// Why it was refused, or why it waits for a person.
   public var reason: String?
+
+  public init(
+    proposalID: StreamID, status: Proposal.Status, missionID: StreamID?, reason: String?
+  ) {
+    self.proposalID = proposalID
+    self.status = status
+    self.missionID = missionID
+    self.reason = reason
+  }
 }
 
 extension Draft {

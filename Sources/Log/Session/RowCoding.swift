@@ -1,11 +1,11 @@
-import Ledger
-import Postgres
+public import Ledger
+public import Postgres
 
 extension Rows {
   /// Reads one row of a projection that was selected by its `selectList`.
   ///
   /// - Parameter first: The column of the result at which the list begins.
-  func row<N: Noun>(_ index: Int, of noun: N.Type, first: Int = 0) throws(OpsError) -> N {
+  public func row<N: Noun>(_ index: Int, of noun: N.Type, first: Int = 0) throws(OpsError) -> N {
     var row = N(blank: StreamID(high: 0, low: 0))
     do throws(PostgresError) {
       for (offset, column) in N.columns.enumerated() {
@@ -23,7 +23,7 @@ extension Rows {
   }
 
   /// Every row of the result.
-  func rows<N: Noun>(of noun: N.Type) throws(OpsError) -> [N] {
+  public func rows<N: Noun>(of noun: N.Type) throws(OpsError) -> [N] {
     var rows: [N] = []
     rows.reserveCapacity(count)
     for index in 0..<count { rows.append(try row(index, of: N.self)) }
@@ -44,21 +44,21 @@ extension Rows {
 }
 
 extension StreamID {
-  init(_ halves: (UInt64, UInt64)) { self.init(high: halves.0, low: halves.1) }
+  public init(_ halves: (UInt64, UInt64)) { self.init(high: halves.0, low: halves.1) }
 }
 
 extension Parameters {
-  mutating func uuid(_ id: StreamID) { uuid(id.high, id.low) }
+  public mutating func uuid(_ id: StreamID) { uuid(id.high, id.low) }
 
-  mutating func time(_ instant: Instant) { timestamptz(microsSince1970: instant.micros) }
+  public mutating func time(_ instant: Instant) { timestamptz(microsSince1970: instant.micros) }
 
-  mutating func uuids(_ ids: some Sequence<StreamID>) {
+  public mutating func uuids(_ ids: some Sequence<StreamID>) {
     var array = ArrayBuilder(.uuid)
     for id in ids { array.uuid(id.high, id.low) }
     self.array(array)
   }
 
-  mutating func texts(_ texts: some Sequence<String>) {
+  public mutating func texts(_ texts: some Sequence<String>) {
     var array = ArrayBuilder(.text)
     for text in texts { array.text(text) }
     self.array(array)
@@ -87,5 +87,13 @@ extension ArrayBuilder {
     case .json(let text): jsonb(text)
     case .ints: text(value.printed)
     }
+  }
+}
+
+extension Noun {
+  /// Every ledger column, comma-separated, in the order in which ``Postgres/Rows`` reads a row;
+  /// each behind the table's alias.
+  public static func select(_ alias: String) -> String {
+    columns.map { "\(alias).\($0.name)" }.joined(separator: ", ")
   }
 }
