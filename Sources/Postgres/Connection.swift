@@ -133,6 +133,7 @@ extension Connection {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
       failed = true
+      close()
       throw .usage("COPY needs copyIn or copyOut; the connection is closed")
     default: throw error(of: result)
     }

@@ -6,7 +6,7 @@ internal import CPostgres
 public final class CopyWriter {
   let connection: Connection
   let binary: Bool
-  private var handle: OpaquePointer?
+  private var isOver = false
   @usableFromInline var wire = WireBuffer()
   @usableFromInline var fieldsLeft = 0
   /// Rows begun.
@@ -15,9 +15,8 @@ public final class CopyWriter {
   /// Large enough to make calls rare, small enough for the cache.
   @usableFromInline static let bufferBytes = 128 << 10
 
-  init(_ connection: Connection, _ handle: OpaquePointer, binary: Bool) {
+  init(_ connection: Connection, binary: Bool) {
     self.connection = connection
-    self.handle = handle
     self.binary = binary
     wire.bytes.reserveCapacity(Self.bufferBytes + 16 << 10)
     if binary {
@@ -53,7 +52,7 @@ public final class CopyWriter {
   }
 
   private func flush() throws(PostgresError) {
-    guard let handle else { throw .usage("the COPY is over") }
+    let handle = try openHandle()
     let sent = wire.bytes.withUnsafeBytes { bytes -> Int32 in
       guard let base = bytes.baseAddress, !bytes.isEmpty else { return 1 }
       return PQputCopyData(
@@ -62,10 +61,17 @@ public final class CopyWriter {
     wire.bytes.removeAll(keepingCapacity: true)
     guard sent == 1 else {
       // The server's reason, if it gave one, is waiting.
-      self.handle = nil
+      isOver = true
       try connection.finishCopy(handle)
       throw connection.lost(mayHaveSent: true)
     }
+  }
+
+  /// The connection may have been closed in between; its handle is gone then.
+  private func openHandle() throws(PostgresError) -> OpaquePointer {
+    guard !isOver else { throw .usage("the COPY is over") }
+    guard let handle = connection.handle else { throw connection.lost(mayHaveSent: true) }
+    return handle
   }
 
   /// Ends the COPY.
@@ -74,7 +80,7 @@ public final class CopyWriter {
   /// - Throws: The server's error; nothing is then stored.
   @discardableResult
   public func finish() throws(PostgresError) -> Int {
-    guard let handle else { throw .usage("the COPY is over") }
+    let handle = try openHandle()
     guard fieldsLeft == 0 else {
       let missing = fieldsLeft
       abort("row cut short")
@@ -82,7 +88,7 @@ public final class CopyWriter {
     }
     if binary { wire.put(Int16(-1)) }
     try flush()
-    self.handle = nil
+    isOver = true
     guard PQputCopyEnd(handle, nil) == 1 else {
       try connection.finishCopy(handle)
       throw connection.lost(mayHaveSent: true)
@@ -93,8 +99,9 @@ public final class CopyWriter {
   /// Ends the COPY as a failure: nothing is stored. A transaction around it is then a failed one.
   /// Idempotent.
   public func abort(_ message: String) {
-    guard let handle else { return }
-    self.handle = nil
+    if isOver { return }
+    isOver = true
+    guard let handle = connection.handle else { return }
     wire.bytes.removeAll()
     _ = PQputCopyEnd(handle, message)
     _ = try? connection.finishCopy(handle)
@@ -189,7 +196,7 @@ extension CopyWriter {
 extension Connection {
   /// Begins `COPY … FROM STDIN`, in binary (`(FORMAT binary)` in the SQL) or text format.
   public func copyIn(_ sql: String) throws(PostgresError) -> CopyWriter {
-    let (handle, binary, _) = try startCopy(sql, PGRES_COPY_IN)
-    return CopyWriter(self, handle, binary: binary)
+    let (binary, _) = try startCopy(sql, PGRES_COPY_IN)
+    return CopyWriter(self, binary: binary)
   }
 }

@@ -24,7 +24,7 @@ enum TestServer {
   }
 
   static func withConnection<Value>(_ body: (Connection) throws -> Value) throws -> Value {
-    try withDatabase { url in
+    try withDatabase { (url) throws in
       let connection = try Connection(url: url)
       defer { connection.close() }
       return try body(connection)
