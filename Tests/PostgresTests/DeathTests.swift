@@ -133,7 +133,8 @@ import Testing
       let holder = try Connection(url: url)
       defer { holder.close() }  // Without a later use it would be closed right away.
       let waiter = try Connection(url: url, settings: [("lock_timeout", "50ms")])
-      try holder.execute("CREATE TABLE t (a int); BEGIN; LOCK TABLE t")
+      try holder.execute("CREATE TABLE t (a int)")
+      try holder.execute("BEGIN; LOCK TABLE t")
       let error = #expect(throws: PostgresError.self) {
         try waiter.query(Statement("SELECT * FROM t"))
       }
