@@ -6,7 +6,7 @@ internal import Glibc
 /// Calls block. A connection that broke stays broken: throw it away and open another.
 public final class Connection {
   /// nil once closed.
-  var handle: OpaquePointer?
+  @exclusivity(unchecked) var handle: OpaquePointer?
   let notices: NoticeLog
   let string: ConnectionString
   let preparesStatements: Bool

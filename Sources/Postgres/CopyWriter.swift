@@ -7,26 +7,31 @@ public final class CopyWriter {
   let connection: Connection
   let binary: Bool
   private var isOver = false
-  @usableFromInline var wire = WireBuffer()
-  @usableFromInline var fieldsLeft = 0
+  // Unchecked: nothing here calls back into us while it writes, and the check of each access
+  // would cost more than the writing.
+  @exclusivity(unchecked) @usableFromInline var wire: CopyBuffer
+  @exclusivity(unchecked) @usableFromInline var fieldsLeft = 0
   /// Rows begun.
-  public private(set) var rowsWritten = 0
+  @exclusivity(unchecked) public private(set) var rowsWritten = 0
 
   /// Large enough to make calls rare, small enough for the cache.
-  @usableFromInline static let bufferBytes = 128 << 10
+  private static let bufferBytes = 128 << 10
 
   init(_ connection: Connection, binary: Bool) {
     self.connection = connection
     self.binary = binary
-    wire.bytes.reserveCapacity(Self.bufferBytes + 16 << 10)
+    wire = CopyBuffer(capacity: Self.bufferBytes + 16 << 10)
     if binary {
-      wire.put(copySignature)
+      copySignature.withUnsafeBytes { wire.put($0) }
       wire.put(Int32(0))
       wire.put(Int32(0))
     }
   }
 
-  deinit { abort("not finished") }
+  deinit {
+    abort("not finished")
+    wire.free()
+  }
 
   /// Begins the next row of a binary COPY.
   ///
@@ -53,12 +58,14 @@ public final class CopyWriter {
 
   private func flush() throws(PostgresError) {
     let handle = try openHandle()
-    let sent = wire.bytes.withUnsafeBytes { bytes -> Int32 in
-      guard let base = bytes.baseAddress, !bytes.isEmpty else { return 1 }
-      return PQputCopyData(
-        handle, base.assumingMemoryBound(to: CChar.self), Int32(truncatingIfNeeded: bytes.count))
+    if wire.count == 0 { return }
+    guard wire.count < 1 << 30 else {
+      abort("row too large")
+      throw .usage("\(wire.count) bytes in a row; the server allows 1 GiB")
     }
-    wire.bytes.removeAll(keepingCapacity: true)
+    let sent = PQputCopyData(
+      handle, wire.base.assumingMemoryBound(to: CChar.self), Int32(wire.count))
+    wire.count = 0
     guard sent == 1 else {
       // The server's reason, if it gave one, is waiting.
       isOver = true
@@ -102,7 +109,7 @@ public final class CopyWriter {
     if isOver { return }
     isOver = true
     guard let handle = connection.handle else { return }
-    wire.bytes.removeAll()
+    wire.count = 0
     _ = PQputCopyEnd(handle, message)
     _ = try? connection.finishCopy(handle)
   }
@@ -112,7 +119,7 @@ public final class CopyWriter {
 extension CopyWriter {
   @inlinable public func null() {
     fieldsLeft &-= 1
-    wire.field()
+    wire.put(Int32(-1))
   }
 
   @inlinable public func bool(_ value: Bool?) {
@@ -186,10 +193,9 @@ extension CopyWriter {
 
   public func array(_ builder: ArrayBuilder) {
     fieldsLeft &-= 1
-    let start = wire.count
-    wire.put(Int32(0))
-    builder.encode(into: &wire)
-    wire.patch(Int32(truncatingIfNeeded: wire.count - start - 4), at: start)
+    var array = WireBuffer()
+    builder.encode(into: &array)
+    array.bytes.withUnsafeBytes { wire.field(raw: $0) }
   }
 }
 
