@@ -1,4 +1,6 @@
 import Host
+import JSON
+import Ledger
 
 /// `db start|stop|psql|url`: the private PostgreSQL, and a way into whichever database is used.
 enum DatabaseCommands {
@@ -90,7 +92,7 @@ enum DatabaseCommands {
     let database = try call.findDatabase(.person, creating: false, ignoresAddress: true)
     Output.standard.line(
       call.wantsJSON
-        ? JSONText.object([("url", .string(database.url))]).text : database.url)
+        ? JSON.object(["url": .string(database.url)]).text : database.url)
     return .fine
   }
 
@@ -103,12 +105,10 @@ enum DatabaseCommands {
       ("url", cluster.url(login: .person)),
     ]
     if call.wantsJSON {
-      let fields = facts.map { (name: $0.0, value: JSONText.string($0.1)) }
-      let done = [
-        (name: "created", value: JSONText.boolean(created)),
-        (name: "started", value: JSONText.boolean(started)),
-      ]
-      Output.standard.line(JSONText.object(fields + done).text)
+      var fields = Dictionary(uniqueKeysWithValues: facts.map { ($0.0, JSON.string($0.1)) })
+      fields["created"] = .bool(created)
+      fields["started"] = .bool(started)
+      Output.standard.line(JSON.object(fields).text)
     } else {
       let verb = created ? "made and started" : started ? "started" : "running already"
       Output.standard.line("private PostgreSQL: \(verb)")

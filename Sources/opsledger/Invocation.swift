@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// One call of a command: what was typed and what is set, read with the types that it wants.
 final class Invocation {

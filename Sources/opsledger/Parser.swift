@@ -1,3 +1,5 @@
+import Ledger
+
 /// Reads a command line against a table of commands. Nothing is done yet: an invocation that came
 /// through here has only options and arguments that its command declares.
 struct Parser {
