@@ -16,7 +16,6 @@ enum DatabaseCommands {
     examples: [.init(line: "db start", meaning: "make or start the one in reach")]
   ) { (call) throws(OpsError) in
     let found = try call.findPrivatePostgres()
-    if found == nil { call.note("making a private PostgreSQL, which takes a few seconds") }
     let wasRunning = found?.isRunning ?? false
     let cluster = try call.makePrivatePostgres()
     try report(cluster, call, created: found == nil, started: !wasRunning)

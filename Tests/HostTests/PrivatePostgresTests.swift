@@ -78,7 +78,7 @@ struct PrivatePostgresTests {
     try withHome { home in
       let made = Mutex<[String]>([])
       DispatchQueue.concurrentPerform(iterations: 3) { _ in
-        let cluster = try? PrivatePostgres.create(at: home)
+        let cluster = try? PrivatePostgres.create(at: home, durable: false)
         made.withLock { $0.append(cluster?.record.id ?? "failed") }
       }
       let ids = made.withLock { $0 }
@@ -89,7 +89,7 @@ struct PrivatePostgresTests {
   @Test("two that start it at once start it once")
   func startedTwice() throws {
     try withHome { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       try cluster.stop()
       let starts = Mutex<[Bool?]>([])
       DispatchQueue.concurrentPerform(iterations: 3) { _ in
@@ -104,7 +104,7 @@ struct PrivatePostgresTests {
   @Test("a server that was killed is started again, also while a child of it is still busy")
   func killed() throws {
     try withHome { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       try? FileSystem.write("", to: home + "/note")
       let busy = DispatchQueue(label: "busy")
       busy.async { _ = try? ask(cluster, "SELECT count(*) FROM generate_series(1, 6000000)") }
@@ -122,7 +122,7 @@ struct PrivatePostgresTests {
   @Test("a number that a stale postmaster.pid names, and another process has, is no server")
   func staleProcessNumber() throws {
     try withHome { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       let file = cluster.dataDirectory + "/postmaster.pid"
       let text = try FileSystem.readText(file)
       let pid = try #require(ServerProcess.state(cluster.dataDirectory).pid)
@@ -142,7 +142,7 @@ struct PrivatePostgresTests {
   @Test("a socket that was cleaned away comes back")
   func socketGone() throws {
     try withHome { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       unlink(cluster.socketFile)
       #expect(!cluster.isRunning)
       try cluster.ensureStarted()
@@ -159,7 +159,7 @@ struct PrivatePostgresTests {
     try FileSystem.makeDirectory(open, mode: 0o755)
     defer { _ = try? Subprocess("rm", ["-rf", "--", open]).run() }
     try withHome(name, under: open) { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       #expect(cluster.dataDirectory.hasPrefix(home))
       #expect(try ask(cluster, "SELECT current_user") == "operator")
       #expect(try PrivatePostgres.find(from: home)?.isRunning == true)
@@ -172,7 +172,7 @@ struct PrivatePostgresTests {
   @Test("a folder can be moved while its server is stopped")
   func moved() throws {
     try withHome { home in
-      let cluster = try PrivatePostgres.create(at: home)
+      let cluster = try PrivatePostgres.create(at: home, durable: false)
       try cluster.stop()
       let target = home + "/moved"
       try FileSystem.makeDirectory(target)
@@ -188,10 +188,10 @@ struct PrivatePostgresTests {
   @Test("a creation that was cut short counts as none, and is begun anew")
   func cutShort() throws {
     try withHome { home in
-      let first = try PrivatePostgres.create(at: home)
+      let first = try PrivatePostgres.create(at: home, durable: false)
       rename(first.folder + "/cluster", first.folder + "/cluster.draft")
       #expect(try PrivatePostgres.find(home: home) == nil)
-      let second = try PrivatePostgres.create(at: home)
+      let second = try PrivatePostgres.create(at: home, durable: false)
       #expect(second.record.id != first.record.id)
       #expect(try ask(second, "SELECT 1") == "1")
       if first.record.base != nil { #expect(!FileSystem.exists(first.dataDirectory)) }
@@ -203,7 +203,7 @@ struct PrivatePostgresTests {
     try withHome { home in
       try FileSystem.makeDirectory(home + "/.opsledger", mode: 0o777)
       #expect(throws: HostError.self) { try PrivatePostgres.find(from: home) }
-      #expect(throws: HostError.self) { try PrivatePostgres.create(at: home) }
+      #expect(throws: HostError.self) { try PrivatePostgres.create(at: home, durable: false) }
       guard Machine.userID == 0 else { return }
       chmod(home + "/.opsledger", 0o700)
       chown(home + "/.opsledger", 65_534, 65_534)
@@ -216,15 +216,20 @@ struct PrivatePostgresTests {
     #expect(throws: HostError.self) { try PrivatePostgres.create(at: "/proc/nowhere") }
     try withHome { home in
       try FileSystem.write("", to: home + "/.opsledger")
-      #expect(throws: HostError.self) { try PrivatePostgres.create(at: home) }
+      #expect(throws: HostError.self) { try PrivatePostgres.create(at: home, durable: false) }
     }
   }
 
   @Test("a record of a version to come, or a damaged one, is refused")
   func record() throws {
-    let record = ClusterRecord(base: "/var/lib/x", user: "postgres")
+    var record = ClusterRecord(base: nil, user: "postgres")
     #expect(try ClusterRecord(record.text, path: "p") == record)
-    for text in ["", "format=2\n", record.text.replacing("user=postgres", with: "user=")] {
+    record.base = "/var/lib/opsledger/\(record.id)"
+    #expect(try ClusterRecord(record.text, path: "p") == record)
+    for text in [
+      "", "format=2\n", record.text.replacing("user=postgres", with: "user="),
+      record.text.replacing("/var/lib", with: "/home"),
+    ] {
       #expect(throws: HostError.self) { try ClusterRecord(text, path: "p") }
     }
   }
