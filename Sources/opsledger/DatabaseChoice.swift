@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// Which database a command is about.
 ///

@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// One call of a command: what was typed and what is set, read with the types that it wants.
 final class Invocation {
@@ -152,7 +153,8 @@ final class Invocation {
       try onHost { () throws(HostError) in try found.ensureStarted() }
       return found
     }
-    let home = try environment.text(.home) ?? "."
+    let home = try environment.text(.home) ?? FileSystem.realPath(".") ?? "."
+    note("making a private PostgreSQL in \(home), which takes a few seconds")
     return try onHost { () throws(HostError) in try PrivatePostgres.create(at: home) }
   }
 }

@@ -35,6 +35,8 @@ GRANT INSERT ON public.ops_policy_audit TO PUBLIC;
 -- The log and its books. The owner keeps what INSERT and SELECT need, and no more.
 REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.events, ledger.checkpoints
     FROM opsledger_owner;
+-- Nobody sets the sequence back; draw needs no more than USAGE.
+REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
@@ -45,7 +47,7 @@ GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
 
 -- Functions.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.now()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
 GRANT EXECUTE ON FUNCTION ledger.seal() TO opsledger_engine, opsledger_keeper;
