@@ -21,8 +21,8 @@ let package = Package(
   products: [.executable(name: "opsledger", targets: ["opsledger"])],
   targets: [
     // One C library each.
-    .systemLibrary(
-      name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev", "pkg-config"])]),
+    // Headers only, and no pkg-config, which would link it: CLazyPostgres loads it when it is needed.
+    .systemLibrary(name: "CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
     .target(
@@ -31,7 +31,9 @@ let package = Package(
 
     // Thin Swift over one library each; they know nothing of the ledger.
     .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
-    .target(name: "Postgres", dependencies: ["CPostgres"], swiftSettings: settings),
+    .target(name: "CLazyPostgres", dependencies: ["CPostgres"]),
+    .target(
+      name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
