@@ -77,9 +77,11 @@ enum DatabaseCommands {
     var environment = Environment.processVariables()
     // These would send psql to another server in spite of the URL.
     for name in ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"] { environment[name] = nil }
+    let (url, password) = DatabaseChoice.splitPassword(database.url)
+    if let password { environment["PGPASSWORD"] = password }
     let program = database.privatePostgres?.psql ?? "psql"
     let command = Subprocess(
-      program, ["--dbname=\(database.url)"] + call.arguments, environment: environment)
+      program, ["--dbname=\(url)"] + call.arguments, environment: environment)
     do throws(HostError) { try command.replaceProcess() } catch { throw OpsError(error) }
   }
 

@@ -85,4 +85,13 @@ struct DatabaseChoiceTests {
   func masked(url: String, shown: String) {
     #expect(DatabaseChoice.masked(url) == shown)
   }
+
+  @Test("psql gets a password where other users cannot read it")
+  func splitPassword() {
+    let split = DatabaseChoice.splitPassword("postgresql://u:a%40%25b@h:1/d?x=y")
+    #expect(split.url == "postgresql://u@h:1/d?x=y")
+    #expect(split.password == "a@%b")
+    #expect(DatabaseChoice.splitPassword("postgresql://u@h:5432/d").password == nil)
+    #expect(DatabaseChoice.splitPassword("postgresql:///d?user=a:b@c").password == nil)
+  }
 }
