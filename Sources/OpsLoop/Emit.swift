@@ -67,7 +67,8 @@ extension Engine {
       !report.type.utf8.contains(where: { $0 < 0x20 })
     else {
       throw OpsError(
-        .badInput, "an event's type is a text of 1 to \(typeBytesMax) bytes without control characters",
+        .badInput,
+        "an event's type is a text of 1 to \(typeBytesMax) bytes without control characters",
         hint: "like scout:find")
     }
     guard report.data.utf8.count <= dataBytesMax else {
