@@ -23,6 +23,7 @@ struct CapturedRun {
   private var killAtMillis: Int?
 
   init(_ command: Subprocess, path: String) throws(HostError) {
+    signal(SIGPIPE, SIG_IGN)  // A child may end before it has read its input.
     let pipes = try Self.pipes(3)
     var child: pid_t = 0
     let reason = command.start(

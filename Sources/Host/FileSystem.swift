@@ -31,6 +31,17 @@ public enum FileSystem {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw .system(errno, "read \(path)") }
     defer { close(file) }
+    return try read(file, named: path, bytesMax: bytesMax)
+  }
+
+  /// Standard input to its end, under the same limit.
+  public static func readStandardInput(bytesMax: Int) throws(HostError) -> [UInt8] {
+    try read(0, named: "standard input", bytesMax: bytesMax)
+  }
+
+  private static func read(
+    _ file: Int32, named path: String, bytesMax: Int
+  ) throws(HostError) -> [UInt8] {
     var content: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {

@@ -6,7 +6,7 @@ internal import Glibc
 /// Calls block. A connection that broke stays broken: throw it away and open another.
 public final class Connection {
   /// nil once closed.
-  var handle: OpaquePointer?
+  @exclusivity(unchecked) var handle: OpaquePointer?
   let notices: NoticeLog
   let string: ConnectionString
   let preparesStatements: Bool
@@ -133,6 +133,7 @@ extension Connection {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
       failed = true
+      close()
       throw .usage("COPY needs copyIn or copyOut; the connection is closed")
     default: throw error(of: result)
     }

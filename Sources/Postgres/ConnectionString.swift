@@ -29,6 +29,10 @@ struct ConnectionString {
     hosts = list("host")
     hostAddresses = list("hostaddr")
     ports = list("port")
+    // `postgres://user:password/db`, the host forgotten: libpq would print the password as a port.
+    guard ports.allSatisfy({ $0.isEmpty || UInt16($0).map { $0 > 0 } ?? false }) else {
+      throw .connect("the connection string has a port that is no number from 1 to 65535")
+    }
     connectTimeoutSeconds = options["connect_timeout"].flatMap { Int($0) }.flatMap {
       $0 > 0 ? $0 : nil
     }

@@ -6,28 +6,32 @@ internal import CPostgres
 public final class CopyWriter {
   let connection: Connection
   let binary: Bool
-  private var handle: OpaquePointer?
-  @usableFromInline var wire = WireBuffer()
-  @usableFromInline var fieldsLeft = 0
+  private var isOver = false
+  // Unchecked: nothing here calls back into us while it writes, and the check of each access
+  // would cost more than the writing.
+  @exclusivity(unchecked) @usableFromInline var wire: CopyBuffer
+  @exclusivity(unchecked) @usableFromInline var fieldsLeft = 0
   /// Rows begun.
-  public private(set) var rowsWritten = 0
+  @exclusivity(unchecked) public private(set) var rowsWritten = 0
 
   /// Large enough to make calls rare, small enough for the cache.
-  @usableFromInline static let bufferBytes = 128 << 10
+  private static let bufferBytes = 128 << 10
 
-  init(_ connection: Connection, _ handle: OpaquePointer, binary: Bool) {
+  init(_ connection: Connection, binary: Bool) {
     self.connection = connection
-    self.handle = handle
     self.binary = binary
-    wire.bytes.reserveCapacity(Self.bufferBytes + 16 << 10)
+    wire = CopyBuffer(capacity: Self.bufferBytes + 16 << 10)
     if binary {
-      wire.put(copySignature)
+      copySignature.withUnsafeBytes { wire.put($0) }
       wire.put(Int32(0))
       wire.put(Int32(0))
     }
   }
 
-  deinit { abort("not finished") }
+  deinit {
+    abort("not finished")
+    wire.free()
+  }
 
   /// Begins the next row of a binary COPY.
   ///
@@ -53,19 +57,28 @@ public final class CopyWriter {
   }
 
   private func flush() throws(PostgresError) {
-    guard let handle else { throw .usage("the COPY is over") }
-    let sent = wire.bytes.withUnsafeBytes { bytes -> Int32 in
-      guard let base = bytes.baseAddress, !bytes.isEmpty else { return 1 }
-      return PQputCopyData(
-        handle, base.assumingMemoryBound(to: CChar.self), Int32(truncatingIfNeeded: bytes.count))
+    let handle = try openHandle()
+    if wire.count == 0 { return }
+    guard wire.count < 1 << 30 else {
+      abort("row too large")
+      throw .usage("\(wire.count) bytes in a row; the server allows 1 GiB")
     }
-    wire.bytes.removeAll(keepingCapacity: true)
+    let sent = PQputCopyData(
+      handle, wire.base.assumingMemoryBound(to: CChar.self), Int32(wire.count))
+    wire.count = 0
     guard sent == 1 else {
       // The server's reason, if it gave one, is waiting.
-      self.handle = nil
+      isOver = true
       try connection.finishCopy(handle)
       throw connection.lost(mayHaveSent: true)
     }
+  }
+
+  /// The connection may have been closed in between; its handle is gone then.
+  private func openHandle() throws(PostgresError) -> OpaquePointer {
+    guard !isOver else { throw .usage("the COPY is over") }
+    guard let handle = connection.handle else { throw connection.lost(mayHaveSent: true) }
+    return handle
   }
 
   /// Ends the COPY.
@@ -74,7 +87,7 @@ public final class CopyWriter {
   /// - Throws: The server's error; nothing is then stored.
   @discardableResult
   public func finish() throws(PostgresError) -> Int {
-    guard let handle else { throw .usage("the COPY is over") }
+    let handle = try openHandle()
     guard fieldsLeft == 0 else {
       let missing = fieldsLeft
       abort("row cut short")
@@ -82,7 +95,7 @@ public final class CopyWriter {
     }
     if binary { wire.put(Int16(-1)) }
     try flush()
-    self.handle = nil
+    isOver = true
     guard PQputCopyEnd(handle, nil) == 1 else {
       try connection.finishCopy(handle)
       throw connection.lost(mayHaveSent: true)
@@ -93,9 +106,10 @@ public final class CopyWriter {
   /// Ends the COPY as a failure: nothing is stored. A transaction around it is then a failed one.
   /// Idempotent.
   public func abort(_ message: String) {
-    guard let handle else { return }
-    self.handle = nil
-    wire.bytes.removeAll()
+    if isOver { return }
+    isOver = true
+    guard let handle = connection.handle else { return }
+    wire.count = 0
     _ = PQputCopyEnd(handle, message)
     _ = try? connection.finishCopy(handle)
   }
@@ -105,7 +119,7 @@ public final class CopyWriter {
 extension CopyWriter {
   @inlinable public func null() {
     fieldsLeft &-= 1
-    wire.field()
+    wire.put(Int32(-1))
   }
 
   @inlinable public func bool(_ value: Bool?) {
@@ -179,17 +193,16 @@ extension CopyWriter {
 
   public func array(_ builder: ArrayBuilder) {
     fieldsLeft &-= 1
-    let start = wire.count
-    wire.put(Int32(0))
-    builder.encode(into: &wire)
-    wire.patch(Int32(truncatingIfNeeded: wire.count - start - 4), at: start)
+    var array = WireBuffer()
+    builder.encode(into: &array)
+    array.bytes.withUnsafeBytes { wire.field(raw: $0) }
   }
 }
 
 extension Connection {
   /// Begins `COPY … FROM STDIN`, in binary (`(FORMAT binary)` in the SQL) or text format.
   public func copyIn(_ sql: String) throws(PostgresError) -> CopyWriter {
-    let (handle, binary, _) = try startCopy(sql, PGRES_COPY_IN)
-    return CopyWriter(self, handle, binary: binary)
+    let (binary, _) = try startCopy(sql, PGRES_COPY_IN)
+    return CopyWriter(self, binary: binary)
   }
 }

@@ -1,3 +1,5 @@
+import Ledger
+
 /// How a command ended, as scripts see it.
 enum ExitStatus: Int32, Equatable, Sendable {
   /// Done, or the answer is yes.

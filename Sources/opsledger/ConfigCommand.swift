@@ -1,4 +1,6 @@
 import Host
+import JSON
+import Ledger
 
 /// `config list`: every setting, what it is now, and who says so.
 enum ConfigCommand {
@@ -16,12 +18,11 @@ enum ConfigCommand {
     for setting in Setting.allCases { rows.append(try row(setting, call.environment)) }
     if call.wantsJSON {
       let items = rows.map { row in
-        JSONText.object([
-          ("name", .string(row.name)), ("value", .optional(row.value)),
-          ("source", .string(row.source)),
+        JSON.object([
+          "name": .string(row.name), "value": .optional(row.value), "source": .string(row.source),
         ])
       }
-      Output.standard.line(JSONText.array(items).text)
+      Output.standard.line(JSON.array(items).text)
       return .fine
     }
     var table = TextTable("NAME", "VALUE", "FROM")

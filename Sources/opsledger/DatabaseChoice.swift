@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// Which database a command is about.
 ///
@@ -55,6 +56,32 @@ enum DatabaseChoice: Equatable, Sendable {
   /// libpq takes `host=… dbname=…` as well.
   private static func isConnectionString(_ text: String) -> Bool {
     isPostgresURL(text) || (text.contains("=") && !text.contains("://"))
+  }
+
+  /// A URL without the password in front of its host, and that password, decoded: what a program's
+  /// arguments say, every user of the machine can read.
+  static func splitPassword(_ text: String) -> (url: String, password: String?) {
+    guard let scheme = text.firstRange(of: "://") else { return (text, nil) }
+    let rest = text[scheme.upperBound...]
+    let front = rest[..<(rest.firstIndex { "/?".contains($0) } ?? rest.endIndex)]
+    guard let at = front.lastIndex(of: "@"), let colon = front[..<at].firstIndex(of: ":") else {
+      return (text, nil)
+    }
+    let encoded = Array(text[text.index(after: colon)..<at].utf8)
+    var decoded: [UInt8] = []
+    var index = 0
+    while index < encoded.count {
+      let digits = String(decoding: encoded[index...].dropFirst().prefix(2), as: UTF8.self)
+      if encoded[index] == UInt8(ascii: "%"), digits.count == 2, let byte = UInt8(digits, radix: 16)
+      {
+        decoded.append(byte)
+        index += 3
+      } else {
+        decoded.append(encoded[index])
+        index += 1
+      }
+    }
+    return (String(text[..<colon] + text[at...]), String(decoding: decoded, as: UTF8.self))
   }
 
   /// A URL or connection string with its passwords hidden.

@@ -1,4 +1,6 @@
 import Host
+import JSON
+import Ledger
 
 /// `db start|stop|psql|url`: the private PostgreSQL, and a way into whichever database is used.
 enum DatabaseCommands {
@@ -14,7 +16,6 @@ enum DatabaseCommands {
     examples: [.init(line: "db start", meaning: "make or start the one in reach")]
   ) { (call) throws(OpsError) in
     let found = try call.findPrivatePostgres()
-    if found == nil { call.note("making a private PostgreSQL, which takes a few seconds") }
     let wasRunning = found?.isRunning ?? false
     let cluster = try call.makePrivatePostgres()
     try report(cluster, call, created: found == nil, started: !wasRunning)
@@ -76,9 +77,11 @@ enum DatabaseCommands {
     var environment = Environment.processVariables()
     // These would send psql to another server in spite of the URL.
     for name in ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"] { environment[name] = nil }
+    let (url, password) = DatabaseChoice.splitPassword(database.url)
+    if let password { environment["PGPASSWORD"] = password }
     let program = database.privatePostgres?.psql ?? "psql"
     let command = Subprocess(
-      program, ["--dbname=\(database.url)"] + call.arguments, environment: environment)
+      program, ["--dbname=\(url)"] + call.arguments, environment: environment)
     do throws(HostError) { try command.replaceProcess() } catch { throw OpsError(error) }
   }
 
@@ -90,7 +93,7 @@ enum DatabaseCommands {
     let database = try call.findDatabase(.person, creating: false, ignoresAddress: true)
     Output.standard.line(
       call.wantsJSON
-        ? JSONText.object([("url", .string(database.url))]).text : database.url)
+        ? JSON.object(["url": .string(database.url)]).text : database.url)
     return .fine
   }
 
@@ -103,12 +106,10 @@ enum DatabaseCommands {
       ("url", cluster.url(login: .person)),
     ]
     if call.wantsJSON {
-      let fields = facts.map { (name: $0.0, value: JSONText.string($0.1)) }
-      let done = [
-        (name: "created", value: JSONText.boolean(created)),
-        (name: "started", value: JSONText.boolean(started)),
-      ]
-      Output.standard.line(JSONText.object(fields + done).text)
+      var fields = Dictionary(uniqueKeysWithValues: facts.map { ($0.0, JSON.string($0.1)) })
+      fields["created"] = .bool(created)
+      fields["started"] = .bool(started)
+      Output.standard.line(JSON.object(fields).text)
     } else {
       let verb = created ? "made and started" : started ? "started" : "running already"
       Output.standard.line("private PostgreSQL: \(verb)")

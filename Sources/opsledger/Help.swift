@@ -23,7 +23,7 @@ enum Help {
     text += list(Command.Option.global, columns: columns)
     text += """
 
-      exit codes: 0 fine, 1 the answer is no, 2 not a command, 3 something is out of reach
+      exit codes: 0 fine, 1 the answer is no, 2 no such command, 3 out of reach
       opsledger help COMMAND says more about one
 
       """
@@ -32,7 +32,7 @@ enum Help {
 
   /// All about one command.
   static func page(_ command: Command, columns: Int) -> String {
-    var text = "\(command.name): \(command.summary)\n\n"
+    var text = wrap("\(command.name): \(command.summary)", indent: 2, columns: columns) + "\n"
     text += wrap("usage: \(command.usage)", indent: 7, columns: columns)
     if !command.arguments.isEmpty {
       text += "\narguments\n"

@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// One call of a command: what was typed and what is set, read with the types that it wants.
 final class Invocation {
@@ -55,6 +56,30 @@ final class Invocation {
       throw .badInput("--\(name) wants a time like 30s, 5m or 2h, not \(text)")
     }
     return millis
+  }
+
+  /// What an option of the form `TEXT|@FILE|-` stands for, or nil where it was not given.
+  func document(_ name: String) throws(OpsError) -> String? {
+    guard let text = text(name) else { return nil }
+    if text == "-" { return try content(ofFile: text) }
+    return text.hasPrefix("@") ? try content(ofFile: String(text.dropFirst())) : text
+  }
+
+  /// The text of a file, `-` being standard input; of options of the form `F|-`.
+  func content(ofFile path: String, bytesMax: Int = 16 << 20) throws(OpsError) -> String {
+    let bytes: [UInt8]
+    do throws(HostError) {
+      bytes =
+        try path == "-"
+        ? FileSystem.readStandardInput(bytesMax: bytesMax)
+        : FileSystem.read(path, bytesMax: bytesMax)
+    } catch {
+      throw .badInput(error.message)
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw .badInput("\(path == "-" ? "standard input" : path) is not UTF-8 text")
+    }
+    return text
   }
 
   /// A typing error of ours shows in the first test of a command, not in someone's shell.
@@ -152,7 +177,8 @@ final class Invocation {
       try onHost { () throws(HostError) in try found.ensureStarted() }
       return found
     }
-    let home = try environment.text(.home) ?? "."
+    let home = try environment.text(.home) ?? FileSystem.realPath(".") ?? "."
+    note("making a private PostgreSQL in \(home), which takes a few seconds")
     return try onHost { () throws(HostError) in try PrivatePostgres.create(at: home) }
   }
 }

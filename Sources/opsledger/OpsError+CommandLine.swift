@@ -1,14 +1,15 @@
 import Host
+import Ledger
 
 extension OpsError {
   /// What was typed, or set, is not of its form.
   static func badInput(_ message: String, hint: String? = nil) -> OpsError {
-    OpsError(code: .badInput, message: message, hint: hint, facts: [:])
+    OpsError(.badInput, message, hint: hint)
   }
 
   /// A database is out of reach, or there is none.
   static func noDatabase(_ message: String, hint: String? = nil) -> OpsError {
-    OpsError(code: .databaseUnreachable, message: message, hint: hint, facts: [:])
+    OpsError(.databaseUnreachable, message, hint: hint)
   }
 
   init(_ error: HostError) {
@@ -17,7 +18,7 @@ extension OpsError {
       case .unusable: .databaseUnreachable
       case .malformed: .badInput
       }
-    self.init(code: code, message: error.message, hint: error.hint, facts: [:])
+    self.init(code, error.message, hint: error.hint)
   }
 
   /// The lines that a person, or a script, reads on stderr.

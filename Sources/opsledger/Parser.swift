@@ -1,3 +1,5 @@
+import Ledger
+
 /// Reads a command line against a table of commands. Nothing is done yet: an invocation that came
 /// through here has only options and arguments that its command declares.
 struct Parser {
@@ -188,11 +190,11 @@ struct Parser {
 
 /// What someone may have meant.
 enum Suggestion {
-  /// The nearest of the names, if one is near: at most a third of the letters differ.
+  /// The nearest of the names, if one is near: two letters differ, or a third of a long name.
   static func nearest(to typed: String, among names: [String]) -> String? {
     let scored = names.map { (name: $0, distance: distance(Array(typed.utf8), Array($0.utf8))) }
     guard let best = scored.min(by: { $0.distance < $1.distance }),
-      best.distance <= max(1, typed.utf8.count / 3)
+      best.distance <= max(typed.utf8.count < 4 ? 1 : 2, typed.utf8.count / 3)
     else { return nil }
     return best.name
   }

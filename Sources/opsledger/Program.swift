@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// From the command line to an exit code.
 enum Program {

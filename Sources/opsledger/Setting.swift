@@ -1,4 +1,5 @@
 import Host
+import Ledger
 
 /// The settings of the environment: the runbook's variables with the runbook's defaults, and ours.
 enum Setting: String, CaseIterable, Sendable {

@@ -1,14 +1,14 @@
--- ledger.refuse_concurrent_ddl: DDL that commits half-way is stopped before it starts.
+-- ledger_guard.refuse_concurrent_ddl: DDL that commits half-way is stopped before it starts.
 --
 -- DETACH PARTITION … CONCURRENTLY hides the partition in a transaction of its own, and CREATE and
--- DROP INDEX CONCURRENTLY leave an index that is not valid: ledger.refuse_ddl would come too late. They
--- run only as a statement of their own, never from a function, so the client's text is the whole
+-- DROP INDEX CONCURRENTLY leave an index that is not valid: refuse_ddl would come too late. They run
+-- only as a statement of their own, never from a function, so the client's text is the whole
 -- command, its keywords are spelled out, and a name can hide only behind U&"…".
 --
 -- Returns  nothing: raises 42501.
 -- Locks    none.
 -- Used by  event trigger opsledger_frozen_start, for ALTER TABLE, CREATE INDEX and DROP INDEX.
-CREATE OR REPLACE FUNCTION ledger.refuse_concurrent_ddl() RETURNS event_trigger
+CREATE OR REPLACE FUNCTION ledger_guard.refuse_concurrent_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     command text := lower(current_query());

@@ -35,7 +35,8 @@ BEGIN
     safe := greatest(least(safe, holder), sealed);
 
     IF safe > sealed THEN
-        INSERT INTO ledger.checkpoints (entry) VALUES (safe) ON CONFLICT DO NOTHING;
+        INSERT INTO ledger.checkpoints (entry, sealed_at) VALUES (safe, ledger.now())
+        ON CONFLICT DO NOTHING;  -- Another session sealed the same.
     END IF;
     RETURN safe;
 END

@@ -11,9 +11,9 @@ BEGIN
     FOR name, definition IN VALUES
         ('opsledger_frozen_start', 'ON ddl_command_start '
             'WHEN TAG IN (''ALTER TABLE'', ''CREATE INDEX'', ''DROP INDEX'') '
-            'EXECUTE FUNCTION ledger.refuse_concurrent_ddl()'),
-        ('opsledger_frozen_ddl', 'ON ddl_command_end EXECUTE FUNCTION ledger.refuse_ddl()'),
-        ('opsledger_frozen_drop', 'ON sql_drop EXECUTE FUNCTION ledger.refuse_drop()')
+            'EXECUTE FUNCTION ledger_guard.refuse_concurrent_ddl()'),
+        ('opsledger_frozen_ddl', 'ON ddl_command_end EXECUTE FUNCTION ledger_guard.refuse_ddl()'),
+        ('opsledger_frozen_drop', 'ON sql_drop EXECUTE FUNCTION ledger_guard.refuse_drop()')
     LOOP
         IF NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtname = name) THEN
             EXECUTE format('CREATE EVENT TRIGGER %I ', name) || definition;

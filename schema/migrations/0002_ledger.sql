@@ -1,4 +1,4 @@
--- Schema ledger, and in it what the schema says about itself: migrations and permits.
+-- Schemas ledger and ledger_guard, and what the schema says about itself: migrations and permits.
 --
 -- Locks    none that others wait for.
 -- Used by  init, doctor, the guards; every later migration records itself here.
@@ -9,6 +9,10 @@ DO $migration$ BEGIN
     END IF;
 
     CREATE SCHEMA ledger AUTHORIZATION opsledger_owner;
+
+    -- What guards schema ledger lives outside it, with the installing superuser: the owner of a schema
+    -- may drop whatever is in it, and a DROP … CASCADE would take its own guard along.
+    CREATE SCHEMA ledger_guard;
 
     -- What has been applied. The digest is null when psql laid it: `init` adopts it and fills that in.
     CREATE TABLE ledger.migrations (

@@ -5,7 +5,8 @@ struct ClusterRecord: Equatable, Sendable {
 
   /// Tells this cluster from all others: 16 hexadecimal digits.
   var id: String
-  /// Where data and socket are: absolute, or nil for the folder itself, which may then be moved.
+  /// Where data and socket are: `/var/lib/opsledger/<id>`, or nil for the folder itself, which may
+  /// then be moved.
   var base: String?
   /// The system user who runs the server and owns its files.
   var user: String
@@ -30,7 +31,7 @@ struct ClusterRecord: Equatable, Sendable {
     }
     guard let id = fields["id"], id.count == 16, id.allSatisfy(\.isHexDigit),
       let user = fields["user"], !user.isEmpty,
-      let base = fields["base"], base == "." || base.hasPrefix("/"),
+      let base = fields["base"], base == "." || base == Self.outside(String(id)),
       let port = fields["port"].flatMap({ Int($0) }), (1...65_535).contains(port)
     else { throw HostError(.unusable, "\(path) is damaged") }
     self.id = String(id)
@@ -50,6 +51,11 @@ struct ClusterRecord: Equatable, Sendable {
 
     """
   }
+
+  static let outsideDirectory = "/var/lib/opsledger"
+
+  /// Where a cluster is whose server may not enter its folder.
+  static func outside(_ id: String) -> String { "\(outsideDirectory)/\(id)" }
 
   static func newID() -> String {
     let digits = String(UInt64.random(in: 0...UInt64.max), radix: 16)

@@ -1,8 +1,6 @@
 import Glibc
 
 extension PrivatePostgres {
-  private static let outsideDirectory = "/var/lib/opsledger"
-
   /// Makes a private PostgreSQL in a directory, and starts it; one that is there is only started.
   /// Two that do so at once end with the same one.
   ///
@@ -11,6 +9,13 @@ extension PrivatePostgres {
   ///
   /// - Parameter directory: where `.opsledger` goes, or that folder itself.
   public static func create(at directory: String = ".") throws(HostError) -> PrivatePostgres {
+    try create(at: directory, durable: true)
+  }
+
+  /// - Parameter durable: false leaves out waiting for the disk, for tests that make many.
+  static func create(
+    at directory: String, durable: Bool
+  ) throws(HostError) -> PrivatePostgres {
     let folder = try makeFolder(in: directory)
     let lock = try FileLock(folder + "/lock", timeoutMillis: startTimeoutMillis * 2)
     defer { withExtendedLifetime(lock) {} }
@@ -21,7 +26,7 @@ extension PrivatePostgres {
     let programs = try PostgresPrograms.find()
     let account = try ServerAccount.current()
     let cluster = try prepare(folder, account)
-    try cluster.makeData(programs, account)
+    try cluster.makeData(programs, account, durable: durable)
     _ = try cluster.startLocked()
     try cluster.makeLogins(programs, account)
     try FileSystem.write(cluster.record.text, to: folder + "/cluster", mode: 0o600)
@@ -59,13 +64,13 @@ extension PrivatePostgres {
       guard chmod(folder, 0o711) == 0 else { throw .system(errno, "protect \(folder)") }
       if try !account.canEnter(folder) {
         chmod(folder, 0o700)
-        record.base = "\(outsideDirectory)/\(record.id)"
+        record.base = ClusterRecord.outside(record.id)
       }
     }
     try FileSystem.write(record.text, to: draft, mode: 0o600)
     try FileSystem.write("*\n", to: folder + "/.gitignore")
     if let base = record.base {
-      try FileSystem.makeDirectory(outsideDirectory, mode: 0o711, parents: true)
+      try FileSystem.makeDirectory(ClusterRecord.outsideDirectory, mode: 0o711, parents: true)
       try FileSystem.makeDirectory(base, mode: 0o711)
       try FileSystem.write(folder + "\n", to: base + "/folder")
     }
@@ -75,7 +80,7 @@ extension PrivatePostgres {
   private var draftFile: String { folder + "/cluster.draft" }
 
   private func makeData(
-    _ programs: PostgresPrograms, _ account: ServerAccount
+    _ programs: PostgresPrograms, _ account: ServerAccount, durable: Bool
   ) throws(HostError) {
     // A folder that was copied without its record still may hold someone's only copy.
     if FileSystem.exists(dataDirectory + "/PG_VERSION") {
@@ -84,10 +89,11 @@ extension PrivatePostgres {
         hint: "move it away, or put the file \(folder)/cluster back")
     }
     try account.makePrivateDirectory(dataDirectory)
-    let arguments = [
+    var arguments = [
       "--pgdata=\(dataDirectory)", "--username=\(Login.superuser.rawValue)", "--auth=trust",
       "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
     ]
+    if !durable { arguments.append("--no-sync") }
     let result = try account.command(
       programs.path("initdb"), arguments, timeoutMillis: 300_000
     ).run()
@@ -95,7 +101,8 @@ extension PrivatePostgres {
       throw HostError(
         .unusable, "cannot make a database in \(dataDirectory): \(Self.reason(result.errorText))")
     }
-    try append(Self.configuration, to: dataDirectory + "/postgresql.conf", replacing: false)
+    let configuration = Self.configuration + (durable ? "" : "fsync = off\n")
+    try append(configuration, to: dataDirectory + "/postgresql.conf", replacing: false)
     try append("local all all trust\n", to: dataDirectory + "/pg_hba.conf", replacing: true)
   }
 
@@ -156,7 +163,11 @@ extension PrivatePostgres {
       try stopLocked()
       try removeFiles()
     }
-    try Self.removeTree(folder)
+    // By name, since the folder may be a link to one that holds other things too.
+    for name in ["cluster", "cluster.draft", "log", "log.old", ".gitignore", "lock"] {
+      unlink("\(folder)/\(name)")
+    }
+    rmdir(folder)
   }
 
   private func removeFiles() throws(HostError) {
@@ -174,7 +185,7 @@ extension PrivatePostgres {
 
   /// Databases in /var/lib/opsledger whose folder is gone, for people to remove.
   public static func orphans() -> [String] {
-    FileSystem.names(in: outsideDirectory).map { "\(outsideDirectory)/\($0)" }.filter { base in
+    FileSystem.names(in: ClusterRecord.outsideDirectory).map(ClusterRecord.outside).filter { base in
       guard let text = try? FileSystem.readText(base + "/folder") else { return false }
       let folder = String(text.dropLast())
       return !["/cluster", "/cluster.draft"].contains { name in

@@ -94,8 +94,10 @@ public struct PrivatePostgres: Sendable {
   }
 
   /// A URL that libpq understands.
-  public func url(login: Login) -> String {
-    "postgresql://\(login.rawValue)@/\(Self.databaseName)"
+  ///
+  /// - Parameter database: another database of the same server, for scratch work.
+  public func url(login: Login, database: String = PrivatePostgres.databaseName) -> String {
+    "postgresql://\(login.rawValue)@/\(Self.percentEncoded(database))"
       + "?host=\(Self.percentEncoded(socketDirectory))&port=\(record.port)"
   }
 

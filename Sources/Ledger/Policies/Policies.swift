@@ -54,6 +54,28 @@ public struct Policies: Sendable {
     }
   }
 
+  /// A policy is gone.
+  public mutating func forget(key: String) {
+    versions[key] = nil
+    switch key {
+    case AutoApprove.key: autoApprove = .absent
+    case ProposalCaps.key: caps = .absent
+    case WorkerPolicy.key: worker = .absent
+    case ReactionMatrix.key: matrix = .absent
+    case LoopState.key: loop = .absent
+    default: break
+    }
+  }
+
+  /// Nil while the loop may take something new; otherwise why not.
+  public var halt: String? {
+    switch loop {
+    case .absent: "there is no policy loop"
+    case .broken(let error): error.message
+    case .valid(let loop): loop.state == .running ? nil : loop.why ?? "no reason given"
+    }
+  }
+
   /// Checks a value before it becomes a policy.
   ///
   /// - Throws: `OPS_008` for a pattern, `OPS_009` for auto-approval, `OPS_019` for the others.

@@ -1,0 +1,259 @@
+import Glibc
+public import JSON
+public import Ledger
+public import Postgres
+
+/// Who asks, and under which key: the same key records once, however often it is asked.
+public struct CommandKey: Sendable {
+  public var id: StreamID
+  public var actor: String
+  /// SHA-256 of the request, where the key came from outside: the same key with another request is
+  /// refused.
+  public var digest: [UInt8]?
+
+  public init(id: StreamID, actor: String, digest: [UInt8]? = nil) {
+    self.id = id
+    self.actor = actor
+    self.digest = digest
+  }
+}
+
+/// What a command came to.
+public struct Committed: Sendable {
+  /// Nil where there was nothing to record.
+  public let entry: Int64?
+  public let at: Instant
+  public let result: JSON
+  /// Whether an earlier attempt had recorded it, whose answer was lost on the way.
+  public let isRepeat: Bool
+}
+
+/// One command: what it reads under locks, and what it decides.
+public struct Command {
+  /// Reads and locks, in order; the last row lock is taken by the last of them.
+  public var load: [(Statement, Parameters)]
+  /// Draws the entry's number and clock, after the locks: `entry, recorded_at`, or no row where
+  /// there is nothing to do.
+  public var draw: (Statement, Parameters)
+  /// Decides over what was read. Throws to record nothing.
+  public var decide: ([Rows], inout Draft) throws(OpsError) -> JSON
+
+  public init(
+    load: [(Statement, Parameters)], draw: (Statement, Parameters)? = nil,
+    decide: @escaping ([Rows], inout Draft) throws(OpsError) -> JSON
+  ) {
+    self.load = load
+    self.draw = draw ?? (Command.alwaysDraw, Parameters())
+    self.decide = decide
+  }
+
+  static let alwaysDraw = Statement("SELECT entry, recorded_at FROM ledger.draw()")
+  static let begin = Statement("BEGIN")
+  static let commit = Statement("COMMIT")
+  static let rollback = Statement("ROLLBACK")
+}
+
+extension Session {
+  static let attemptsMax = 12
+
+  /// Performs a command in two round trips: locks, reads and the draw; then the key, the events, the
+  /// rows and COMMIT.
+  ///
+  /// A lost race (serialization failure, deadlock, a unique key) is tried again from the start. A
+  /// COMMIT whose answer never came is settled by the command's key.
+  ///
+  /// - Throws: What `decide` throws; `OPS_012` where the races never end or the key was used for
+  ///   another request; `OPS_001` where the database stays out of reach.
+  public func perform(_ key: CommandKey, _ command: Command) throws(OpsError) -> Committed {
+    try retrying(key) { () throws(Failure) in try once(key, command) }
+  }
+
+  /// Tries until it is decided, one way or the other.
+  func retrying(
+    _ key: CommandKey, _ once: () throws(Failure) -> Committed
+  ) throws(OpsError) -> Committed {
+    var isDoubtful = false
+    var last = OpsError(.conflict, "not tried")
+    for attempt in 0..<Self.attemptsMax {
+      if attempt > 0 { pause(attempt) }
+      do {
+        if isDoubtful, let settled = try settle(key) { return settled }
+      } catch {
+        guard error.code == .databaseUnreachable else { throw error }
+        last = error
+        continue
+      }
+      do {
+        return try once()
+      } catch {
+        switch error {
+        case .refused(let refusal):
+          // What an answer was lost of may have changed what is decided now.
+          if isDoubtful, let settled = try settle(key) { return settled }
+          guard refusal.code == .databaseUnreachable || refusal.wantsRetry else { throw refusal }
+          last = refusal
+        case .database(let failure, let wasCommitting):
+          if failure.isDuplicateCommand, let settled = try settle(key) { return settled }
+          last = OpsError(database: failure)
+          guard failure.isWorthAnother else { throw last }
+          isDoubtful = isDoubtful || (wasCommitting && failure.connectionLost)
+          if failure.lacksPartition { try addPartitions() }
+        }
+      }
+    }
+    throw last
+  }
+
+  enum Failure: Error {
+    case refused(OpsError)
+    case database(PostgresError, wasCommitting: Bool)
+  }
+
+  private func once(_ key: CommandKey, _ command: Command) throws(Failure) -> Committed {
+    let connection = try connected()
+    var draft: Draft
+    let entry: Int64
+    let answers: [Rows]
+    do {
+      try connection.rollbackIfOpen()
+      answers = try connection.pipeline(
+        [(Command.begin, Parameters())] + command.load + [command.draw])
+      guard let drawn = answers.last, drawn.count == 1 else {
+        try connection.query(Command.rollback)
+        return Committed(entry: nil, at: Instant(micros: 0), result: .null, isRepeat: false)
+      }
+      entry = try drawn.int8(0, 0)
+      draft = Draft(at: Instant(micros: try drawn.timestamptz(0, 1)), ids: .random())
+    } catch {
+      giveBack(connection)
+      throw .database(error, wasCommitting: false)
+    }
+    let result: JSON
+    do {
+      result = try command.decide(Array(answers.dropFirst().dropLast()), &draft)
+    } catch {
+      giveBack(connection)
+      throw .refused(error)
+    }
+    do {
+      if draft.events.isEmpty {
+        try connection.query(Command.rollback)
+        return Committed(entry: nil, at: draft.at, result: result, isRepeat: false)
+      }
+      let header = EntryHeader(
+        command: key.id, actor: key.actor, digest: key.digest, result: result.stored)
+      try connection.pipeline(
+        draft.writes(entry: entry, header, session: self) + [(Command.commit, Parameters())])
+    } catch {
+      giveBack(connection)
+      throw .database(error, wasCommitting: true)
+    }
+    return Committed(entry: entry, at: draft.at, result: result, isRepeat: false)
+  }
+
+  func connected() throws(Failure) -> Connection {
+    do { return try connection() } catch { throw .refused(error) }
+  }
+
+  /// Leaves no transaction open behind us; a connection that cannot even roll back is dropped.
+  private func giveBack(_ connection: Connection) {
+    do { try connection.rollbackIfOpen() } catch { drop() }
+  }
+
+  /// Finds out what became of a command whose COMMIT got no answer: inserting its key waits for the
+  /// old backend, then says which it was.
+  ///
+  /// - Returns: What was recorded; nil where nothing was.
+  /// - Throws: `OPS_012` where the key stands for another request.
+  func settle(_ key: CommandKey) throws(OpsError) -> Committed? {
+    let connection = try connection()
+    defer { giveBack(connection) }
+    do throws(PostgresError) {
+      var parameters = Parameters()
+      parameters.uuid(key.id)
+      if try isFree(parameters, on: connection) { return nil }
+      let found = try connection.query(Self.findKey, parameters)
+      guard found.count == 1 else { return nil }
+      if let digest = key.digest, let recorded = try found.byteaIfPresent(0, 2) {
+        guard digest == recorded else { throw .keyReused }
+      }
+      let result = try found.jsonIfPresent(0, 1).flatMap { try? JSON(parsing: $0) }
+      return Committed(
+        entry: try found.int8(0, 0), at: Instant(micros: try found.timestamptz(0, 3)),
+        result: result ?? .null, isRepeat: true)
+    } catch {
+      throw error.kind == .usage ? OpsError.keyReused(key) : OpsError(database: error)
+    }
+  }
+
+  private func isFree(
+    _ key: Parameters, on connection: Connection
+  ) throws(PostgresError) -> Bool {
+    do throws(PostgresError) {
+      try connection.pipeline([(Command.begin, Parameters()), (Self.claimKey, key)])
+      return true
+    } catch {
+      guard error.isUniqueViolation else { throw error }
+      try connection.rollbackIfOpen()
+      return false
+    }
+  }
+
+  static let claimKey = Statement(
+    """
+    INSERT INTO ledger.commands (command, entry, events) VALUES ($1::uuid, 0, 0)
+    """)
+  static let findKey = Statement(
+    """
+    SELECT entry, result, digest, recorded_at FROM ledger.commands WHERE command = $1::uuid
+    """)
+
+  /// Makes partitions ahead of need.
+  public func addPartitions() throws(OpsError) {
+    _ = try query(Statement("SELECT ledger.add_partitions()"))
+  }
+}
+
+extension PostgresError {
+  fileprivate static let keyReused = PostgresError.usage("a command key stands for two requests")
+
+  /// The command's key is taken: it was recorded before.
+  var isDuplicateCommand: Bool { isUniqueViolation && constraint == "commands_pkey" }
+
+  /// The log has no partition for the entry yet.
+  var lacksPartition: Bool { sqlstate == "23514" && message.contains("no partition") }
+
+  /// Whether the same command may succeed when it is tried again: a lost race, a lost connection.
+  var isWorthAnother: Bool {
+    isSerializationFailure || isDeadlock || isUniqueViolation || isForeignKeyViolation
+      || isLockTimeout || lacksPartition || connectionLost || kind == .connect
+  }
+}
+
+extension OpsError {
+  /// A decision that found its preparations outdated: the command is tried from the start.
+  public static func tryAgain(_ why: String) -> OpsError {
+    OpsError(.conflict, why, facts: ["retry": "true"])
+  }
+
+  var wantsRetry: Bool { facts["retry"] == "true" }
+
+  static func keyReused(_ key: CommandKey) -> OpsError {
+    OpsError(
+      .conflict, "the key \(key.id) was used for another request",
+      hint: "a new request wants a new key", facts: ["command": key.id.description])
+  }
+}
+
+extension JSON {
+  /// As the command's key keeps it: null is no result.
+  var stored: String? { self == .null ? nil : text }
+}
+
+extension Session {
+  /// Waits a little, longer each time and never as long as the others do.
+  func pause(_ attempt: Int) {
+    let ceiling = UInt32(min(2000 << attempt, 400_000))
+    usleep(UInt32.random(in: 500...ceiling))
+  }
+}

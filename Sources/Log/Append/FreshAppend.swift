@@ -1,0 +1,93 @@
+import JSON
+public import Ledger
+import Postgres
+
+extension Session {
+  /// Records events of streams that are new, with their rows, in one round trip: where there is
+  /// nothing to load there is nothing to lock, and the statement that writes can draw.
+  ///
+  /// - Parameter draft: Made at ``Instant/drawn``; its times become the entry's.
+  /// - Throws: As ``perform(_:_:)``.
+  public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed {
+    let tables = draft.freshTables
+    let statement: Statement
+    if let known = freshAppends[tables] {
+      statement = known
+    } else {
+      statement = Self.freshAppend(tables)
+      freshAppends[tables] = statement
+    }
+    let parameters = draft.freshParameters(key)
+    return try retrying(key) { () throws(Failure) in
+      let connection = try connected()
+      do throws(PostgresError) {
+        let drawn = try connection.query(statement, parameters)
+        return Committed(
+          entry: try drawn.int8(0, 0), at: Instant(micros: try drawn.timestamptz(0, 1)),
+          result: .null, isRepeat: false)
+      } catch {
+        throw .database(error, wasCommitting: true)
+      }
+    }
+  }
+
+  /// `$1` command, `$2` actor, `$3` digest, `$4` number of events, `$5…$11` the events, then the rows
+  /// of each table.
+  private static func freshAppend(_ tables: [NounName]) -> Statement {
+    var parts = [
+      "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.draw())",
+      """
+      c AS (INSERT INTO ledger.commands (command, entry, events, digest, recorded_at)
+        SELECT $1::uuid, d.entry, $4::integer, $3::bytea, d.recorded_at FROM d)
+      """,
+      """
+      e AS (INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor,
+          cause, command, data, content, salt)
+        SELECT d.entry, (v.at - 1)::integer, v.stream, v.version, v.type, d.recorded_at, $2::text,
+          v.cause, $1::uuid, v.data, v.content, v.salt
+        FROM d, unnest($5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::json[],
+            $10::json[], $11::bytea[])
+          WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at))
+      """,
+    ]
+    var first = 12
+    for (index, table) in tables.enumerated() {
+      let text = TableText.of(table)
+      parts.append("r\(index) AS (\(text.insertDrawn(first: first)))")
+      first += text.columns.count
+    }
+    return Statement(
+      "WITH \(parts.joined(separator: ",\n")) SELECT entry, recorded_at FROM d")
+  }
+}
+
+extension Draft {
+  /// The nouns that have new rows.
+  fileprivate var freshTables: [NounName] {
+    var names: [NounName] = []
+    if !agentEvents.order.isEmpty { names.append(.agentEvent) }
+    if !radar.order.isEmpty { names.append(.radar) }
+    precondition(
+      [
+        policies.order, reactions.order, proposals.order, missions.order, steps.order, runs.order,
+        ledger.order,
+      ].allSatisfy(\.isEmpty), "only rows that refer to no other are appended without loading")
+    return names
+  }
+
+  fileprivate func freshParameters(_ key: CommandKey) -> Parameters {
+    var parameters = Parameters(reserving: 32, bytes: 512 * events.count)
+    parameters.uuid(key.id)
+    parameters.text(key.actor)
+    parameters.bytes(key.digest)
+    parameters.int4(Int32(events.count))
+    appendEvents(to: &parameters)
+    if !agentEvents.order.isEmpty {
+      Self.append(agentEvents.rows.map(\.row), Array(AgentEvent.columns.indices), to: &parameters)
+    }
+    if !radar.order.isEmpty {
+      Self.append(radar.rows.map(\.row), Array(Radar.columns.indices), to: &parameters)
+    }
+    return parameters
+  }
+}

@@ -1,0 +1,177 @@
+import Crypto
+import Ledger
+import Postgres
+
+/// What an entry carries besides its events.
+struct EntryHeader {
+  let command: StreamID
+  let actor: String
+  let digest: [UInt8]?
+  let result: String?
+}
+
+extension Draft {
+  /// The statements that write an entry: the command's key, its events, the rows that they make.
+  func writes(
+    entry: Int64, _ header: EntryHeader, session: Session
+  ) -> [(Statement, Parameters)] {
+    var batch: [(Statement, Parameters)] = []
+    batch.append((Self.insertCommand, commandParameters(entry: entry, header)))
+    batch.append((Self.insertEvents, eventParameters(entry: entry, header)))
+    // Parents before children, so that a foreign key finds what it names.
+    write(policies, session, &batch)
+    write(ledger, session, &batch)
+    write(radar, session, &batch)
+    write(proposals, session, &batch)
+    write(missions, session, &batch)
+    write(agentEvents, session, &batch)
+    write(reactions, session, &batch)
+    write(steps, session, &batch)
+    write(runs, session, &batch)
+    return batch
+  }
+
+  static let insertCommand = Statement(
+    """
+    INSERT INTO ledger.commands (command, entry, events, digest, result, recorded_at)
+    VALUES ($1::uuid, $2::bigint, $3::integer, $4::bytea, $5::json, $6::timestamptz)
+    """)
+
+  private func commandParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
+    var parameters = Parameters(reserving: 6)
+    parameters.uuid(header.command)
+    parameters.int8(entry)
+    parameters.int4(Int32(events.count))
+    parameters.bytes(header.digest)
+    parameters.json(header.result)
+    parameters.time(at)
+    return parameters
+  }
+
+  static let insertEvents = Statement(
+    """
+    INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
+      command, data, content, salt)
+    SELECT $1::bigint, (v.at - 1)::integer, v.stream, v.version, v.type, $2::timestamptz, $3::text,
+      v.cause, $4::uuid, v.data, v.content, v.salt
+    FROM unnest($5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::json[], $10::json[],
+      $11::bytea[]) WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at)
+    """)
+
+  private func eventParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
+    var parameters = Parameters(reserving: 11, bytes: 256 * events.count)
+    parameters.int8(entry)
+    parameters.time(at)
+    parameters.text(header.actor)
+    parameters.uuid(header.command)
+    appendEvents(to: &parameters)
+    return parameters
+  }
+
+  /// Seven arrays, one element an event.
+  func appendEvents(to parameters: inout Parameters) {
+    var streams = ArrayBuilder(.uuid)
+    var versions = ArrayBuilder(.int4)
+    var types = ArrayBuilder(.text)
+    var causes = ArrayBuilder(.int8)
+    var datas = ArrayBuilder(.json, reservingBytes: 160 * events.count)
+    var contents = ArrayBuilder(.json, reservingBytes: 160 * events.count)
+    var salts = ArrayBuilder(.bytea)
+    let salted = events.count { $0.content != nil }
+    let salt = randomBytes(count: 16 * salted)
+    salt.withUnsafeBytes { bytes in
+      var used = 0
+      for event in events {
+        streams.uuid(event.stream.high, event.stream.low)
+        versions.int4(event.version)
+        types.text(event.type)
+        causes.int8(event.cause)
+        datas.json(event.data)
+        contents.json(event.content)
+        if event.content == nil {
+          salts.null()
+        } else {
+          salts.raw(UnsafeRawBufferPointer(rebasing: bytes[used..<(used + 16)]))
+          used += 16
+        }
+      }
+    }
+    parameters.array(streams)
+    parameters.array(versions)
+    parameters.array(types)
+    parameters.array(causes)
+    parameters.array(datas)
+    parameters.array(contents)
+    parameters.array(salts)
+  }
+}
+
+// MARK: - Rows
+
+extension Draft {
+  private func write<N: Noun>(
+    _ table: DraftTable<N>, _ session: Session, _ batch: inout [(Statement, Parameters)]
+  ) {
+    var inserted: [N] = []
+    var updated: [(from: N, to: N)] = []
+    for stream in table.order {
+      guard let slot = table.slots[stream], let current = slot.current else { continue }
+      if let original = slot.original {
+        if original.version != current.version { updated.append((original, current)) }
+      } else {
+        inserted.append(current)
+      }
+    }
+    if !inserted.isEmpty {
+      batch.append((N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))))
+    }
+    if !updated.isEmpty { batch.append(Self.update(updated, session)) }
+  }
+
+  /// One array a column.
+  static func columnArrays<N: Noun>(_ rows: [N], _ columns: [Int]) -> Parameters {
+    var parameters = Parameters(reserving: columns.count, bytes: 128 * rows.count)
+    append(rows, columns, to: &parameters)
+    return parameters
+  }
+
+  static func append<N: Noun>(_ rows: [N], _ columns: [Int], to parameters: inout Parameters) {
+    for index in columns {
+      let column = N.columns[index]
+      var array = ArrayBuilder(for: column.type)
+      for row in rows { array.append(column.get(row)) }
+      parameters.array(array)
+    }
+  }
+
+  /// One UPDATE of every column that any of the rows changed.
+  private static func update<N: Noun>(
+    _ rows: [(from: N, to: N)], _ session: Session
+  ) -> (Statement, Parameters) {
+    let changed = N.columns.indices.filter { index in
+      let column = N.columns[index]
+      return rows.contains { !column.get($0.from).same(as: column.get($0.to)) }
+    }
+    let key = N.columns[0]
+    let shape = UpdateShape(noun: N.name, columns: changed.reduce(0) { $0 | 1 << $1 })
+    let statement: Statement
+    if let known = session.updates[shape] {
+      statement = known
+    } else {
+      statement = N.text.update(changed, keyCarrier: N.text.columns[0].carrier)
+      session.updates[shape] = statement
+    }
+    var parameters = Parameters(reserving: changed.count + 3)
+    var keys = ArrayBuilder(for: key.type)
+    var versions = ArrayBuilder(.int4)
+    for row in rows {
+      keys.append(key.get(row.from))
+      versions.int4(row.from.version)
+    }
+    parameters.array(keys)
+    parameters.array(versions)
+    append(rows.map(\.to), changed, to: &parameters)
+    parameters.int4(Int32(rows.count))
+    return (statement, parameters)
+  }
+}

@@ -1,0 +1,190 @@
+import Glibc
+import Ledger
+import Postgres
+
+/// Compares a folded slice with the live rows of the same streams, column by column, by bytes.
+struct Comparison: NounVisitor {
+  /// At most so many differences are described; all are counted.
+  static let describedMax = 10_000
+
+  private(set) var fold: Fold
+  private let slice: Slice
+  private let connection: Connection
+
+  private(set) var rowsCompared: [String: Int] = [:]
+  private(set) var differences: [Difference] = []
+  private(set) var differenceCount = 0
+  /// The streams of the rows that differ, are missing, or are too many.
+  private(set) var streams: Set<StreamID> = []
+  /// Rows that the log does not have, by table: their keys.
+  private(set) var extra: [NounName: [Value]] = [:]
+  /// Rows that differ, by noun.
+  private(set) var changed: [NounName: Set<StreamID>] = [:]
+  private(set) var missing: [NounName: [StreamID]] = [:]
+  /// Json columns whose text differs from the fold's: perhaps only in spelling.
+  private var respelled: [Respelled] = []
+
+  private struct Respelled {
+    let stream: StreamID
+    let row: String
+    let column: String
+    let folded: String
+    let live: String
+  }
+
+  init(_ fold: Fold, _ slice: Slice, on connection: Connection) {
+    self.fold = fold
+    self.slice = slice
+    self.connection = connection
+  }
+
+  mutating func run() throws(OpsError) { try visitParentsFirst() }
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    do throws(PostgresError) {
+      let reader = try connection.copyReader(slice.rows(of: N.self))
+      var count = 0
+      while let row = try reader.next() {
+        count += 1
+        try compare(row, N.self, table)
+      }
+      rowsCompared[N.table, default: 0] += count
+      try settleRespelled(N.self)
+    } catch {
+      throw OpsError(database: error)
+    }
+    for slot in fold[keyPath: table].slots {
+      guard let row = slot.row, !slot.isSeen, !slot.isBroken else { continue }
+      missing[N.name, default: []].append(slot.stream)
+      note(N.self, slot.stream, N.columns[0].get(row), "*", expected: "a row", found: nil)
+    }
+  }
+
+  private mutating func compare<N: Noun>(
+    _ row: borrowing CopyRow, _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(PostgresError) {
+    let columns = N.columns
+    let key = try row[0].value(columns[0].type)
+    guard let stream = N.stream(ofKey: key) else {
+      throw .protocolViolation("\(N.table) has a row without a key")
+    }
+    guard let slot = fold[keyPath: table].find(stream) else {
+      return noteExtra(N.self, stream, key)
+    }
+    fold[keyPath: table].markSeen(slot)
+    if fold[keyPath: table].slots[slot].isBroken { return }
+    guard let folded = fold[keyPath: table].slots[slot].row else {
+      return noteExtra(N.self, stream, key)
+    }
+    for index in columns.indices {
+      let column = columns[index]
+      let expected = column.get(folded)
+      if row[index].holds(expected) { continue }
+      let found = try row[index].value(column.type)
+      if case (.json(let folded), .json(let live)) = (expected, found) {
+        respelled.append(
+          Respelled(
+            stream: stream, row: key.printed ?? "", column: column.name, folded: folded,
+            live: live))
+      } else {
+        noteChanged(N.self, stream)
+        note(
+          N.self, stream, key, column.name, expected: expected.printed, found: found.printed)
+      }
+    }
+  }
+
+  /// Asks the server, whose spelling of jsonb decides, about json texts that differ.
+  private mutating func settleRespelled<N: Noun>(_ noun: N.Type) throws(PostgresError) {
+    defer { respelled.removeAll() }
+    var start = 0
+    while start < respelled.count {
+      let chunk = respelled[start..<min(start + 1000, respelled.count)]
+      start += 1000
+      var folded = ArrayBuilder(.text)
+      var live = ArrayBuilder(.text)
+      for item in chunk {
+        folded.text(item.folded)
+        live.text(item.live)
+      }
+      var parameters = Parameters()
+      parameters.array(folded)
+      parameters.array(live)
+      let rows = try connection.query(Self.respell, parameters)
+      for row in 0..<rows.count {
+        let item = chunk[chunk.startIndex + Int(try rows.int8(row, 0)) - 1]
+        noteChanged(N.self, item.stream)
+        note(
+          N.self, item.stream, .text(item.row), item.column, expected: item.folded,
+          found: item.live)
+      }
+    }
+  }
+
+  private static let respell = Statement(
+    """
+    SELECT v.at FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS v(folded, live, at)
+    WHERE v.folded::jsonb::text <> v.live
+    """)
+
+  private mutating func noteExtra<N: Noun>(_ noun: N.Type, _ stream: StreamID, _ key: Value) {
+    extra[N.name, default: []].append(key)
+    note(N.self, stream, key, "*", expected: nil, found: "a row")
+  }
+
+  private mutating func noteChanged<N: Noun>(_ noun: N.Type, _ stream: StreamID) {
+    changed[N.name, default: []].insert(stream)
+  }
+
+  private mutating func note<N: Noun>(
+    _ noun: N.Type, _ stream: StreamID, _ key: Value, _ column: String, expected: String?,
+    found: String?
+  ) {
+    differenceCount += 1
+    streams.insert(stream)
+    guard differences.count < Self.describedMax else { return }
+    differences.append(
+      Difference(
+        table: N.table, row: key.printed ?? "", column: column, expected: expected, found: found))
+  }
+}
+
+extension Field {
+  func value(_ type: ColumnType) throws(PostgresError) -> Value {
+    if isNull { return .null }
+    return switch type {
+    case .int: .int(try int4())
+    case .text, .label: .text(try text())
+    case .uuid: .uuid(StreamID(try uuid()))
+    case .time: .time(Instant(micros: try timestamptz()))
+    case .json: .json(try jsonb())
+    case .ints: .ints(try int4Array())
+    }
+  }
+
+  /// Whether this is the binary image of a value, without making one of it.
+  func holds(_ value: Value) -> Bool {
+    switch value {
+    case .null: isNull
+    case .int(let number): (try? int4()) == number
+    case .text(let text): !isNull && bytes.same(as: text)
+    case .uuid(let id): (try? uuid()).map { StreamID($0) } == id
+    case .time(let instant): (try? timestamptz()) == instant.micros
+    case .json(let text): (try? jsonbBytes())?.same(as: text) ?? false
+    case .ints(let numbers): (try? int4Array()) == numbers
+    }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func same(as text: String) -> Bool {
+    var text = text
+    return text.withUTF8 { utf8 in
+      guard count == utf8.count else { return false }
+      guard let mine = baseAddress, let other = utf8.baseAddress, count > 0 else { return true }
+      return memcmp(mine, other, count) == 0
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import Ledger
+import Postgres
+
+/// Foreign keys and secondary indexes of the eight tables, taken away for a bulk load and made again
+/// in the same transaction, word for word as the catalogue prints them.
+struct Constraints {
+  private let drops: [String]
+  private let makes: [String]
+
+  init(of connection: Connection) throws(PostgresError) {
+    let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
+    var parameters = Parameters()
+    parameters.texts(tables)
+    let rows = try connection.query(Self.find, parameters)
+    var (drops, makes): ([String], [String]) = ([], [])
+    for row in 0..<rows.count {
+      drops.append(try rows.text(row, 0))
+      makes.append(try rows.text(row, 1))
+    }
+    self.drops = drops
+    self.makes = makes.reversed()
+  }
+
+  func drop(on connection: Connection) throws(PostgresError) {
+    for statement in drops { try connection.execute(statement) }
+  }
+
+  func make(on connection: Connection) throws(PostgresError) {
+    for statement in makes { try connection.execute(statement) }
+  }
+
+  /// Foreign keys first, since unique keys may serve them; primary keys stay.
+  private static let find = Statement(
+    """
+    WITH t AS (
+      SELECT ('public.' || name)::regclass AS oid FROM unnest($1::text[]) AS n(name))
+    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
+      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
+        pg_get_constraintdef(c.oid)), 1 AS rank, c.conname AS name
+    FROM pg_constraint AS c
+    WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conrelid IN (SELECT oid FROM t)
+    UNION ALL
+    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
+      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
+        pg_get_constraintdef(c.oid)), 2, c.conname
+    FROM pg_constraint AS c
+    WHERE c.contype = 'u' AND c.conrelid IN (SELECT oid FROM t)
+    UNION ALL
+    SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid), 3,
+      i.indexrelid::regclass::text
+    FROM pg_index AS i
+    WHERE i.indrelid IN (SELECT oid FROM t)
+      AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)
+    ORDER BY 3, 4
+    """)
+}

@@ -1,0 +1,51 @@
+import Ledger
+
+/// Finds an event's noun and kind from the bytes of its type, without making a string of each.
+struct EventTypes {
+  struct Found {
+    let noun: NounName
+    /// Index into the noun's ``StreamEvent/Kind/all``.
+    let kind: Int
+  }
+
+  private struct Entry {
+    let bytes: [UInt8]
+    let found: Found
+  }
+
+  private var buckets: [[Entry]] = Array(repeating: [], count: 256)
+
+  init() {
+    add(AgentEvent.self)
+    add(Reaction.self)
+    add(Proposal.self)
+    add(Mission.self)
+    add(Step.self)
+    add(Run.self)
+    add(Policy.self)
+    add(Radar.self)
+    add(LedgerRecord.self)
+  }
+
+  private mutating func add<N: Noun>(_ noun: N.Type) {
+    for (index, kind) in StreamEvent<N>.Kind.all.enumerated() {
+      let bytes = Array((N.name.rawValue + "." + kind.suffix).utf8)
+      let bucket = bytes.withUnsafeBytes(Self.hash)
+      buckets[bucket].append(Entry(bytes: bytes, found: Found(noun: N.name, kind: index)))
+    }
+  }
+
+  private static func hash(_ bytes: UnsafeRawBufferPointer) -> Int {
+    guard bytes.count > 6 else { return 0 }
+    return
+      (Int(bytes[0]) &* 31 &+ Int(bytes[5]) &* 7 &+ Int(bytes[bytes.count - 1]) &* 13
+      &+ Int(bytes[bytes.count - 3]) &* 3 &+ bytes.count) & 255
+  }
+
+  func find(_ bytes: UnsafeRawBufferPointer) -> Found? {
+    for entry in buckets[Self.hash(bytes)] where entry.bytes.elementsEqual(bytes) {
+      return entry.found
+    }
+    return nil
+  }
+}

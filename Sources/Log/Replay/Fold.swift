@@ -1,0 +1,98 @@
+import Ledger
+import Postgres
+
+/// Folds events into rows: `row(stream) = events(stream).reduce(nil, evolve)`.
+struct Fold {
+  /// What a reader of events selects, in this order.
+  static let columns = "entry, index, stream, version, type, recorded_at, data, content"
+
+  var agentEvents = FoldTable<AgentEvent>()
+  var reactions = FoldTable<Reaction>()
+  var proposals = FoldTable<Proposal>()
+  var missions = FoldTable<Mission>()
+  var steps = FoldTable<Step>()
+  var runs = FoldTable<Run>()
+  var policies = FoldTable<Policy>()
+  var radar = FoldTable<Radar>()
+  var ledger = FoldTable<LedgerRecord>()
+
+  let context = FoldContext()
+  private(set) var eventCount = 0
+  /// Entries whose first event was met.
+  private(set) var entryCount = 0
+  private let types = EventTypes()
+
+  /// Takes one row of `COPY (SELECT columns …)`.
+  mutating func take(_ row: borrowing CopyRow) throws(PostgresError) {
+    let fixed = EventView.Fixed(
+      position: LogPosition(entry: try row[0].int8(), index: try row[1].int4()),
+      stream: StreamID(try row[2].uuid()), version: try row[3].int4(),
+      at: Instant(micros: try row[5].timestamptz()))
+    let event = EventView(
+      fixed: fixed, data: row[6].bytes, content: row[7].isNull ? nil : row[7].bytes)
+    eventCount += 1
+    if fixed.position.index == 0 { entryCount += 1 }
+    guard let type = types.find(row[4].bytes) else {
+      context.problems.append(LogProblem(fixed, .unknownType(try row[4].text())))
+      return
+    }
+    switch type.noun {
+    case .agentEvent: agentEvents.take(event, kind: type.kind, context)
+    case .reaction: reactions.take(event, kind: type.kind, context)
+    case .proposal: proposals.take(event, kind: type.kind, context)
+    case .mission: missions.take(event, kind: type.kind, context)
+    case .step: steps.take(event, kind: type.kind, context)
+    case .run: runs.take(event, kind: type.kind, context)
+    case .policy: policies.take(event, kind: type.kind, context)
+    case .radar: radar.take(event, kind: type.kind, context)
+    case .ledger: ledger.take(event, kind: type.kind, context)
+    }
+  }
+
+  /// Ends a slice of the log.
+  mutating func finish() {
+    agentEvents.finish(context)
+    reactions.finish(context)
+    proposals.finish(context)
+    missions.finish(context)
+    steps.finish(context)
+    runs.finish(context)
+    policies.finish(context)
+    radar.finish(context)
+    ledger.finish(context)
+  }
+}
+
+/// Something that is done with every noun in turn.
+protocol NounVisitor {
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError)
+}
+
+extension NounVisitor {
+  /// Parents before children, so that a foreign key finds what it names.
+  mutating func visitParentsFirst() throws(OpsError) {
+    try visit(LedgerRecord.self, \.ledger)
+    try visit(Policy.self, \.policies)
+    try visit(Radar.self, \.radar)
+    try visit(Proposal.self, \.proposals)
+    try visit(Mission.self, \.missions)
+    try visit(AgentEvent.self, \.agentEvents)
+    try visit(Reaction.self, \.reactions)
+    try visit(Step.self, \.steps)
+    try visit(Run.self, \.runs)
+  }
+
+  mutating func visitChildrenFirst() throws(OpsError) {
+    try visit(Run.self, \.runs)
+    try visit(Step.self, \.steps)
+    try visit(Reaction.self, \.reactions)
+    try visit(AgentEvent.self, \.agentEvents)
+    try visit(Mission.self, \.missions)
+    try visit(Proposal.self, \.proposals)
+    try visit(Radar.self, \.radar)
+    try visit(Policy.self, \.policies)
+    try visit(LedgerRecord.self, \.ledger)
+  }
+}

@@ -1,0 +1,85 @@
+import Dispatch
+import Ledger
+import Synchronization
+
+/// Folds slices on threads of their own and hands them over one by one, at most one finished slice
+/// waiting for each worker: memory holds a few slices, never the log.
+final class FoldStream {
+  /// A fold on its way from the thread that made it to the one that writes it. Never shared: its
+  /// maker lets go of it.
+  private final class Box: @unchecked Sendable {
+    let result: Result<(Fold, Slice), OpsError>
+
+    init(_ result: Result<(Fold, Slice), OpsError>) { self.result = result }
+  }
+
+  private final class Shared: Sendable {
+    let boxes = Mutex<[Box]>([])
+    let next = Atomic<Int>(0)
+    let isStopped = Atomic<Bool>(false)
+    let filled = DispatchSemaphore(value: 0)
+    let room = DispatchSemaphore(value: 1)
+    let done = DispatchGroup()
+  }
+
+  private let shared = Shared()
+  private var left: Int
+
+  init(
+    _ slices: [Slice], _ target: Session.Target, snapshot: String, _ progress: ReplayProgress
+  ) {
+    left = slices.count
+    for _ in 0..<min(Slice.workers, slices.count) {
+      DispatchQueue.global().async(group: shared.done) { [shared] in
+        Self.work(slices, target, snapshot, progress, shared)
+      }
+    }
+  }
+
+  private static func work(
+    _ slices: [Slice], _ target: Session.Target, _ snapshot: String, _ progress: ReplayProgress,
+    _ shared: Shared
+  ) {
+    func hand(_ result: Result<(Fold, Slice), OpsError>) {
+      let box = Box(result)
+      shared.room.wait()
+      shared.boxes.withLock { $0.append(box) }
+      shared.filled.signal()
+    }
+    do throws(OpsError) {
+      let session = try Session(target)
+      let connection = try SharedSnapshot.join(snapshot, session)
+      while !shared.isStopped.load(ordering: .relaxed) {
+        let index = shared.next.add(1, ordering: .relaxed).oldValue
+        guard index < slices.count else { return }
+        hand(.success((try slices[index].fold(on: connection, progress), slices[index])))
+      }
+    } catch {
+      hand(.failure(error))
+    }
+  }
+
+  /// The next folded slice, in no particular order; nil after the last.
+  func next() throws(OpsError) -> (Fold, Slice)? {
+    guard left > 0 else { return nil }
+    shared.filled.wait()
+    left -= 1
+    let box = shared.boxes.withLock { $0.removeFirst() }
+    shared.room.signal()
+    switch box.result {
+    case .success(let folded): return folded
+    case .failure(let error):
+      left = 0
+      throw error
+    }
+  }
+
+  /// Lets the workers end and waits for them.
+  func stop() {
+    shared.isStopped.store(true, ordering: .relaxed)
+    while shared.done.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
+      // A worker that waits for room finds it, and then that it is to stop.
+      shared.room.signal()
+    }
+  }
+}

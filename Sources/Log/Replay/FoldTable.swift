@@ -1,0 +1,169 @@
+import JSON
+import Ledger
+
+/// The streams of one noun while they are folded.
+///
+/// A scan of the log does not give a stream in the order of its versions, so an event that is not
+/// the next of its stream waits until the gap before it closes. One that still waits at the end is a
+/// hole in the log.
+struct FoldTable<N: Noun> {
+  struct Slot {
+    let stream: StreamID
+    var row: N?
+    var version: Int32 = 0
+    var last = LogPosition(entry: 0, index: 0)
+    var at = Instant(micros: .min)
+    /// The live row was met when the tables were compared.
+    var isSeen = false
+    /// Its history is broken, so that its row proves nothing.
+    var isBroken = false
+  }
+
+  private let kinds = StreamEvent<N>.Kind.all
+  private var index: [StreamID: Int32] = [:]
+  private(set) var slots: [Slot] = []
+  private var waiting: [StreamID: [WaitingEvent]] = [:]
+
+  func find(_ stream: StreamID) -> Int? { index[stream].map(Int.init) }
+
+  mutating func markSeen(_ slot: Int) { slots[slot].isSeen = true }
+
+  mutating func removeAll() {
+    index.removeAll(keepingCapacity: true)
+    slots.removeAll(keepingCapacity: true)
+  }
+
+  /// The slot of a stream, made where the stream is new.
+  private mutating func slot(of stream: StreamID) -> Int {
+    if let known = index[stream] { return Int(known) }
+    index[stream] = Int32(slots.count)
+    slots.append(Slot(stream: stream, row: nil))
+    return slots.count - 1
+  }
+
+  mutating func take(_ event: EventView, kind: Int, _ context: FoldContext) {
+    let slot = slot(of: event.fixed.stream)
+    let next = slots[slot].version + 1
+    if event.fixed.version == next {
+      apply(event, kind: kind, to: slot, context)
+      if !waiting.isEmpty { applyWaiting(to: slot, context) }
+    } else if event.fixed.version > next {
+      waiting[event.fixed.stream, default: []].append(WaitingEvent(event, kind: kind))
+    } else {
+      context.problems.append(LogProblem(event.fixed, .versionTwice))
+      slots[slot].isBroken = true
+    }
+  }
+
+  private mutating func apply(
+    _ event: EventView, kind: Int, to slot: Int, _ context: FoldContext
+  ) {
+    let fixed = event.fixed
+    if fixed.position < slots[slot].last {
+      context.problems.append(LogProblem(fixed, .versionsSwapped))
+      slots[slot].isBroken = true
+    }
+    if fixed.at < slots[slot].at { context.clockRanBack += 1 }
+    slots[slot].version = fixed.version
+    slots[slot].last = fixed.position
+    slots[slot].at = fixed.at
+    do throws(Unreadable) {
+      let decoded = try StreamEvent<N>(kinds[kind], from: context.payload(of: event))
+      N.evolve(
+        &slots[slot].row, decoded,
+        Recorded(stream: fixed.stream, version: fixed.version, at: fixed.at))
+    } catch {
+      context.problems.append(LogProblem(fixed, .unreadable(error.reason)))
+      slots[slot].isBroken = true
+    }
+  }
+
+  /// Applies what waited for the event that was just applied.
+  private mutating func applyWaiting(to slot: Int, _ context: FoldContext) {
+    let stream = slots[slot].stream
+    while let events = waiting[stream],
+      let at = events.firstIndex(where: { $0.fixed.version == slots[slot].version + 1 })
+    {
+      waiting[stream]?.remove(at: at)
+      if events.count == 1 { waiting[stream] = nil }
+      events[at].withView { apply($0, kind: events[at].kind, to: slot, context) }
+    }
+  }
+
+  /// Ends a slice: what still waits has a hole before it.
+  mutating func finish(_ context: FoldContext) {
+    for (stream, events) in waiting {
+      guard let first = events.min(by: { $0.fixed.version < $1.fixed.version }) else { continue }
+      let slot = slot(of: stream)
+      slots[slot].isBroken = true
+      context.problems.append(
+        LogProblem(first.fixed, .versionMissing(slots[slot].version + 1)))
+    }
+    waiting.removeAll()
+  }
+}
+
+/// What the folding of all nouns has in common.
+final class FoldContext {
+  var problems: [LogProblem] = []
+  /// Events of a stream that were recorded earlier, by the clock, than the one before.
+  var clockRanBack = 0
+  private let dataReader = JSONReader()
+  private let contentReader = JSONReader()
+
+  /// Good until the next call.
+  func payload(of event: EventView) -> Payload {
+    Payload(
+      data: dataReader.fields(event.data) ?? .none,
+      content: event.content.flatMap { contentReader.fields($0) } ?? .none)
+  }
+}
+
+/// Where an event stands in the log.
+struct LogPosition: Comparable {
+  let entry: Int64
+  let index: Int32
+
+  static func < (a: LogPosition, b: LogPosition) -> Bool {
+    a.entry == b.entry ? a.index < b.index : a.entry < b.entry
+  }
+}
+
+/// One event as it lies in the reader's buffer.
+struct EventView {
+  struct Fixed {
+    let position: LogPosition
+    let stream: StreamID
+    let version: Int32
+    let at: Instant
+  }
+
+  let fixed: Fixed
+  let data: UnsafeRawBufferPointer
+  /// Nil where there is none.
+  let content: UnsafeRawBufferPointer?
+}
+
+/// An event that came before its time, with its payload copied.
+private struct WaitingEvent {
+  let fixed: EventView.Fixed
+  let kind: Int
+  let data: [UInt8]
+  let content: [UInt8]?
+
+  init(_ event: EventView, kind: Int) {
+    fixed = event.fixed
+    self.kind = kind
+    data = Array(event.data)
+    content = event.content.map(Array.init)
+  }
+
+  func withView(_ body: (EventView) -> Void) {
+    data.withUnsafeBytes { data in
+      guard let content else {
+        return body(EventView(fixed: fixed, data: data, content: nil))
+      }
+      content.withUnsafeBytes { body(EventView(fixed: fixed, data: data, content: $0)) }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+public import Ledger
+
+/// What is wrong with the log itself: nothing that the tables could be mended by.
+public struct LogProblem: Equatable, Sendable {
+  public enum What: Equatable, Sendable {
+    /// The stream lacks this version, and goes on after it.
+    case versionMissing(Int32)
+    case versionTwice
+    /// A later version stands before an earlier one.
+    case versionsSwapped
+    case unknownType(String)
+    case unreadable(String)
+    /// An entry lacks events.
+    case eventsMissing(expected: Int64, found: Int64)
+  }
+
+  public let stream: StreamID?
+  public let version: Int32?
+  public let entry: Int64
+  public let what: What
+
+  init(_ event: EventView.Fixed, _ what: What) {
+    stream = event.stream
+    version = event.version
+    entry = event.position.entry
+    self.what = what
+  }
+
+  init(entry: Int64, _ what: What) {
+    stream = nil
+    version = nil
+    self.entry = entry
+    self.what = what
+  }
+
+  /// What should be there, and what is, in the words of a list of differences.
+  public var difference: Difference {
+    let row = stream?.description ?? "entry \(entry)"
+    return switch what {
+    case .versionMissing(let missing):
+      Difference(
+        table: "ledger.events", row: row, column: "version", expected: String(missing),
+        found: version.map(String.init))
+    case .versionTwice:
+      Difference(
+        table: "ledger.events", row: row, column: "version", expected: "once",
+        found: "\(version.map(String.init) ?? "?") again in entry \(entry)")
+    case .versionsSwapped:
+      Difference(
+        table: "ledger.events", row: row, column: "version",
+        expected: "versions in the order of entries",
+        found: "\(version.map(String.init) ?? "?") in entry \(entry), before an earlier one")
+    case .unknownType(let type):
+      Difference(
+        table: "ledger.events", row: row, column: "type", expected: "a type of this release",
+        found: type)
+    case .unreadable(let reason):
+      Difference(
+        table: "ledger.events", row: row, column: "data", expected: "a readable payload",
+        found: "version \(version.map(String.init) ?? "?"): \(reason)")
+    case .eventsMissing(let expected, let found):
+      Difference(
+        table: "ledger.events", row: row, column: "index", expected: "\(expected) events",
+        found: "\(found)")
+    }
+  }
+}
+
+/// One difference between the tables and the replay of the log.
+public struct Difference: Equatable, Sendable {
+  public let table: String
+  /// The row's key.
+  public let row: String
+  /// `*` where the whole row is missing or is one too many.
+  public let column: String
+  /// As the log has it; nil is SQL NULL or no row.
+  public let expected: String?
+  /// As the table has it.
+  public let found: String?
+
+  public init(table: String, row: String, column: String, expected: String?, found: String?) {
+    self.table = table
+    self.row = row
+    self.column = column
+    self.expected = expected
+    self.found = found
+  }
+}

@@ -1,0 +1,303 @@
+import Crypto
+import Dispatch
+import JSON
+public import Ledger
+import Postgres
+
+/// What a rebuild came to.
+public struct RebuildReport: Sendable {
+  public enum Outcome: Sendable {
+    /// The tables equalled the log already.
+    case equal
+    /// `--check`: it would have written.
+    case wouldWrite
+    case rebuilt
+    /// The log itself is broken; mending the tables by it would make that official.
+    case refused
+  }
+
+  public var outcome: Outcome
+  /// What was found before anything was written.
+  public var found: VerifyReport
+  public var written: [String: RepairCount] = [:]
+  /// The entry that records it.
+  public var entry: Int64?
+}
+
+/// Makes the tables from the log: the rows that differ are written, and no others.
+public enum Rebuilder {
+  /// Up to so many differing rows are mended one by one, while writers wait for about a second;
+  /// more, and the whole of the log is folded under the lock.
+  static let targetedMax = 20_000
+  static let lockAttemptsMax = 30
+
+  /// - Throws: `OPS_012` where the tables cannot be locked, or never equal the log for others'
+  ///   writes; `OPS_013` where the login cannot become the keeper.
+  public static func run(
+    _ target: Session.Target, actor: String, checkOnly: Bool,
+    _ progress: ReplayProgress = ReplayProgress()
+  ) throws(OpsError) -> RebuildReport {
+    let session = try Session(target)
+    if !checkOnly, try isEmpty(session) {
+      return try Rebuild(session, actor, progress).fill()
+    }
+    let found = try Verifier.run(target, progress)
+    if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
+    if found.isEqual { return RebuildReport(outcome: .equal, found: found) }
+    if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
+    var report = RebuildReport(outcome: .rebuilt, found: found)
+    var latest = found
+    for _ in 0..<3 {
+      let rebuild = Rebuild(session, actor, progress)
+      let next =
+        latest.streams.count <= targetedMax
+        ? try rebuild.mend(latest) : try rebuild.mendAll(latest)
+      report.written.merge(next.written) { $0 + $1 }
+      report.entry = next.entry ?? report.entry
+      guard case .rebuilt = next.outcome else { return next }
+      latest = try Verifier.run(target, progress)
+      if latest.isEqual { return report }
+      if latest.logProblems > 0 || latest.streams.isEmpty { break }
+    }
+    throw OpsError(
+      .conflict, "the tables still differ from the log in \(latest.differenceCount) places",
+      hint: "something else writes them; see `opsledger verify`")
+  }
+
+  private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
+    let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
+    let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
+    let rows = try session.query(
+      Statement("SELECT NOT (\(any)) AND EXISTS (SELECT FROM ledger.events)"))
+    do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
+  }
+}
+
+extension RepairCount {
+  static func + (a: RepairCount, b: RepairCount) -> RepairCount {
+    RepairCount(
+      inserted: a.inserted + b.inserted, updated: a.updated + b.updated,
+      removed: a.removed + b.removed)
+  }
+}
+
+/// One transaction of a rebuild: under the lock, as the keeper.
+private final class Rebuild {
+  private let session: Session
+  private let actor: String
+  private let progress: ReplayProgress
+  private var written: [String: RepairCount] = [:]
+
+  init(_ session: Session, _ actor: String, _ progress: ReplayProgress) {
+    self.session = session
+    self.actor = actor
+    self.progress = progress
+  }
+
+  // MARK: Few rows
+
+  /// Folds the streams that differ once more, under the lock, and writes what still differs.
+  func mend(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
+    try locked { (connection) throws(OpsError) in
+      var report = RebuildReport(outcome: .rebuilt, found: found)
+      let slice = Slice.streams(Array(found.streams))
+      let fold = try slice.fold(on: connection, ReplayProgress())
+      guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
+      try self.repair(fold, slice, connection)
+      try self.record(&report, connection)
+      return report
+    }
+  }
+
+  private func repair(
+    _ fold: Fold, _ slice: Slice, _ connection: Connection
+  ) throws(OpsError) {
+    var comparison = Comparison(fold, slice, on: connection)
+    try comparison.run()
+    var repair = Repair(comparison, on: connection)
+    try repair.run()
+    written.merge(repair.counts) { $0 + $1 }
+  }
+
+  private func refuse(_ report: inout RebuildReport, _ fold: Fold) -> RebuildReport {
+    for problem in fold.context.problems { report.found.note(problem) }
+    report.outcome = .refused
+    return report
+  }
+
+  // MARK: All rows
+
+  /// Every row, compared and mended slice by slice, without the keys that would be in the way.
+  func mendAll(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
+    try all(found) { (fold, slice, connection) throws(OpsError) in
+      try self.repair(fold, slice, connection)
+    }
+  }
+
+  /// Empty tables, filled by COPY.
+  func fill() throws(OpsError) -> RebuildReport {
+    try all(VerifyReport()) { (fold, slice, connection) throws(OpsError) in
+      var fill = Fill(fold, on: connection)
+      try fill.visitParentsFirst()
+      self.written.merge(fill.counts) { $0 + $1 }
+      try self.repairOwnRow(fold, slice, connection)
+    }
+  }
+
+  private func repairOwnRow(
+    _ fold: Fold, _ slice: Slice, _ connection: Connection
+  ) throws(OpsError) {
+    guard !fold.ledger.slots.isEmpty else { return }
+    var own = Fold()
+    own.ledger = fold.ledger
+    try repair(own, .streams(fold.ledger.slots.map(\.stream)), connection)
+  }
+
+  private func all(
+    _ found: VerifyReport,
+    _ write: (Fold, Slice, Connection) throws(OpsError) -> Void
+  ) throws(OpsError) -> RebuildReport {
+    let (rows, events) = try session.estimate()
+    progress.expect(events)
+    return try locked { (connection) throws(OpsError) in
+      var report = RebuildReport(outcome: .rebuilt, found: found)
+      let (snapshot, constraints) = try self.prepare(connection)
+      let stream = FoldStream(
+        Slice.all(rows: rows), self.session.target, snapshot: snapshot, self.progress)
+      defer { stream.stop() }
+      while let (fold, slice) = try stream.next() {
+        guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
+        report.found.events += fold.eventCount
+        try write(fold, slice, connection)
+      }
+      try onDatabase { () throws(PostgresError) in
+        try connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+        try constraints.make(on: connection)
+      }
+      try self.record(&report, connection)
+      return report
+    }
+  }
+
+  /// The moment that the readers share, and the tables without their keys.
+  private func prepare(
+    _ connection: Connection
+  ) throws(OpsError) -> (snapshot: String, Constraints) {
+    try onDatabase { () throws(PostgresError) in
+      let snapshot = try connection.query(SharedSnapshot.export).text(0, 0)
+      let constraints = try Constraints(of: connection)
+      try constraints.drop(on: connection)
+      return (snapshot, constraints)
+    }
+  }
+
+  // MARK: The transaction
+
+  /// Runs `body` with all projections locked against writers, and commits where it rebuilt.
+  private func locked(
+    _ body: (Connection) throws(OpsError) -> RebuildReport
+  ) throws(OpsError) -> RebuildReport {
+    let connection = try lock()
+    defer { try? connection.rollbackIfOpen() }
+    let report = try body(connection)
+    guard case .rebuilt = report.outcome else { return report }
+    do { try connection.execute("COMMIT") } catch { throw OpsError(database: error) }
+    return report
+  }
+
+  /// EXCLUSIVE lets readers go on and makes writers wait; SHARE ROW EXCLUSIVE would deadlock with an
+  /// engine that locked rows and is about to write them.
+  private func lock() throws(OpsError) -> Connection {
+    let tables = NounName.allCases.map { TableText.of($0).table }.sorted()
+    let sql = """
+      BEGIN;
+      SET LOCAL lock_timeout = '2s';
+      SET LOCAL idle_in_transaction_session_timeout = 0;
+      SET LOCAL ROLE opsledger_keeper;
+      LOCK TABLE \(tables.joined(separator: ", ")) IN EXCLUSIVE MODE
+      """
+    for attempt in 0..<Rebuilder.lockAttemptsMax {
+      let connection = try session.connection()
+      do throws(PostgresError) {
+        try connection.execute(sql)
+        return connection
+      } catch {
+        try? connection.rollbackIfOpen()
+        guard error.isLockTimeout || error.isDeadlock else { throw OpsError(database: error) }
+        session.pause(attempt)
+      }
+    }
+    throw OpsError(
+      .conflict, "the tables could not be locked: somebody keeps writing them",
+      hint: "`opsledger halt` stops the loop; see pg_stat_activity for others")
+  }
+
+  /// Records the rebuild itself, in the same transaction.
+  private func record(
+    _ report: inout RebuildReport, _ connection: Connection
+  ) throws(OpsError) {
+    report.written = written
+    let (row, entry, at) = try onDatabase { () throws(PostgresError) in
+      let row = try connection.query(
+        Statement("SELECT \(LedgerRecord.text.selectList) FROM ledger.ledger WHERE key = 'main'"))
+      let drawn = try connection.query(Command.alwaysDraw)
+      return (row, try drawn.int8(0, 0), try drawn.timestamptz(0, 1))
+    }
+    var draft = Draft(at: Instant(micros: at), ids: .random())
+    if row.count == 1 { draft.load(try row.row(0, of: LedgerRecord.self), as: .ledger) }
+    draft.append(
+      .rebuilt(report: summary(report).text), of: LedgerRecord.self, to: .ledger)
+    let header = EntryHeader(command: newCommandID(), actor: actor, digest: nil, result: nil)
+    let writes = draft.writes(entry: entry, header, session: session)
+    _ = try onDatabase { () throws(PostgresError) in try connection.pipeline(writes) }
+    report.entry = entry
+  }
+
+  /// Of content only hashes are recorded, so that erasing it later leaves no copy here.
+  private func summary(_ report: RebuildReport) -> JSON {
+    let tables = written.mapValues { count in
+      JSON.object([
+        "inserted": .int(count.inserted), "updated": .int(count.updated),
+        "removed": .int(count.removed),
+      ])
+    }
+    let listed = report.found.differences.prefix(200).map { difference in
+      JSON.object([
+        "table": .string(difference.table), "row": .string(difference.row),
+        "column": .string(difference.column),
+        "expected": Self.recordable(difference.expected, difference),
+        "found": Self.recordable(difference.found, difference),
+      ])
+    }
+    return .object([
+      "events": .int(report.found.events), "tables": .object(tables),
+      "differences": .int(report.found.differenceCount), "listed": .array(Array(listed)),
+    ])
+  }
+
+  private static func recordable(_ value: String?, _ difference: Difference) -> JSON {
+    guard let value else { return .null }
+    if difference.column == "*" || Parts.isStructure(difference.table, difference.column) {
+      return .string(value)
+    }
+    return .string("sha256:" + SHA256.hash(value).hex)
+  }
+}
+
+/// Which columns of which table are structure.
+private enum Parts {
+  static func isStructure(_ table: String, _ column: String) -> Bool {
+    switch table {
+    case AgentEvent.table: AgentEvent.column(named: column)?.part == .data
+    case Reaction.table: Reaction.column(named: column)?.part == .data
+    case Proposal.table: Proposal.column(named: column)?.part == .data
+    case Mission.table: Mission.column(named: column)?.part == .data
+    case Step.table: Step.column(named: column)?.part == .data
+    case Run.table: Run.column(named: column)?.part == .data
+    case Policy.table: Policy.column(named: column)?.part == .data
+    case Radar.table: Radar.column(named: column)?.part == .data
+    case LedgerRecord.table: true
+    default: false
+    }
+  }
+}

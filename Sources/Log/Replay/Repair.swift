@@ -1,0 +1,208 @@
+import Ledger
+import Postgres
+
+/// What a repair wrote into one table.
+public struct RepairCount: Equatable, Sendable {
+  public var inserted = 0
+  public var updated = 0
+  public var removed = 0
+}
+
+/// Writes what a comparison found: the rows that differ become what the log says.
+///
+/// It runs as the keeper, whose writes make no events, since they change no history.
+struct Repair {
+  private let comparison: Comparison
+  private let connection: Connection
+  private(set) var counts: [String: RepairCount] = [:]
+
+  init(_ comparison: Comparison, on connection: Connection) {
+    self.comparison = comparison
+    self.connection = connection
+  }
+
+  /// Unique values are taken from rows that are wrong before others get them; parents come before
+  /// their children, and go after them.
+  mutating func run() throws(OpsError) {
+    var free = FreeUniqueValues(comparison: comparison, connection: connection)
+    try free.visitParentsFirst()
+    var insert = InsertMissing(comparison: comparison, connection: connection)
+    try insert.visitParentsFirst()
+    var overwrite = OverwriteChanged(comparison: comparison, connection: connection)
+    try overwrite.visitParentsFirst()
+    var remove = RemoveExtra(comparison: comparison, connection: connection)
+    try remove.visitChildrenFirst()
+    for (table, count) in insert.counts { counts[table, default: RepairCount()].inserted = count }
+    for (table, count) in overwrite.counts { counts[table, default: RepairCount()].updated = count }
+    for (table, count) in remove.counts { counts[table, default: RepairCount()].removed = count }
+  }
+}
+
+private protocol RepairStep: NounVisitor {
+  var comparison: Comparison { get }
+  var connection: Connection { get }
+}
+
+extension RepairStep {
+  fileprivate func query(_ statement: Statement, _ parameters: Parameters) throws(OpsError) {
+    do { try connection.query(statement, parameters) } catch { throw OpsError(database: error) }
+  }
+
+  fileprivate func keys<N: Noun>(_ values: [Value], of noun: N.Type) -> Parameters {
+    var array = ArrayBuilder(for: N.columns[0].type)
+    for value in values { array.append(value) }
+    var parameters = Parameters()
+    parameters.array(array)
+    return parameters
+  }
+
+  fileprivate func rows<N: Noun>(
+    _ streams: some Sequence<StreamID>, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) -> [N] {
+    let folded = comparison.fold[keyPath: table]
+    return streams.compactMap { folded.find($0).flatMap { folded.slots[$0].row } }
+  }
+
+  /// Sends rows a thousand at a time.
+  fileprivate func send<N: Noun>(_ rows: [N], _ statement: Statement) throws(OpsError) {
+    var start = 0
+    while start < rows.count {
+      let chunk = Array(rows[start..<min(start + 1000, rows.count)])
+      try query(statement, Draft.columnArrays(chunk, Array(N.columns.indices)))
+      start += chunk.count
+    }
+  }
+}
+
+private struct FreeUniqueValues: RepairStep {
+  let comparison: Comparison
+  let connection: Connection
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    guard let unique = N.uniqueColumn else { return }
+    let changed = rows(comparison.changed[N.name] ?? [], table).map { N.columns[0].get($0) }
+    let keys = changed + (comparison.extra[N.name] ?? [])
+    guard !keys.isEmpty else { return }
+    let carrier = N.text.columns[0].carrier
+    try query(
+      Statement(
+        "UPDATE \(N.table) SET \(unique) = NULL WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
+      self.keys(keys, of: N.self))
+  }
+}
+
+private struct InsertMissing: RepairStep {
+  let comparison: Comparison
+  let connection: Connection
+  var counts: [String: Int] = [:]
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    let missing = rows(comparison.missing[N.name] ?? [], table)
+    guard !missing.isEmpty else { return }
+    try send(missing, N.text.insert)
+    counts[N.table] = missing.count
+  }
+}
+
+private struct OverwriteChanged: RepairStep {
+  let comparison: Comparison
+  let connection: Connection
+  var counts: [String: Int] = [:]
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    let changed = rows(comparison.changed[N.name] ?? [], table)
+    guard !changed.isEmpty else { return }
+    try send(changed, N.text.overwrite)
+    counts[N.table] = changed.count
+  }
+}
+
+private struct RemoveExtra: RepairStep {
+  let comparison: Comparison
+  let connection: Connection
+  var counts: [String: Int] = [:]
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    guard let extra = comparison.extra[N.name], !extra.isEmpty else { return }
+    let carrier = N.text.columns[0].carrier
+    try query(
+      Statement("DELETE FROM \(N.table) WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
+      keys(extra, of: N.self))
+    counts[N.table] = extra.count
+  }
+}
+
+extension Noun {
+  /// The nullable column on which the origin's table has a unique key.
+  fileprivate static var uniqueColumn: String? {
+    switch name {
+    case .agentEvent, .proposal: "dedupe_key"
+    case .run: "run_id"
+    case .reaction, .mission, .step, .policy, .radar, .ledger: nil
+    }
+  }
+}
+
+/// Fills empty tables from a fold by binary COPY.
+struct Fill: NounVisitor {
+  let fold: Fold
+  let connection: Connection
+  var counts: [String: RepairCount] = [:]
+
+  init(_ fold: Fold, on connection: Connection) {
+    self.fold = fold
+    self.connection = connection
+  }
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    // The ledger's own row is not one of the eight, and may be there.
+    guard N.name != .ledger else { return }
+    let columns = N.columns
+    do throws(PostgresError) {
+      var writer: CopyWriter?
+      for slot in fold[keyPath: table].slots {
+        guard let row = slot.row else { continue }
+        let out: CopyWriter
+        if let writer {
+          out = writer
+        } else {
+          out = try connection.copyIn(
+            "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)")
+          writer = out
+        }
+        try out.row(columns.count)
+        for column in columns { out.append(column.get(row)) }
+      }
+      if let writer { counts[N.table, default: RepairCount()].inserted += try writer.finish() }
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+}
+
+extension CopyWriter {
+  fileprivate func append(_ value: Value) {
+    switch value {
+    case .null: null()
+    case .int(let number): int4(number)
+    case .text(let text): self.text(text)
+    case .uuid(let id): uuid(id.high, id.low)
+    case .time(let instant): timestamptz(microsSince1970: instant.micros)
+    case .json(let text): jsonb(text)
+    case .ints(let numbers):
+      var array = ArrayBuilder(.int4)
+      for number in numbers { array.int4(number) }
+      self.array(array)
+    }
+  }
+}

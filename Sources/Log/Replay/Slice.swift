@@ -1,0 +1,53 @@
+import Ledger
+
+/// A part of all streams, small enough to be folded in memory: the events of these streams, and the
+/// rows that are theirs.
+enum Slice: Sendable {
+  /// The streams whose hash leaves this remainder.
+  case hash(remainder: Int, of: Int)
+  case streams([StreamID])
+
+  /// The condition on an expression that gives a row's stream.
+  func predicate(on stream: String) -> String {
+    switch self {
+    case .hash(_, 1): "true"
+    case .hash(let remainder, let count):
+      "(uuid_hash(\(stream)) & 1073741823) % \(count) = \(remainder)"
+    case .streams(let streams):
+      "\(stream) = ANY ('{\(streams.map(\.description).joined(separator: ","))}'::uuid[])"
+    }
+  }
+
+  /// The events of the slice, as ``Fold`` reads them.
+  var events: String {
+    "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(predicate(on: "stream"))) "
+      + "TO STDOUT (FORMAT binary)"
+  }
+
+  /// The live rows of the slice.
+  func rows<N: Noun>(of noun: N.Type) -> String {
+    "COPY (SELECT \(N.text.selectList) FROM \(N.table) WHERE \(predicate(on: N.streamSQL))) "
+      + "TO STDOUT (FORMAT binary)"
+  }
+}
+
+extension Noun {
+  /// The SQL expression that gives the stream of a row of this table.
+  static var streamSQL: String {
+    switch name {
+    case .policy: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || key)"
+    case .ledger: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'ledger:' || key)"
+    case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar: "id"
+    }
+  }
+
+  /// The stream of the row with this primary key.
+  static func stream(ofKey key: Value) -> StreamID? {
+    switch (name, key) {
+    case (.policy, .text(let key)): .policy(key)
+    case (.ledger, .text(let key)): .ledgerRecord(key)
+    case (_, .uuid(let id)): id
+    default: nil
+    }
+  }
+}

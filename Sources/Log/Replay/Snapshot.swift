@@ -1,0 +1,126 @@
+import Ledger
+import Postgres
+import Synchronization
+
+/// One moment of the database, that several connections see at once.
+final class SharedSnapshot {
+  let id: String
+  private let session: Session
+
+  /// Opens a transaction on `session` that holds the moment until ``end()``. The log's partitions
+  /// cannot leave meanwhile.
+  init(_ session: Session) throws(OpsError) {
+    self.session = session
+    let connection = try session.connection()
+    do throws(PostgresError) {
+      // The lock first: a partition that is dropped between snapshot and scan would read as empty.
+      try connection.execute(
+        """
+        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        LOCK TABLE ledger.events IN ACCESS SHARE MODE;
+        SET LOCAL idle_in_transaction_session_timeout = 0
+        """)
+      id = try connection.query(Self.export).text(0, 0)
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+
+  static let export = Statement("SELECT pg_export_snapshot()")
+
+  func end() { try? session.connection().rollbackIfOpen() }
+
+  /// Begins a transaction on another session that sees the same moment.
+  static func join(_ id: String, _ session: Session) throws(OpsError) -> Connection {
+    let connection = try session.connection()
+    do throws(PostgresError) {
+      try connection.execute(
+        """
+        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SET TRANSACTION SNAPSHOT '\(id)';
+        SET LOCAL idle_in_transaction_session_timeout = 0
+        """)
+    } catch {
+      throw OpsError(database: error)
+    }
+    return connection
+  }
+}
+
+/// How a replay is divided, and how far it is.
+public final class ReplayProgress: Sendable {
+  private let read = Atomic<Int>(0)
+  private let report: @Sendable (Int, Int) -> Void
+  private let total = Atomic<Int>(0)
+
+  /// - Parameter report: Called now and then with the events read and an estimate of all.
+  public init(_ report: @escaping @Sendable (Int, Int) -> Void = { _, _ in }) {
+    self.report = report
+  }
+
+  func expect(_ events: Int) { total.store(events, ordering: .relaxed) }
+
+  func add(_ events: Int) {
+    let now = read.wrappingAdd(events, ordering: .relaxed).newValue
+    report(now, max(now, total.load(ordering: .relaxed)))
+  }
+}
+
+extension Slice {
+  /// Two readers on two cores; more gain nothing.
+  static let workers = 2
+  /// Rows that one slice should hold at most: some 400 bytes each.
+  static let rowsMax = 250_000
+
+  /// Divides a log of that many rows.
+  static func all(rows: Int) -> [Slice] {
+    let count = max(workers, (rows + rowsMax - 1) / rowsMax)
+    return (0..<count).map { .hash(remainder: $0, of: count) }
+  }
+
+  /// Folds the events of this slice.
+  func fold(
+    on connection: Connection, _ progress: ReplayProgress
+  ) throws(OpsError) -> Fold {
+    var fold = Fold()
+    var reported = 0
+    do throws(PostgresError) {
+      let reader = try connection.copyReader(events)
+      while let row = try reader.next() {
+        try fold.take(row)
+        if fold.eventCount & 0x3FFF == 0 {
+          progress.add(fold.eventCount - reported)
+          reported = fold.eventCount
+        }
+      }
+    } catch {
+      throw OpsError(database: error)
+    }
+    progress.add(fold.eventCount - reported)
+    fold.finish()
+    return fold
+  }
+}
+
+extension Session {
+  /// About how many rows the log folds to, and how many events it has: from the statistics, and the
+  /// sizes where there are none.
+  func estimate() throws(OpsError) -> (rows: Int, events: Int) {
+    let answer = try query(
+      Statement(
+        """
+        SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
+            THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
+            ELSE pg_relation_size(c.oid) / 450 END), 0)::bigint
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'ledger.events'::regclass
+        """))
+    do {
+      let events = Int(try answer.int8(0, 0))
+      // 16 events and 6 rows a mission with one step; a stream has at least one event.
+      return (events * 2 / 5, events)
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+}

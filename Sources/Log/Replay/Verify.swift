@@ -1,0 +1,233 @@
+import Dispatch
+public import Ledger
+import Postgres
+import Synchronization
+
+/// What `verify` found.
+public struct VerifyReport: Sendable {
+  /// The last entry that was replayed.
+  public var entry: Int64 = 0
+  public var events = 0
+  /// Rows compared, by table.
+  public var rows: [String: Int] = [:]
+  /// At most ``describedMax`` of them are described.
+  public var differences: [Difference] = []
+  public var differenceCount = 0
+  /// Of the differences, those of the log itself, which no rebuild can mend.
+  public var logProblems = 0
+  public var notCovered: [String] = []
+  public var warnings: [String] = []
+  /// The streams of the rows that differ, as far as they are few.
+  var streams: Set<StreamID> = []
+
+  public var isEqual: Bool { differenceCount == 0 }
+  public static let describedMax = Comparison.describedMax
+}
+
+/// Proves that the tables equal the replay of the log.
+public enum Verifier {
+  /// Replays the log and compares every ledger column of every live row, in one snapshot of both.
+  /// Reads only; writers go on.
+  ///
+  /// - Throws: `OPS_001`, `OPS_014` where there is no ledger.
+  public static func run(
+    _ target: Session.Target, _ progress: ReplayProgress = ReplayProgress()
+  ) throws(OpsError) -> VerifyReport {
+    let session = try Session(target)
+    let (rows, events) = try session.estimate()
+    progress.expect(events)
+    let snapshot = try SharedSnapshot(session)
+    defer { snapshot.end() }
+    let slices = Slice.all(rows: rows)
+    let id = snapshot.id
+    let merged = Mutex(Partial())
+    DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
+      let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
+      let result = Result { () throws(OpsError) in
+        try compare(mine, target, snapshot: id, progress)
+      }
+      merged.withLock { $0.merge(result) }
+    }
+    var partial = merged.withLock { $0 }
+    if let failure = partial.failure { throw failure }
+    try checkEntries(session, &partial)
+    try finish(session, &partial)
+    return partial.report
+  }
+
+  /// What the workers found, put together.
+  struct Partial: Sendable {
+    var report = VerifyReport()
+    var failure: OpsError?
+    var entries = 0
+
+    mutating func merge(_ other: Result<Partial, OpsError>) {
+      switch other {
+      case .failure(let error): failure = failure ?? error
+      case .success(let part):
+        report.events += part.report.events
+        report.rows.merge(part.report.rows, uniquingKeysWith: +)
+        report.add(part.report.differences, count: part.report.differenceCount)
+        report.logProblems += part.report.logProblems
+        report.streams.formUnion(part.report.streams)
+        for warning in part.report.warnings where !report.warnings.contains(warning) {
+          report.warnings.append(warning)
+        }
+        entries += part.entries
+      }
+    }
+  }
+
+  private static func compare(
+    _ slices: [Slice], _ target: Session.Target, snapshot: String, _ progress: ReplayProgress
+  ) throws(OpsError) -> Partial {
+    let session = try Session(target)
+    let connection = try SharedSnapshot.join(snapshot, session)
+    var partial = Partial()
+    for slice in slices {
+      let fold = try slice.fold(on: connection, progress)
+      var comparison = Comparison(fold, slice, on: connection)
+      try comparison.run()
+      partial.take(comparison)
+    }
+    return partial
+  }
+
+  /// Entries are whole: an event that was removed from the end of a stream leaves no gap in the
+  /// stream, but in its entry.
+  private static func checkEntries(_ session: Session, _ partial: inout Partial) throws(OpsError) {
+    let connection = try session.connection()
+    let (entries, events) = (partial.entries, partial.report.events)
+    let problems = try onDatabase { () throws(PostgresError) in
+      let sums = try connection.query(commandSums)
+      if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [LogProblem]() }
+      let rows = try connection.query(brokenEntries)
+      var problems: [LogProblem] = []
+      for row in 0..<rows.count {
+        problems.append(
+          LogProblem(
+            entry: try rows.int8(row, 0),
+            .eventsMissing(expected: try rows.int8(row, 1), found: try rows.int8(row, 2))))
+      }
+      return problems
+    }
+    for problem in problems { partial.report.note(problem) }
+  }
+
+  private static let commandSums = Statement(
+    "SELECT count(*), coalesce(sum(events), 0)::bigint FROM ledger.commands")
+
+  private static let brokenEntries = Statement(
+    """
+    SELECT entry, greatest(e.top + 1, c.events)::bigint, coalesce(e.n, 0)
+    FROM (SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e
+    FULL JOIN ledger.commands AS c USING (entry)
+    WHERE e.n IS DISTINCT FROM e.top + 1 OR e.n <> c.events OR e.n IS NULL
+    ORDER BY entry LIMIT 1000
+    """)
+
+  private static func finish(_ session: Session, _ partial: inout Partial) throws(OpsError) {
+    let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
+    let others = try session.query(Self.otherColumns, knownColumns())
+    do throws(PostgresError) {
+      partial.report.entry = try last.int8(0, 0)
+      for row in 0..<others.count { partial.report.notCovered.append(try others.text(row, 0)) }
+    } catch {
+      throw OpsError(database: error)
+    }
+    try checkReferences(session, &partial.report)
+  }
+
+  /// Columns that operators added are theirs.
+  private static let otherColumns = Statement(
+    """
+    SELECT format('%I.%I', c.relname, a.attname)
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+      AND c.relname = ANY ($1::text[])
+      AND NOT c.relname || '.' || a.attname = ANY ($2::text[])
+    ORDER BY c.relname, a.attnum
+    """)
+
+  private static func knownColumns() -> Parameters {
+    let tables = NounName.allCases.filter { $0 != .ledger }.map(TableText.of)
+    var parameters = Parameters()
+    parameters.texts(tables.map(\.table))
+    parameters.texts(
+      tables.flatMap { table in table.columns.map { table.table + "." + $0.name } })
+    return parameters
+  }
+
+  /// What the foreign keys promise, also where they were off for a while.
+  private static func checkReferences(
+    _ session: Session, _ report: inout VerifyReport
+  ) throws(OpsError) {
+    for reference in References.all {
+      let rows = try session.query(Statement(reference.orphans))
+      do throws(PostgresError) {
+        for row in 0..<rows.count {
+          report.differenceCount += 1
+          report.differences.append(
+            Difference(
+              table: reference.table, row: try rows.text(row, 0), column: reference.column,
+              expected: "a row of \(reference.parent)", found: try rows.text(row, 1)))
+        }
+      } catch {
+        throw OpsError(database: error)
+      }
+    }
+  }
+}
+
+/// The references between the eight tables.
+struct References: Sendable {
+  let table: String
+  let column: String
+  let parent: String
+
+  static let all = [
+    References(table: "ops_missions", column: "proposal_id", parent: "ops_mission_proposals"),
+    References(table: "ops_mission_steps", column: "mission_id", parent: "ops_missions"),
+    References(table: "ops_agent_events", column: "mission_id", parent: "ops_missions"),
+    References(table: "ops_agent_reactions", column: "event_id", parent: "ops_agent_events"),
+    References(table: "ops_action_runs", column: "step_id", parent: "ops_mission_steps"),
+  ]
+
+  /// Rows that name a parent which is not there.
+  var orphans: String {
+    """
+    SELECT t.id::text, t.\(column)::text FROM \(table) AS t
+    WHERE t.\(column) IS NOT NULL
+      AND NOT EXISTS (SELECT FROM \(parent) AS p WHERE p.id = t.\(column)) LIMIT 1000
+    """
+  }
+}
+
+extension Verifier.Partial {
+  mutating func take(_ comparison: Comparison) {
+    let fold = comparison.fold
+    report.events += fold.eventCount
+    entries += fold.entryCount
+    report.rows.merge(comparison.rowsCompared, uniquingKeysWith: +)
+    report.add(comparison.differences, count: comparison.differenceCount)
+    if report.streams.count <= Rebuilder.targetedMax {
+      report.streams.formUnion(comparison.streams)
+    }
+    for problem in fold.context.problems { report.note(problem) }
+    if fold.context.clockRanBack > 0 {
+      report.warnings.append("the clock ran back between events of one stream")
+    }
+  }
+}
+
+extension VerifyReport {
+  mutating func add(_ some: [Difference], count: Int) {
+    differenceCount += count
+    differences += some.prefix(Self.describedMax - min(differences.count, Self.describedMax))
+  }
+
+  mutating func note(_ problem: LogProblem) {
+    logProblems += 1
+    add([problem.difference], count: 1)
+  }
+}

@@ -1,0 +1,36 @@
+import CSchema
+import Crypto
+
+/// One file of `schema/`, as the binary carries it.
+struct SchemaFile: Sendable {
+  /// Below `schema/`: `migrations/0001_roles.sql`.
+  let path: String
+  let text: String
+
+  /// Migrations run once each; every other file is the current form of what it makes.
+  var isMigration: Bool { path.hasPrefix("migrations/") }
+  /// `0001_roles.sql` for a migration, the path for others: the name in `ledger.migrations`.
+  var name: String { isMigration ? String(path.dropFirst("migrations/".count)) : path }
+  var sha256: Digest { SHA256.hash(text) }
+
+  /// The SQL files, in the order in which they are applied.
+  static var sql: [SchemaFile] { files(opsledger_schema_sql(), opsledger_schema_sql_count()) }
+
+  /// The seeded policies: key and value.
+  static var policies: [(key: String, value: String)] {
+    files(opsledger_schema_policies(), opsledger_schema_policies_count()).map { file in
+      (String(file.path.dropFirst("policies/".count).dropLast(".json".count)), file.text)
+    }
+  }
+
+  private static func files(
+    _ start: UnsafePointer<opsledger_schema_file>?, _ count: Int
+  ) -> [SchemaFile] {
+    UnsafeBufferPointer(start: start, count: count).map { file in
+      SchemaFile(
+        path: String(cString: file.name),
+        text: String(
+          decoding: UnsafeBufferPointer(start: file.bytes, count: file.length), as: UTF8.self))
+    }
+  }
+}

@@ -1,0 +1,99 @@
+public import Ledger
+public import Postgres
+
+extension Rows {
+  /// Reads one row of a projection that was selected by its `selectList`.
+  ///
+  /// - Parameter first: The column of the result at which the list begins.
+  public func row<N: Noun>(_ index: Int, of noun: N.Type, first: Int = 0) throws(OpsError) -> N {
+    var row = N(blank: StreamID(high: 0, low: 0))
+    do throws(PostgresError) {
+      for (offset, column) in N.columns.enumerated() {
+        let value = try value(index, first + offset, column.type)
+        guard column.set(&row, value) else {
+          throw .protocolViolation("\(N.table).\(column.name) holds what the ledger does not know")
+        }
+      }
+    } catch {
+      throw OpsError(
+        .inconsistentRow, "a row of \(N.table) cannot be read: \(error.message)",
+        hint: "was the table altered? see `opsledger verify`")
+    }
+    return row
+  }
+
+  /// Every row of the result.
+  public func rows<N: Noun>(of noun: N.Type) throws(OpsError) -> [N] {
+    var rows: [N] = []
+    rows.reserveCapacity(count)
+    for index in 0..<count { rows.append(try row(index, of: N.self)) }
+    return rows
+  }
+
+  private func value(_ row: Int, _ column: Int, _ type: ColumnType) throws(PostgresError) -> Value {
+    if try isNull(row, column) { return .null }
+    return switch type {
+    case .int: .int(try int4(row, column))
+    case .text, .label: .text(try text(row, column))
+    case .uuid: .uuid(StreamID(try uuid(row, column)))
+    case .time: .time(Instant(micros: try timestamptz(row, column)))
+    case .json: .json(try jsonb(row, column))
+    case .ints: .ints(try int4Array(row, column))
+    }
+  }
+}
+
+extension StreamID {
+  public init(_ halves: (UInt64, UInt64)) { self.init(high: halves.0, low: halves.1) }
+}
+
+extension Parameters {
+  public mutating func uuid(_ id: StreamID) { uuid(id.high, id.low) }
+
+  public mutating func time(_ instant: Instant) { timestamptz(microsSince1970: instant.micros) }
+
+  public mutating func uuids(_ ids: some Sequence<StreamID>) {
+    var array = ArrayBuilder(.uuid)
+    for id in ids { array.uuid(id.high, id.low) }
+    self.array(array)
+  }
+
+  public mutating func texts(_ texts: some Sequence<String>) {
+    var array = ArrayBuilder(.text)
+    for text in texts { array.text(text) }
+    self.array(array)
+  }
+}
+
+extension ArrayBuilder {
+  /// The array that carries a column of this type.
+  init(for type: ColumnType) {
+    switch type {
+    case .int: self.init(.int4)
+    case .text, .label, .ints: self.init(.text)
+    case .uuid: self.init(.uuid)
+    case .time: self.init(.timestamptz)
+    case .json: self.init(.jsonb)
+    }
+  }
+
+  mutating func append(_ value: Value) {
+    switch value {
+    case .null: null()
+    case .int(let number): int4(number)
+    case .text(let text): self.text(text)
+    case .uuid(let id): uuid(id.high, id.low)
+    case .time(let instant): timestamptz(microsSince1970: instant.micros)
+    case .json(let text): jsonb(text)
+    case .ints: text(value.printed)
+    }
+  }
+}
+
+extension Noun {
+  /// Every ledger column, comma-separated, in the order in which ``Postgres/Rows`` reads a row;
+  /// each behind the table's alias.
+  public static func select(_ alias: String) -> String {
+    columns.map { "\(alias).\($0.name)" }.joined(separator: ", ")
+  }
+}

@@ -1,0 +1,113 @@
+public import Ledger
+public import Postgres
+
+/// A session with the database of a ledger: one connection, opened again where it broke.
+///
+/// It is owned by one thread or task at a time.
+public final class Session {
+  public struct Target: Sendable {
+    public var url: String
+    public var application: String
+    public var connectTimeoutMillis: Int
+
+    public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {
+      self.url = url
+      self.application = application
+      self.connectTimeoutMillis = connectTimeoutMillis
+    }
+  }
+
+  public let target: Target
+  private var open: Connection?
+  /// UPDATE statements by table and the columns that they set.
+  var updates: [UpdateShape: Statement] = [:]
+  /// Single-statement appends by the tables that they write.
+  var freshAppends: [[NounName]: Statement] = [:]
+
+  /// Connects.
+  ///
+  /// - Throws: `OPS_001` where the database is out of reach.
+  public init(_ target: Target) throws(OpsError) {
+    self.target = target
+    open = try Self.connect(target)
+  }
+
+  /// What every connection of ours is set to. Plans are generic, since one made on an empty table
+  /// would stay a sequential scan; row-level policies fail loudly instead of hiding rows.
+  private static let settings: [(name: String, value: String)] = [
+    ("plan_cache_mode", "force_generic_plan"), ("row_security", "off"), ("TimeZone", "UTC"),
+    ("search_path", "public, pg_temp"), ("lock_timeout", "10s"), ("jit", "off"),
+    ("client_min_messages", "warning"), ("max_parallel_workers_per_gather", "0"),
+    ("synchronize_seqscans", "off"), ("idle_in_transaction_session_timeout", "5min"),
+    ("default_transaction_isolation", "read committed"), ("IntervalStyle", "iso_8601"),
+  ]
+
+  private static func connect(_ target: Target) throws(OpsError) -> Connection {
+    do {
+      return try Connection(
+        url: target.url, applicationName: target.application,
+        connectTimeoutSeconds: max(1, (target.connectTimeoutMillis + 999) / 1000),
+        settings: settings)
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+
+  /// The connection, opened again where it broke.
+  public func connection() throws(OpsError) -> Connection {
+    if let open, !open.isBroken { return open }
+    open = nil
+    let fresh = try Self.connect(target)
+    open = fresh
+    return fresh
+  }
+
+  /// Gives up the connection; the next use opens another.
+  public func drop() {
+    open?.close()
+    open = nil
+  }
+
+  /// One statement outside of a command.
+  public func query(
+    _ statement: Statement, _ parameters: Parameters = Parameters()
+  ) throws(OpsError) -> Rows {
+    do { return try connection().query(statement, parameters) } catch let error as PostgresError {
+      throw OpsError(database: error)
+    } catch let error as OpsError {
+      throw error
+    } catch {
+      throw OpsError(.databaseUnreachable, "\(error)")
+    }
+  }
+}
+
+extension OpsError {
+  /// What a failure of the database means to whoever asked.
+  public init(database error: PostgresError) {
+    switch error.sqlstate {
+    case "42P01", "3F000", "42883", "42703":
+      self.init(
+        .schemaMismatch, "the database has no ledger that this release can use: \(error.message)",
+        hint: "lay the schema with `opsledger init`")
+    case "42501":
+      self.init(
+        .notAllowed, "the database login may not do this: \(error.message)",
+        hint: "the engine's login is a member of opsledger_engine")
+    case "40001", "40P01", "55P03", "23505":
+      self.init(
+        .conflict, "others were quicker each time: \(error.message)", hint: "try again",
+        facts: ["sqlstate": error.sqlstate])
+    default:
+      self.init(
+        .databaseUnreachable, "\(error)",
+        hint: error.kind == .connect ? "is it running, and is its URL right?" : nil,
+        facts: error.sqlstate.isEmpty ? [:] : ["sqlstate": error.sqlstate])
+    }
+  }
+}
+
+/// Runs what the database may refuse, and says it in the ledger's words.
+func onDatabase<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+  do { return try body() } catch { throw OpsError(database: error) }
+}

@@ -1,0 +1,32 @@
+import Crypto
+public import Ledger
+
+extension StreamID {
+  /// The stream of a policy: the UUIDv5 of `policy:<key>`.
+  public static func policy(_ key: String) -> StreamID { named("policy:" + key) }
+
+  /// The stream of the ledger's own row: the UUIDv5 of `ledger:main`.
+  public static let ledger = ledgerRecord("main")
+
+  static func ledgerRecord(_ key: String) -> StreamID { named("ledger:" + key) }
+
+  private static func named(_ name: String) -> StreamID {
+    let digest = sha1(StreamID.namespace.bytes + Array(name.utf8))
+    // SHA-1 always gives twenty bytes.
+    return StreamID(version5Digest: digest) ?? StreamID(high: 0, low: 0)
+  }
+}
+
+extension IDSource {
+  /// Seeded by the machine's own randomness.
+  public static func random() -> IDSource {
+    let bytes = randomBytes(count: 16)
+    return bytes.withUnsafeBytes { raw in
+      IDSource(
+        seed: (
+          raw.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+          raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        ))
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import Ledger
+import Postgres
+
+/// The SQL of one projection, made from its columns.
+struct TableText: Sendable {
+  struct ColumnText: Sendable {
+    let name: String
+    /// The element type of the array that carries it.
+    let carrier: String
+    /// The expression that turns one element of the array into the column.
+    let value: String
+  }
+
+  let table: String
+  let key: String
+  let columns: [ColumnText]
+  /// Every ledger column, comma-separated, in the order of `columns`.
+  let selectList: String
+  let insert: Statement
+  /// Sets every column but the key, whatever was there: repairs only.
+  let overwrite: Statement
+
+  private static func columnText<N: Noun>(_ column: Column<N>) -> ColumnText {
+    let name = column.name
+    return switch column.type {
+    case .int: ColumnText(name: name, carrier: "integer", value: "v.\(name)")
+    case .text: ColumnText(name: name, carrier: "text", value: "v.\(name)")
+    case .uuid: ColumnText(name: name, carrier: "uuid", value: "v.\(name)")
+    case .time: ColumnText(name: name, carrier: "timestamptz", value: "v.\(name)")
+    case .json: ColumnText(name: name, carrier: "jsonb", value: "v.\(name)")
+    // An array of arrays would have to be a rectangle, so each travels as text.
+    case .ints: ColumnText(name: name, carrier: "text", value: "v.\(name)::integer[]")
+    case .label(let type): ColumnText(name: name, carrier: "text", value: "v.\(name)::\(type)")
+    }
+  }
+
+  init<N: Noun>(_ noun: N.Type) {
+    table = N.table
+    key = N.columns[0].name
+    columns = N.columns.map(Self.columnText)
+    selectList = columns.map(\.name).joined(separator: ", ")
+    let arrays = columns.enumerated().map { "$\($0 + 1)::\($1.carrier)[]" }
+    insert = Statement(
+      """
+      INSERT INTO \(table) (\(selectList))
+      SELECT \(columns.map(\.value).joined(separator: ", "))
+      FROM unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList))
+      """)
+    let sets = columns.dropFirst().map { "\($0.name) = \($0.value)" }
+    overwrite = Statement(
+      """
+      UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
+      FROM unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList)) WHERE t.\(key) = v.\(key)
+      """)
+  }
+
+  /// An UPDATE of the given columns on the version that each row is expected to have. `$1` keys,
+  /// `$2` expected versions, `$3…` the columns' arrays, the last the number of rows.
+  func update(_ changed: [Int], keyCarrier: String) -> Statement {
+    let sets = changed.map { "\(columns[$0].name) = \(columns[$0].value)" }
+    let arrays = changed.enumerated().map { "$\($0 + 3)::\(columns[$1].carrier)[]" }
+    let names = changed.map { columns[$0].name }
+    let list = (["$1::\(keyCarrier)[]", "$2::integer[]"] + arrays).joined(separator: ", ")
+    return Statement(
+      """
+      WITH written AS (
+        UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
+        FROM unnest(\(list)) AS v(\((["k", "expected"] + names).joined(separator: ", ")))
+        WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
+      SELECT ledger.expect_rows(count(*), $\(changed.count + 3)::integer) FROM written
+      """)
+  }
+
+  /// An INSERT whose times are the entry's where the row says `infinity`: for rows written in the
+  /// statement that draws. `first` is the number of its first parameter.
+  func insertDrawn(first: Int) -> String {
+    let arrays = columns.enumerated().map { "$\($0 + first)::\($1.carrier)[]" }
+    let values = columns.map { column in
+      column.carrier == "timestamptz"
+        ? "CASE WHEN v.\(column.name) = 'infinity' THEN d.recorded_at ELSE v.\(column.name) END"
+        : column.value
+    }
+    return """
+      INSERT INTO \(table) (\(selectList))
+      SELECT \(values.joined(separator: ", "))
+      FROM d, unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList))
+      """
+  }
+
+  static let agentEvent = TableText(AgentEvent.self)
+  static let reaction = TableText(Reaction.self)
+  static let proposal = TableText(Proposal.self)
+  static let mission = TableText(Mission.self)
+  static let step = TableText(Step.self)
+  static let run = TableText(Run.self)
+  static let policy = TableText(Policy.self)
+  static let radar = TableText(Radar.self)
+  static let ledger = TableText(LedgerRecord.self)
+
+  static func of(_ noun: NounName) -> TableText {
+    switch noun {
+    case .agentEvent: agentEvent
+    case .reaction: reaction
+    case .proposal: proposal
+    case .mission: mission
+    case .step: step
+    case .run: run
+    case .policy: policy
+    case .radar: radar
+    case .ledger: ledger
+    }
+  }
+}
+
+/// Which columns of which table an UPDATE sets, as bits.
+struct UpdateShape: Hashable, Sendable {
+  let noun: NounName
+  let columns: UInt32
+}
+
+extension Noun {
+  static var text: TableText { TableText.of(name) }
+}

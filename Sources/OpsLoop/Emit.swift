@@ -1,0 +1,86 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// What became of an agent event that was emitted.
+public struct Emitted: Equatable, Sendable {
+  public var eventID: StreamID
+  public var entry: Int64?
+  /// Whether its dedupe key was taken: then the event is the one that has it.
+  public var isDuplicate: Bool
+}
+
+extension Engine {
+  public static let typeBytesMax = 200
+  public static let dataBytesMax = 1_048_576
+
+  /// Records an agent event.
+  ///
+  /// - Throws: `OPS_019` for a type or data that cannot be recorded.
+  public func emit(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
+    try Self.check(report)
+    guard let key = report.dedupeKey else { return try emitFresh(report) }
+    var parameters = Parameters()
+    parameters.text(key)
+    var emitted: Emitted?
+    let command = Command(load: [(Self.holder, parameters)]) { (answers, draft) throws(OpsError) in
+      if let holder = try answers[0].firstID() {
+        emitted = Emitted(eventID: holder, entry: nil, isDuplicate: true)
+        return .null
+      }
+      let id = draft.newID()
+      draft.append(.reported(report, processed: false), of: AgentEvent.self, to: id)
+      emitted = Emitted(eventID: id, entry: nil, isDuplicate: false)
+      return .string(id.description)
+    }
+    let committed = try perform(command)
+    if committed.isRepeat, let id = committed.result.stringValue.flatMap({ StreamID($0) }) {
+      return Emitted(eventID: id, entry: committed.entry, isDuplicate: false)
+    }
+    guard var emitted else { throw OpsError(.conflict, "nothing was decided") }
+    emitted.entry = committed.entry
+    return emitted
+  }
+
+  /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
+  /// The key of a row that left is taken as well.
+  private static let holder = Statement(
+    """
+    (SELECT id FROM ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE)
+    UNION ALL
+    SELECT stream FROM ledger.tombstones WHERE noun = 'agent_event' AND dedupe_key = $1::text
+    """)
+
+  private func emitFresh(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
+    let command = newCommandID()
+    var draft = Draft(at: .drawn, ids: .random())
+    // The entry's time is not known yet, so the id takes the client's.
+    draft.append(.reported(report, processed: false), of: AgentEvent.self, to: command)
+    let committed = try session.appendFresh(
+      CommandKey(id: command, actor: actor), draft)
+    return Emitted(eventID: command, entry: committed.entry, isDuplicate: false)
+  }
+
+  private static func check(_ report: AgentEvent.Report) throws(OpsError) {
+    guard !report.type.isEmpty, report.type.utf8.count <= typeBytesMax,
+      !report.type.utf8.contains(where: { $0 < 0x20 })
+    else {
+      throw OpsError(
+        .badInput,
+        "an event's type is a text of 1 to \(typeBytesMax) bytes without control characters",
+        hint: "like scout:find")
+    }
+    guard report.data.utf8.count <= dataBytesMax else {
+      throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
+    }
+  }
+}
+
+extension Rows {
+  /// The id in the first column of the first row.
+  func firstID() throws(OpsError) -> StreamID? {
+    guard count > 0 else { return nil }
+    do { return StreamID(try uuid(0, 0)) } catch { throw OpsError(database: error) }
+  }
+}

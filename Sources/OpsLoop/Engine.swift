@@ -1,0 +1,92 @@
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What people, heartbeats and workers ask of the ledger, on one connection.
+///
+/// It is owned by one thread or task at a time.
+public final class Engine {
+  public let session: Session
+  public let settings: LoopSettings
+  public let actor: String
+  let cache = PolicyCache()
+
+  public init(_ session: Session, actor: String, settings: LoopSettings = LoopSettings()) {
+    self.session = session
+    self.actor = actor
+    self.settings = settings
+  }
+
+  func perform(
+    _ command: Command, key: StreamID? = nil, digest: [UInt8]? = nil
+  ) throws(OpsError) -> Committed {
+    try session.perform(
+      CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest), command)
+  }
+
+  /// The policies as they now are.
+  public func policies() throws(OpsError) -> Policies {
+    let (statement, parameters) = cache.request
+    _ = try cache.take(try session.query(statement, parameters))
+    return cache.policies
+  }
+}
+
+/// The engine's policies as it last read them, so that they are sent and parsed only when they
+/// change. What tells a change is the row's transaction, since a hand may leave the version alone.
+final class PolicyCache {
+  private(set) var policies = Policies()
+  private var tokens: [String: String] = [:]
+
+  static let statement = Statement(
+    """
+    SELECT k.key, p.version, p.xmin::text,
+      CASE WHEN p.xmin::text IS DISTINCT FROM k.token THEN p.value END
+    FROM unnest($1::text[], $2::text[]) AS k(key, token) LEFT JOIN ops_policy AS p USING (key)
+    """)
+
+  /// Asks for what changed.
+  var request: (Statement, Parameters) {
+    var keys = ArrayBuilder(.text)
+    var known = ArrayBuilder(.text)
+    for key in Policies.keys {
+      keys.text(key)
+      known.text(tokens[key])
+    }
+    var parameters = Parameters()
+    parameters.array(keys)
+    parameters.array(known)
+    return (Self.statement, parameters)
+  }
+
+  /// Takes in the answer.
+  ///
+  /// - Returns: Whether anything is new.
+  func take(_ rows: Rows) throws(OpsError) -> Bool {
+    var isNew = false
+    do throws(PostgresError) {
+      for row in 0..<rows.count {
+        let key = try rows.text(row, 0)
+        guard let token = try rows.textIfPresent(row, 2) else {
+          isNew = isNew || tokens[key] != nil
+          if tokens.removeValue(forKey: key) != nil { policies.forget(key: key) }
+          continue
+        }
+        guard let text = try rows.jsonbIfPresent(row, 3) else { continue }
+        isNew = true
+        tokens[key] = token
+        policies.read(
+          key: key, version: try rows.int4(row, 1), value: (try? JSON(parsing: text)) ?? .null)
+      }
+    } catch {
+      throw OpsError(database: error)
+    }
+    return isNew
+  }
+}
+
+extension OpsError {
+  /// Internal: a command was prepared with policies that are not those it then read.
+  static let policiesChanged = OpsError.tryAgain("the policies changed meanwhile")
+}

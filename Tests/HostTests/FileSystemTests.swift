@@ -1,0 +1,108 @@
+import Dispatch
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Host
+
+@Suite("files")
+struct FileSystemTests {
+  @Test("a file is written whole, with its mode, and leaves no temporary one")
+  func write() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/a"
+      try FileSystem.write("one", to: path, mode: 0o600)
+      try FileSystem.write("two", to: path, mode: 0o600)
+      #expect(try FileSystem.readText(path) == "two")
+      #expect(FileSystem.status(path)?.mode == 0o600)
+      #expect(FileSystem.names(in: directory) == ["a"])
+      #expect(throws: HostError.self) {
+        try FileSystem.write("three", to: path, replacing: false)
+      }
+      #expect(try FileSystem.readText(path) == "two")
+    }
+  }
+
+  @Test("a file larger than expected is refused")
+  func readLimit() throws {
+    try withTemporaryDirectory { directory in
+      try FileSystem.write("12345", to: directory + "/a")
+      #expect(try FileSystem.read(directory + "/a", bytesMax: 5).count == 5)
+      #expect(throws: HostError.self) { try FileSystem.read(directory + "/a", bytesMax: 4) }
+      #expect(throws: HostError.self) { try FileSystem.read("/dev/zero", bytesMax: 1000) }
+    }
+  }
+
+  @Test("directories are made with those above them, and a file in the way is an error")
+  func makeDirectory() throws {
+    try withTemporaryDirectory { directory in
+      try FileSystem.makeDirectory(directory + "/a/b/c", mode: 0o700, parents: true)
+      try FileSystem.makeDirectory(directory + "/a/b/c", mode: 0o700)
+      #expect(FileSystem.status(directory + "/a/b/c")?.mode == 0o700)
+      try FileSystem.write("", to: directory + "/f")
+      #expect(throws: HostError.self) { try FileSystem.makeDirectory(directory + "/f") }
+    }
+  }
+
+  @Test("one at a time holds a lock, and who waits too long is told")
+  func lock() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/lock"
+      let inside = Atomic<Int>(0)
+      let most = Atomic<Int>(0)
+      DispatchQueue.concurrentPerform(iterations: 4) { _ in
+        guard let lock = try? FileLock(path, timeoutMillis: 10_000) else { return }
+        let now = inside.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+        most.max(now, ordering: .sequentiallyConsistent)
+        usleep(20_000)
+        inside.subtract(1, ordering: .sequentiallyConsistent)
+        withExtendedLifetime(lock) {}
+      }
+      #expect(most.load(ordering: .sequentiallyConsistent) == 1)
+      let held = try FileLock(path, timeoutMillis: 0)
+      #expect(throws: HostError.self) { _ = try FileLock(path, timeoutMillis: 50) }
+      withExtendedLifetime(held) {}
+    }
+  }
+}
+
+@Suite("what people read")
+struct TextTests {
+  @Test(
+    "a duration reads as people say it",
+    arguments: [
+      (3, "3 ms"), (1200, "1.2 s"), (59_999, "59.9 s"), (180_000, "3 min"), (61_000, "1 min 1 s"),
+      (7_500_000, "2 h 5 min"), (86_400_000, "1 d"),
+    ])
+  func duration(millis: Int, text: String) {
+    #expect(DurationText.format(millis: millis) == text)
+  }
+
+  @Test("a duration is read with its unit, and nothing else is")
+  func parseDuration() {
+    let read = ["500ms", "30s", "5m", "2h", "1d", "7"].map { DurationText.parseMillis($0) }
+    #expect(read == [500, 30_000, 300_000, 7_200_000, 86_400_000, 7000])
+    for text in ["", "m", "5 m", "-5m", "5x", "99999999999999999999s", "9223372036854775807d"] {
+      #expect(DurationText.parseMillis(text) == nil, "\(text)")
+    }
+  }
+
+  @Test("what agents wrote cannot steer a terminal")
+  func printable() {
+    #expect(Terminal.printable("a\u{1B}[31mb\nc") == "a\u{FFFD}[31mb\\nc")
+    #expect(Terminal.printable("日本 ok") == "日本 ok")
+    #expect(Terminal.width("日本 ok") == 7)
+  }
+
+  @Test("a progress bar fits its terminal")
+  func progress() {
+    for columns in 1...120 {
+      let text = Progress.text(
+        label: "rebuild", done: 250, total: 1000, unit: "rows", millis: 2000, columns: columns)
+      #expect(Terminal.width(text) <= columns)
+    }
+    let wide = Progress.text(
+      label: "rebuild", done: 250, total: 1000, unit: "rows", millis: 2000, columns: 100)
+    #expect(wide.hasSuffix("25 %  125 rows/s  6.0 s left"))
+  }
+}

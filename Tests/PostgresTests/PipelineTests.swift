@@ -1,0 +1,235 @@
+import Postgres
+import Testing
+
+@Suite(.needsServer) struct PipelineTests {
+  static let one = Statement("SELECT $1::int")
+  static let divide = Statement("SELECT 12 / $1::int")
+  static let preparedCount = Statement(
+    "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::int%'")
+
+  @Test("a batch answers in order, an empty one with nothing")
+  func order() throws {
+    try TestServer.withConnection { (connection) throws in
+      let answers = try connection.pipeline(
+        (1...300).map { number in (Self.one, .with { $0.int4(Int32(number)) }) })
+      #expect(answers.count == 300)
+      for (index, rows) in answers.enumerated() {
+        #expect(try rows.int4(0, 0) == Int32(index + 1))
+      }
+      #expect(try connection.pipeline([]).isEmpty)
+    }
+  }
+
+  @Test("the first error is thrown with its place, and the connection goes on")
+  func errorInTheMiddle() throws {
+    try TestServer.withConnection { (connection) throws in
+      for round in 0..<3 {
+        let error = #expect(throws: PostgresError.self) {
+          try connection.pipeline(
+            [3, 2, 0, 1, 0].map { value in (Self.divide, .with { $0.int4(value) }) })
+        }
+        #expect(error?.kind == .server)
+        #expect(error?.statementIndex == 2, "round \(round)")
+        #expect(error?.sqlstate == "22012")
+        #expect(error?.mayHaveSent == false)
+        #expect(connection.transactionStatus == .idle)
+        #expect(try connection.query(Self.divide, .with { $0.int4(4) }).int4(0, 0) == 3)
+      }
+    }
+  }
+
+  @Test("without BEGIN a batch is one transaction, up to the error in it")
+  func implicitTransaction() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute("CREATE TABLE t (a int PRIMARY KEY)")
+      let insert = Statement("INSERT INTO t VALUES ($1::int)")
+      let error = #expect(throws: PostgresError.self) {
+        try connection.pipeline([1, 2, 1].map { value in (insert, .with { $0.int4(value) }) })
+      }
+      #expect(error?.isUniqueViolation == true)
+      #expect(
+        error?.table == "t" && error?.constraint == "t_pkey"
+          && error?.schema?.hasPrefix("pg_temp") == true)
+      #expect(error?.detail == "Key (a)=(1) already exists.")
+      #expect(try connection.query(Statement("SELECT count(*) FROM t")).int8(0, 0) == 0)
+    }
+  }
+
+  @Test("an error after BEGIN leaves the transaction open and failed, until it is rolled back")
+  func openTransaction() throws {
+    try TestServer.withConnection { (connection) throws in
+      let begin = (Statement("BEGIN"), Parameters())
+      let commit = (Statement("COMMIT"), Parameters())
+      try connection.pipeline([begin])
+      #expect(connection.transactionStatus == .inTransaction)
+      try connection.pipeline([commit])
+      #expect(connection.transactionStatus == .idle)
+      #expect(throws: PostgresError.self) {
+        try connection.pipeline([begin, (Self.divide, .with { $0.int4(0) }), commit])
+      }
+      #expect(connection.transactionStatus == .inFailedTransaction)
+      let refused = #expect(throws: PostgresError.self) {
+        try connection.query(Statement("SELECT 1"))
+      }
+      #expect(refused?.sqlstate == "25P02")
+      try connection.rollbackIfOpen()
+      #expect(connection.transactionStatus == .idle)
+      try connection.rollbackIfOpen()
+    }
+  }
+
+  @Test("a statement is prepared once, also when a batch meets it many times")
+  func preparedOnce() throws {
+    try TestServer.withConnection { (connection) throws in
+      for _ in 0..<3 {
+        try connection.pipeline((0..<5).map { _ in (Self.one, .with { $0.int4(7) }) })
+      }
+      #expect(try connection.query(Self.preparedCount).int8(0, 0) == 1)
+      #expect(Statement("SELECT $1::int") == Self.one)
+    }
+  }
+
+  @Test("a statement whose preparation was skipped after an error is prepared by its next use")
+  func preparedAfterError() throws {
+    try TestServer.withConnection { (connection) throws in
+      #expect(throws: PostgresError.self) {
+        try connection.pipeline([
+          (Statement("SELECT no_such_column"), Parameters()), (Self.one, .with { $0.int4(1) }),
+        ])
+      }
+      #expect(try connection.query(Self.preparedCount).int8(0, 0) == 0)
+      #expect(try connection.query(Self.one, .with { $0.int4(1) }).int4(0, 0) == 1)
+      let error = #expect(throws: PostgresError.self) {
+        try connection.query(Statement("SELECT no_such_column"))
+      }
+      #expect(error?.sqlstate == "42703")
+    }
+  }
+
+  @Test("an untyped NULL at first use does not settle the type of what follows")
+  func nullFirst() throws {
+    try TestServer.withConnection { (connection) throws in
+      let either = Statement("SELECT $1::bigint")
+      #expect(try connection.query(either, .with { $0.null() }).int8IfPresent(0, 0) == nil)
+      #expect(try connection.query(either, .with { $0.int4(5) }).int8(0, 0) == 5)
+      #expect(try connection.query(either, .with { $0.int8(6) }).int8(0, 0) == 6)
+      #expect(try connection.query(either, .with { $0.text("7") }).int8(0, 0) == 7)
+    }
+  }
+
+  @Test("statements lost on the server, or outdated by DDL, fail once and then work")
+  func staleStatements() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+      let all = Statement("SELECT * FROM t")
+      #expect(try connection.query(all).columnCount == 1)
+      try connection.execute("DEALLOCATE ALL")
+      let lost = #expect(throws: PostgresError.self) { try connection.query(all) }
+      #expect(lost?.sqlstate == "26000")
+      #expect(try connection.query(all).columnCount == 1)
+      try connection.execute("ALTER TABLE t ADD COLUMN b int")
+      let outdated = #expect(throws: PostgresError.self) { try connection.query(all) }
+      #expect(outdated?.sqlstate == "0A000")
+      #expect(try connection.query(all).columnCount == 2)
+    }
+  }
+
+  @Test("without prepared statements the same batches give the same answers")
+  func unprepared() throws {
+    try TestServer.withDatabase { (url) throws in
+      let connection = try Connection(url: url, preparesStatements: false)
+      defer { connection.close() }
+      let answers = try connection.pipeline(
+        (1...10).map { number in (Self.one, .with { $0.int4(Int32(number)) }) })
+      #expect(try answers[9].int4(0, 0) == 10)
+      #expect(try connection.query(Self.preparedCount).int8(0, 0) == 0)
+    }
+  }
+
+  @Test(
+    "10,000 statements with 50 MB in and 50 MB out neither hang nor mix up", .timeLimit(.minutes(2))
+  )
+  func huge() throws {
+    try TestServer.withConnection { (connection) throws in
+      let echo = Statement("SELECT $1::int, $2::text")
+      let text = String(repeating: "0123456789", count: 500)
+      let answers = try connection.pipeline(
+        (0..<10_000).map { number in
+          (
+            echo,
+            .with {
+              $0.int4(Int32(number))
+              $0.text(text)
+            }
+          )
+        })
+      #expect(answers.count == 10_000)
+      var right = 0
+      for (index, rows) in answers.enumerated() {
+        if try rows.int4(0, 0) == Int32(index), try rows.text(0, 1) == text { right += 1 }
+      }
+      #expect(right == 10_000)
+    }
+  }
+
+  @Test("one parameter of 50 MB comes back", .timeLimit(.minutes(2)))
+  func hugeParameter() throws {
+    try TestServer.withConnection { (connection) throws in
+      let bytes = [UInt8](repeating: 171, count: 50_000_000)
+      let rows = try connection.query(
+        Statement("SELECT $1::bytea, length($1::bytea)"), .with { $0.bytes(bytes) })
+      #expect(try rows.int4(0, 1) == 50_000_000)
+      #expect(try rows.bytea(0, 0) == bytes)
+    }
+  }
+
+  @Test("what cannot be sent is refused before anything is")
+  func unsendable() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute("CREATE TABLE t (a int)")
+      let insert = Statement("INSERT INTO t VALUES ($1::int)")
+      let good = (insert, Parameters.with { $0.int4(1) })
+      let tooMany = Parameters.with { for _ in 0..<65_536 { $0.int4(1) } }
+      for bad in [(Self.one, tooMany), (Statement("SELECT '\0'"), Parameters())] {
+        let error = #expect(throws: PostgresError.self) { try connection.pipeline([good, bad]) }
+        #expect(error?.kind == .usage)
+      }
+      #expect(throws: PostgresError.self) { try connection.execute("SELECT 1\0; DROP TABLE t") }
+      #expect(try connection.query(Statement("SELECT count(*) FROM t")).int8(0, 0) == 0)
+    }
+  }
+
+  @Test("COPY in a pipeline is refused and closes the connection instead of hanging it")
+  func copyInPipeline() throws {
+    try TestServer.withConnection { (connection) throws in
+      #expect(throws: PostgresError.self) {
+        try connection.query(Statement("COPY (SELECT 1) TO STDOUT"))
+      }
+      #expect(connection.isBroken)
+    }
+  }
+
+  @Test("rows affected are counted for every kind of command")
+  func rowsAffected() throws {
+    try TestServer.withConnection { (connection) throws in
+      let answers = try connection.pipeline(
+        [
+          "CREATE TABLE t (a int)", "INSERT INTO t SELECT generate_series(1, 1234)",
+          "UPDATE t SET a = 0 WHERE a <= 34", "DELETE FROM t WHERE a = 0", "SELECT * FROM t", "",
+        ].map { (Statement($0), Parameters()) })
+      #expect(answers.map(\.rowsAffected) == [0, 1234, 34, 34, 1200, 0])
+    }
+  }
+
+  @Test("notices are kept for whoever asks, the newest 64, and an error is no notice")
+  func notices() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute(
+        "DO $$ BEGIN FOR i IN 1..100 LOOP RAISE NOTICE 'number %', i; END LOOP; END $$")
+      let notices = connection.drainNotices()
+      #expect(notices.count == 64)
+      #expect(notices.last == "number 100")
+      #expect(connection.drainNotices().isEmpty)
+    }
+  }
+}

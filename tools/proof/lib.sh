@@ -1,0 +1,67 @@
+# Shared by the proofs; source it. Needs PostgreSQL's server programs, and nothing of ours but schema/.
+#
+#   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
+#                                      and removed when the script ends
+#   lay_schema DATABASE                makes a database and lays the schema in it by psql
+#   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
+
+set -euo pipefail
+export LC_ALL=C
+proof_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+    printf 'UNTRUE: %s\n' "$*" >&2
+    exit 1
+}
+
+# Runs a command as the system's user postgres when we are root, which PostgreSQL refuses to run as.
+as_server() {
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid=postgres --regid=postgres --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+scratch_cluster() {
+    local bin
+    bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) || true
+    [ -n "$bin" ] || bin=$(pg_config --bindir)
+    export PATH="$bin:$PATH"
+    scratch=$(mktemp -d /tmp/opsledger-proof.XXXXXX)
+    trap scratch_end EXIT
+    [ "$(id -u)" != 0 ] || chown postgres:postgres "$scratch"
+    (
+        cd "$scratch"
+        as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 >initdb.log 2>&1 &&
+            as_server pg_ctl -D data -l server.log -w -t 60 \
+                -o "-c listen_addresses= -c unix_socket_directories=$scratch $*" start >/dev/null
+    ) || {
+        tail -n 20 "$scratch"/*.log >&2
+        fail 'the scratch cluster does not start'
+    }
+    export PGHOST=$scratch PGUSER=postgres PGDATABASE=postgres
+    unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
+}
+
+scratch_end() {
+    local status=$?
+    trap - EXIT
+    [ ! -f "$scratch/data/postmaster.pid" ] ||
+        (cd "$scratch" && as_server pg_ctl -D data -m immediate -w stop >/dev/null) || true
+    rm -rf "$scratch"
+    exit "$status"
+}
+
+lay_schema() {
+    createdb "$1"
+    (
+        cd "$proof_root"
+        cat schema/migrations/*.sql schema/functions/*.sql schema/views/*.sql schema/guards/*.sql
+    ) | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
+}
+
+# One value or several lines, unadorned; fails when the statement does.
+ask() { psql -X -Atq -v ON_ERROR_STOP=1 "$@"; }
