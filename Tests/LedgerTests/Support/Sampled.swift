@@ -106,7 +106,8 @@ extension Generator {
           "proposal_template": json(depth: 2), "note": .string(text()),
           "error": json(depth: 1), "result": flip() ? json(depth: 1) : result(),
         ])
-      case "votes": .object([word(): vote(), text(): vote(), "pm": json(depth: 2)])
+      case "votes":
+        .object(["pm": json(depth: 2)].merging([(word(), vote()), (text(), vote())]) { $1 })
       case "meta":
         .object(["kind": json(depth: 1), "retrying": .bool(flip()), "note": .string(text())])
       default: nil
