@@ -56,8 +56,8 @@ struct GoldenTests {
   }
 
   static let hashes: [String: UInt64] = [
-    Golden.eventsPath(1): 16335436348401851031,
-    Golden.rowsPath(1): 4279329614019093439,
+    Golden.eventsPath(1): 0xe2b3_20cf_5d7f_1a97,
+    Golden.rowsPath(1): 0x3b63_3b9c_706a_e3bf,
   ]
 
   @Test("they are what they were on the day they were made", arguments: Golden.editions)
