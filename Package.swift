@@ -51,19 +51,31 @@ let package = Package(
       name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
       swiftSettings: settings),
 
+    // A sample day, for `opsledger demo`.
+    .target(
+      name: "Demo", dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres"],
+      swiftSettings: settings),
+
     // Parsing and printing only.
     .executableTarget(
       name: "opsledger",
-      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
+      dependencies: ["Demo", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
       swiftSettings: settings),
 
-    .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+    // What tests share: seeded random data, and the repository's files.
+    .target(
+      name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport",
+      swiftSettings: settings),
+    .testTarget(
+      name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
-    .testTarget(name: "LedgerTests", dependencies: ["Ledger", "JSON"], swiftSettings: settings),
+    .testTarget(
+      name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
+      swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx17

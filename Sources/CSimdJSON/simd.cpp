@@ -18,8 +18,27 @@ struct ops_json_parser {
   const char *error = nullptr;
 
   padded_string_view load(const char *bytes, size_t length) {
-    if (padded.size() < length + SIMDJSON_PADDING) padded.resize((length + SIMDJSON_PADDING) * 2);
+    reserve(length);
     if (length) std::memcpy(padded.data(), bytes, length);
+    return terminated(length);
+  }
+
+  // The same between brackets: simdjson reads a scalar that is a whole document by other rules than
+  // one inside, takes `nullx` for null, and has no raw text of a number.
+  padded_string_view load_bracketed(const char *bytes, size_t length) {
+    reserve(length + 2);
+    padded[0] = '[';
+    if (length) std::memcpy(padded.data() + 1, bytes, length);
+    padded[length + 1] = ']';
+    return terminated(length + 2);
+  }
+
+ private:
+  void reserve(size_t length) {
+    if (padded.size() < length + SIMDJSON_PADDING) padded.resize((length + SIMDJSON_PADDING) * 2);
+  }
+
+  padded_string_view terminated(size_t length) {
     std::memset(padded.data() + length, ' ', SIMDJSON_PADDING);
     return padded_string_view(padded.data(), length, padded.size());
   }
@@ -67,9 +86,10 @@ bool read_number(std::string_view text, ops_json_value &out) {
   out.text = text.data();
   out.text_length = uint32_t(n);
   out.kind = OPS_JSON_NUMBER;
-  if (plain && fits && magnitude <= uint64_t(INT64_MAX) && !(negative && magnitude == 0)) {
+  uint64_t magnitude_max = uint64_t(INT64_MAX) + (negative ? 1 : 0);
+  if (plain && fits && magnitude <= magnitude_max && !(negative && magnitude == 0)) {
     out.kind = OPS_JSON_INTEGER;
-    out.integer = negative ? -int64_t(magnitude) : int64_t(magnitude);
+    out.integer = int64_t(negative ? 0 - magnitude : magnitude);
   }
   return true;
 }
@@ -147,6 +167,20 @@ struct tape_writer {
         return true;
       }
     }
+  }
+
+  // The document between the brackets around it.
+  bool write_only_element(ondemand::document &document) {
+    ondemand::array array;
+    if (document.get_array().get(array)) return fail("not JSON");
+    int count = 0;
+    for (auto entry : array) {
+      ondemand::value element;
+      if (entry.get(element)) return fail("not JSON");
+      if (count++) return fail("something follows the document");
+      if (!write(element, 1)) return false;
+    }
+    return count == 1 || fail("the text is empty");
   }
 
   template <typename V>
@@ -250,8 +284,8 @@ int64_t ops_json_tape(ops_json_parser *owner, const char *bytes, size_t length,
   owner->values.clear();
   owner->error = nullptr;
   ondemand::document document;
-  auto code = owner->parser.iterate(owner->load(bytes, length)).get(document);
-  bool ok = !code && tape_writer{*owner}.write(document, 1);
+  auto code = owner->parser.iterate(owner->load_bracketed(bytes, length)).get(document);
+  bool ok = !code && tape_writer{*owner}.write_only_element(document);
   const char *rest;
   if (ok && document.current_location().get(rest) != OUT_OF_BOUNDS) {
     ok = false;

@@ -1,6 +1,6 @@
 /// A JSON document as a value, for policies, templates and everything else that is small.
 ///
-/// Numbers keep their text, so that nothing is lost on the way through. Objects have unique keys: of
+/// Numbers keep every digit, so that nothing is lost on the way through. Objects have unique keys: of
 /// two equal ones the last counts, as in PostgreSQL's `jsonb`.
 public enum JSON: Equatable, Sendable {
   case null

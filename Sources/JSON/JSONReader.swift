@@ -19,7 +19,9 @@ public final class JSONReader {
   /// Reads and checks a whole document.
   ///
   /// - Throws: ``JSONError`` for what `jsonb` refuses: malformed text, bad UTF-8, `\u0000`, lone
-  ///   surrogates, numbers out of `numeric`'s range; and for more than 256 levels of nesting.
+  ///   surrogates, numbers out of `numeric`'s range; for more than 256 levels of nesting; and for
+  ///   keys of one object that are different bytes but the same characters, which `jsonb` keeps
+  ///   apart and a dictionary cannot.
   public func parse(_ text: String) throws(JSONError) -> JSON {
     guard let parser else { throw JSONError(reason: "out of memory") }
     var tape: UnsafePointer<ops_json_value>?
@@ -84,6 +86,11 @@ private struct TapeCursor {
       var members: [String: JSON] = [:]
       for _ in 0..<item.integer {
         let key = try text(next().string)
+        if let twin = members.index(forKey: key),
+          !members.keys[twin].utf8.elementsEqual(key.utf8)
+        {
+          throw JSONError(reason: "two keys of an object differ in bytes and not in characters")
+        }
         members[key] = try value()
       }
       return .object(members)
@@ -97,16 +104,34 @@ private struct TapeCursor {
     return value
   }
 
+  /// A number as `numeric` prints it: without an exponent, and zero without a sign.
+  ///
   /// - Source: PostgreSQL manual, table 8.2: 131072 digits before the point, 16383 after it.
   func number(_ text: String) throws(JSONError) -> String {
     let mantissaAndExponent = text.split { $0 == "e" || $0 == "E" }
     let parts = mantissaAndExponent[0].split(separator: ".")
     let exponent = mantissaAndExponent.count > 1 ? Int(mantissaAndExponent[1]) : 0
+    let fraction = parts.count > 1 ? parts[1] : ""
     guard let exponent, abs(exponent) < 1_000_000,
-      parts[0].utf8.count + exponent <= 131_072,
-      (parts.count > 1 ? parts[1].utf8.count : 0) - exponent <= 16_383
+      parts[0].utf8.count + exponent <= 131_072, fraction.utf8.count - exponent <= 16_383
     else { throw JSONError(reason: "a number is out of range") }
-    return text
+    let isNegative = parts[0].utf8.first == UInt8(ascii: "-")
+    let whole = isNegative ? parts[0].dropFirst() : parts[0]
+    let isZero = !mantissaAndExponent[0].utf8.contains { (0x31...0x39).contains($0) }
+    guard mantissaAndExponent.count > 1 || isZero && isNegative else { return text }
+    return (isNegative && !isZero ? "-" : "")
+      + Self.shifted(Array((whole + fraction).utf8), point: whole.utf8.count + exponent)
+  }
+
+  /// Digits with the point before the one at `point`, which may lie outside of them.
+  private static func shifted(_ digits: [UInt8], point: Int) -> String {
+    let zeros = { (count: Int) in [UInt8](repeating: UInt8(ascii: "0"), count: max(count, 0)) }
+    let padded = zeros(-point) + digits + zeros(point - digits.count)
+    let split = max(point, 0)
+    let whole = padded[..<split].drop { $0 == UInt8(ascii: "0") }
+    let fraction = padded[split...]
+    return String(decoding: whole.isEmpty ? zeros(1)[...] : whole, as: UTF8.self)
+      + (fraction.isEmpty ? "" : "." + String(decoding: fraction, as: UTF8.self))
   }
 }
 

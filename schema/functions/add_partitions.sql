@@ -1,4 +1,4 @@
--- ledger.add_partitions: makes the log's partitions ahead of need, so that no append meets a missing one.
+-- ledger.add_partitions: makes the log's partitions ahead of need; no append meets a missing one.
 --
 -- Returns  how many it made; 0, at the cost of five look-ups by name, when enough are there: the one
 --          that the sequence stands in and four more, of 1,000,000 entry numbers each. 0 also while

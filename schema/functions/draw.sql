@@ -1,4 +1,4 @@
--- ledger.draw: the number of an entry, and its time. Call it once a transaction, after its last row lock.
+-- ledger.draw: an entry's number and time. Call it once a transaction, after its last row lock.
 --
 -- Returns  one row: the entry's number and the clock, read after the draw.
 -- Locks    shared, to the end of the transaction: advisory key 19796 << 48 | b, where b is what the

@@ -1,8 +1,8 @@
 -- ledger_guard.refuse_concurrent_ddl: DDL that commits half-way is stopped before it starts.
 --
 -- DETACH PARTITION … CONCURRENTLY hides the partition in a transaction of its own, and CREATE and
--- DROP INDEX CONCURRENTLY leave an index that is not valid: ledger_guard.refuse_ddl would come too late. They
--- run only as a statement of their own, never from a function, so the client's text is the whole
+-- DROP INDEX CONCURRENTLY leave an index that is not valid: refuse_ddl would come too late. They run
+-- only as a statement of their own, never from a function, so the client's text is the whole
 -- command, its keywords are spelled out, and a name can hide only behind U&"…".
 --
 -- Returns  nothing: raises 42501.

@@ -2,8 +2,8 @@
 --
 -- Returns  an entry number, 0 before the first seal. Anything up to it can be read in the same snapshot.
 -- Locks    none.
--- Used by  every reader of the sealed prefix, on a replica too. Write `entry <= (SELECT ledger.sealed())`:
---          without the SELECT a scan may call it for every row.
+-- Used by  every reader of the sealed prefix, on a replica too. Write
+--          `entry <= (SELECT ledger.sealed())`: else a scan may call it for every row.
 CREATE OR REPLACE FUNCTION ledger.sealed() RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce((SELECT max(c.entry) FROM ledger.checkpoints AS c), 0)

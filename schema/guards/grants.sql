@@ -2,12 +2,12 @@
 --
 --                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger
 --   opsledger_engine     read, write        RI   RI        RI           RIU         read, write
---   opsledger_keeper     read, write        RI   RI        RI           RIU         read, write
+--   opsledger_keeper     read, write        RI   RI        R            RIU         read, write
 --   opsledger_operator   read, write        R    R         R            R           R
 --   opsledger_auditor    read               R    R         R            R           R
 --   opsledger_tables     own                -    -         -            -           -
 --   opsledger_owner      own (by tables)    RI   owns      RI           owns        owns
---   (R SELECT, I INSERT, U UPDATE. write: INSERT, UPDATE, DELETE. Nobody: UPDATE, DELETE, TRUNCATE of the log.)
+--   R SELECT, I INSERT, U UPDATE; write: INSERT, UPDATE, DELETE. Nobody may change or empty the log.
 --
 -- Engine, keeper and owner are members of opsledger_tables, so that row-level policies hide nothing
 -- from them. Functions of the ledger are nobody's unless granted here.
@@ -41,8 +41,8 @@ GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombs
     ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits TO opsledger_auditor;
-GRANT INSERT ON ledger.events, ledger.commands, ledger.checkpoints
-    TO opsledger_engine, opsledger_keeper;
+GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
+GRANT INSERT ON ledger.checkpoints TO opsledger_engine;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
 
@@ -50,7 +50,7 @@ GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_kee
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.now()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
-GRANT EXECUTE ON FUNCTION ledger.seal() TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.add_partitions() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
+    ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;

@@ -6,7 +6,7 @@
 --          One transaction. Laying it again changes nothing. `opsledger init` lays the same files in
 --          the same order and then records `ledger.created` and the seeded policies as events.
 -- Rules    migrations run once each and are never edited once merged; functions, views and guards are
---          current files that replace what is there. A migration names the oldest binary it still serves.
+--          current files that replace what is there. A migration names the oldest binary it serves.
 -- Locks    advisory (19796, 1), to the end of the transaction: one schema change at a time a database.
 -- Used by  every other file. Roles belong to the cluster, and two of its databases may be laid at the
 --          same time, so whoever loses that race takes the role that is there.

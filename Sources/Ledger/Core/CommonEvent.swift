@@ -74,18 +74,20 @@ extension CommonEvent {
 
 extension CommonEvent {
   /// Writes the payload: columns of structure under `columns` or `changes` in data, columns of
-  /// content under the same name in content.
+  /// content under their name in content. A column that mixes both stands in each: in data as it
+  /// reads when it is erased, in content whole.
   public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
     switch self {
     case .inserted(let values), .restored(let values):
       let (structure, written) = Self.split(values)
-      data.raw("columns", Self.object(structure) { Self.encode($0.value) })
+      data.raw(
+        "columns", Self.object(structure) { Self.encode(Self.structure($0.column, $0.value)) })
       for value in written where !value.value.isNull {
         content.raw(value.column, Self.encode(value.value))
       }
     case .amended(let changes):
       let (structure, written) = Self.split(changes)
-      data.raw("changes", Self.object(structure, Self.pair))
+      data.raw("changes", Self.object(structure) { Self.pair(Self.structure($0)) })
       for change in written { content.raw(change.column, Self.pair(change)) }
     case .archived(let segment): data.string("segment", segment)
     case .removed, .erased: break
@@ -95,8 +97,19 @@ extension CommonEvent {
   private static func split<Item>(
     _ items: [Item]
   ) -> (structure: [Item], content: [Item]) where Item: ColumnNamed {
-    let isData = { (item: Item) in N.column(named: item.column)?.part == .data }
-    return (items.filter(isData), items.filter { !isData($0) })
+    let part = { (item: Item) in N.column(named: item.column)?.part }
+    return (items.filter { part($0) != .content }, items.filter { part($0) != .data })
+  }
+
+  private static func structure(_ name: String, _ value: Value) -> Value {
+    guard let column = N.column(named: name), column.part == .mixed else { return value }
+    return N.erased(value, of: column)
+  }
+
+  private static func structure(_ change: ColumnChange) -> ColumnChange {
+    ColumnChange(
+      change.column, from: structure(change.column, change.from),
+      to: structure(change.column, change.to))
   }
 
   private static func object<Item>(_ items: [Item], _ text: (Item) -> String) -> String
@@ -141,7 +154,10 @@ extension CommonEvent {
       values.append(ColumnValue(name, try decode(value, for: try known(name))))
     }
     for (name, value) in try written(payload, names) {
-      values.append(ColumnValue(name, try decodeContent(value, for: try known(name))))
+      let column = try known(name)
+      guard value != .null || column.part == .content else { continue }
+      values.removeAll { $0.column == name }
+      values.append(ColumnValue(name, try decodeContent(value, for: column)))
     }
     return values
   }
@@ -161,10 +177,11 @@ extension CommonEvent {
     for (name, value) in try written(payload, names) {
       let column = try known(name)
       if let pair = value.arrayValue, pair.count == 2 {
+        changes.removeAll { $0.column == name }
         changes.append(
           ColumnChange(
             name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column)))
-      } else {
+      } else if column.part == .content {
         let marker = Erased.marker(of: column.type, isNullable: column.isNullable)
         changes.append(ColumnChange(name, from: marker, to: marker))
       }
@@ -219,8 +236,9 @@ extension CommonEvent {
       case .time: value.stringValue.flatMap { Instant($0) }.map(Value.time)
       case .json: .json(WrappedJSON.unwrap(value.text))
       case .ints:
-        value.arrayValue.map {
-          .ints($0.compactMap { $0.intValue.map(Int32.init(truncatingIfNeeded:)) })
+        value.arrayValue.flatMap { elements in
+          let numbers = elements.compactMap { $0.intValue.flatMap(Int32.init(exactly:)) }
+          return numbers.count == elements.count ? .ints(numbers) : nil
         }
       }
     guard let decoded else { throw Unreadable("\(column.name) is not of its type") }

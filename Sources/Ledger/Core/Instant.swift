@@ -9,17 +9,31 @@ public struct Instant: Hashable, Comparable, Sendable {
 
   public static func < (a: Instant, b: Instant) -> Bool { a.micros < b.micros }
 
+  /// The moment so much later, or the last or first one where that lies beyond it.
   public func adding(seconds: Double) -> Instant {
-    Instant(micros: micros + Int64(seconds * 1_000_000))
+    let micros = Double(self.micros) + seconds * 1_000_000
+    // Exact where both are, and no trap where a policy's number is absurd.
+    guard let span = Int64(exactly: (seconds * 1_000_000).rounded(.towardZero)) else {
+      return Instant(micros: micros < 0 ? .min : .max)
+    }
+    return adding(micros: span)
   }
 
+  /// The moment so much later, or the last or first one where that lies beyond it.
   public func adding(milliseconds: Int64) -> Instant {
-    Instant(micros: micros + milliseconds * 1_000)
+    let (span, overflows) = milliseconds.multipliedReportingOverflow(by: 1_000)
+    return overflows ? Instant(micros: milliseconds < 0 ? .min : .max) : adding(micros: span)
+  }
+
+  private func adding(micros span: Int64) -> Instant {
+    let (sum, overflows) = micros.addingReportingOverflow(span)
+    return Instant(micros: overflows ? (span < 0 ? .min : .max) : sum)
   }
 
   /// Seconds from `earlier` to here.
   public func seconds(since earlier: Instant) -> Double {
-    Double(micros - earlier.micros) / 1_000_000
+    let (span, overflows) = micros.subtractingReportingOverflow(earlier.micros)
+    return (overflows ? Double(micros) - Double(earlier.micros) : Double(span)) / 1_000_000
   }
 
   /// The first moment of this UTC day.
@@ -98,7 +112,8 @@ extension Instant: CustomStringConvertible {
       return nil
     }
     guard let year = digits(4), skip("-") != nil, let month = digits(2), skip("-") != nil,
-      let day = digits(2), (1...12).contains(month), (1...31).contains(day)
+      let day = digits(2), (1...12).contains(month),
+      (1...Instant.daysInMonth(year, month)).contains(day)
     else { return nil }
     var micros = Instant.days(year: year, month: month, day: day) * 86_400_000_000
     if at < bytes.count {
@@ -114,17 +129,17 @@ extension Instant: CustomStringConvertible {
       if skip(".") != nil {
         var scale: Int64 = 100_000
         let start = at
-        while let digit = digits(1) {
+        while at - start < 6, let digit = digits(1) {
           micros += digit * scale
           scale /= 10
         }
         guard at > start else { return nil }
       }
       if let sign = skip("+-") {
-        guard let hours = digits(2) else { return nil }
-        _ = skip(":")
-        let minutes = at < bytes.count ? digits(2) : 0
-        guard let minutes else { return nil }
+        guard let hours = digits(2), hours < 24 else { return nil }
+        let hasColon = skip(":") != nil
+        let minutes = hasColon || at < bytes.count ? digits(2) : 0
+        guard let minutes, minutes < 60 else { return nil }
         let offset = (hours * 60 + minutes) * 60_000_000
         micros += sign == UInt8(ascii: "+") ? -offset : offset
       } else if at < bytes.count {
@@ -133,6 +148,14 @@ extension Instant: CustomStringConvertible {
     }
     guard at == bytes.count else { return nil }
     self.init(micros: micros)
+  }
+
+  private static func daysInMonth(_ year: Int64, _ month: Int64) -> Int64 {
+    switch month {
+    case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+    case 4, 6, 9, 11: 30
+    default: 31
+    }
   }
 
   /// - Source: "chrono-Compatible Low-Level Date Algorithms", days_from_civil.

@@ -18,8 +18,20 @@ extension String {
     let open = utf8.index(after: utf8.startIndex)
     guard utf8[open] == UInt8(ascii: "\""),
       let close = utf8[utf8.index(after: open)...].firstIndex(of: UInt8(ascii: "\"")),
-      utf8.distance(from: open, to: close) - 1 > key.utf8.count
+      utf8.distance(from: open, to: close) - 1 > key.utf8.count,
+      // An escape is longer than what it stands for: such a key may sort before this one.
+      !utf8[open..<close].contains(UInt8(ascii: "\\"))
     else { return nil }
     return "{" + JSON.string(key).text + ": " + value.text + ", " + self.dropFirst()
+  }
+}
+
+extension [String: JSON] {
+  /// Of a json column that mixes structure and content, the members that are structure: those named,
+  /// where they are scalars as the engine writes them.
+  func structure(_ names: String...) -> [String: JSON] {
+    filter { key, value in
+      names.contains(key) && value.objectValue == nil && value.arrayValue == nil
+    }
   }
 }

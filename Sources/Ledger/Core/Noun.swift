@@ -76,6 +76,14 @@ extension Noun {
     }
   }
 
+  /// What stays of one column's value when the row's content is erased.
+  static func erased(_ value: Value, of column: Column<Self>) -> Value {
+    var row = Self(blank: StreamID(high: 0, low: 0))
+    guard column.set(&row, value) else { return value }
+    row.eraseContent()
+    return column.get(row)
+  }
+
   public static func column(named name: String) -> Column<Self>? {
     columns.first { $0.name == name }
   }

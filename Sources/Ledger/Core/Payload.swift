@@ -80,7 +80,10 @@ public struct Payload {
 
   /// A json value of structure, as its text; nil where there is none.
   public func optionalJSON(_ key: StaticString) -> String? {
-    data.json(key).map(WrappedJSON.unwrap)
+    switch data.kind(key) {
+    case .absent, .null: nil
+    default: data.json(key).map(WrappedJSON.unwrap)
+    }
   }
 
   public func json(_ key: StaticString) throws(Unreadable) -> String {
@@ -141,14 +144,18 @@ public struct Payload {
 /// How a json column's value stands in a payload, where a bare `null` already means something: as
 /// itself, but JSON null and objects whose only key is `json` are wrapped as `{"json": …}`.
 public enum WrappedJSON {
-  private static let prefix = #"{"json": "#
-
   public static func wrap(_ text: String) -> String {
-    text == "null" || isWrapped(text) ? prefix + text + "}" : text
+    text == "null" || isWrapped(text) ? #"{"json": "# + text + "}" : text
   }
 
   public static func unwrap(_ text: String) -> String {
-    isWrapped(text) ? String(text.dropFirst(prefix.utf8.count).dropLast()) : text
+    guard isWrapped(text), let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")),
+      let brace = text.utf8.lastIndex(of: UInt8(ascii: "}"))
+    else { return text }
+    let isSpace = { (byte: UInt8) in byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }
+    let value = text.utf8[text.utf8.index(after: colon)..<brace].drop(while: isSpace)
+    let end = value.lastIndex { !isSpace($0) }
+    return String(Substring(end.map { value[...$0] } ?? value))
   }
 
   /// An object whose only key is `json`, in any spacing.

@@ -91,18 +91,16 @@ extension Draft {
 
   /// Turns one queued reaction into its proposal.
   ///
-  /// - Parameter existing: The proposal that holds its dedupe key already, and that one's mission.
+  /// - Parameter existing: What became of the proposal that holds its dedupe key already.
   /// - Returns: Whether a proposal could be had.
   public mutating func propose(
-    _ reaction: Reaction, existing: (proposal: Proposal, mission: StreamID?)?, policies: Policies,
-    executors: Set<String>, today: inout ProposalCounts, cause: Int64?
+    _ reaction: Reaction, existing: SubmissionOutcome?, policies: Policies, executors: Set<String>,
+    today: inout ProposalCounts, cause: Int64?
   ) -> SubmissionOutcome? {
     do {
       let outcome: SubmissionOutcome
       if let existing {
-        outcome = SubmissionOutcome(
-          proposalID: existing.proposal.id, status: existing.proposal.status,
-          missionID: existing.mission, reason: existing.proposal.reason)
+        outcome = existing
       } else {
         let payload = (try? JSON(parsing: reaction.payload)) ?? .null
         let source = payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init)

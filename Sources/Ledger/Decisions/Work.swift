@@ -6,6 +6,12 @@ public struct ClaimedStep: Sendable {
   public var token: Step.Token
   /// The version that the claim gave the step: unique among its attempts, whatever is renewed.
   public var attempt: Int32
+
+  public init(step: Step, token: Step.Token, attempt: Int32) {
+    self.step = step
+    self.token = token
+    self.attempt = attempt
+  }
 }
 
 /// What a worker has to say of a step that it ran.

@@ -94,7 +94,7 @@ extension Mission.Event: NounEvent {
     switch self {
     case .created(let proposal, let snapshot):
       data.string("proposal_id", proposal.description)
-      if let snapshot { data.raw("policy_snapshot", snapshot) }
+      if let snapshot { data.raw("policy_snapshot", WrappedJSON.wrap(snapshot)) }
     case .started, .succeeded: break
     case .failed(let step), .reopened(let step): data.string("step_id", step.description)
     }

@@ -6,6 +6,8 @@ public struct ReactionMatrix: PolicyValue, Equatable {
 
   public var patterns: [Pattern]
 
+  public init(patterns: [Pattern]) { self.patterns = patterns }
+
   /// - Throws: `OPS_008` that names the pattern and the field.
   public init(_ value: JSON) throws(OpsError) {
     guard let list = value["patterns"]?.arrayValue else {

@@ -147,15 +147,16 @@ extension Proposal: Noun {
     votes = (votes ?? "{}").settingMember(ballot.role, to: .object(entry))
   }
 
-  /// Of the votes, reason and metadata are content.
+  /// Of the votes, reason and metadata are content, and so is what a hand put beside them.
   public mutating func eraseContent() {
     template = Erased.json
     reason = nil
-    guard let votes, let members = (try? JSON(parsing: votes))?.objectValue else { return }
+    guard let votes else { return }
+    let members = (try? JSON(parsing: votes))?.objectValue ?? [:]
     self.votes =
       JSON.object(
         members.mapValues { vote in
-          guard var entry = vote.objectValue else { return vote }
+          var entry = (vote.objectValue ?? [:]).structure("id", "vote", "created_at")
           entry["reason"] = .null
           entry["metadata"] = .object(["erased": .bool(true)])
           return .object(entry)
@@ -193,7 +194,9 @@ extension Proposal.Event: NounEvent {
     case .submitted(let submission):
       data.string("source", submission.source.rawValue)
       if let key = submission.dedupeKey { data.string("dedupe_key", key) }
-      if let snapshot = submission.policySnapshot { data.raw("policy_snapshot", snapshot) }
+      if let snapshot = submission.policySnapshot {
+        data.raw("policy_snapshot", WrappedJSON.wrap(snapshot))
+      }
       content.raw("template", WrappedJSON.wrap(submission.template))
     case .gateRefused(let cap, let limit, let count, let reason):
       data.string("cap", cap.rawValue)

@@ -109,21 +109,22 @@ extension Reaction: Noun {
     payload = payload.settingMember(key, to: value)
   }
 
-  /// The template, the error and the result's reason are content; the rest of the payload stays.
+  /// The engine's ids, kinds and statuses stay; the template, the error and the result's reason are
+  /// content, and so is what a hand put beside them.
   public mutating func eraseContent() {
-    guard var members = (try? JSON(parsing: payload))?.objectValue else {
-      payload = Erased.json
-      return
-    }
+    let members = (try? JSON(parsing: payload))?.objectValue ?? [:]
+    var kept = members.structure("dedupe_key", "event_type", "pattern_id", "proposal_source")
     if members["proposal_template"] != nil {
-      members["proposal_template"] = .object(["erased": .bool(true)])
+      kept["proposal_template"] = .object(["erased": .bool(true)])
     }
-    if members["error"] != nil { members["error"] = .null }
-    if var result = members["result"]?.objectValue {
-      result["r_reason"] = .null
-      members["result"] = .object(result)
+    if members["error"] != nil { kept["error"] = .null }
+    if let result = members["result"] {
+      var outcome = (result.objectValue ?? [:])
+        .structure("r_proposal_id", "r_status", "r_mission_id")
+      outcome["r_reason"] = .null
+      kept["result"] = .object(outcome)
     }
-    payload = JSON.object(members).text
+    payload = JSON.object(kept).text
   }
 }
 

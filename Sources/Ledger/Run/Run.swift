@@ -73,8 +73,9 @@ extension Run: Noun {
   /// What the engine puts into `meta` is structure; anything else in it is content.
   public mutating func eraseContent() {
     error = nil
-    guard let members = meta.flatMap({ try? JSON(parsing: $0) })?.objectValue else { return }
-    meta = JSON.object(members.filter { ["kind", "class", "retrying"].contains($0.key) }).text
+    guard let meta else { return }
+    let members = (try? JSON(parsing: meta))?.objectValue ?? [:]
+    self.meta = JSON.object(members.structure("kind", "class", "retrying")).text
   }
 }
 

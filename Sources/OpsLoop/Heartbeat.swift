@@ -1,0 +1,258 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// What one heartbeat did.
+public struct HeartbeatReport: Equatable, Sendable {
+  /// Agent events looked at, and reactions queued by them.
+  public var events = 0
+  public var queued = 0
+  /// Reactions worked off, and proposals made of them.
+  public var processed = 0
+  public var created = 0
+  public var recovered = Recovered()
+  /// Why nothing was taken, where the loop is halted.
+  public var halt: String?
+  /// Another heartbeat runs; this one did nothing.
+  public var isBusy = false
+  public var warnings: [String] = []
+  /// Whether a batch was full, so that there is more to do at once.
+  public var filledBatch = false
+
+  public init() {}
+
+  static func + (a: HeartbeatReport, b: HeartbeatReport) -> HeartbeatReport {
+    var sum = b
+    sum.events += a.events
+    sum.queued += a.queued
+    sum.processed += a.processed
+    sum.created += a.created
+    sum.recovered.requeued += a.recovered.requeued
+    sum.recovered.failed += a.recovered.failed
+    return sum
+  }
+}
+
+extension Engine {
+  /// Runs one heartbeat: agent events become reactions, reactions proposals, expired leases are taken
+  /// back. One at a time: where another runs, nothing is done.
+  ///
+  /// - Parameter drain: Go on until nothing is left.
+  public func heartbeat(drain: Bool) throws(OpsError) -> HeartbeatReport {
+    guard try lockHeartbeat() else {
+      var report = HeartbeatReport()
+      report.isBusy = true
+      return report
+    }
+    defer { unlockHeartbeat() }
+    do throws(OpsError) {
+      try session.addPartitions()
+      _ = try session.query(Statement("SELECT ledger.seal()"))
+      var report = try beat()
+      while drain, report.filledBatch { report = report + (try beat()) }
+      try emitOutcome("heartbeat:success", report, error: nil)
+      return report
+    } catch {
+      try? emitOutcome("heartbeat:failure", HeartbeatReport(), error: error)
+      throw error
+    }
+  }
+
+  private func beat() throws(OpsError) -> HeartbeatReport {
+    var report = HeartbeatReport()
+    let policies = try policies()
+    report.halt = policies.halt
+    report.warnings = [policies.matrix.error, policies.caps.error, policies.autoApprove.error]
+      .compactMap { $0?.description }
+    if report.halt == nil {
+      (report.events, report.queued) = try takeEvents()
+      (report.processed, report.created) = try takeReactions()
+    }
+    report.recovered = try recoverLeases()
+    report.filledBatch =
+      report.events == settings.eventBatch || report.processed == settings.reactionBatch
+      || report.recovered.requeued + report.recovered.failed == Self.recoveryMax
+    return report
+  }
+
+  private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 3)")
+  private static let unlock = Statement("SELECT pg_advisory_unlock(19796, 3)")
+
+  private func lockHeartbeat() throws(OpsError) -> Bool {
+    let rows = try session.query(Self.lock)
+    return try onRow { () throws(PostgresError) in try rows.bool(0, 0) }
+  }
+
+  private func unlockHeartbeat() { _ = try? session.query(Self.unlock) }
+
+  private func emitOutcome(
+    _ type: String, _ report: HeartbeatReport, error: OpsError?
+  ) throws(OpsError) {
+    var data: [String: JSON] = [
+      "events": .int(report.events), "queued": .int(report.queued),
+      "processed": .int(report.processed), "created": .int(report.created),
+      "requeued_steps": .int(report.recovered.requeued),
+      "failed_steps": .int(report.recovered.failed),
+    ]
+    if let error { data["error"] = .string(error.description) }
+    let watched = cache.policies.matrix.value?.watches(ownType: type) ?? false
+    let command = newCommandID()
+    var draft = Draft(at: .drawn, ids: .random())
+    draft.append(
+      .reported(
+        AgentEvent.Report(type: type, data: JSON.object(data).text), processed: !watched),
+      of: AgentEvent.self, to: command)
+    _ = try session.appendFresh(CommandKey(id: command, actor: actor), draft)
+  }
+}
+
+// MARK: - Agent events
+
+extension Engine {
+  private static let unprocessed = Statement(
+    """
+    SELECT \(AgentEvent.select("a")),
+      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version)
+    FROM ops_agent_events AS a WHERE a.processed_at IS NULL
+    ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
+    """)
+  private static let drawIfUnprocessed = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_agent_events WHERE processed_at IS NULL)
+    """)
+  private static let lastReactions = Statement(
+    """
+    SELECT v.id, (SELECT max(r.created_at) FROM ops_agent_reactions AS r
+      WHERE r.payload->>'pattern_id' = v.id) FROM unnest($1::text[]) AS v(id)
+    """)
+
+  /// Matches one batch of agent events.
+  private func takeEvents() throws(OpsError) -> (events: Int, queued: Int) {
+    var taken = (events: 0, queued: 0)
+    let prepared = cache.policies.matrix
+    let cooling = (prepared.value?.patterns ?? []).filter { $0.cooldownMinutes > 0 }
+    var (batch, patterns) = (Parameters(), Parameters())
+    batch.int8(Int64(settings.eventBatch))
+    patterns.texts(cooling.map(\.id))
+    let command = Command(
+      load: [(Self.unprocessed, batch), (Self.lastReactions, patterns), cache.request],
+      draw: (Self.drawIfUnprocessed, Parameters())
+    ) { (answers, draft) throws(OpsError) in
+      if try self.cache.take(answers[2]), !prepared.agrees(with: self.cache.policies.matrix) {
+        throw .policiesChanged
+      }
+      taken = (0, 0)
+      // A broken matrix takes nothing: what it meant cannot be known.
+      guard self.cache.policies.halt == nil, prepared.error == nil else { return .null }
+      let matrix = prepared.value
+      var last = try answers[1].instants()
+      for row in 0..<answers[0].count {
+        let event = try answers[0].row(row, of: AgentEvent.self)
+        let cause = try answers[0].cause(row, AgentEvent.columns.count)
+        draft.load(event, as: event.id)
+        taken.queued += draft.trigger(
+          event, by: matrix ?? ReactionMatrix(patterns: []), lastReaction: &last, cause: cause)
+        taken.events += 1
+      }
+      return .array([.int(taken.events), .int(taken.queued)])
+    }
+    let committed = try perform(command)
+    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
+      taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
+    }
+    return taken
+  }
+}
+
+// MARK: - Reactions
+
+extension Engine {
+  /// Queued reactions, each with the proposal that has its dedupe key already, and that one's mission.
+  private static let queuedReactions = Statement(
+    """
+    SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
+      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = r.id AND e.version = r.version)
+    FROM ops_agent_reactions AS r
+      LEFT JOIN ops_mission_proposals AS p
+        ON p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
+      LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
+        ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
+    WHERE r.status = 'queued' ORDER BY r.created_at, r.id LIMIT $1::bigint
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+    """)
+  private static let drawIfReactions = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')
+    """)
+
+  /// Turns one batch of reactions into proposals.
+  private func takeReactions() throws(OpsError) -> (processed: Int, created: Int) {
+    var taken = (processed: 0, created: 0)
+    let gate = Gate(cache.policies.caps)
+    var batch = Parameters()
+    batch.int8(Int64(settings.reactionBatch))
+    let command = Command(
+      load: gate.load + [(Self.queuedReactions, batch), cache.request],
+      draw: (Self.drawIfReactions, Parameters())
+    ) { (answers, draft) throws(OpsError) in
+      let (rows, changes) = (answers[gate.load.count], answers[gate.load.count + 1])
+      if try self.cache.take(changes), !gate.serves(self.cache.policies.caps) {
+        throw .policiesChanged
+      }
+      taken = (0, 0)
+      guard self.cache.policies.halt == nil else { return .null }
+      var today = try gate.counts(answers)
+      var made: [String: SubmissionOutcome] = [:]
+      for row in 0..<rows.count {
+        let reaction = try rows.row(row, of: Reaction.self)
+        draft.load(reaction, as: reaction.id)
+        let key = reaction.dedupeKey
+        let recorded = try rows.existing(row)
+        let existing = made[key] ?? recorded
+        let outcome = draft.propose(
+          reaction, existing: existing, policies: self.cache.policies,
+          executors: Executors.names, today: &today,
+          cause: try rows.cause(row, Reaction.columns.count + 4))
+        if let outcome {
+          // The gate's refusal gives the key up again.
+          if outcome.status != .rejected { made[key] = outcome }
+          taken.created += 1
+        }
+        taken.processed += 1
+      }
+      return .array([.int(taken.processed), .int(taken.created)])
+    }
+    let committed = try perform(command)
+    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
+      taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
+    }
+    return taken
+  }
+}
+
+extension Rows {
+  /// `id, time` pairs.
+  fileprivate func instants() throws(OpsError) -> [String: Instant] {
+    var instants: [String: Instant] = [:]
+    do throws(PostgresError) {
+      for row in 0..<count {
+        guard let micros = try timestamptzIfPresent(row, 1) else { continue }
+        instants[try text(row, 0)] = Instant(micros: micros)
+      }
+    } catch {
+      throw OpsError(database: error)
+    }
+    return instants
+  }
+
+  fileprivate func existing(_ row: Int) throws(OpsError) -> SubmissionOutcome? {
+    let isThere: Bool
+    do { isThere = try !isNull(row, Reaction.columns.count) } catch {
+      throw OpsError(database: error)
+    }
+    return isThere ? try outcome(row, first: Reaction.columns.count) : nil
+  }
+}

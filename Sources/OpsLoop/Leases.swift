@@ -1,0 +1,151 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// What the recovery of expired leases did.
+public struct Recovered: Equatable, Sendable {
+  public var requeued = 0
+  public var failed = 0
+}
+
+extension Engine {
+  public static let recoveryMax = 200
+
+  /// Takes back steps whose lease has run out: each a failed attempt, tried again at once.
+  public func recoverLeases() throws(OpsError) -> Recovered {
+    var recovered = Recovered()
+    let expired = expired
+    let command = Command(
+      load: [
+        expired, (Self.lockWaiting, expired.1), (Self.countOfExpired, expired.1), cache.request,
+      ],
+      draw: (Self.drawIfExpired, expired.1)
+    ) { (answers, draft) throws(OpsError) in
+      _ = try self.cache.take(answers[3])
+      recovered = try self.recover(answers, &draft)
+      return .array([.int(recovered.requeued), .int(recovered.failed)])
+    }
+    let committed = try perform(command)
+    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
+      recovered.requeued = counts[0].intValue ?? 0
+      recovered.failed = counts[1].intValue ?? 0
+    }
+    return recovered
+  }
+
+  private func recover(_ answers: [Rows], _ draft: inout Draft) throws(OpsError) -> Recovered {
+    var expired: [(Step, Run?)] = []
+    for index in 0..<answers[0].count {
+      let step = try answers[0].row(index, of: Step.self)
+      let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
+      draft.load(step, as: step.id)
+      draft.load(mission, as: mission.id)
+      let first = Step.columns.count + Mission.columns.count
+      let isRunKnown = try onRow { () throws(PostgresError) in
+        try !answers[0].isNull(index, first)
+      }
+      let run = isRunKnown ? try answers[0].row(index, of: Run.self, first: first) : nil
+      if let run { draft.load(run, as: run.id) }
+      expired.append((step, run))
+    }
+    for step in try answers[1].rows(of: Step.self) { draft.load(step, as: step.id) }
+    var counts = try answers[2].stepCounts()
+    var recovered = Recovered()
+    for (step, run) in expired {
+      var count = counts[step.missionID] ?? StepCounts(unfinished: 1, failed: 0)
+      try draft.recover(step, run: run, rules: rules, counts: &count)
+      counts[step.missionID] = count
+      if draft.row(step.id, of: Step.self)?.status == .queued {
+        recovered.requeued += 1
+      } else {
+        recovered.failed += 1
+      }
+    }
+    return recovered
+  }
+
+  /// A lease ends when it says; without one, when its step was not touched for a while.
+  private static let isExpired = """
+    s.status = 'running' AND coalesce(s.lease_expires_at,
+      greatest(s.reserved_at, s.updated_at) + make_interval(secs => $1::double precision))
+      < (SELECT ledger.now())
+    """
+  private static let expired = Statement(
+    """
+    SELECT \(Step.select("s")), \(Mission.select("m")), \(Run.select("r"))
+    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
+      LEFT JOIN LATERAL (SELECT * FROM ops_action_runs AS r
+        WHERE r.step_id = s.id AND r.status = 'started' ORDER BY r.started_at DESC, r.id DESC
+        LIMIT 1) AS r ON true
+    WHERE \(isExpired)
+    ORDER BY s.id LIMIT \(recoveryMax) FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    """)
+  /// Steps that would be skipped if one of these were dead.
+  private static let lockWaiting = Statement(
+    """
+    SELECT \(Step.select("w")) FROM ops_mission_steps AS w
+    WHERE w.status = 'queued' AND w.mission_id IN (
+      SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))
+    ORDER BY w.id FOR NO KEY UPDATE
+    """)
+  private static let countOfExpired = Statement(
+    """
+    SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
+      count(*) FILTER (WHERE status = 'failed')
+    FROM ops_mission_steps WHERE mission_id IN (
+      SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))
+    GROUP BY mission_id
+    """)
+  private static let drawIfExpired = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(isExpired))
+    """)
+
+  private var expired: (Statement, Parameters) {
+    var parameters = Parameters()
+    parameters.float8(settings.staleSeconds)
+    return (Self.expired, parameters)
+  }
+
+  /// Renews the leases of steps that still run.
+  ///
+  /// - Returns: The tokens that hold from now on; steps that are missing were lost.
+  public func renew(_ held: [(StreamID, Step.Token)]) throws(OpsError) -> [StreamID: Step.Token] {
+    var parameters = Parameters()
+    parameters.uuids(held.map(\.0))
+    parameters.uuids([])
+    let seconds =
+      cache.policies.worker.value?.leaseMinutes.map { $0 * 60 } ?? settings.leaseSeconds
+    var renewed: [StreamID: Step.Token] = [:]
+    let command = Command(load: [(Self.lockSteps, parameters)]) {
+      (answers, draft) throws(OpsError) in
+      renewed = [:]
+      for step in try answers[0].rows(of: Step.self) { draft.load(step, as: step.id) }
+      for (id, token) in held {
+        guard let step = draft.row(id, of: Step.self),
+          let events = try? Step.decide(
+            .renew(token, expiresAt: draft.at.adding(seconds: seconds)), given: step)
+        else { continue }
+        for event in events { draft.append(event, of: Step.self, to: id) }
+        renewed[id] = Step.Token(version: token.version + 1, runID: token.runID)
+      }
+      return .array(renewed.keys.map { .string($0.description) })
+    }
+    let committed = try perform(command)
+    if committed.isRepeat {
+      let ids = (committed.result.arrayValue ?? []).compactMap {
+        $0.stringValue.flatMap { StreamID($0) }
+      }
+      for (id, token) in held where ids.contains(id) {
+        renewed[id] = Step.Token(version: token.version + 1, runID: token.runID)
+      }
+    }
+    return renewed
+  }
+
+  func onRow<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+    do { return try body() } catch { throw OpsError(database: error) }
+  }
+}

@@ -1,0 +1,318 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// What a worker came back with from one look at the queue.
+public struct Claim: Sendable {
+  public var steps: [ClaimedStep] = []
+  /// The entry of the claim, which causes what comes of it.
+  public var entry: Int64?
+  /// Why the loop takes nothing, where it is halted.
+  public var halt: String?
+  public var rules: WorkRules
+}
+
+extension Engine {
+  /// Leases queued steps that may run, oldest first, to a worker.
+  public func claim(_ limit: Int, worker: String) throws(OpsError) -> Claim {
+    var claim = Claim(rules: rules)
+    let blocked = cache.policies.worker
+    let command = Command(
+      load: [claimable(limit, blocked.value), cache.request],
+      draw: (Self.drawIfQueued, Parameters())
+    ) { (answers, draft) throws(OpsError) in
+      if try self.cache.take(answers[1]), !blocked.agrees(with: self.cache.policies.worker) {
+        throw .policiesChanged
+      }
+      claim = Claim(halt: self.cache.policies.halt, rules: self.rules)
+      guard claim.halt == nil else { return .null }
+      claim.steps = try self.lease(answers[0], to: worker, &draft)
+      return .array(claim.steps.map(\.receipt))
+    }
+    let committed = try perform(command)
+    claim.entry = committed.entry
+    if committed.isRepeat { claim.steps = try claimed(committed.result) }
+    return claim
+  }
+
+  private func lease(
+    _ rows: Rows, to worker: String, _ draft: inout Draft
+  ) throws(OpsError) -> [ClaimedStep] {
+    let seconds = cache.policies.worker.value?.leaseMinutes.map { $0 * 60 }
+    var steps: [(Step, Int64?)] = []
+    for index in 0..<rows.count {
+      let step = try rows.row(index, of: Step.self)
+      let mission = try rows.row(index, of: Mission.self, first: Step.columns.count)
+      draft.load(step, as: step.id)
+      draft.load(mission, as: mission.id)
+      steps.append((step, try rows.cause(index, Step.columns.count + Mission.columns.count)))
+    }
+    var claimed: [ClaimedStep] = []
+    for (step, cause) in steps {
+      claimed.append(
+        try draft.claim(
+          step, worker: worker, leaseSeconds: seconds ?? settings.leaseSeconds, cause: cause))
+    }
+    return claimed
+  }
+
+  /// Queued, due, its mission open, its predecessors done, its executor known and not blocked. Rows
+  /// that others hold are passed over, so nobody waits here.
+  private static let claimable = Statement(
+    """
+    SELECT \(Step.select("s")), \(Mission.select("m")),
+      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = s.id AND e.version = s.version)
+    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
+    WHERE s.status = 'queued' AND (s.not_before IS NULL OR s.not_before <= (SELECT ledger.now()))
+      AND m.status IN ('approved', 'running')
+      AND coalesce(s.executor, s.kind) = ANY ($2::text[])
+      AND NOT EXISTS (
+        SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+          AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
+    ORDER BY s.created_at, s.id LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    """)
+  private static let drawIfQueued = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_mission_steps WHERE status = 'queued')
+    """)
+
+  private func claimable(_ limit: Int, _ policy: WorkerPolicy?) -> (Statement, Parameters) {
+    let runnable = Executors.names.filter { name in
+      policy?.blockedExecutors.contains(name) != true
+        && policy?.allowedExecutors?.contains(name) != false
+    }
+    var parameters = Parameters()
+    parameters.int8(Int64(limit))
+    parameters.texts(runnable.sorted())
+    return (Self.claimable, parameters)
+  }
+
+  /// The rules that outcomes are recorded under now.
+  var rules: WorkRules {
+    WorkRules(
+      attemptsMax: cache.policies.worker.value?.attemptsMax ?? settings.attemptsMax,
+      matrix: cache.policies.matrix.value)
+  }
+
+  /// Reads back what a claim had recorded whose answer was lost.
+  private func claimed(_ receipts: JSON) throws(OpsError) -> [ClaimedStep] {
+    let known = (receipts.arrayValue ?? []).compactMap(StepReceipt.init)
+    var parameters = Parameters()
+    parameters.uuids(known.map(\.step))
+    let rows = try session.query(
+      Statement(
+        "SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE id = ANY ($1::uuid[])"),
+      parameters)
+    var byID: [StreamID: Step] = [:]
+    for step in try rows.rows(of: Step.self) { byID[step.id] = step }
+    return known.compactMap { receipt in
+      guard let step = byID[receipt.step] else { return nil }
+      return ClaimedStep(
+        step: step, token: Step.Token(version: receipt.version, runID: receipt.run),
+        attempt: receipt.version)
+    }
+  }
+}
+
+/// What became of outcomes that a worker recorded.
+public struct Completion: Sendable {
+  public var succeeded = 0
+  public var failed = 0
+  /// Outcomes that were not recorded, since the lease was another's by then.
+  public var refused: [(StepOutcome, OpsError)] = []
+}
+
+extension Engine {
+  /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
+  /// comes too late is refused; the others are recorded.
+  public func complete(
+    _ outcomes: [StepOutcome], claim: Claim
+  ) throws(OpsError) -> Completion {
+    var refused: [Int: OpsError] = [:]
+    var completion = Completion()
+    let command = Command(load: completionLoads(outcomes) + [cache.request]) {
+      (answers, draft) throws(OpsError) in
+      _ = try self.cache.take(answers[5])
+      var counts = try Self.load(answers, into: &draft)
+      refused = [:]
+      completion = Completion()
+      for (index, outcome) in outcomes.enumerated() {
+        do throws(OpsError) {
+          var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
+          try draft.complete(outcome, rules: self.rules, counts: &count, cause: claim.entry)
+          counts[outcome.missionID] = count
+          if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
+            completion.succeeded += 1
+          } else {
+            completion.failed += 1
+          }
+        } catch {
+          refused[index] = error
+        }
+      }
+      return .array(refused.keys.sorted().map(JSON.int))
+    }
+    let committed = try perform(command)
+    if committed.isRepeat {
+      for index in committed.result.arrayValue?.compactMap(\.intValue) ?? []
+      where refused[index] == nil {
+        refused[index] = OpsError(.claimLost, "the step was not this worker's any more")
+      }
+    }
+    completion.refused = refused.keys.sorted().compactMap { index in
+      refused[index].map { (outcomes[index], $0) }
+    }
+    return completion
+  }
+
+  /// Missions before their steps, each in the order of ids: who follows that order never waits in a
+  /// circle. Steps are counted after the locks, in a statement of its own, or it would count what
+  /// was before them.
+  private func completionLoads(_ outcomes: [StepOutcome]) -> [(Statement, Parameters)] {
+    let missions = Set(outcomes.map(\.missionID))
+    // Where a step may fail for good, what follows it is skipped.
+    let failing = Set(outcomes.filter(\.mayFail).map(\.missionID))
+    var (mission, step, run) = (Parameters(), Parameters(), Parameters())
+    mission.uuids(missions)
+    step.uuids(outcomes.map(\.stepID))
+    step.uuids(failing)
+    run.uuids(outcomes.map(\.token.runID))
+    return [
+      (Self.lockMissions, mission), (Self.lockSteps, step), (Self.countSteps, mission),
+      (Self.lockRuns, run), lockRadar(outcomes),
+    ]
+  }
+
+  static let lockMissions = Statement(
+    """
+    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id = ANY ($1::uuid[])
+    ORDER BY m.id FOR NO KEY UPDATE
+    """)
+  static let lockSteps = Statement(
+    """
+    SELECT \(Step.select("s")) FROM ops_mission_steps AS s
+    WHERE s.id = ANY ($1::uuid[]) OR s.mission_id = ANY ($2::uuid[]) AND s.status = 'queued'
+    ORDER BY s.id FOR NO KEY UPDATE
+    """)
+  static let countSteps = Statement(
+    """
+    SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
+      count(*) FILTER (WHERE status = 'failed')
+    FROM ops_mission_steps WHERE mission_id = ANY ($1::uuid[]) GROUP BY mission_id
+    """)
+  static let lockRuns = Statement(
+    """
+    SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
+    ORDER BY r.id FOR NO KEY UPDATE
+    """)
+
+  /// Of missions, steps, counts, runs and radar items, in this order.
+  static func load(
+    _ answers: [Rows], into draft: inout Draft
+  ) throws(OpsError) -> [StreamID: StepCounts] {
+    for mission in try answers[0].rows(of: Mission.self) { draft.load(mission, as: mission.id) }
+    for step in try answers[1].rows(of: Step.self) { draft.load(step, as: step.id) }
+    for run in try answers[3].rows(of: Run.self) { draft.load(run, as: run.id) }
+    for item in try answers[4].rows(of: Radar.self) { draft.load(item, as: item.id) }
+    return try answers[2].stepCounts()
+  }
+
+  private static let radarMax = 1000
+  private static let findRadar = Statement(
+    """
+    SELECT \(Radar.select("r")) FROM ops_demand_radar AS r
+    WHERE r.id = ANY ($1::uuid[]) OR r.title = ANY ($2::text[]) ORDER BY r.id FOR NO KEY UPDATE
+    """)
+  private static let listRadar = Statement(
+    """
+    SELECT \(Radar.select("r")) FROM ops_demand_radar AS r
+    ORDER BY r.updated_at DESC, r.id LIMIT \(radarMax) FOR NO KEY UPDATE
+    """)
+
+  private func lockRadar(_ outcomes: [StepOutcome]) -> (Statement, Parameters) {
+    var (ids, titles, wantsAll) = ([StreamID](), [String](), false)
+    for outcome in outcomes {
+      guard case .radar(let command) = outcome.result else { continue }
+      switch command {
+      case .update(.id(let id), _): ids.append(id)
+      case .update(.title(let title), _): titles.append(title)
+      case .list: wantsAll = true
+      case .add: break
+      }
+    }
+    if wantsAll { return (Self.listRadar, Parameters()) }
+    var parameters = Parameters()
+    parameters.uuids(ids)
+    parameters.texts(titles)
+    return (Self.findRadar, parameters)
+  }
+}
+
+extension Rows {
+  /// `mission_id, unfinished, failed`.
+  func stepCounts() throws(OpsError) -> [StreamID: StepCounts] {
+    var counts: [StreamID: StepCounts] = [:]
+    do throws(PostgresError) {
+      for row in 0..<count {
+        counts[StreamID(try uuid(row, 0))] = StepCounts(
+          unfinished: Int(try int8(row, 1)), failed: Int(try int8(row, 2)))
+      }
+    } catch {
+      throw OpsError(database: error)
+    }
+    return counts
+  }
+
+  /// The entry that led to a row, where the log has it.
+  func cause(_ row: Int, _ column: Int) throws(OpsError) -> Int64? {
+    do { return try int8IfPresent(row, column) } catch { throw OpsError(database: error) }
+  }
+}
+
+extension Policies.Reading where Value: Equatable {
+  /// Whether two readings would lead to the same.
+  func agrees(with other: Self) -> Bool {
+    switch (self, other) {
+    case (.valid(let a), .valid(let b)): a == b
+    case (.absent, .absent), (.broken, .broken): true
+    case (.valid, _), (.absent, _), (.broken, _): false
+    }
+  }
+}
+
+extension StepOutcome {
+  var mayFail: Bool {
+    switch result {
+    case .succeeded: false
+    case .failed, .radar: true
+    }
+  }
+}
+
+/// What a claim's key keeps, so that a claim whose answer was lost is not lost with it.
+private struct StepReceipt {
+  let step: StreamID
+  let run: StreamID
+  let version: Int32
+
+  init?(_ value: JSON) {
+    guard let step = value["step_id"]?.stringValue.flatMap({ StreamID($0) }),
+      let run = value["run_id"]?.stringValue.flatMap({ StreamID($0) }),
+      let version = value["version"]?.intValue.flatMap(Int32.init(exactly:))
+    else { return nil }
+    self.step = step
+    self.run = run
+    self.version = version
+  }
+}
+
+extension ClaimedStep {
+  fileprivate var receipt: JSON {
+    .object([
+      "step_id": .string(step.id.description), "run_id": .string(token.runID.description),
+      "version": .int(token.version),
+    ])
+  }
+}

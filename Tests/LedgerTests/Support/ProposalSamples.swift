@@ -1,0 +1,61 @@
+import Ledger
+import TestSupport
+
+extension Proposal: Sampled {
+  static let creating: [Event.Kind] = [.submitted]
+  static let labels = [
+    "source": Source.allCases.map(\.rawValue), "status": Status.allCases.map(\.rawValue),
+  ]
+
+  static func sample(_ kind: Event.Kind, _ g: inout Generator) -> Event {
+    switch kind {
+    case .submitted:
+      .submitted(
+        Submission(
+          source: g.pick(Source.allCases), dedupeKey: g.maybe { $0.text() },
+          template: g.jsonText(), policySnapshot: g.maybe { $0.jsonText() }))
+    case .gateRefused:
+      .gateRefused(
+        g.pick(Cap.allCases), limit: g.int(), count: g.int(), reason: g.maybe { $0.text() })
+    case .autoApproved: .autoApproved
+    case .voteCalled: .voteCalled(threshold: g.int(), deadline: g.instant())
+    case .voteCast:
+      .voteCast(
+        Ballot(
+          id: g.id(), role: g.text(), vote: g.pick(Vote.allCases), reason: g.maybe { $0.text() },
+          metadata: g.maybe { $0.jsonText() }))
+    case .voteExpired: .voteExpired
+    case .approved: .approved(reason: g.maybe { $0.text() })
+    case .rejected: .rejected(reason: g.maybe { $0.text() })
+    }
+  }
+
+  static let histories: [(name: String, events: [StreamEvent<Proposal>])] = [
+    ("pending", [submitted]),
+    (
+      "gate refused",
+      [submitted, .own(.gateRefused(.daily, limit: 100, count: 100, reason: "OPS_003: daily"))]
+    ),
+    ("auto approved", [submitted, .own(.autoApproved)]),
+    ("voting", [submitted, called]),
+    ("voting, one vote", [submitted, called, .own(.voteCast(ballot))]),
+    ("vote expired", [submitted, called, .own(.voteCast(ballot)), .own(.voteExpired)]),
+    ("approved", [submitted, .own(.approved(reason: "looks right"))]),
+    (
+      "approved by vote",
+      [submitted, called, .own(.voteCast(ballot)), .own(.approved(reason: nil))]
+    ),
+    ("rejected", [submitted, .own(.rejected(reason: "not now"))]),
+  ]
+
+  private static let submitted = StreamEvent<Proposal>.own(.submitted(submission))
+  private static let called = StreamEvent<Proposal>.own(
+    .voteCalled(threshold: 2, deadline: Fixed.time(3600)))
+
+  static let submission = Submission(
+    source: .reaction, dedupeKey: "find-1:p1", template: #"{"steps": [{"kind": "noop"}]}"#,
+    policySnapshot: #"{"auto_approve": 1, "proposal_caps": 2}"#)
+
+  static let ballot = Ballot(
+    id: Fixed.id(9), role: "growth", vote: .approve, reason: "cheap", metadata: #"{"score": 3}"#)
+}

@@ -1,0 +1,33 @@
+private import Glibc
+
+/// The files of this repository, as tests read them.
+public enum Repository {
+  public struct Unreadable: Error { public let path: String }
+
+  /// The folder of Package.swift.
+  public static let root: String = {
+    let here = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+    return here.dropLast(3).joined(separator: "/")
+  }()
+
+  public static func read(_ path: String) throws -> String {
+    guard let file = fopen(root + "/" + path, "r") else { throw Unreadable(path: path) }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while true {
+      let count = fread(&chunk, 1, chunk.count, file)
+      if count == 0 { break }
+      bytes.append(contentsOf: chunk[..<count])
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Writes a file that is not there yet.
+  public static func create(_ path: String, _ text: String) throws {
+    guard let file = fopen(root + "/" + path, "wx") else { throw Unreadable(path: path) }
+    defer { fclose(file) }
+    let bytes = Array(text.utf8)
+    guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Unreadable(path: path) }
+  }
+}
