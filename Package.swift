@@ -66,6 +66,11 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport",
       swiftSettings: settings),
+    // Ledgers for tests, on a scratch server.
+    .target(
+      name: "TestLedgers",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
+      path: "Tests/TestLedgers", swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
@@ -75,6 +80,14 @@ let package = Package(
       name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "LogTests",
+      dependencies: ["Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport", "CSchema"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "OpsLoopTests",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport"],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
