@@ -17,7 +17,9 @@ extension Engine {
     var recovered = Recovered()
     let expired = expired
     let command = Command(
-      load: [expired, (Self.lockWaiting, expired.1), (Self.countOfExpired, expired.1), cache.request],
+      load: [
+        expired, (Self.lockWaiting, expired.1), (Self.countOfExpired, expired.1), cache.request,
+      ],
       draw: (Self.drawIfExpired, expired.1)
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[3])
@@ -133,7 +135,9 @@ extension Engine {
     }
     let committed = try perform(command)
     if committed.isRepeat {
-      let ids = (committed.result.arrayValue ?? []).compactMap { $0.stringValue.flatMap { StreamID($0) } }
+      let ids = (committed.result.arrayValue ?? []).compactMap {
+        $0.stringValue.flatMap { StreamID($0) }
+      }
       for (id, token) in held where ids.contains(id) {
         renewed[id] = Step.Token(version: token.version + 1, runID: token.runID)
       }

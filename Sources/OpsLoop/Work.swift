@@ -19,7 +19,8 @@ extension Engine {
     var claim = Claim(rules: rules)
     let blocked = cache.policies.worker
     let command = Command(
-      load: [claimable(limit, blocked.value), cache.request], draw: (Self.drawIfQueued, Parameters())
+      load: [claimable(limit, blocked.value), cache.request],
+      draw: (Self.drawIfQueued, Parameters())
     ) { (answers, draft) throws(OpsError) in
       if try self.cache.take(answers[1]), !blocked.agrees(with: self.cache.policies.worker) {
         throw .policiesChanged
@@ -101,7 +102,8 @@ extension Engine {
     var parameters = Parameters()
     parameters.uuids(known.map(\.step))
     let rows = try session.query(
-      Statement("SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE id = ANY ($1::uuid[])"),
+      Statement(
+        "SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE id = ANY ($1::uuid[])"),
       parameters)
     var byID: [StreamID: Step] = [:]
     for step in try rows.rows(of: Step.self) { byID[step.id] = step }
@@ -114,25 +116,38 @@ extension Engine {
   }
 }
 
+/// What became of outcomes that a worker recorded.
+public struct Completion: Sendable {
+  public var succeeded = 0
+  public var failed = 0
+  /// Outcomes that were not recorded, since the lease was another's by then.
+  public var refused: [(StepOutcome, OpsError)] = []
+}
+
 extension Engine {
-  /// Records the outcomes of steps that this worker holds, and what follows from them.
-  ///
-  /// - Returns: The outcomes that were refused, since the lease was another's by then; the others are
-  ///   recorded.
+  /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
+  /// comes too late is refused; the others are recorded.
   public func complete(
     _ outcomes: [StepOutcome], claim: Claim
-  ) throws(OpsError) -> [(StepOutcome, OpsError)] {
+  ) throws(OpsError) -> Completion {
     var refused: [Int: OpsError] = [:]
+    var completion = Completion()
     let command = Command(load: completionLoads(outcomes) + [cache.request]) {
       (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[5])
       var counts = try Self.load(answers, into: &draft)
       refused = [:]
+      completion = Completion()
       for (index, outcome) in outcomes.enumerated() {
         do throws(OpsError) {
           var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
           try draft.complete(outcome, rules: self.rules, counts: &count, cause: claim.entry)
           counts[outcome.missionID] = count
+          if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
+            completion.succeeded += 1
+          } else {
+            completion.failed += 1
+          }
         } catch {
           refused[index] = error
         }
@@ -146,9 +161,10 @@ extension Engine {
         refused[index] = OpsError(.claimLost, "the step was not this worker's any more")
       }
     }
-    return refused.keys.sorted().compactMap { index in
+    completion.refused = refused.keys.sorted().compactMap { index in
       refused[index].map { (outcomes[index], $0) }
     }
+    return completion
   }
 
   /// Missions before their steps, each in the order of ids: who follows that order never waits in a

@@ -50,6 +50,7 @@ GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_kee
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.now()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
-GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
+    ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
