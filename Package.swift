@@ -62,6 +62,11 @@ let package = Package(
       dependencies: ["Demo", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
       swiftSettings: settings),
 
+    // Measures the hot paths for tools/bench; not shipped.
+    .executableTarget(
+      name: "opsledger-bench", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
+      path: "Sources/Bench", swiftSettings: settings),
+
     // What tests share: seeded random data, and the repository's files.
     .target(
       name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport",
