@@ -49,10 +49,15 @@ let package = Package(
       name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
       swiftSettings: settings),
 
+    // A sample day, for `opsledger demo`.
+    .target(
+      name: "Demo", dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres"],
+      swiftSettings: settings),
+
     // Parsing and printing only.
     .executableTarget(
       name: "opsledger",
-      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
+      dependencies: ["Demo", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
       swiftSettings: settings),
 
     // What tests share: seeded random data, and the repository's files.

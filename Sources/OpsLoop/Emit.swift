@@ -24,8 +24,10 @@ extension Engine {
     var parameters = Parameters()
     parameters.text(key)
     var emitted: Emitted?
-    let command = Command(load: [(Self.holder, parameters)]) { (answers, draft) throws(OpsError) in
-      if let holder = try answers[0].firstID() {
+    let command = Command(load: [(Self.holder, parameters), (Self.archivedHolder, parameters)]) {
+      (answers, draft) throws(OpsError) in
+      let (live, archived) = (try answers[0].firstID(), try answers[1].firstID())
+      if let holder = live ?? archived {
         emitted = Emitted(eventID: holder, entry: nil, isDuplicate: true)
         return .null
       }
@@ -44,11 +46,11 @@ extension Engine {
   }
 
   /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
-  /// The key of a row that left is taken as well.
   private static let holder = Statement(
+    "SELECT id FROM ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE")
+  /// The key of a row that left is taken as well.
+  private static let archivedHolder = Statement(
     """
-    (SELECT id FROM ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE)
-    UNION ALL
     SELECT stream FROM ledger.tombstones WHERE noun = 'agent_event' AND dedupe_key = $1::text
     """)
 

@@ -22,7 +22,7 @@ public struct Instant: Hashable, Comparable, Sendable {
   /// The moment so much later, or the last or first one where that lies beyond it.
   public func adding(milliseconds: Int64) -> Instant {
     let (span, overflows) = milliseconds.multipliedReportingOverflow(by: 1_000)
-    return adding(micros: overflows ? (milliseconds < 0 ? .min : .max) : span)
+    return overflows ? Instant(micros: milliseconds < 0 ? .min : .max) : adding(micros: span)
   }
 
   private func adding(micros span: Int64) -> Instant {

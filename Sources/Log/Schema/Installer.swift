@@ -9,6 +9,8 @@ public enum Installer {
   public static let release = "0.1.0"
 
   public struct Report: Equatable, Sendable {
+    /// The schema is of a newer release that still serves this one; nothing was touched.
+    public var isNewer = false
     /// Files that were applied now.
     public var applied: [String]
     /// Files that `psql` had laid and that are recorded now.
@@ -31,6 +33,7 @@ public enum Installer {
     var report = Report(
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
     try laySchema(session, &report)
+    if report.isNewer { return report }
     try seed(session, name: name, actor: actor, &report)
     let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
     do { report.partitions = Int(try made.int4(0, 0)) } catch { throw OpsError(database: error) }
@@ -46,7 +49,8 @@ public enum Installer {
       try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(19796, 1)")
       let recorded = try self.recorded(connection)
       let plan = try Plan(files: SchemaFile.sql, recorded: recorded)
-      if plan.isEmpty {
+      if plan.record.isEmpty {
+        report.isNewer = plan.isNewer
         try connection.execute("ROLLBACK")
         return
       }
@@ -54,7 +58,7 @@ public enum Installer {
       for file in plan.apply { try connection.execute(file.text) }
       try record(plan, connection)
       try connection.execute("COMMIT")
-      report.applied = plan.apply.filter { recorded[$0.name] == nil }.map(\.path)
+      report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
       report.adopted = plan.adopt.map(\.path)
     } catch {
       try? connection.rollbackIfOpen()
@@ -64,17 +68,26 @@ public enum Installer {
 
   private static func recorded(
     _ connection: Connection
-  ) throws(PostgresError) -> [String: Digest?] {
+  ) throws(PostgresError) -> [String: Recorded] {
     let exists = try connection.query(
       Statement("SELECT to_regclass('ledger.migrations') IS NOT NULL"))
     guard try exists.bool(0, 0) else { return [:] }
-    let rows = try connection.query(Statement("SELECT name, sha256 FROM ledger.migrations"))
-    var recorded: [String: Digest?] = [:]
+    let rows = try connection.query(
+      Statement("SELECT name, sha256, oldest_binary FROM ledger.migrations"))
+    var recorded: [String: Recorded] = [:]
     for row in 0..<rows.count {
-      let digest = try rows.byteaIfPresent(row, 1).flatMap { Digest($0) }
-      recorded.updateValue(digest, forKey: try rows.text(row, 0))
+      recorded[try rows.text(row, 0)] = Recorded(
+        digest: try rows.byteaIfPresent(row, 1).flatMap { Digest($0) },
+        oldestBinary: try rows.text(row, 2))
     }
     return recorded
+  }
+
+  /// What `ledger.migrations` says of one file.
+  private struct Recorded {
+    /// Nil where `psql` laid it, which has no checksums.
+    let digest: Digest?
+    let oldestBinary: String
   }
 
   private static func record(_ plan: Plan, _ connection: Connection) throws(PostgresError) {
@@ -103,25 +116,27 @@ public enum Installer {
     var adopt: [SchemaFile] = []
     var record: [SchemaFile] = []
 
-    var isEmpty: Bool { record.isEmpty }
+    /// A newer release was here, and serves this one.
+    var isNewer = false
 
-    init(files: [SchemaFile], recorded: [String: Digest?]) throws(PostgresError) {
+    init(files: [SchemaFile], recorded: [String: Recorded]) throws(PostgresError) {
       let known = Set(files.filter(\.isMigration).map(\.name))
-      let migrations = recorded.keys.filter { !$0.contains("/") }
-      if let unknown = migrations.sorted().first(where: { !known.contains($0) }) {
-        throw .usage("newer:\(unknown)")
+      for (name, migration) in recorded where !name.contains("/") && !known.contains(name) {
+        if Release(migration.oldestBinary) > Release(release) { throw .usage("newer:\(name)") }
+        isNewer = true
       }
+      if isNewer { return }
       for file in files {
-        switch recorded[file.name] {
-        case .some(.some(let digest)):
-          if digest == file.sha256 { continue }
-          if file.isMigration { throw .usage("changed:\(file.name)") }
+        guard let there = recorded[file.name] else {
           record.append(file)
-        case .some(.none):
-          // Laid by psql, which has no checksums.
+          continue
+        }
+        if there.digest == nil {
           adopt.append(file)
           record.append(file)
-        case nil: record.append(file)
+        } else if there.digest != file.sha256 {
+          if file.isMigration { throw .usage("changed:\(file.name)") }
+          record.append(file)
         }
       }
       // The files stand on each other (a permit at the start, its end at the end), so they are laid
@@ -133,7 +148,8 @@ public enum Installer {
       guard error.kind == .usage else { return nil }
       if let name = error.message.suffix(after: "newer:") {
         return OpsError(
-          .schemaMismatch, "the database has migration \(name), which this release does not know",
+          .schemaMismatch,
+          "the database has migration \(name), which no longer serves release \(release)",
           hint: "use the release that laid it, or a newer one")
       }
       if let name = error.message.suffix(after: "changed:") {
@@ -152,39 +168,37 @@ public enum Installer {
   private static func seed(
     _ session: Session, name: String, actor: String, _ report: inout Report
   ) throws(OpsError) {
-    let keys = SchemaFile.policies
-    var parameters = Parameters()
-    parameters.texts(keys.map(\.key))
-    // The key of the lock is the installer's, so that two at once seed once.
-    let lock = Statement("SELECT pg_advisory_xact_lock(19796, 1) IS NOT NULL")
-    let identity = Statement("SELECT identity FROM ledger.ledger FOR NO KEY UPDATE")
-    let present = Statement("SELECT key FROM ops_policy WHERE key = ANY ($1::text[])")
+    let seeds = SchemaFile.policies
+    var (streams, own) = (Parameters(), Parameters())
+    streams.uuids(seeds.map { .policy($0.key) })
+    own.uuid(.ledger)
+    let files = report.applied
     var seeded: [String] = []
     var isNew = false
     let command = Command(
-      load: [(lock, Parameters()), (identity, Parameters()), (present, parameters)]
+      load: [(lockInstaller, Parameters()), (ownRow, own), (knownStreams, streams)]
     ) { (answers, draft) throws(OpsError) in
+      let known = try streamsOf(answers[2])
       isNew = answers[1].isEmpty
       if isNew {
-        let identity = draft.newID()
         draft.append(
-          .created(identity: identity, name: name), of: LedgerRecord.self, to: .ledger)
+          .created(identity: draft.newID(), name: name), of: LedgerRecord.self, to: .ledger)
+      } else if let row = try ownRecord(answers[1]) {
+        draft.load(row, as: .ledger)
+        for file in SchemaFile.sql where files.contains(file.path) {
+          draft.append(
+            .migrated(file: file.path, sha256: file.sha256.hex), of: LedgerRecord.self, to: .ledger)
+        }
       }
       seeded = []
-      do throws(PostgresError) {
-        var there = Set<String>()
-        for row in 0..<answers[2].count { there.insert(try answers[2].text(row, 0)) }
-        for (key, text) in keys where !there.contains(key) {
-          guard let value = try? JSON(parsing: text) else {
-            throw .usage("the seeded policy \(key) is not JSON")
-          }
-          draft.append(
-            .set(key: key, value: value.text, rollbackTo: nil, why: "seeded"), of: Policy.self,
-            to: .policy(key))
-          seeded.append(key)
+      for (key, text) in seeds where !known.contains(.policy(key)) {
+        guard let value = try? JSON(parsing: text) else {
+          throw OpsError(.badInput, "the seeded policy \(key) is not JSON")
         }
-      } catch {
-        throw OpsError(database: error)
+        draft.append(
+          .set(key: key, value: value.text, rollbackTo: nil, why: "seeded"), of: Policy.self,
+          to: .policy(key))
+        seeded.append(key)
       }
       return .null
     }
@@ -193,21 +207,73 @@ public enum Installer {
     report.isNew = isNew
     report.seeded = seeded
     let row = try session.query(Statement("SELECT identity FROM ledger.ledger"))
-    do {
-      if row.count == 1 { report.identity = StreamID(try row.uuid(0, 0)) }
-    } catch {
-      throw OpsError(database: error)
+    report.identity = try onDatabase { () throws(PostgresError) in
+      row.isEmpty ? nil : StreamID(try row.uuid(0, 0))
     }
+  }
+
+  /// Two at once seed once.
+  private static let lockInstaller = Statement("SELECT pg_advisory_xact_lock(19796, 1) IS NOT NULL")
+  /// Whether the ledger was created, by the log; and its row, where it is there.
+  private static let ownRow = Statement(
+    """
+    SELECT \(LedgerRecord.select("l"))
+    FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
+    WHERE EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = $1::uuid)
+    """)
+  /// A policy whose row was lost is for `rebuild`, not to be seeded again.
+  private static let knownStreams = Statement(
+    """
+    SELECT s FROM unnest($1::uuid[]) AS s
+    WHERE EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = s)
+      OR EXISTS (SELECT FROM ops_policy AS p WHERE \(Policy.streamSQL) = s)
+    """)
+
+  private static func streamsOf(_ rows: Rows) throws(OpsError) -> Set<StreamID> {
+    try onDatabase { () throws(PostgresError) in
+      var streams = Set<StreamID>()
+      for row in 0..<rows.count { streams.insert(StreamID(try rows.uuid(row, 0))) }
+      return streams
+    }
+  }
+
+  private static func ownRecord(_ rows: Rows) throws(OpsError) -> LedgerRecord? {
+    let isThere = try onDatabase { () throws(PostgresError) in try !rows.isNull(0, 0) }
+    return isThere ? try rows.row(0, of: LedgerRecord.self) : nil
   }
 }
 
 extension String {
   fileprivate func suffix(after prefix: String) -> String? {
-    guard let range = self.range(ofPrefix: prefix) else { return nil }
-    return String(self[range...])
+    hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil
   }
+}
 
-  private func range(ofPrefix prefix: String) -> Index? {
-    hasPrefix(prefix) ? index(startIndex, offsetBy: prefix.count) : nil
+/// A release's number, compared part by part: 0.10.0 comes after 0.9.0.
+private struct Release: Comparable {
+  let parts: [Int]
+
+  init(_ text: String) { parts = text.split(separator: ".").map { Int($0) ?? 0 } }
+
+  static func < (a: Release, b: Release) -> Bool { a.parts.lexicographicallyPrecedes(b.parts) }
+}
+
+extension Session {
+  /// Checks that the database holds a ledger that this release can use: one round trip.
+  ///
+  /// - Throws: `OPS_014` where there is none, or it is too new.
+  public func requireLedger() throws(OpsError) {
+    let rows = try query(Statement("SELECT DISTINCT oldest_binary FROM ledger.migrations"))
+    let oldest = try onDatabase { () throws(PostgresError) in
+      var oldest = Release("0")
+      for row in 0..<rows.count { oldest = max(oldest, Release(try rows.text(row, 0))) }
+      return oldest
+    }
+    if oldest > Release(Installer.release) {
+      throw OpsError(
+        .schemaMismatch,
+        "the database's schema needs release \(oldest.parts.map(String.init).joined(separator: ".")) "
+          + "or newer; this is \(Installer.release)", hint: "install the newer release")
+    }
   }
 }

@@ -2,7 +2,7 @@ import CSchema
 import Crypto
 
 /// One file of `schema/`, as the binary carries it.
-struct SchemaFile: Sendable {
+struct SchemaFile: Equatable, Sendable {
   /// Below `schema/`: `migrations/0001_roles.sql`.
   let path: String
   let text: String

@@ -41,7 +41,10 @@ extension Proposal: Sampled {
     ("voting, one vote", [submitted, called, .own(.voteCast(ballot))]),
     ("vote expired", [submitted, called, .own(.voteCast(ballot)), .own(.voteExpired)]),
     ("approved", [submitted, .own(.approved(reason: "looks right"))]),
-    ("approved by vote", [submitted, called, .own(.voteCast(ballot)), .own(.approved(reason: nil))]),
+    (
+      "approved by vote",
+      [submitted, called, .own(.voteCast(ballot)), .own(.approved(reason: nil))]
+    ),
     ("rejected", [submitted, .own(.rejected(reason: "not now"))]),
   ]
 

@@ -92,7 +92,9 @@ extension Generator {
   mutating func ints() -> [Int32] { (0..<below(4)).map { _ in int() } }
 
   /// From 1970 to 2106, to the microsecond: what a database's clock can have said.
-  mutating func instant() -> Instant { Instant(micros: Int64(next() >> 12) % 4_300_000_000_000_000) }
+  mutating func instant() -> Instant {
+    Instant(micros: Int64(next() >> 12) % 4_300_000_000_000_000)
+  }
 
   /// What a json column may hold; for one that mixes structure and content also what it should.
   mutating func mixedJSON(for column: String) -> String {
@@ -104,7 +106,8 @@ extension Generator {
           "proposal_template": json(depth: 2), "note": .string(text()),
           "error": json(depth: 1), "result": flip() ? json(depth: 1) : result(),
         ])
-      case "votes": .object([word(): vote(), text(): vote(), "pm": json(depth: 2)])
+      case "votes":
+        .object(["pm": json(depth: 2)].merging([(word(), vote()), (text(), vote())]) { $1 })
       case "meta":
         .object(["kind": json(depth: 1), "retrying": .bool(flip()), "note": .string(text())])
       default: nil

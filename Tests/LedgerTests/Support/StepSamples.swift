@@ -32,7 +32,10 @@ extension Step: Sampled {
     ("queued", [created]),
     ("leased", [created, leased]),
     ("renewed", [created, leased, .own(.renewed(expiresAt: Fixed.time(900)))]),
-    ("succeeded", [created, leased, .own(.succeeded(runID: Fixed.id(8), result: #"{"ok": true}"#))]),
+    (
+      "succeeded",
+      [created, leased, .own(.succeeded(runID: Fixed.id(8), result: #"{"ok": true}"#))]
+    ),
     ("attempt failed", [created, leased, attemptFailed]),
     ("waiting for a retry", [created, leased, attemptFailed, retry]),
     ("leased again", [created, leased, attemptFailed, retry, leased]),

@@ -1,0 +1,343 @@
+import Glibc
+import JSON
+public import Ledger
+public import Log
+import OpsLoop
+import Postgres
+
+/// The demo: a day of agent events through the loop, then a disaster and the way back.
+public final class Demo {
+  /// What a person reads while it runs and at its end.
+  public struct Report: Sendable {
+    public var eventsEmitted = 0
+    public var counts: [(type: String, count: Int)] = []
+    public var failureClasses: [String: Int] = [:]
+    /// The mission whose history is worth reading: one that was retried and then died.
+    public var mission: StreamID?
+    public var rowsBefore: [(table: String, rows: Int)] = []
+    public var rowsEmptied: [(table: String, rows: Int)] = []
+    public var rebuild: RebuildReport?
+    public var verify: VerifyReport?
+    public var daySeconds = 0.0
+    public var rebuildSeconds = 0.0
+    public var verifySeconds = 0.0
+    /// What the demo promises and did not show.
+    public var missing: [String] = []
+  }
+
+  private let superuser: Connection
+  private let target: Session.Target
+  private let engine: Engine
+  private let clock: DemoClock
+  private let start: Instant
+  private let say: (String) -> Void
+  private var report = Report()
+
+  /// - Parameters:
+  ///   - superuserURL: Of an empty database made for the demo.
+  ///   - engineURL: The engine's login, same database.
+  ///   - say: Told what happens, a line each.
+  public init(
+    superuserURL: String, engineURL: String, say: @escaping (String) -> Void
+  ) throws(OpsError) {
+    self.say = say
+    target = Session.Target(url: engineURL, application: "opsledger demo")
+    let installer = try Session(Session.Target(url: superuserURL, application: "opsledger demo"))
+    let installed = try Installer.run(installer, name: "demo", actor: "demo")
+    say("laid the schema, seeded \(installed.seeded.count) policies")
+    do {
+      superuser = try Connection(url: superuserURL, applicationName: "opsledger demo")
+      clock = try DemoClock(replacingOn: superuser)
+      start = try clock.now()
+    } catch {
+      throw OpsError(database: error)
+    }
+    engine = Engine(try Session(target), actor: "demo")
+  }
+
+  /// Runs all of it.
+  public func run() throws(OpsError) -> Report {
+    let began = monotonicSeconds()
+    try playDay()
+    report.daySeconds = monotonicSeconds() - began
+    try readWhatHappened()
+    try loseTables()
+    try recover()
+    checkPromises()
+    return report
+  }
+
+  // MARK: - The day
+
+  private func playDay() throws(OpsError) {
+    let day = SampleDay()
+    say("\(day.events.count) agent events in one day, by a clock that does not wait")
+    var next = 0
+    for minute in stride(from: 10, through: SampleDay.minutes, by: 10) {
+      try move(toMinute: minute)
+      while next < day.events.count, day.events[next].minute < minute {
+        try emit(day.events[next])
+        next += 1
+      }
+      try happen(atMinute: minute)
+      _ = try engine.heartbeat(drain: true)
+      try work()
+      if minute % 180 == 0 { try sayWhere(minute, emitted: next) }
+    }
+    // What was put off by a backoff ends after midnight.
+    for _ in 0..<4 {
+      try onClock { () throws(PostgresError) in try clock.advance(seconds: 400) }
+      _ = try engine.heartbeat(drain: true)
+      try work()
+    }
+  }
+
+  private func emit(_ event: SampleEvent) throws(OpsError) {
+    _ = try engine.emit(
+      AgentEvent.Report(
+        type: event.type, data: event.data.text, dedupeKey: event.dedupeKey))
+    report.eventsEmitted += 1
+  }
+
+  /// What people and accidents do at certain hours.
+  private func happen(atMinute minute: Int) throws(OpsError) {
+    switch minute {
+    case 6 * 60: try addBrokenPattern()
+    case 8 * 60: try removeBrokenPattern()
+    case 9 * 60: try crashWorker()
+    case 13 * 60: try raiseCap()
+    case 17 * 60: try decideWaiting()
+    default: break
+    }
+  }
+
+  /// A pattern that names an executor which nobody has: its reactions fail, and say so.
+  private func addBrokenPattern() throws(OpsError) {
+    guard var matrix = try policyValue("reaction_matrix").objectValue,
+      let patterns = matrix["patterns"]?.arrayValue
+    else { return }
+    let broken = JSON.object([
+      "id": .string("deploy-on-signal"), "name": .string("Deploys when something is slow"),
+      "event_type": .string("signal:latency"),
+      "template": .object([
+        "title": .string("Deploy: {{ event.data.message }}"), "risk_level": .string("low"),
+        "steps": .array([.object(["kind": .string("deploy")])]),
+      ]),
+    ])
+    matrix["patterns"] = .array(patterns + [broken])
+    _ = try engine.setPolicy(
+      "reaction_matrix", to: .object(matrix), why: "deploy by ourselves when the edge is slow")
+    for number in 1...3 {
+      try emit(
+        SampleEvent(
+          minute: 6 * 60, type: "signal:latency",
+          data: .object(["message": .string("p99 above 800 ms, probe \(number)")])))
+    }
+    say("06:00  a pattern is added whose executor does not exist")
+  }
+
+  private func removeBrokenPattern() throws(OpsError) {
+    guard var matrix = try policyValue("reaction_matrix").objectValue,
+      let patterns = matrix["patterns"]?.arrayValue
+    else { return }
+    matrix["patterns"] = .array(patterns.filter { $0["id"]?.stringValue != "deploy-on-signal" })
+    _ = try engine.setPolicy(
+      "reaction_matrix", to: .object(matrix), why: "there is no executor deploy (OPS_005)",
+      rollbackTo: 1)
+    say("08:00  and taken back: its reactions failed with OPS_005")
+  }
+
+  /// A worker claims steps and is never heard of again.
+  private func crashWorker() throws(OpsError) {
+    for number in 1...4 {
+      try emit(
+        SampleEvent(
+          minute: 9 * 60, type: "user:request",
+          data: .object(["topic": .string("something before lunch (\(number))")])))
+    }
+    _ = try engine.heartbeat(drain: true)
+    let lost = try engine.claim(3, worker: "worker/host-b-4711")
+    say("09:00  a worker dies with \(lost.steps.count) steps in hand; their leases run out")
+    try onClock { () throws(PostgresError) in
+      try clock.advance(seconds: engine.settings.leaseSeconds + 1)
+    }
+  }
+
+  private func raiseCap() throws(OpsError) {
+    _ = try engine.setPolicy(
+      "proposal_caps", to: .object(["daily_limit": .int(400)]),
+      why: "the cap of 100 was reached by noon, on an ordinary day")
+    say("13:00  the daily cap is raised: proposals had been refused (OPS_003)")
+  }
+
+  /// A person looks at what waits: approves most, rejects some.
+  private func decideWaiting() throws(OpsError) {
+    let waiting = try engine.session.query(
+      Statement(
+        "SELECT id FROM ops_mission_proposals WHERE status = 'pending' ORDER BY created_at, id"))
+    var (approved, rejected) = (0, 0)
+    for row in 0..<waiting.count {
+      let id = try onClock { () throws(PostgresError) in StreamID(try waiting.uuid(row, 0)) }
+      if row % 3 == 2 {
+        try engine.reject(id, why: "not this quarter")
+        rejected += 1
+      } else {
+        _ = try engine.approve(id, why: "worth an hour")
+        approved += 1
+      }
+    }
+    say("17:00  a person decides what waited: \(approved) approved, \(rejected) rejected")
+  }
+
+  private func work() throws(OpsError) {
+    // Backoffs are seconds; by this clock they pass at once.
+    for _ in 0..<4 {
+      let worker = Worker(
+        engine, Worker.Options(name: "worker/host-a-1"), shouldStop: { false }, report: { _ in })
+      let done = try worker.run()
+      guard let next = done.waiting?.nextAt else { break }
+      try onClock { () throws(PostgresError) in try clock.advance(to: next) }
+    }
+  }
+
+  private func sayWhere(_ minute: Int, emitted: Int) throws(OpsError) {
+    let rows = try engine.session.query(
+      Statement(
+        """
+        SELECT (SELECT count(*) FROM ops_missions WHERE status = 'succeeded'),
+          (SELECT count(*) FROM ops_missions WHERE status = 'failed'), ledger.sealed()
+        """))
+    let (done, failed, entry) = try onClock { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.int8(0, 1), try rows.int8(0, 2))
+    }
+    let hour = minute / 60
+    say(
+      "\(hour < 10 ? "0" : "")\(hour):00  \(emitted) events so far; \(done) missions succeeded, "
+        + "\(failed) failed; sealed up to entry \(entry)")
+  }
+
+  // MARK: - What happened
+
+  private func readWhatHappened() throws(OpsError) {
+    let types = try engine.session.query(
+      Statement("SELECT type, count(*) FROM ledger.events GROUP BY type ORDER BY type"))
+    let classes = try engine.session.query(
+      Statement(
+        """
+        SELECT data->>'class', count(*) FROM ledger.events WHERE type = 'step.attempt_failed'
+        GROUP BY 1 ORDER BY 1
+        """))
+    let mission = try engine.session.query(
+      Statement(
+        """
+        SELECT m.id FROM ops_missions AS m JOIN ops_mission_steps AS s ON s.mission_id = m.id
+        WHERE m.status = 'failed' AND s.failure_count > 1 ORDER BY m.created_at LIMIT 1
+        """))
+    try onClock { () throws(PostgresError) in
+      for row in 0..<types.count {
+        report.counts.append((try types.text(row, 0), Int(try types.int8(row, 1))))
+      }
+      for row in 0..<classes.count {
+        report.failureClasses[try classes.text(row, 0)] = Int(try classes.int8(row, 1))
+      }
+      if mission.count > 0 { report.mission = StreamID(try mission.uuid(0, 0)) }
+    }
+  }
+
+  private func rowCounts() throws(OpsError) -> [(table: String, rows: Int)] {
+    var counts: [(table: String, rows: Int)] = []
+    for table in Self.tables {
+      let rows = try engine.session.query(Statement("SELECT count(*) FROM \(table)"))
+      let count = try onClock { () throws(PostgresError) in Int(try rows.int8(0, 0)) }
+      counts.append((table, count))
+    }
+    return counts
+  }
+
+  private static let tables = [
+    "ops_policy", "ops_mission_proposals", "ops_missions", "ops_mission_steps",
+    "ops_agent_events", "ops_agent_reactions", "ops_action_runs", "ops_demand_radar",
+  ]
+
+  // MARK: - Disaster and recovery
+
+  private func loseTables() throws(OpsError) {
+    report.rowsBefore = try rowCounts()
+    let list = Self.tables.joined(separator: ", ")
+    try onClock { () throws(PostgresError) in
+      // As a superuser and with triggers off: behind the ledger's back.
+      try superuser.execute(
+        "BEGIN; SET LOCAL session_replication_role = replica; TRUNCATE \(list); COMMIT")
+    }
+    report.rowsEmptied = try rowCounts()
+    say("all eight tables emptied behind the ledger's back")
+  }
+
+  private func recover() throws(OpsError) {
+    let began = monotonicSeconds()
+    report.rebuild = try Rebuilder.run(target, actor: "demo", checkOnly: false)
+    report.rebuildSeconds = monotonicSeconds() - began
+    say("rebuilt from the log")
+    let verifying = monotonicSeconds()
+    report.verify = try Verifier.run(target)
+    report.verifySeconds = monotonicSeconds() - verifying
+    say("verified")
+    try readWhatHappened(again: true)
+  }
+
+  /// The rebuild is an event too.
+  private func readWhatHappened(again: Bool) throws(OpsError) {
+    report.counts.removeAll()
+    try readWhatHappened()
+  }
+
+  // MARK: - Promises
+
+  private func checkPromises() {
+    let seen = Set(report.counts.map(\.type))
+    report.missing = Self.promised.filter { !seen.contains($0) }.map { "no event \($0)" }
+    if report.failureClasses["lease_expired"] == nil {
+      report.missing.append("no step.attempt_failed of class lease_expired")
+    }
+    let compared = report.verify?.rows.values.reduce(0, +) ?? 0
+    if compared < 2000 { report.missing.append("verify compared \(compared) rows, not 2000") }
+    if report.verify?.isEqual != true { report.missing.append("the tables differ from the log") }
+  }
+
+  private static let promised = [
+    "agent_event.reported", "agent_event.processed", "reaction.queued", "reaction.done",
+    "reaction.failed", "proposal.submitted", "proposal.gate_refused", "proposal.auto_approved",
+    "proposal.approved", "proposal.rejected", "mission.created", "mission.started",
+    "mission.succeeded", "mission.failed", "step.created", "step.leased", "step.succeeded",
+    "step.attempt_failed", "step.retry_scheduled", "step.dead_lettered", "step.skipped",
+    "run.started", "run.succeeded", "run.failed", "policy.set", "radar.added", "radar.updated",
+    "ledger.created", "ledger.rebuilt",
+  ]
+
+  // MARK: - Small things
+
+  private func policyValue(_ key: String) throws(OpsError) -> JSON {
+    var parameters = Parameters()
+    parameters.text(key)
+    let rows = try engine.session.query(
+      Statement("SELECT value FROM ops_policy WHERE key = $1::text"), parameters)
+    let text = try onClock { () throws(PostgresError) in try rows.jsonb(0, 0) }
+    return (try? JSON(parsing: text)) ?? .null
+  }
+
+  private func move(toMinute minute: Int) throws(OpsError) {
+    try onClock { () throws(PostgresError) in
+      try clock.advance(to: start.adding(seconds: Double(minute) * 60))
+    }
+  }
+
+  private func onClock<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+    do { return try body() } catch { throw OpsError(database: error) }
+  }
+}
+
+private func monotonicSeconds() -> Double {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+}

@@ -1,0 +1,162 @@
+import JSON
+import Ledger
+import TestSupport
+import Testing
+
+@Suite("Erased content")
+struct ErasureTests {
+  @Test(
+    "an event whose content is erased folds to the marker of each column",
+    arguments: NounName.allCases)
+  func markers(noun: NounName) throws {
+    try checkMarkers(noun.sampled)
+  }
+
+  /// Every column of content, where the event sets it: NULL where it can be, else the marker.
+  private func checkMarkers<N: Sampled>(_: N.Type) throws {
+    var generator = Generator(seed: 7)
+    generator.isFull = true
+    for kind in N.creating {
+      let event = StreamEvent<N>.own(N.sample(kind, &generator))
+      let row = try #require(fold([try event.erased()]))
+      let whole = try #require(fold([event]))
+      for column in N.columns {
+        let value = column.get(row)
+        switch column.part {
+        case .data: #expect(value.same(as: column.get(whole)), "\(column.name)")
+        case .content:
+          if column.get(whole).isNull { continue }
+          let marker: Value =
+            column.isNullable
+            ? .null
+            : column.type == .json ? .json(#"{"erased": true}"#) : .text("[erased]")
+          #expect(value.same(as: marker), "\(column.name): \(value)")
+        case .mixed: break
+        }
+      }
+    }
+  }
+
+  @Test("a hand's row, its content erased, has markers and all of its structure")
+  func inserted() throws {
+    let event = StreamEvent<Step>.common(
+      .inserted([
+        ColumnValue("id", .uuid(Fixed.stream)), ColumnValue("kind", .text("noop")),
+        ColumnValue("params", .json(#"{"secret": 1}"#)), ColumnValue("result", .json("null")),
+        ColumnValue("last_error", .text("secret")), ColumnValue("ordinal", .int(2)),
+      ]))
+    let row = try #require(fold([try event.erased()]))
+    #expect(row.params == #"{"erased": true}"#)
+    #expect(row.result == nil)
+    #expect(row.lastError == nil)
+    #expect(row.kind == "noop")
+    #expect(row.ordinal == 2)
+  }
+
+  @Test("votes that a hand wrote keep role, id, vote and time")
+  func votes() throws {
+    let votes =
+      #"{"pm": {"id": "i", "vote": "reject", "reason": "secret", "metadata": {"secret": 1}, "#
+      + #""created_at": "2026-11-24", "secret": "secret"}}"#
+    let kept =
+      #"{"pm": {"id": "i", "vote": "reject", "reason": null, "metadata": {"erased": true}, "#
+      + #""created_at": "2026-11-24"}}"#
+    let event = StreamEvent<Proposal>.common(
+      .amended([ColumnChange("votes", from: .null, to: .json(votes))]))
+    let start = Proposal.histories[0].events
+    #expect(fold(start + [event])?.votes == votes)
+    #expect(fold(start + [try event.erased()])?.votes == kept)
+    #expect(fold(start + [event, .common(.erased)])?.votes == kept)
+    #expect(!event.payload().data.contains("secret"))
+  }
+
+  @Test("of a reaction's payload ids, kinds and statuses stay")
+  func payload() throws {
+    let history: [StreamEvent<Reaction>] = [
+      .own(
+        .queued(
+          Reaction.Intent(
+            eventID: Fixed.id(3), eventType: "t", patternID: "p", proposalSource: .api,
+            dedupeKey: "k", template: #"{"secret": 1}"#))),
+      .own(
+        .done(
+          Reaction.Outcome(
+            proposalID: Fixed.id(4), status: .pending, missionID: nil, reason: "secret"))),
+      .common(.erased),
+    ]
+    #expect(
+      fold(history)?.payload
+        == #"{"result": {"r_reason": null, "r_status": "pending", "r_mission_id": null, "#
+        + #""r_proposal_id": "\#(Fixed.id(4))"}, "dedupe_key": "k", "event_type": "t", "#
+        + #""pattern_id": "p", "proposal_source": "api", "proposal_template": {"erased": true}}"#)
+  }
+
+  @Test("a row that is erased equals the fold of its erased events", arguments: NounName.allCases)
+  func liveEqualsReplay(noun: NounName) throws {
+    if noun == .ledger { return }
+    try checkReplay(noun.sampled)
+  }
+
+  private func checkReplay<N: Sampled>(_: N.Type) throws {
+    for seed in Seeds.some(150) {
+      var generator = Generator(seed: seed)
+      let events = N.randomHistory(&generator)
+      let live = fold(events + [.common(.erased)])
+      let replayed = fold(try events.map { try $0.erased() } + [.common(.erased)])
+      #expect(differences(live, replayed) == [], "seed \(seed)")
+      // Once more changes nothing but the version, and neither does what is read back.
+      var again = live
+      again?.eraseContent()
+      #expect(differences(live, again) == [], "seed \(seed)")
+      let reread = fold(try events.map { try $0.erased().reread() } + [.common(.erased)])
+      #expect(differences(live, reread) == [], "seed \(seed)")
+    }
+  }
+
+  @Test(
+    "nothing that was content is left in an erased row, nor in any data",
+    arguments: NounName.allCases)
+  func nothingLeft(noun: NounName) throws {
+    if noun == .ledger { return }
+    try checkNothingLeft(noun.sampled)
+  }
+
+  /// Plants one word in every value of content that a hand can write.
+  private func checkNothingLeft<N: Sampled>(_: N.Type) throws {
+    let secret = "hush"
+    let json =
+      #"{"note": "hush", "result": {"r_reason": "hush", "x": "hush"}, "error": "hush", "#
+      + #""pm": {"reason": "hush", "metadata": {"a": ["hush"]}, "x": "hush"}, "y": ["hush"]}"#
+    for text in [
+      json, #"["hush"]"#, #""hush""#, #"{"kind": {"a": "hush"}, "pattern_id": ["hush"]}"#,
+    ] {
+      var generator = Generator(seed: 3)
+      generator.isFull = true
+      let values = N.columns.map { column -> ColumnValue in
+        guard column.part != .data else {
+          return ColumnValue(column.name, N.sampleValue(column, &generator))
+        }
+        return ColumnValue(column.name, column.type == .json ? .json(text) : .text(secret))
+      }
+      let events: [StreamEvent<N>] = [
+        .common(.inserted(values)),
+        .common(
+          .amended(values.dropFirst().map { ColumnChange($0.column, from: $0.value, to: $0.value) })
+        ),
+        .common(.restored(values)),
+      ]
+      for event in events { #expect(!event.payload().data.contains(secret), "\(event.type)") }
+      let row = try #require(fold(events + [.common(.erased)]))
+      for column in N.columns where column.part != .data {
+        #expect(column.get(row).printed?.contains(secret) != true, "\(column.name)")
+      }
+    }
+  }
+
+  @Test("erasing a row that is not there leaves none")
+  func noRow() {
+    #expect(fold([StreamEvent<Step>.common(.erased)]) == nil as Step?)
+  }
+}
+
+private func == (row: Step?, none: Step?) -> Bool { differences(row, none).isEmpty }
