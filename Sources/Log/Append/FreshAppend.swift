@@ -9,7 +9,19 @@ extension Session {
   /// - Parameter draft: Made at ``Instant/drawn``; its times become the entry's.
   /// - Throws: As ``perform(_:_:)``.
   public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed {
-    let tables = draft.freshTables
+    try append(key, draft, tables: draft.freshTables)
+  }
+
+  /// The same without the rows, to measure what they cost.
+  package func appendFreshEvents(
+    _ key: CommandKey, _ draft: Draft
+  ) throws(OpsError) -> Committed {
+    try append(key, draft, tables: [])
+  }
+
+  private func append(
+    _ key: CommandKey, _ draft: Draft, tables: [NounName]
+  ) throws(OpsError) -> Committed {
     let statement: Statement
     if let known = freshAppends[tables] {
       statement = known
@@ -17,7 +29,7 @@ extension Session {
       statement = Self.freshAppend(tables)
       freshAppends[tables] = statement
     }
-    let parameters = draft.freshParameters(key)
+    let parameters = draft.freshParameters(key, tables)
     return try retrying(key) { () throws(Failure) in
       let connection = try connected()
       do throws(PostgresError) {
@@ -75,17 +87,17 @@ extension Draft {
     return names
   }
 
-  fileprivate func freshParameters(_ key: CommandKey) -> Parameters {
+  fileprivate func freshParameters(_ key: CommandKey, _ tables: [NounName]) -> Parameters {
     var parameters = Parameters(reserving: 32, bytes: 512 * events.count)
     parameters.uuid(key.id)
     parameters.text(key.actor)
     parameters.bytes(key.digest)
     parameters.int4(Int32(events.count))
     appendEvents(to: &parameters)
-    if !agentEvents.order.isEmpty {
+    if tables.contains(.agentEvent) {
       Self.append(agentEvents.rows.map(\.row), Array(AgentEvent.columns.indices), to: &parameters)
     }
-    if !radar.order.isEmpty {
+    if tables.contains(.radar) {
       Self.append(radar.rows.map(\.row), Array(Radar.columns.indices), to: &parameters)
     }
     return parameters

@@ -1,13 +1,13 @@
 import Ledger
-import Postgres
+package import Postgres
 
 /// Foreign keys and secondary indexes of the eight tables, taken away for a bulk load and made again
 /// in the same transaction, word for word as the catalogue prints them.
-struct Constraints {
+package struct Constraints {
   private let drops: [String]
   private let makes: [String]
 
-  init(of connection: Connection) throws(PostgresError) {
+  package init(of connection: Connection) throws(PostgresError) {
     let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
     var parameters = Parameters()
     parameters.texts(tables)
@@ -21,11 +21,11 @@ struct Constraints {
     self.makes = makes.reversed()
   }
 
-  func drop(on connection: Connection) throws(PostgresError) {
+  package func drop(on connection: Connection) throws(PostgresError) {
     for statement in drops { try connection.execute(statement) }
   }
 
-  func make(on connection: Connection) throws(PostgresError) {
+  package func make(on connection: Connection) throws(PostgresError) {
     for statement in makes { try connection.execute(statement) }
   }
 

@@ -49,6 +49,12 @@ struct Fold {
     }
   }
 
+  /// Rows that the events left.
+  var rowCount: Int {
+    agentEvents.rowCount + reactions.rowCount + proposals.rowCount + missions.rowCount
+      + steps.rowCount + runs.rowCount + policies.rowCount + radar.rowCount + ledger.rowCount
+  }
+
   /// Ends a slice of the log.
   mutating func finish() {
     agentEvents.finish(context)

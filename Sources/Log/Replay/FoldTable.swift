@@ -24,6 +24,8 @@ struct FoldTable<N: Noun> {
   private(set) var slots: [Slot] = []
   private var waiting: [StreamID: [WaitingEvent]] = [:]
 
+  var rowCount: Int { slots.count { $0.row != nil } }
+
   func find(_ stream: StreamID) -> Int? { index[stream].map(Int.init) }
 
   mutating func markSeen(_ slot: Int) { slots[slot].isSeen = true }

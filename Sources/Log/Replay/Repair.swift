@@ -1,5 +1,5 @@
-import Ledger
-import Postgres
+package import Ledger
+package import Postgres
 
 /// What a repair wrote into one table.
 public struct RepairCount: Equatable, Sendable {
@@ -191,7 +191,7 @@ struct Fill: NounVisitor {
 }
 
 extension CopyWriter {
-  fileprivate func append(_ value: Value) {
+  package func append(_ value: Value) {
     switch value {
     case .null: null()
     case .int(let number): int4(number)

@@ -1,0 +1,54 @@
+import Glibc
+import Ledger
+import Log
+
+/// One call of the program.
+struct Bench {
+  let arguments: [String]
+
+  func run() throws(OpsError) {
+    guard arguments.count >= 2 else { throw Self.usage }
+    let target = Session.Target(url: arguments[1], application: "opsledger-bench")
+    switch (arguments[0], arguments.count) {
+    case ("lay", 2):
+      _ = try Installer.run(try Session(target), name: "bench", actor: "cli/bench")
+    case ("generate", 3):
+      try Generator(target, events: try number(2)).run()
+    case ("fold", 2): try Replays.fold(target)
+    case ("rebuild", 2): try Replays.rebuild(target)
+    case ("verify", 2): try Replays.verify(target)
+    case ("append", 6):
+      try Appends(
+        target, withRows: arguments[2] == "row", batch: try number(3), writers: try number(4),
+        seconds: Double(try number(5))
+      ).run()
+    default: throw Self.usage
+    }
+  }
+
+  private func number(_ index: Int) throws(OpsError) -> Int {
+    guard let number = Int(arguments[index]), number > 0 else { throw Self.usage }
+    return number
+  }
+
+  private static let usage = OpsError(.badInput, "see Sources/Bench/main.swift for the arguments")
+}
+
+func say(_ line: String, to descriptor: Int32 = 1) {
+  var text = line + "\n"
+  text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
+}
+
+/// Seconds of a clock that only goes forward.
+func seconds() -> Double {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+}
+
+/// The most memory that this process has had, in MB.
+func peakMegabytes() -> Int {
+  var usage = rusage()
+  guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+  return Int(usage.ru_maxrss) / 1024
+}

@@ -1,0 +1,88 @@
+import JSON
+import Ledger
+import Log
+import Postgres
+
+/// Fills a fresh ledger with a long history: events, command keys and rows, each by binary COPY.
+struct Generator {
+  private let target: Session.Target
+  private let batches: Int
+
+  init(_ target: Session.Target, events: Int) {
+    self.target = target
+    let aBatch = Scenario.missionsABatch * Scenario.eventsAMission
+    batches = max(1, (events + aBatch / 2) / aBatch)
+  }
+
+  /// As a superuser, who may write rows without their foreign keys.
+  func run() throws(OpsError) {
+    let session = try Session(target)
+    let policies = try Self.policies(session)
+    guard let matrix = policies.matrix.value else {
+      throw OpsError(.notFound, "the policy reaction_matrix was not seeded")
+    }
+    let first = try self.first(session)
+    do throws(PostgresError) {
+      let connection = try Connection(url: target.url)
+      let constraints = try Constraints(of: connection)
+      try constraints.drop(on: connection)
+      try write(after: first, policies, matrix)
+      try connection.execute("SET maintenance_work_mem = '256MB'")
+      try constraints.make(on: connection)
+      try connection.execute("VACUUM (ANALYZE)")
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+
+  private func write(
+    after first: Int64, _ policies: Policies, _ matrix: ReactionMatrix
+  ) throws(PostgresError) {
+    var scenario = Scenario(policies, matrix, from: Instant(micros: 1_790_000_000_000_000))
+    var writer = try LogWriter(target.url, after: first)
+    for batch in 0..<batches {
+      let entries: [Scenario.Entry]
+      do { entries = try scenario.nextBatch() } catch { throw .usage(error.description) }
+      // As after eight writers: one event in sixty lies before an earlier one of its stream.
+      try writer.write(entries, swappingLast: batch % 12 == 7)
+    }
+    try writer.finish()
+    say("events=\(writer.events) missions=\(batches * Scenario.missionsABatch)")
+  }
+
+  /// The entry after which the history begins. Its numbers are drawn, and have partitions.
+  private func first(_ session: Session) throws(OpsError) -> Int64 {
+    let entries = batches * (Scenario.missionsABatch + 4)
+    let last = try session.query(Statement("SELECT last_value FROM ledger.entry_sequence"))
+    do throws(PostgresError) {
+      let first = try last.int8(0, 0)
+      var next = first
+      while next < first + Int64(entries) {
+        next = min(next + 3_000_000, first + Int64(entries))
+        let connection = try Connection(url: target.url)
+        // True: a number that is not drawn yet would break the sealed prefix.
+        try connection.execute(
+          """
+          SELECT setval('ledger.entry_sequence', \(next), true); SELECT ledger.add_partitions()
+          """)
+      }
+      return first
+    } catch {
+      throw OpsError(database: error)
+    }
+  }
+
+  private static func policies(_ session: Session) throws(OpsError) -> Policies {
+    let rows = try session.query(Statement("SELECT key, version, value FROM ops_policy"))
+    var policies = Policies()
+    do throws(PostgresError) {
+      for row in 0..<rows.count {
+        guard let value = try? JSON(parsing: try rows.jsonb(row, 2)) else { continue }
+        policies.read(key: try rows.text(row, 0), version: try rows.int4(row, 1), value: value)
+      }
+    } catch {
+      throw OpsError(database: error)
+    }
+    return policies
+  }
+}

@@ -1,0 +1,17 @@
+import Glibc
+import Ledger
+import Log
+
+// Measures one thing and prints one line; tools/bench puts the floors beside it.
+//
+//   opsledger-bench lay URL                            the schema and the seeds
+//   opsledger-bench generate URL EVENTS                a log of about so many events, with its rows
+//   opsledger-bench fold|rebuild|verify URL            seconds, events, rows, peak memory
+//   opsledger-bench append URL event|row N WRITERS SECONDS
+//                                                      transactions a second of N events each
+do throws(OpsError) {
+  try Bench(arguments: Array(CommandLine.arguments.dropFirst())).run()
+} catch {
+  say("error \(error)", to: 2)
+  exit(1)
+}
