@@ -21,8 +21,8 @@ let package = Package(
   products: [.executable(name: "opsledger", targets: ["opsledger"])],
   targets: [
     // One C library each.
-    .systemLibrary(
-      name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev", "pkg-config"])]),
+    // Headers only, and no pkg-config, which would link it: CLazyPostgres loads it when it is needed.
+    .systemLibrary(name: "CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
     .target(
@@ -31,7 +31,9 @@ let package = Package(
 
     // Thin Swift over one library each; they know nothing of the ledger.
     .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
-    .target(name: "Postgres", dependencies: ["CPostgres"], swiftSettings: settings),
+    .target(name: "CLazyPostgres", dependencies: ["CPostgres"]),
+    .target(
+      name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
@@ -69,6 +71,11 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport",
       swiftSettings: settings),
+    // Ledgers for tests, on a scratch server.
+    .target(
+      name: "TestLedgers",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
+      path: "Tests/TestLedgers", swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
@@ -78,6 +85,14 @@ let package = Package(
       name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "LogTests",
+      dependencies: ["Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport", "CSchema"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "OpsLoopTests",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport"],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

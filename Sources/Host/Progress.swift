@@ -36,6 +36,15 @@ public final class Progress: Sendable {
     }
   }
 
+  /// Reports how much is done by now, of how much.
+  public func show(done: Int, of total: Int) {
+    guard enabled else { return }
+    state.withLock { state in
+      (state.done, state.total) = (done, total)
+      draw(&state)
+    }
+  }
+
   /// Corrects how much there is to do.
   public func expect(total: Int) { state.withLock { $0.total = total } }
 

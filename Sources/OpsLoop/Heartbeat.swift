@@ -30,6 +30,7 @@ public struct HeartbeatReport: Equatable, Sendable {
     sum.created += a.created
     sum.recovered.requeued += a.recovered.requeued
     sum.recovered.failed += a.recovered.failed
+    sum.recovered.stale += a.recovered.stale
     return sum
   }
 }
@@ -72,7 +73,7 @@ extension Engine {
     report.recovered = try recoverLeases()
     report.filledBatch =
       report.events == settings.eventBatch || report.processed == settings.reactionBatch
-      || report.recovered.requeued + report.recovered.failed == Self.recoveryMax
+      || report.recovered.total == Self.recoveryMax
     return report
   }
 
@@ -94,6 +95,7 @@ extension Engine {
       "processed": .int(report.processed), "created": .int(report.created),
       "requeued_steps": .int(report.recovered.requeued),
       "failed_steps": .int(report.recovered.failed),
+      "stale_steps": .int(report.recovered.stale),
     ]
     if let error { data["error"] = .string(error.description) }
     let watched = cache.policies.matrix.value?.watches(ownType: type) ?? false

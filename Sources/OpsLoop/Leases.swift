@@ -7,6 +7,13 @@ import Postgres
 public struct Recovered: Equatable, Sendable {
   public var requeued = 0
   public var failed = 0
+  /// Steps that ran without a lease of their own (claimed by hand or by an old client), and were not
+  /// touched for too long; not among the others.
+  public var stale = 0
+
+  public init() {}
+
+  public var total: Int { requeued + failed + stale }
 }
 
 extension Engine {
@@ -24,12 +31,13 @@ extension Engine {
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[3])
       recovered = try self.recover(answers, &draft)
-      return .array([.int(recovered.requeued), .int(recovered.failed)])
+      return .array([recovered.requeued, recovered.failed, recovered.stale].map(JSON.int))
     }
     let committed = try perform(command)
-    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
+    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 3 {
       recovered.requeued = counts[0].intValue ?? 0
       recovered.failed = counts[1].intValue ?? 0
+      recovered.stale = counts[2].intValue ?? 0
     }
     return recovered
   }
@@ -56,7 +64,9 @@ extension Engine {
       var count = counts[step.missionID] ?? StepCounts(unfinished: 1, failed: 0)
       try draft.recover(step, run: run, rules: rules, counts: &count)
       counts[step.missionID] = count
-      if draft.row(step.id, of: Step.self)?.status == .queued {
+      if step.leaseExpiresAt == nil {
+        recovered.stale += 1
+      } else if draft.row(step.id, of: Step.self)?.status == .queued {
         recovered.requeued += 1
       } else {
         recovered.failed += 1

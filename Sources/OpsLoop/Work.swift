@@ -79,14 +79,18 @@ extension Engine {
     """)
 
   private func claimable(_ limit: Int, _ policy: WorkerPolicy?) -> (Statement, Parameters) {
-    let runnable = Executors.names.filter { name in
-      policy?.blockedExecutors.contains(name) != true
-        && policy?.allowedExecutors?.contains(name) != false
-    }
     var parameters = Parameters()
     parameters.int8(Int64(limit))
-    parameters.texts(runnable.sorted())
+    parameters.texts(Self.runnable(policy))
     return (Self.claimable, parameters)
+  }
+
+  /// The executors that may run steps now.
+  static func runnable(_ policy: WorkerPolicy?) -> [String] {
+    Executors.names.filter { name in
+      policy?.blockedExecutors.contains(name) != true
+        && policy?.allowedExecutors?.contains(name) != false
+    }.sorted()
   }
 
   /// The rules that outcomes are recorded under now.

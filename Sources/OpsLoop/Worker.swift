@@ -19,15 +19,18 @@ public struct WorkerReport: Equatable, Sendable {
   public var waiting: WaitingSteps?
 }
 
-/// Steps that are queued and may not run now, by why.
+/// Steps that are queued and may not run now, each counted once, by the first reason that holds.
 public struct WaitingSteps: Equatable, Sendable {
   public var queued = 0
-  public var behindAnother = 0
-  public var notBefore = 0
-  /// The next moment at which one of them may run.
-  public var nextAt: Instant?
-  public var executor = 0
   public var missionClosed = 0
+  public var behindAnother = 0
+  /// Whose executor is paused, or not one of ours, by its name.
+  public var executors: [String: Int] = [:]
+  public var notBefore = 0
+  /// The next moment at which one of those may run.
+  public var nextAt: Instant?
+  /// Whom nothing keeps: queued since this worker looked, or held by another at that moment.
+  public var claimable = 0
 }
 
 /// Claims steps, runs them, renews their leases while they run, and records what came of them.
@@ -131,13 +134,26 @@ public final class Worker {
     guard !done.isEmpty else { return }
     var outcomes: [StepOutcome] = []
     var claim: Claim?
+    var kept: [StreamID: Held] = [:]
     for (id, result) in done {
       guard let held = running.removeValue(forKey: id) else { continue }
+      kept[id] = held
       claim = held.claim
       outcomes.append(StepOutcome(held.step, result))
     }
     guard let claim else { return }
-    let completion = try engine.complete(outcomes, claim: claim)
+    let completion: Completion
+    do {
+      completion = try engine.complete(outcomes, claim: claim)
+    } catch {
+      // Whoever runs us again finds them where they were.
+      for (id, result) in done {
+        guard let held = kept[id] else { continue }
+        running[id] = held
+        finished.add(id, result)
+      }
+      throw error
+    }
     for (outcome, error) in completion.refused { report("step \(outcome.stepID): \(error)") }
     result.refused += completion.refused.count
     result.succeeded += completion.succeeded
@@ -199,32 +215,43 @@ private func monotonicSeconds() -> Double {
 extension Engine {
   private static let waiting = Statement(
     """
-    SELECT count(*),
-      count(*) FILTER (WHERE m.status IN ('approved', 'running') AND s.not_before > n.now),
-      count(*) FILTER (WHERE NOT coalesce(s.executor, s.kind) = ANY ($1::text[])),
-      count(*) FILTER (WHERE m.status NOT IN ('approved', 'running')),
-      count(*) FILTER (WHERE EXISTS (
-        SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
-          AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')),
-      min(s.not_before) FILTER (WHERE s.not_before > n.now)
-    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id,
-      (SELECT ledger.now() AS now) AS n
-    WHERE s.status = 'queued'
+    SELECT w.reason, CASE w.reason WHEN 'executor' THEN w.executor END, count(*),
+      min(w.not_before) FILTER (WHERE w.reason = 'time')
+    FROM (
+      SELECT coalesce(s.executor, s.kind) AS executor, s.not_before,
+        CASE WHEN m.status NOT IN ('approved', 'running') THEN 'mission'
+          WHEN EXISTS (
+            SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+              AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded') THEN 'step'
+          WHEN NOT coalesce(s.executor, s.kind) = ANY ($1::text[]) THEN 'executor'
+          WHEN s.not_before > n.now THEN 'time'
+          ELSE 'none' END AS reason
+      FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id,
+        (SELECT ledger.now() AS now) AS n
+      WHERE s.status = 'queued') AS w
+    GROUP BY 1, 2
     """)
 
   /// Why queued steps may not run; nil where none is queued.
   public func waitingSteps() throws(OpsError) -> WaitingSteps? {
-    let policy = cache.policies.worker.value
     var parameters = Parameters()
-    parameters.texts(
-      Executors.names.filter { policy?.blockedExecutors.contains($0) != true }.sorted())
+    parameters.texts(Self.runnable(cache.policies.worker.value))
     let rows = try session.query(Self.waiting, parameters)
-    let waiting = try onRow { () throws(PostgresError) in
-      WaitingSteps(
-        queued: Int(try rows.int8(0, 0)), behindAnother: Int(try rows.int8(0, 4)),
-        notBefore: Int(try rows.int8(0, 1)),
-        nextAt: try rows.timestamptzIfPresent(0, 5).map(Instant.init(micros:)),
-        executor: Int(try rows.int8(0, 2)), missionClosed: Int(try rows.int8(0, 3)))
+    var waiting = WaitingSteps()
+    try onRow { () throws(PostgresError) in
+      for row in 0..<rows.count {
+        let count = Int(try rows.int8(row, 2))
+        waiting.queued += count
+        switch try rows.text(row, 0) {
+        case "mission": waiting.missionClosed = count
+        case "step": waiting.behindAnother = count
+        case "executor": waiting.executors[try rows.text(row, 1)] = count
+        case "time":
+          waiting.notBefore = count
+          waiting.nextAt = try rows.timestamptzIfPresent(row, 3).map(Instant.init(micros:))
+        default: waiting.claimable = count
+        }
+      }
     }
     return waiting.queued == 0 ? nil : waiting
   }

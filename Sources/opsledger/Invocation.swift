@@ -100,11 +100,19 @@ final class Invocation {
     return try environment.text(.store).map { [$0] } ?? []
   }
 
-  /// Who acts: `--as NAME`, else `cli/<user>@<host>`.
-  var actor: String { text("as") ?? systemActor }
+  /// Who acts: `cli/<user>@<host>`; under `--as NAME` that name, with who really sits there.
+  var actor: String {
+    get throws(OpsError) { try actor("cli/\(Machine.userName)@\(Machine.hostName)") }
+  }
 
-  /// Who really sits there, recorded beside the name that `--as` gives.
-  var systemActor: String { "cli/\(Machine.userName)@\(Machine.hostName)" }
+  /// The same for a part of the loop, which has a name of its own.
+  func actor(_ own: String) throws(OpsError) -> String {
+    guard let name = text("as") else { return own }
+    guard (1...200).contains(name.utf8.count),
+      !name.unicodeScalars.contains(where: { $0.value < 0x20 })
+    else { throw .badInput("--as wants a name of 1 to 200 bytes, without control characters") }
+    return "\(name) (\(own))"
+  }
 
   /// Says something to the person, not to the pipe.
   func note(_ text: String) { Output.messages.line(Terminal.printable(text)) }

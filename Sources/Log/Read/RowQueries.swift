@@ -1,0 +1,135 @@
+public import Ledger
+import Postgres
+
+/// Which rows of a table to list, newest first.
+public struct RowQuery<N: Noun> {
+  var conditions: [String] = []
+  var parameters = Parameters()
+  var order: String
+  var limit: Int
+
+  init(order: String, limit: Int) {
+    self.order = order
+    self.limit = limit
+  }
+
+  /// Adds a condition over one more parameter, which the text calls `$?`.
+  mutating func and(_ condition: String, _ append: (inout Parameters) -> Void) {
+    append(&parameters)
+    let number = "$\(parameters.count)"
+    conditions.append(
+      condition.split(separator: "$?", omittingEmptySubsequences: false).joined(separator: number))
+  }
+
+  mutating func and(_ condition: String) { conditions.append(condition) }
+}
+
+extension Session {
+  /// The rows that a query is about.
+  public func list<N: Noun>(_ query: RowQuery<N>) throws(OpsError) -> [N] {
+    var parameters = query.parameters
+    parameters.int8(Int64(query.limit))
+    let filter =
+      query.conditions.isEmpty ? "" : "WHERE " + query.conditions.joined(separator: " AND ")
+    let sql = """
+      SELECT \(N.select("t")) FROM \(N.table) AS t \(filter)
+      ORDER BY \(query.order) LIMIT $\(parameters.count)::bigint
+      """
+    return try self.query(Statement(sql), parameters).rows(of: N.self)
+  }
+
+  /// One row by its id.
+  ///
+  /// - Throws: `OPS_011` where there is none.
+  public func find<N: Noun>(_ id: StreamID, as thing: String) throws(OpsError) -> N {
+    var parameters = Parameters()
+    parameters.uuid(id)
+    let rows = try query(
+      Statement("SELECT \(N.select("t")) FROM \(N.table) AS t WHERE t.id = $1::uuid"), parameters)
+    guard rows.count == 1 else {
+      throw OpsError(
+        .notFound, "there is no \(thing) \(id)", hint: "see `opsledger \(thing) list`",
+        facts: ["\(thing)_id": id.description])
+    }
+    return try rows.row(0, of: N.self)
+  }
+}
+
+extension RowQuery where N == AgentEvent {
+  /// - Parameter type: A type, in which `*` stands for any text.
+  public static func agentEvents(
+    type: String?, unprocessed: Bool, limit: Int
+  ) -> RowQuery {
+    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    if let type { query.and("t.type LIKE $?::text") { $0.text(likePattern(type)) } }
+    if unprocessed { query.and("t.processed_at IS NULL") }
+    return query
+  }
+
+  /// A glob as LIKE reads it.
+  static func likePattern(_ glob: String) -> String {
+    var pattern = ""
+    for character in glob {
+      switch character {
+      case "*": pattern += "%"
+      case "%", "_", "\\": pattern += "\\\(character)"
+      default: pattern.append(character)
+      }
+    }
+    return pattern
+  }
+}
+
+extension RowQuery where N == Proposal {
+  public static func proposals(
+    status: Proposal.Status?, source: Proposal.Source?, limit: Int
+  ) -> RowQuery {
+    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    if let status {
+      query.and("t.status = $?::text::ops_proposal_status") { $0.text(status.rawValue) }
+    }
+    if let source { query.and("t.source = $?::text") { $0.text(source.rawValue) } }
+    return query
+  }
+}
+
+extension RowQuery where N == Mission {
+  public static func missions(status: Mission.Status?, limit: Int) -> RowQuery {
+    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    if let status {
+      query.and("t.status = $?::text::ops_mission_status") { $0.text(status.rawValue) }
+    }
+    return query
+  }
+}
+
+extension RowQuery where N == Step {
+  /// - Parameter dead: Only steps that failed for good; not those skipped because of them.
+  public static func steps(
+    status: Step.Status?, mission: StreamID?, dead: Bool, limit: Int
+  ) -> RowQuery {
+    let order =
+      mission == nil ? "t.created_at DESC, t.ordinal, t.id" : "t.ordinal, t.created_at, t.id"
+    var query = RowQuery(order: order, limit: limit)
+    if let status {
+      query.and("t.status = $?::text::ops_step_status") { $0.text(status.rawValue) }
+    }
+    if let mission { query.and("t.mission_id = $?::uuid") { $0.uuid(mission) } }
+    if dead { query.and("t.status = 'failed' AND t.failure_count > 0") }
+    return query
+  }
+}
+
+extension RowQuery where N == Radar {
+  public static func radar(stage: Radar.Stage?, limit: Int) -> RowQuery {
+    var query = RowQuery(order: "t.updated_at DESC, t.id DESC", limit: limit)
+    if let stage { query.and("t.stage = $?::text") { $0.text(stage.rawValue) } }
+    return query
+  }
+}
+
+extension RowQuery where N == Policy {
+  public static func policies(limit: Int) -> RowQuery {
+    RowQuery(order: "t.key", limit: limit)
+  }
+}

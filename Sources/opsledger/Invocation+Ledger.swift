@@ -1,0 +1,87 @@
+import Host
+import Ledger
+import Log
+import OpsLoop
+import Postgres
+
+extension Invocation {
+  /// Where the ledger is, for connections of this command.
+  func target(
+    as login: PrivatePostgres.Login = .engine, creating: Bool = false
+  ) throws(OpsError) -> Session.Target {
+    let database = try database(as: login, creating: creating)
+    return Session.Target(
+      url: database.url, application: "opsledger \(command.name)",
+      connectTimeoutMillis: database.connectTimeoutMillis)
+  }
+
+  func session() throws(OpsError) -> Session { try Session(target()) }
+
+  /// - Parameter actor: Who acts, where it is not the person at the command line.
+  func engine(_ actor: String? = nil) throws(OpsError) -> Engine {
+    let name = if let actor { try self.actor(actor) } else { try self.actor }
+    return Engine(try session(), actor: name, settings: try loopSettings())
+  }
+
+  /// The runbook's variables, with the runbook's defaults.
+  func loopSettings() throws(OpsError) -> LoopSettings {
+    var settings = LoopSettings()
+    settings.eventBatch = try environment.integer(.eventBatchSize, in: 1...10_000)
+    settings.reactionBatch = try environment.integer(.reactionBatchSize, in: 1...10_000)
+    settings.leaseSeconds = 60 * Double(try environment.integer(.stepLeaseMinutes, in: 1...10_080))
+    settings.attemptsMax = Int32(try environment.integer(.workerMaxRetries, in: 1...1000))
+    settings.staleSeconds = 60 * Double(try environment.integer(.staleStepMinutes, in: 1...10_080))
+    return settings
+  }
+
+  /// An argument that is an id.
+  func id(_ index: Int, of thing: String) throws(OpsError) -> StreamID {
+    try Self.id(argument(index), of: thing)
+  }
+
+  /// An option that is an id, or nil.
+  func id(option name: String, of thing: String) throws(OpsError) -> StreamID? {
+    guard let text = text(name) else { return nil }
+    return try Self.id(text, of: thing)
+  }
+
+  private static func id(_ text: String, of thing: String) throws(OpsError) -> StreamID {
+    guard let id = StreamID(text) else {
+      throw .badInput(
+        "\(text) is not the id of a \(thing)",
+        hint: "an id is a UUID; opsledger \(thing) list shows them")
+    }
+    return id
+  }
+
+  /// One of an enum's labels, or nil where the option was not given.
+  func label<Label: RawRepresentable<String> & CaseIterable>(
+    _ name: String, as type: Label.Type
+  ) throws(OpsError) -> Label? {
+    guard let text = text(name) else { return nil }
+    guard let label = Label(rawValue: text) else {
+      let known = Label.allCases.map(\.rawValue).joined(separator: ", ")
+      throw .badInput("--\(name) wants one of \(known), not \(text)")
+    }
+    return label
+  }
+
+  /// A text that people wrote, of an option: a reason, a thought.
+  func prose(_ name: String) throws(OpsError) -> String? {
+    guard let text = text(name) else { return nil }
+    guard (1...10_000).contains(text.utf8.count) else {
+      throw .badInput("--\(name) wants a text of 1 to 10000 bytes")
+    }
+    return text
+  }
+
+  /// `--limit`, 50 unless it is given.
+  func limit() throws(OpsError) -> Int { try integer("limit", in: 1...1_000_000) ?? 50 }
+}
+
+extension Command.Option {
+  static let limit = Command.Option(
+    name: "limit", value: "N", help: "at most so many, the newest first (50)")
+  static let why = Command.Option(
+    name: "why", value: "W", help: "the reason, which history keeps", isRequired: true)
+}

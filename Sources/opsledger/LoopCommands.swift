@@ -1,0 +1,112 @@
+import Host
+import JSON
+import Ledger
+import Log
+import OpsLoop
+
+/// `heartbeat`: agent events become reactions, reactions proposals, proposals missions.
+enum LoopCommands {
+  static let all = [heartbeat, WorkerCommands.worker]
+
+  static let heartbeat = Command(
+    group: .loop, name: "heartbeat",
+    summary: "react to what was reported, and take back leases that ran out",
+    options: [
+      .init(name: "every", value: "D", help: "go on, once in so much time: 5m"),
+      .init(name: "drain", help: "go on until nothing is left to react to"),
+    ],
+    notes: [
+      "One runs at a time. A run takes at most one batch of agent events and one of reactions "
+        + "(OPS_EVENT_BATCH_SIZE, OPS_REACTION_BATCH_SIZE); under --every, one that filled a batch "
+        + "is followed at once by the next."
+    ],
+    examples: [
+      .init(line: "heartbeat --drain", meaning: "until nothing is left"),
+      .init(line: "heartbeat --every 5m", meaning: "for ever; SIGTERM ends it between two runs"),
+    ]
+  ) { (call) throws(OpsError) in
+    let every = try call.millis("every")
+    if let every, every < 1 { throw .badInput("--every wants a time above 0") }
+    let engine = try call.engine("heartbeat")
+    guard let every else {
+      try run(engine, call)
+      return .fine
+    }
+    let stop = StopSignal()
+    while !stop.isRaised {
+      var isFull = false
+      do throws(OpsError) {
+        isFull = try run(engine, call)
+      } catch {
+        // Others' trouble passes; ours does not.
+        guard error.code == .databaseUnreachable || error.code == .conflict else { throw error }
+        Output.messages.write(error.report)
+      }
+      Output.standard.flush()
+      if !isFull { _ = stop.sleep(millis: every) }
+    }
+    return .fine
+  }
+
+  /// - Returns: Whether there is more to do at once.
+  @discardableResult
+  private static func run(_ engine: Engine, _ call: Invocation) throws(OpsError) -> Bool {
+    let watch = Stopwatch()
+    let report = try engine.heartbeat(drain: call.flag("drain"))
+    for warning in report.warnings { call.note("warning: \(warning)") }
+    var note = report.isBusy ? "Another heartbeat is running" : nil
+    if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
+    if call.wantsJSON {
+      if let note { call.note(note) }
+      Output.standard.line(json(report))
+    } else {
+      if let note { Output.standard.line(Terminal.printable(note)) }
+      if !report.isBusy, report.halt == nil || report.recovered != Recovered() {
+        Output.standard.line(text(report) + " (\(watch.text))")
+      }
+    }
+    return report.filledBatch
+  }
+
+  /// `Halted since 2026-11-24 06:00:28 by cli/ann@host: why`.
+  static func haltLine(_ session: Session, why: String) throws(OpsError) -> String {
+    guard let halt = try session.lastChange(ofPolicy: LoopState.key) else {
+      return "Halted: \(why)"
+    }
+    return "Halted since \(Shown.time(halt.since)) by \(halt.by): \(why)"
+  }
+
+  /// The endpoint's object (the runbook's step 5, and the origin's `learningResult`).
+  private static func json(_ report: HeartbeatReport) -> String {
+    func object(_ members: (String, Int)...) -> String {
+      var out = JSONObjectWriter()
+      for (name, count) in members { out.int(name, count) }
+      return out.finish()
+    }
+    let recovered = report.recovered
+    var out = JSONObjectWriter()
+    out.bool("ok", true)
+    out.raw("triggerResult", object(("events", report.events), ("queued", report.queued)))
+    out.raw("reactionResult", object(("processed", report.processed), ("created", report.created)))
+    out.raw("learningResult", object(("promoted", 0)))
+    out.raw(
+      "leaseResult",
+      object(("requeued_steps", recovered.requeued), ("failed_steps", recovered.failed)))
+    out.raw("staleResult", object(("recovered", recovered.stale)))
+    return out.finish()
+  }
+
+  private static func text(_ report: HeartbeatReport) -> String {
+    var parts = [
+      "\(Shown.count(report.events, "agent event")) gave \(Shown.count(report.queued, "reaction"))",
+      "\(Shown.count(report.processed, "reaction")) gave \(Shown.count(report.created, "proposal"))",
+    ]
+    let recovered = report.recovered
+    if recovered != Recovered() {
+      parts.append(
+        Shown.count(recovered.total, "lease") + " had run out: \(recovered.requeued) queued again, "
+          + "\(recovered.failed) failed, \(recovered.stale) without a lease recovered")
+    }
+    return parts.joined(separator: "; ")
+  }
+}

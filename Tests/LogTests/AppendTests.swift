@@ -1,0 +1,182 @@
+import JSON
+import Ledger
+import Log
+import Postgres
+import TestLedgers
+import TestSupport
+import Testing
+
+@Suite(.needsServer)
+struct AppendTests {
+  @Test("a command is one entry, whose events are numbered from zero")
+  func oneEntry() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      let committed = try session.perform(
+        .new(), .report(.sample("a"), .sample("b"), .sample("c")))
+      let entry = try #require(committed.entry)
+      #expect(!committed.isRepeat)
+      #expect(
+        try ledger.lines(
+          """
+          SELECT index, version, type, actor, command = (SELECT command FROM ledger.commands
+            WHERE entry = \(entry)) FROM ledger.events WHERE entry = \(entry) ORDER BY index
+          """) == (0..<3).map { "\($0)|1|agent_event.reported|test|true" })
+      #expect(
+        try ledger.value("SELECT events FROM ledger.commands WHERE entry = \(entry)") == "3")
+      #expect(
+        try ledger.count("ops_agent_events WHERE version = 1 AND type IN ('a', 'b', 'c')") == 3)
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
+  @Test("the same key and request record once, and give the first result")
+  func idempotent() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      let key = CommandKey.new(digest: [UInt8](repeating: 7, count: 32))
+      let first = try session.perform(key, .report(.sample()))
+      let second = try session.perform(key, .report(.sample()))
+      #expect(second.isRepeat)
+      #expect(second.entry == first.entry)
+      #expect(second.result == first.result)
+      #expect(try ledger.count("ops_agent_events") == 1)
+    }
+  }
+
+  @Test("the same key with another request is a conflict and records nothing")
+  func keyReused() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      let id = newCommandID()
+      let one = CommandKey(id: id, actor: "test", digest: [UInt8](repeating: 1, count: 32))
+      let other = CommandKey(id: id, actor: "test", digest: [UInt8](repeating: 2, count: 32))
+      _ = try session.perform(one, .report(.sample()))
+      let refusal = #expect(throws: OpsError.self) {
+        try session.perform(other, .report(.sample()))
+      }
+      #expect(refusal?.code == .conflict)
+      #expect(try ledger.count("ops_agent_events") == 1)
+    }
+  }
+
+  @Test("many at once under one key record once")
+  func idempotentAtOnce() throws {
+    try TestLedger.with { ledger in
+      let key = CommandKey.new(digest: [UInt8](repeating: 7, count: 32))
+      let committed = try atOnce(6) { _ in
+        try ledger.session().perform(key, .report(.sample()))
+      }
+      #expect(Set(committed.map(\.entry)).count == 1)
+      #expect(committed.count { !$0.isRepeat } == 1)
+      #expect(try ledger.count("ops_agent_events") == 1)
+    }
+  }
+
+  @Test("whoever loses a race loads and decides again: no count is lost")
+  func lostRaces() throws {
+    try TestLedger.with { ledger in
+      let counts = try atOnce(3) { _ in
+        let session = try ledger.session()
+        return try (0..<15).map { _ in try session.perform(.new(), .count()).result.intValue }
+      }
+      #expect(Set(counts.flatMap { $0 }.compactMap { $0 }) == Set(1...45))
+      #expect(
+        try ledger.value("SELECT value || ' ' || version FROM ops_policy WHERE key = 'counter'")
+          == "45 45")
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
+  @Test("a decision that throws leaves nothing, and the session goes on")
+  func refused() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      let before = try ledger.count("ledger.events")
+      let command = Command(load: []) { (_, draft) throws(OpsError) in
+        draft.append(.reported(.sample(), processed: false), of: AgentEvent.self, to: draft.newID())
+        throw OpsError(.notFound, "no")
+      }
+      let refusal = #expect(throws: OpsError.self) { try session.perform(.new(), command) }
+      #expect(refusal?.code == .notFound)
+      #expect(try session.connection().transactionStatus == .idle)
+      #expect(try ledger.count("ledger.events") == before)
+      #expect(try ledger.count("ops_agent_events") == 0)
+      #expect(try ledger.count("pg_locks WHERE locktype = 'advisory'") == 0)
+      _ = try session.perform(.new(), .report(.sample()))
+      #expect(try ledger.count("ops_agent_events") == 1)
+    }
+  }
+
+  @Test("a command that decides nothing records nothing")
+  func nothing() throws {
+    try TestLedger.with { ledger in
+      let before = try ledger.count("ledger.commands")
+      let committed = try ledger.session().perform(
+        .new(), Command(load: []) { (_, _) throws(OpsError) in .int(7) })
+      #expect(committed.entry == nil)
+      #expect(committed.result == .int(7))
+      #expect(try ledger.count("ledger.commands") == before)
+    }
+  }
+
+  @Test(
+    "an entry beyond the last partition makes the partition it needs", arguments: [false, true])
+  func partitionOnDemand(fresh: Bool) throws {
+    try TestLedger.with { ledger in
+      try ledger.execute("SELECT setval('ledger.entry_sequence', 6999999, true)")
+      let session = try ledger.session()
+      let committed =
+        fresh
+        ? try session.appendFresh(.new(), freshDraft(.sample()))
+        : try session.perform(.new(), .report(.sample()))
+      #expect(try #require(committed.entry) >= 7_000_000)
+      #expect(try ledger.count("ledger.events_p000007000000") == 1)
+      #expect(try ledger.count("ops_agent_events") == 1)
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
+  @Test("one statement appends what two round trips do")
+  func freshAppend() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      let key = CommandKey.new(digest: [UInt8](repeating: 9, count: 32))
+      let committed = try session.appendFresh(
+        key, freshDraft(.sample("a"), .sample("b", thought: "hm")))
+      let again = try session.appendFresh(key, freshDraft(.sample("a")))
+      #expect(again.isRepeat)
+      #expect(again.entry == committed.entry)
+      #expect(try ledger.count("ops_agent_events WHERE isfinite(created_at)") == 2)
+      #expect(
+        try ledger.count(
+          "ops_agent_events AS a JOIN ledger.events AS e ON e.stream = a.id "
+            + "WHERE e.recorded_at = a.created_at") == 2)
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
+  @Test("a lost connection is opened again, and the command is done once")
+  func lostConnection() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      _ = try session.perform(.new(), .report(.sample()))
+      try ledger.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename <> current_user
+        """)
+      _ = try session.perform(.new(), .report(.sample()))
+      #expect(try ledger.count("ops_agent_events") == 2)
+    }
+  }
+
+  private func freshDraft(_ reports: AgentEvent.Report...) -> Draft {
+    var draft = Draft(at: .drawn, ids: .random())
+    for report in reports {
+      draft.append(
+        .reported(report, processed: false), of: AgentEvent.self, to: newCommandID())
+    }
+    return draft
+  }
+}

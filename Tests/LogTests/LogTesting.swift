@@ -1,0 +1,58 @@
+import JSON
+import Ledger
+import Log
+import Postgres
+import TestLedgers
+import Testing
+
+extension Trait where Self == ConditionTrait {
+  static var needsServer: Self {
+    .enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing))
+  }
+}
+
+extension Command {
+  /// Records agent events, each a stream of its own, and answers with the first one's id.
+  static func report(_ reports: AgentEvent.Report...) -> Command {
+    Command(load: []) { (_, draft) throws(OpsError) in
+      var first: StreamID?
+      for report in reports {
+        let id = draft.newID()
+        first = first ?? id
+        draft.append(.reported(report, processed: false), of: AgentEvent.self, to: id)
+      }
+      return first.map { .string($0.description) } ?? .null
+    }
+  }
+
+  /// Adds one to policy `counter`, which is read without a lock: whoever is slower loses the race.
+  static func count() -> Command {
+    let read = Statement("SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE key = 'counter'")
+    return Command(load: [(read, Parameters())]) { (answers, draft) throws(OpsError) in
+      let stream = StreamID.policy("counter")
+      var count = 0
+      if let policy = try answers[0].rows(of: Policy.self).first {
+        draft.load(policy, as: stream)
+        count = (try? JSON(parsing: policy.value))?.intValue ?? 0
+      }
+      draft.append(
+        .set(key: "counter", value: JSON.int(count + 1).text, rollbackTo: nil, why: nil),
+        of: Policy.self, to: stream)
+      return .int(count + 1)
+    }
+  }
+}
+
+extension CommandKey {
+  static func new(digest: [UInt8]? = nil) -> CommandKey {
+    CommandKey(id: newCommandID(), actor: "test", digest: digest)
+  }
+}
+
+extension AgentEvent.Report {
+  static func sample(
+    _ type: String = "test:sample", data: String = "{}", thought: String? = nil
+  ) -> AgentEvent.Report {
+    AgentEvent.Report(type: type, data: data, thought: thought)
+  }
+}

@@ -1,0 +1,111 @@
+import JSON
+import Ledger
+import Log
+import Postgres
+import TestLedgers
+import TestSupport
+import Testing
+
+@Suite(.needsServer)
+struct ReplayTests {
+  @Test("how a document was spelled makes no difference between log and table")
+  func spelling() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      for data in [
+        #"{"b":1.00,"aa":[1.0,1e2,-0.0],"a":{"z":null,"y":true}}"#, #"{ "x" : "\u00e9\/" }"#,
+        #"{"twice":1,"twice":2}"#, "[]", "null", #""text""#, "12345678901234567890.10",
+      ] {
+        _ = try session.perform(.new(), .report(.sample(data: data)))
+      }
+      let report = try ledger.verify()
+      #expect(report.differences == [])
+      #expect(report.rows["ops_agent_events"] == 7)
+    }
+  }
+
+  @Test("a number whose digits were changed is a difference, though jsonb calls the two equal")
+  func digits() throws {
+    try TestLedger.with { ledger in
+      let committed = try ledger.session().perform(
+        .new(), .report(.sample(data: #"{"n": 1.0}"#)))
+      try ledger.execute(#"UPDATE ops_agent_events SET data = '{"n": 1.00}'"#)
+      let report = try ledger.verify()
+      #expect(
+        report.differences == [
+          Difference(
+            table: "ops_agent_events", row: committed.result.stringValue ?? "", column: "data",
+            expected: #"{"n": 1.0}"#, found: #"{"n": 1.00}"#)
+        ])
+    }
+  }
+
+  @Test("texts at their worst come back as they were")
+  func oddTexts() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      var texts = Generator.hardTexts
+      texts.append(String(repeating: "é🧾\\\"\n", count: 100_000))
+      for text in texts {
+        let data = JSON.object([text: .array([.string(text)])]).text
+        _ = try session.perform(.new(), .report(.sample(data: data, thought: text)))
+      }
+      let report = try ledger.verify()
+      #expect(report.differences == [])
+      #expect(report.rows["ops_agent_events"] == texts.count)
+      #expect(
+        Set(try ledger.lines("SELECT thought FROM ops_agent_events")) == Set(texts))
+    }
+  }
+
+  @Test("tables that were emptied come back", arguments: [true, false])
+  func emptied(all: Bool) throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      for number in 0..<20 {
+        _ = try session.perform(.new(), .report(.sample("number:\(number)")))
+      }
+      let rows = "SELECT * FROM ops_agent_events ORDER BY id"
+      let before = try ledger.lines(rows)
+      try ledger.execute("DELETE FROM ops_agent_events" + (all ? "; DELETE FROM ops_policy" : ""))
+      let rebuilt = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      #expect(rebuilt.outcome == .rebuilt)
+      #expect(rebuilt.written["ops_agent_events"]?.inserted == 20)
+      #expect(try ledger.lines(rows) == before)
+      #expect(try ledger.verify().isEqual)
+      #expect(try ledger.count("ledger.events WHERE type = 'ledger.rebuilt'") == 1)
+    }
+  }
+
+  @Test("a rebuild of tables that equal the log writes nothing and records nothing")
+  func nothingToDo() throws {
+    try TestLedger.with { ledger in
+      let before = try ledger.count("ledger.events")
+      let report = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      #expect(report.outcome == .equal)
+      #expect(try ledger.count("ledger.events") == before)
+    }
+  }
+
+  @Test("unique keys that were swapped are put back")
+  func swappedKeys() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      for key in ["a", "b"] {
+        var report = AgentEvent.Report.sample()
+        report.dedupeKey = key
+        _ = try session.perform(.new(), .report(report))
+      }
+      let keys = "SELECT id, dedupe_key FROM ops_agent_events ORDER BY id"
+      let before = try ledger.lines(keys)
+      try ledger.execute(
+        """
+        UPDATE ops_agent_events SET dedupe_key = dedupe_key || '!';
+        UPDATE ops_agent_events SET dedupe_key = CASE dedupe_key WHEN 'a!' THEN 'b' ELSE 'a' END
+        """)
+      #expect(try ledger.verify().differenceCount == 2)
+      _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      #expect(try ledger.lines(keys) == before)
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import Dispatch
+public import Log
+public import OpsLoop
+import Postgres
+import Synchronization
+
+/// A ledger of a test's own: a database copied from a template with the schema laid and seeded.
+public struct TestLedger: Sendable {
+  public let database: String
+  /// The superuser's.
+  public let adminURL: String
+  /// The engine's.
+  public let url: String
+
+  /// Runs `body` with a new ledger, and drops it afterwards.
+  public static func with<Value>(_ body: (TestLedger) throws -> Value) throws -> Value {
+    let name = TestServer.newName()
+    try TestServer.create(name, template: try TestServer.template.get())
+    defer { TestServer.drop(name) }
+    return try body(TestLedger(name))
+  }
+
+  /// Runs `body` with a new database that has no schema, and drops it afterwards.
+  public static func withEmptyDatabase<Value>(_ body: (TestLedger) throws -> Value) throws -> Value
+  {
+    // Roles belong to the server: whoever makes a ledger wants the engine's login.
+    _ = try TestServer.template.get()
+    let name = TestServer.newName()
+    try TestServer.create(name)
+    defer { TestServer.drop(name) }
+    return try body(TestLedger(name))
+  }
+
+  init(_ database: String) throws {
+    guard let server = TestServer.url else { throw TestFailure(TestServer.missing) }
+    self.database = database
+    adminURL = TestServer.url(server, database: database)
+    url = TestServer.url(server, database: database, user: TestServer.engineLogin)
+  }
+
+  public var target: Session.Target { Session.Target(url: url, application: "test") }
+
+  public func session() throws -> Session { try Session(target) }
+
+  public func adminSession() throws -> Session { try Session(Session.Target(url: adminURL)) }
+
+  public func engine(
+    _ actor: String = "test", _ settings: LoopSettings = LoopSettings()
+  ) throws -> Engine {
+    Engine(try session(), actor: actor, settings: settings)
+  }
+
+  /// As superuser, one or more statements.
+  public func execute(_ sql: String) throws {
+    let connection = try Connection(url: adminURL)
+    defer { connection.close() }
+    try connection.execute(sql)
+  }
+
+  /// As superuser: every row as one line, columns joined by `|`, NULL as nothing.
+  public func lines(_ sql: String) throws -> [String] {
+    let connection = try Connection(url: adminURL)
+    defer { connection.close() }
+    let rows = try connection.query(
+      Statement(
+        "SELECT concat_ws('|', VARIADIC a.v) FROM (\(sql)) AS q, LATERAL ("
+          + "SELECT array_agg(coalesce(e.value, '') ORDER BY e.n) AS v FROM "
+          + "json_each_text(to_json(q)) WITH ORDINALITY AS e(key, value, n)) AS a"))
+    return try (0..<rows.count).map { try rows.text($0, 0) }
+  }
+
+  /// As superuser, one value.
+  public func value(_ sql: String) throws -> String {
+    let connection = try Connection(url: adminURL)
+    defer { connection.close() }
+    let rows = try connection.query(Statement("SELECT coalesce((\(sql))::text, '')"))
+    return try rows.text(0, 0)
+  }
+
+  public func count(_ from: String) throws -> Int {
+    guard let count = Int(try value("SELECT count(*) FROM \(from)")) else {
+      throw TestFailure("no count of \(from)")
+    }
+    return count
+  }
+
+  public func moveClock(seconds: Double) throws { try execute(TestClock.move(seconds: seconds)) }
+
+  public func verify() throws -> VerifyReport { try Verifier.run(target) }
+}
+
+/// Runs `body` so many times at once, each on a thread of its own, and gives what each came to.
+public func atOnce<Value: Sendable>(
+  _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
+) throws -> [Value] {
+  let results = Mutex<[Int: Result<Value, any Error>]>([:])
+  let group = DispatchGroup()
+  let queue = DispatchQueue(label: "at once", attributes: .concurrent)
+  for index in 0..<count {
+    queue.async(group: group) {
+      let result = Result { try body(index) }
+      results.withLock { $0[index] = result }
+    }
+  }
+  group.wait()
+  let all = results.withLock { $0 }
+  return try (0..<count).compactMap { try all[$0]?.get() }
+}
