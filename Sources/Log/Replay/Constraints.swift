@@ -38,8 +38,8 @@ package struct Constraints {
     SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
       format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
         pg_get_constraintdef(c.oid))
-      || coalesce(format('; COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname,
-        c.conrelid::regclass, obj_description(c.oid, 'pg_constraint')), ''),
+      || format('; COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, c.conrelid::regclass,
+        obj_description(c.oid, 'pg_constraint')),
       CASE c.contype WHEN 'f' THEN 1 ELSE 2 END, c.conname::text
     FROM pg_constraint AS c
     WHERE c.contype IN ('f', 'u') AND c.conparentid = 0 AND c.conrelid IN (SELECT oid FROM t)
@@ -48,8 +48,8 @@ package struct Constraints {
     UNION ALL
     SELECT format('DROP INDEX %s', i.indexrelid::regclass),
       pg_get_indexdef(i.indexrelid)
-      || coalesce(format('; COMMENT ON INDEX %s IS %L', i.indexrelid::regclass,
-        obj_description(i.indexrelid, 'pg_class')), ''),
+      || format('; COMMENT ON INDEX %s IS %L', i.indexrelid::regclass,
+        obj_description(i.indexrelid, 'pg_class')),
       3, i.indexrelid::regclass::text
     FROM pg_index AS i
     WHERE i.indrelid IN (SELECT oid FROM t) AND NOT i.indisreplident AND NOT i.indisclustered
