@@ -82,7 +82,8 @@ struct AppendTests {
       }
       #expect(Set(counts.flatMap { $0 }.compactMap { $0 }) == Set(1...45))
       #expect(
-        try ledger.value("SELECT value || ' ' || version FROM ops_policy WHERE key = 'counter'")
+        try ledger.value(
+          "SELECT value::text || ' ' || version FROM ops_policy WHERE key = 'counter'")
           == "45 45")
       #expect(try ledger.verify().isEqual)
     }
