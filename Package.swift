@@ -76,6 +76,16 @@ let package = Package(
       name: "TestLedgers",
       dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
       path: "Tests/TestLedgers", swiftSettings: settings),
+    .executableTarget(
+      name: "random-histories",
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
+      ],
+      path: "Tests/RandomHistories", swiftSettings: settings),
+    .executableTarget(
+      name: "commit-cut",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
+      path: "Tests/CommitCut", swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),

@@ -54,8 +54,6 @@ public struct Command {
 }
 
 extension Session {
-  static let attemptsMax = 12
-
   /// Performs a command in two round trips: locks, reads and the draw; then the key, the events, the
   /// rows and COMMIT.
   ///
@@ -74,7 +72,7 @@ extension Session {
   ) throws(OpsError) -> Committed {
     var isDoubtful = false
     var last = OpsError(.conflict, "not tried")
-    for attempt in 0..<Self.attemptsMax {
+    for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
       do {
         if isDoubtful, let settled = try settle(key) { return settled }
