@@ -202,9 +202,8 @@ struct ProposalTests {
       #expect(work.claimed == 0)
       try engine.set("loop", #"{"state": "running"}"#)
       #expect(try engine.heartbeat(drain: false).events == 1)
-      // The second step of the first mission; the flaky job fails its first attempt.
-      let rest = try engine.work()
-      #expect((rest.succeeded, rest.failed) == (1, 1))
+      let resumed = try engine.work()
+      #expect((resumed.succeeded, resumed.failed) == (1, 1))
       try ledger.expectEqual()
     }
   }
