@@ -14,7 +14,8 @@ enum Replays {
     let report = try Rebuilder.run(target, actor: "cli/bench", checkOnly: false)
     let took = seconds() - start
     guard case .rebuilt = report.outcome else {
-      throw OpsError(.conflict, "not rebuilt: \(report.outcome) \(report.found.differences.prefix(3))")
+      throw OpsError(
+        .conflict, "not rebuilt: \(report.outcome) \(report.found.differences.prefix(3))")
     }
     let rows = report.written.values.reduce(0) { $0 + $1.inserted + $1.updated + $1.removed }
     Self.report(seconds() - took, events: report.found.events, rows: rows)

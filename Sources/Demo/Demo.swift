@@ -27,7 +27,10 @@ public final class Demo {
 
   private let superuser: Connection
   private let target: Session.Target
+  /// A person at the command line, the heartbeat, and a worker, each under its own name.
   private let engine: Engine
+  private let heart: Engine
+  private let worker: Engine
   private let clock: DemoClock
   private let start: Instant
   private let say: (String) -> Void
@@ -52,7 +55,9 @@ public final class Demo {
     } catch {
       throw OpsError(database: error)
     }
-    engine = Engine(try Session(target), actor: "demo")
+    engine = Engine(try Session(target), actor: "cli/demo")
+    heart = Engine(try Session(target), actor: "heartbeat")
+    worker = Engine(try Session(target), actor: "worker/host-a")
   }
 
   /// Runs all of it.
@@ -80,14 +85,14 @@ public final class Demo {
         next += 1
       }
       try happen(atMinute: minute)
-      _ = try engine.heartbeat(drain: true)
+      _ = try heart.heartbeat(drain: true)
       try work()
       if minute % 180 == 0 { try sayWhere(minute, emitted: next) }
     }
     // What was put off by a backoff ends after midnight.
     for _ in 0..<4 {
       try onClock { () throws(PostgresError) in try clock.advance(seconds: 400) }
-      _ = try engine.heartbeat(drain: true)
+      _ = try heart.heartbeat(drain: true)
       try work()
     }
   }
@@ -155,8 +160,8 @@ public final class Demo {
           minute: 9 * 60, type: "user:request",
           data: .object(["topic": .string("something before lunch (\(number))")])))
     }
-    _ = try engine.heartbeat(drain: true)
-    let lost = try engine.claim(3, worker: "worker/host-b-4711")
+    _ = try heart.heartbeat(drain: true)
+    let lost = try engine.claim(3, worker: "worker/host-b")
     say("09:00  a worker dies with \(lost.steps.count) steps in hand; their leases run out")
     try onClock { () throws(PostgresError) in
       try clock.advance(seconds: engine.settings.leaseSeconds + 1)
@@ -193,7 +198,7 @@ public final class Demo {
     // Backoffs are seconds; by this clock they pass at once.
     for _ in 0..<4 {
       let worker = Worker(
-        engine, Worker.Options(name: "worker/host-a-1"), shouldStop: { false }, report: { _ in })
+        self.worker, Worker.Options(name: "worker/host-a"), shouldStop: { false }, report: { _ in })
       let done = try worker.run()
       guard let next = done.waiting?.nextAt else { break }
       try onClock { () throws(PostgresError) in try clock.advance(to: next) }

@@ -2,8 +2,8 @@ import Ledger
 import Log
 import Postgres
 
-/// The demo's own clock: the database's, put back to the start of a day and moved on at will, so that
-/// backoffs and leases of hours take no waiting.
+/// The demo's own clock: the database's, put on to the start of the next day and moved on at will, so
+/// that backoffs and leases take no waiting. It never runs back: the log would show it.
 struct DemoClock {
   private let connection: Connection
 
@@ -18,7 +18,7 @@ struct DemoClock {
       INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
       CREATE TABLE public.demo_clock (shift interval NOT NULL);
       INSERT INTO public.demo_clock
-        SELECT date_trunc('day', clock_timestamp(), 'UTC') - interval '1 day' - clock_timestamp();
+        SELECT date_trunc('day', clock_timestamp(), 'UTC') + interval '1 day' - clock_timestamp();
       GRANT SELECT ON public.demo_clock TO PUBLIC;
       CREATE OR REPLACE FUNCTION ledger.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS
         'SELECT clock_timestamp() + (SELECT shift FROM public.demo_clock)';

@@ -19,7 +19,7 @@ extension Engine {
   ///
   /// - Throws: `OPS_019` for a type or data that cannot be recorded.
   public func emit(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
-    try Self.check(report)
+    let report = try Self.checked(report)
     guard let key = report.dedupeKey else { return try emitFresh(report) }
     var parameters = Parameters()
     parameters.text(key)
@@ -64,7 +64,8 @@ extension Engine {
     return Emitted(eventID: command, entry: committed.entry, isDuplicate: false)
   }
 
-  private static func check(_ report: AgentEvent.Report) throws(OpsError) {
+  /// The report as it is recorded: its data in `jsonb`'s spelling.
+  private static func checked(_ report: AgentEvent.Report) throws(OpsError) -> AgentEvent.Report {
     guard !report.type.isEmpty, report.type.utf8.count <= typeBytesMax,
       !report.type.utf8.contains(where: { $0 < 0x20 })
     else {
@@ -73,9 +74,14 @@ extension Engine {
         "an event's type is a text of 1 to \(typeBytesMax) bytes without control characters",
         hint: "like scout:find")
     }
+    var report = report
+    do { report.data = try JSON(parsing: report.data).text } catch {
+      throw OpsError(.badInput, "an event's data is not JSON that can be recorded: \(error.reason)")
+    }
     guard report.data.utf8.count <= dataBytesMax else {
       throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
     }
+    return report
   }
 }
 

@@ -25,6 +25,18 @@ public final class Engine {
       CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest), command)
   }
 
+  /// Runs a command that is prepared with the policies as this engine last read them; once more, with
+  /// what they have become, where it finds them changed.
+  func withPolicies<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
+    if !cache.isFilled { _ = try policies() }
+    for _ in 0..<Self.policyChangesMax {
+      do { return try body() } catch { guard error == .policiesChanged else { throw error } }
+    }
+    throw .policiesChanged
+  }
+
+  private static let policyChangesMax = 10
+
   /// The policies as they now are.
   public func policies() throws(OpsError) -> Policies {
     let (statement, parameters) = cache.request
@@ -37,6 +49,8 @@ public final class Engine {
 /// change. What tells a change is the row's transaction, since a hand may leave the version alone.
 final class PolicyCache {
   private(set) var policies = Policies()
+  /// Whether they were ever read.
+  private(set) var isFilled = false
   private var tokens: [String: String] = [:]
 
   static let statement = Statement(
@@ -65,6 +79,7 @@ final class PolicyCache {
   /// - Returns: Whether anything is new.
   func take(_ rows: Rows) throws(OpsError) -> Bool {
     var isNew = false
+    isFilled = true
     do throws(PostgresError) {
       for row in 0..<rows.count {
         let key = try rows.text(row, 0)
@@ -88,5 +103,6 @@ final class PolicyCache {
 
 extension OpsError {
   /// Internal: a command was prepared with policies that are not those it then read.
-  static let policiesChanged = OpsError.tryAgain("the policies changed meanwhile")
+  static let policiesChanged = OpsError(
+    .conflict, "the policies changed meanwhile, each time", hint: "try again")
 }

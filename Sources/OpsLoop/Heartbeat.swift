@@ -67,8 +67,12 @@ extension Engine {
     report.warnings = [policies.matrix.error, policies.caps.error, policies.autoApprove.error]
       .compactMap { $0?.description }
     if report.halt == nil {
-      (report.events, report.queued) = try takeEvents()
-      (report.processed, report.created) = try takeReactions()
+      (report.events, report.queued) = try withPolicies { () throws(OpsError) in
+        try takeEvents()
+      }
+      (report.processed, report.created) = try withPolicies { () throws(OpsError) in
+        try takeReactions()
+      }
     }
     report.recovered = try recoverLeases()
     report.filledBatch =

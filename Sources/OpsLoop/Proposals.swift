@@ -14,6 +14,14 @@ extension Engine {
   ) throws(OpsError) -> SubmissionOutcome {
     // Checked before anything is locked, so that a bad template costs the database nothing.
     _ = try Template(template, executors: Executors.names)
+    return try withPolicies { () throws(OpsError) in
+      try submitOnce(template, source: source, dedupeKey: dedupeKey)
+    }
+  }
+
+  private func submitOnce(
+    _ template: JSON, source: Proposal.Source, dedupeKey: String?
+  ) throws(OpsError) -> SubmissionOutcome {
     var outcome: SubmissionOutcome?
     var parameters = Parameters()
     parameters.text(dedupeKey)

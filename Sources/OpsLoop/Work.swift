@@ -16,6 +16,10 @@ public struct Claim: Sendable {
 extension Engine {
   /// Leases queued steps that may run, oldest first, to a worker.
   public func claim(_ limit: Int, worker: String) throws(OpsError) -> Claim {
+    try withPolicies { () throws(OpsError) in try claimOnce(limit, worker: worker) }
+  }
+
+  private func claimOnce(_ limit: Int, worker: String) throws(OpsError) -> Claim {
     var claim = Claim(rules: rules)
     let blocked = cache.policies.worker
     let command = Command(

@@ -31,7 +31,7 @@ enum DemoCommand {
       engineURL: cluster.url(login: .engine, database: databaseName)
     ) { line in call.note(line) }.run()
     printReport(report)
-    if let mission = report.mission { try printHistory(of: mission, cluster, call) }
+    if let mission = report.mission { try printHistory(of: mission, cluster) }
     printRecovery(report)
     Output.standard.line(
       "Look around:  psql '\(cluster.url(login: .person, database: databaseName))'")
@@ -80,12 +80,15 @@ enum DemoCommand {
   }
 
   private static func printHistory(
-    of mission: StreamID, _ cluster: PrivatePostgres, _ call: Invocation
+    of mission: StreamID, _ cluster: PrivatePostgres
   ) throws(OpsError) {
     Output.standard.line("")
     Output.standard.line("One mission's history")
     Output.standard.line("=====================")
-    Output.standard.line("(mission \(mission))")
+    let session = try Session(
+      Session.Target(
+        url: cluster.url(login: .engine, database: databaseName), application: "opsledger demo"))
+    Output.standard.write(Timeline(try session.history(ofMission: mission)).text)
   }
 
   private static func printRecovery(_ report: Demo.Report) {

@@ -59,7 +59,9 @@ enum StartCommands {
     let what =
       !report.adopted.isEmpty
       ? "adopted the schema that psql laid"
-      : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
+      : report.isNewer
+        ? "of a newer release, which serves this one; nothing was touched"
+        : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
     var facts = [("identity", ledger.identity.description)]
     if !report.applied.isEmpty {
       facts.append(("schema", Shown.count(report.applied.count, "file") + " applied"))

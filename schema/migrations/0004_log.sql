@@ -28,10 +28,12 @@ DO $migration$ BEGIN
         CONSTRAINT events_pkey PRIMARY KEY (entry, index),
         CONSTRAINT indexes_count_from_zero CHECK (index >= 0),
         CONSTRAINT versions_count_from_one CHECK (version >= 1),
-        CONSTRAINT content_is_salted CHECK ((content IS NULL) = (salt IS NULL)),
         CONSTRAINT a_salt_has_16_bytes CHECK (octet_length(salt) = 16),
-        CONSTRAINT only_erased_content_has_a_commitment
-            CHECK (commitment IS NULL OR content IS NULL AND octet_length(commitment) = 32)
+        CONSTRAINT a_commitment_is_sha256 CHECK (octet_length(commitment) = 32),
+        -- Content is salted; erased content keeps its field names, loses the salt, and has a commitment.
+        CONSTRAINT content_is_salted_or_erased CHECK (
+            CASE WHEN content IS NULL THEN salt IS NULL AND commitment IS NULL
+                 ELSE (salt IS NULL) = (commitment IS NOT NULL) END)
     ) PARTITION BY RANGE (entry);
     ALTER TABLE ledger.events OWNER TO opsledger_owner;
 

@@ -65,3 +65,31 @@ lay_schema() {
 
 # One value or several lines, unadorned; fails when the statement does.
 ask() { psql -X -Atq -v ON_ERROR_STOP=1 "$@"; }
+
+# The program, built for release; at $opsledger. OPSLEDGER names one that is there already.
+build_program() {
+    opsledger=${OPSLEDGER:-}
+    [ -n "$opsledger" ] && return
+    (cd "$proof_root" && swift build -c release --static-swift-stdlib --product opsledger >/dev/null)
+    opsledger=$(cd "$proof_root" &&
+        swift build -c release --static-swift-stdlib --product opsledger --show-bin-path)/opsledger
+}
+
+# Runs a command and fails unless it exits with the status that is expected.
+expect_exit() {
+    local expected=$1 status=0
+    shift
+    "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+    [ "$status" = "$expected" ] || {
+        cat "$scratch/out" "$scratch/err" >&2
+        fail "exit $status, not $expected: $*"
+    }
+}
+
+# A database made and begun by `init`, named in OPS_DATABASE_URL.
+begin_ledger() {
+    unset DATABASE_URL SUPABASE_URL OPSLEDGER_HOME
+    createdb "$1"
+    export PGDATABASE=$1 OPS_DATABASE_URL="postgresql://postgres@/$1?host=$scratch"
+    "$opsledger" init >/dev/null
+}

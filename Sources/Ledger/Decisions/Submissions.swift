@@ -30,11 +30,17 @@ extension Draft {
     executors: Set<String>, today: inout ProposalCounts, cause: Int64? = nil
   ) throws(OpsError) -> SubmissionOutcome {
     let checked = try Template(template, executors: executors)
+    let text = template.text
+    guard text.utf8.count <= Template.textBytesMax else {
+      throw OpsError(
+        .templateInvalid, "a template is at most \(Template.textBytesMax) bytes",
+        facts: ["path": "template"])
+    }
     let id = newID()
     append(
       .submitted(
         Proposal.Submission(
-          source: source, dedupeKey: dedupeKey, template: template.text,
+          source: source, dedupeKey: dedupeKey, template: text,
           policySnapshot: policies.snapshot)),
       of: Proposal.self, to: id, cause: cause)
     if let refusal = policies.refusal(of: source, today: today) {

@@ -90,7 +90,7 @@ extension Session {
         case .refused(let refusal):
           // What an answer was lost of may have changed what is decided now.
           if isDoubtful, let settled = try settle(key) { return settled }
-          guard refusal.code == .databaseUnreachable || refusal.wantsRetry else { throw refusal }
+          guard refusal.code == .databaseUnreachable else { throw refusal }
           last = refusal
         case .database(let failure, let wasCommitting):
           if failure.isDuplicateCommand, let settled = try settle(key) { return settled }
@@ -231,13 +231,6 @@ extension PostgresError {
 }
 
 extension OpsError {
-  /// A decision that found its preparations outdated: the command is tried from the start.
-  public static func tryAgain(_ why: String) -> OpsError {
-    OpsError(.conflict, why, facts: ["retry": "true"])
-  }
-
-  var wantsRetry: Bool { facts["retry"] == "true" }
-
   static func keyReused(_ key: CommandKey) -> OpsError {
     OpsError(
       .conflict, "the key \(key.id) was used for another request",

@@ -29,28 +29,32 @@ package struct Constraints {
     for statement in makes { try connection.execute(statement) }
   }
 
-  /// Foreign keys first, since unique keys may serve them; primary keys stay.
+  /// Foreign keys first, since unique keys may serve them; primary keys stay, and so does an index that
+  /// its table is clustered or replicated by, since making it again would not say so.
   private static let find = Statement(
     """
     WITH t AS (
       SELECT ('public.' || name)::regclass AS oid FROM unnest($1::text[]) AS n(name))
     SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
       format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
-        pg_get_constraintdef(c.oid)), 1 AS rank, c.conname AS name
+        pg_get_constraintdef(c.oid))
+      || format('; COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, c.conrelid::regclass,
+        obj_description(c.oid, 'pg_constraint')),
+      CASE c.contype WHEN 'f' THEN 1 ELSE 2 END, c.conname::text
     FROM pg_constraint AS c
-    WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conrelid IN (SELECT oid FROM t)
+    WHERE c.contype IN ('f', 'u') AND c.conparentid = 0 AND c.conrelid IN (SELECT oid FROM t)
+      AND NOT EXISTS (SELECT FROM pg_index AS i
+        WHERE i.indexrelid = c.conindid AND c.contype = 'u' AND (i.indisreplident OR i.indisclustered))
     UNION ALL
-    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
-      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
-        pg_get_constraintdef(c.oid)), 2, c.conname
-    FROM pg_constraint AS c
-    WHERE c.contype = 'u' AND c.conrelid IN (SELECT oid FROM t)
-    UNION ALL
-    SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid), 3,
-      i.indexrelid::regclass::text
+    SELECT format('DROP INDEX %s', i.indexrelid::regclass),
+      pg_get_indexdef(i.indexrelid)
+      || format('; COMMENT ON INDEX %s IS %L', i.indexrelid::regclass,
+        obj_description(i.indexrelid, 'pg_class')),
+      3, i.indexrelid::regclass::text
     FROM pg_index AS i
-    WHERE i.indrelid IN (SELECT oid FROM t)
-      AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)
+    WHERE i.indrelid IN (SELECT oid FROM t) AND NOT i.indisreplident AND NOT i.indisclustered
+      AND NOT EXISTS (SELECT FROM pg_constraint AS c
+        WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
     ORDER BY 3, 4
     """)
 }
