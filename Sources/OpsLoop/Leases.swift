@@ -145,6 +145,7 @@ extension Engine {
     }
     let committed = try perform(command)
     if committed.isRepeat {
+      renewed = [:]
       let ids = (committed.result.arrayValue ?? []).compactMap {
         $0.stringValue.flatMap { StreamID($0) }
       }

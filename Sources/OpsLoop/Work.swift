@@ -160,12 +160,19 @@ extension Engine {
           refused[index] = error
         }
       }
-      return .array(refused.keys.sorted().map(JSON.int))
+      return .object([
+        "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
+        "refused": .array(refused.keys.sorted().map(JSON.int)),
+      ])
     }
     let committed = try perform(command)
     if committed.isRepeat {
-      for index in committed.result.arrayValue?.compactMap(\.intValue) ?? []
-      where refused[index] == nil {
+      // What the last attempt decided, after another had recorded it, counts for nothing.
+      completion.succeeded = committed.result["succeeded"]?.intValue ?? 0
+      completion.failed = committed.result["failed"]?.intValue ?? 0
+      refused = [:]
+      for index in committed.result["refused"]?.arrayValue?.compactMap(\.intValue) ?? []
+      where outcomes.indices.contains(index) {
         refused[index] = OpsError(.claimLost, "the step was not this worker's any more")
       }
     }

@@ -186,6 +186,7 @@ do {
     for (call, body) in calls {
       for _ in 0..<times { try body() }
       print("\(name), \(times) times: \(call): one result, nothing twice, nothing lost")
+      fflush(nil)
     }
     try trial.verify(
       Session.Target(

@@ -26,6 +26,7 @@ let lanes = option("--lanes", 2)
 let pairs = Pairs()
 let next = Atomic<Int>(first)
 let failed = Mutex<[String]>([])
+let began = monotonicSeconds()
 
 func monotonicSeconds() -> Double {
   var now = timespec()
@@ -34,7 +35,6 @@ func monotonicSeconds() -> Double {
 }
 
 func runLane(_ serverDirectory: String) throws {
-  var done = 0
   while next.load(ordering: .relaxed) < first + seeds, failed.withLock({ $0.isEmpty }) {
     // A database is thrown away before its dead rows slow it down.
     try TestLedger.with { ledger in
@@ -49,14 +49,16 @@ func runLane(_ serverDirectory: String) throws {
           failed.withLock { $0.append("seed \(seed): \(error)") }
           return
         }
-        done += 1
+        if seed % 50 == 0 {
+          print("seed \(seed), \(Int(monotonicSeconds() - began)) s")
+          fflush(nil)
+        }
       }
     }
   }
 }
 
 do {
-  let began = monotonicSeconds()
   guard let url = TestServer.url else { throw TestFailure(TestServer.missing) }
   let directory = try Connection(url: url).host
   guard directory.hasPrefix("/") else { throw TestFailure("the server is not on a unix socket") }
