@@ -112,6 +112,21 @@ struct JSONText {
 
   mutating func append(quoted text: String) {
     bytes.append(UInt8(ascii: "\""))
+    var text = text
+    // Most texts need no escape, and are copied whole.
+    let isPlain = text.withUTF8 { utf8 in
+      for byte in utf8 where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+      {
+        return false
+      }
+      bytes.append(contentsOf: utf8)
+      return true
+    }
+    if !isPlain { append(escaped: text) }
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  private mutating func append(escaped text: String) {
     for byte in text.utf8 {
       switch byte {
       case UInt8(ascii: "\""): bytes.append(contentsOf: "\\\"".utf8)
@@ -129,7 +144,6 @@ struct JSONText {
       default: bytes.append(byte)
       }
     }
-    bytes.append(UInt8(ascii: "\""))
   }
 }
 
@@ -140,7 +154,11 @@ public struct JSONObjectWriter {
   /// Whether nothing has been written.
   public private(set) var isEmpty = true
 
-  public init() { out.bytes.append(UInt8(ascii: "{")) }
+  /// - Parameter bytes: Expected size of the object's text.
+  public init(reservingBytes bytes: Int = 0) {
+    out.bytes.reserveCapacity(bytes)
+    out.bytes.append(UInt8(ascii: "{"))
+  }
 
   private mutating func key(_ name: String) {
     if !isEmpty { out.bytes.append(contentsOf: ", ".utf8) }
@@ -174,6 +192,17 @@ public struct JSONObjectWriter {
     key(name)
     out.append(value)
   }
+
+  /// The members of an object that is text already and has some, from its first key to its closing
+  /// brace: nothing may follow but ``text``.
+  public mutating func members(of rest: UnsafeBufferPointer<UInt8>) {
+    if !isEmpty { out.bytes.append(contentsOf: ", ".utf8) }
+    isEmpty = false
+    out.bytes.append(contentsOf: rest)
+  }
+
+  /// What has been written so far; ``finish()`` adds the closing brace.
+  public var text: String { out.string }
 
   /// The object's text.
   public consuming func finish() -> String {

@@ -138,6 +138,9 @@ extension AgentEvent.Event: NounEvent {
     }
   }
 
+  /// What the patterns made of it is the longest payload of all, and no part of the row.
+  public static func isRead(_ kind: Kind) -> Bool { kind != .processed }
+
   public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
     switch kind {
     case .reported:

@@ -38,8 +38,15 @@ public protocol NounEvent: Equatable, Sendable {
   /// Writes the payload: structure to `data`, what people and programs wrote to `content`.
   func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter)
 
+  /// Whether the row needs the payload of such an event; what it does not need is not parsed.
+  static func isRead(_ kind: Kind) -> Bool
+
   /// Reads a payload that was recorded, perhaps years ago, perhaps erased since.
   init(_ kind: Kind, from payload: Payload) throws(Unreadable)
+}
+
+extension NounEvent {
+  public static func isRead(_ kind: Kind) -> Bool { true }
 }
 
 /// A row type: the plain struct of its table's ledger columns, and the fold that makes it.
@@ -154,6 +161,14 @@ extension StreamEvent {
     public static var all: [Kind] {
       N.Event.Kind.allCases.map(Kind.own)
         + CommonEvent<N>.Kind.allCases.filter { N.hasCommon($0) }.map(Kind.common)
+    }
+
+    /// Whether the row needs the payload of such an event.
+    public var isRead: Bool {
+      switch self {
+      case .own(let kind): N.Event.isRead(kind)
+      case .common: true
+      }
     }
 
     /// `leased`.

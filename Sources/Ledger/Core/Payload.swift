@@ -13,6 +13,9 @@ public struct Payload {
     self.content = content
   }
 
+  /// A payload without fields.
+  public static var none: Payload { Payload(data: .none, content: .none) }
+
   // MARK: Structure
 
   public func text(_ key: StaticString) throws(Unreadable) -> String {

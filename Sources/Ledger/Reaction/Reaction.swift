@@ -94,7 +94,9 @@ extension Reaction: Noun {
       row = fresh
     case .done(let outcome):
       row?.status = .done
-      row?.setPayload("result", outcome.json)
+      if let payload = row?.payload {
+        row?.payload = payload.settingMember("result", toText: outcome.text)
+      }
     case .failed(_, let error):
       row?.status = .failed
       row?.setPayload("error", .optional(error))
@@ -131,7 +133,7 @@ extension Reaction: Noun {
 extension Reaction.Intent {
   /// The origin's payload (`origin.md` 1.6), in `jsonb`'s own spelling: shorter keys first.
   var payload: String {
-    var out = JSONObjectWriter()
+    var out = JSONObjectWriter(reservingBytes: 192 + template.utf8.count)
     out.string("dedupe_key", dedupeKey)
     out.string("event_type", eventType)
     out.string("pattern_id", patternID)
@@ -143,11 +145,18 @@ extension Reaction.Intent {
 
 extension Reaction.Outcome {
   /// The row that the origin's create function returned.
-  var json: JSON {
-    .object([
-      "r_proposal_id": .string(proposalID.description), "r_status": .string(status.rawValue),
-      "r_mission_id": .optional(missionID?.description), "r_reason": .optional(reason),
-    ])
+  var text: String {
+    // In the order of `jsonb`: by length, then by bytes.
+    var out = JSONObjectWriter(reservingBytes: 192)
+    if let reason { out.string("r_reason", reason) } else { out.raw("r_reason", "null") }
+    out.string("r_status", status.rawValue)
+    if let missionID {
+      out.string("r_mission_id", missionID.description)
+    } else {
+      out.raw("r_mission_id", "null")
+    }
+    out.string("r_proposal_id", proposalID.description)
+    return out.finish()
   }
 }
 

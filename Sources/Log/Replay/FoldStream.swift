@@ -26,10 +26,11 @@ final class FoldStream {
   private var left: Int
 
   init(
-    _ slices: [Slice], _ target: Session.Target, snapshot: String, _ progress: ReplayProgress
+    _ slices: [Slice], _ target: Session.Target, snapshot: String, workers: Int,
+    _ progress: ReplayProgress
   ) {
     left = slices.count
-    for _ in 0..<min(Slice.workers, slices.count) {
+    for _ in 0..<min(workers, slices.count) {
       DispatchQueue.global().async(group: shared.done) { [shared] in
         Self.work(slices, target, snapshot, progress, shared)
       }

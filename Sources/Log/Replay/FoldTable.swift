@@ -19,26 +19,23 @@ struct FoldTable<N: Noun> {
     var isBroken = false
   }
 
-  private let kinds = StreamEvent<N>.Kind.all
-  private var index: [StreamID: Int32] = [:]
+  private let kinds = StreamEvent<N>.Kind.all.map { (kind: $0, isRead: $0.isRead) }
+  private var index = StreamIndex()
   private(set) var slots: [Slot] = []
   private var waiting: [StreamID: [WaitingEvent]] = [:]
 
   var rowCount: Int { slots.count { $0.row != nil } }
 
-  func find(_ stream: StreamID) -> Int? { index[stream].map(Int.init) }
+  func find(_ stream: StreamID) -> Int? {
+    index.find(stream) { slots[$0].stream == stream }
+  }
 
   mutating func markSeen(_ slot: Int) { slots[slot].isSeen = true }
 
-  mutating func removeAll() {
-    index.removeAll(keepingCapacity: true)
-    slots.removeAll(keepingCapacity: true)
-  }
-
   /// The slot of a stream, made where the stream is new.
   private mutating func slot(of stream: StreamID) -> Int {
-    if let known = index[stream] { return Int(known) }
-    index[stream] = Int32(slots.count)
+    if let known = find(stream) { return known }
+    index.insert(stream, slot: slots.count) { slots[$0].stream }
     slots.append(Slot(stream: stream, row: nil))
     return slots.count - 1
   }
@@ -70,7 +67,8 @@ struct FoldTable<N: Noun> {
     slots[slot].last = fixed.position
     slots[slot].at = fixed.at
     do throws(Unreadable) {
-      let decoded = try StreamEvent<N>(kinds[kind], from: context.payload(of: event))
+      let decoded = try StreamEvent<N>(
+        kinds[kind].kind, from: kinds[kind].isRead ? context.payload(of: event) : .none)
       N.evolve(
         &slots[slot].row, decoded,
         Recorded(stream: fixed.stream, version: fixed.version, at: fixed.at))
@@ -116,7 +114,8 @@ final class FoldContext {
   /// Good until the next call.
   func payload(of event: EventView) -> Payload {
     Payload(
-      data: dataReader.fields(event.data) ?? .none,
+      // `{}` is a quarter of all payloads.
+      data: event.data.count == 2 ? .none : dataReader.fields(event.data) ?? .none,
       content: event.content.flatMap { contentReader.fields($0) } ?? .none)
   }
 }

@@ -1,4 +1,6 @@
+import Dispatch
 package import Ledger
+import Synchronization
 
 /// Reads and folds the whole log, and nothing else: what a replay costs before it writes or compares.
 package enum LogFold {
@@ -6,12 +8,27 @@ package enum LogFold {
     let session = try Session(target)
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
-    let stream = FoldStream(
-      Slice.all(rows: try session.estimate().rows), target, snapshot: snapshot.id,
-      ReplayProgress())
-    defer { stream.stop() }
+    let slices = Slice.all(rows: try session.estimate().rows)
+    let id = snapshot.id
+    let total = Mutex<Result<(events: Int, rows: Int), OpsError>>(.success((0, 0)))
+    DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
+      let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
+      let result = Result { () throws(OpsError) in try count(mine, target, id) }
+      total.withLock { total in
+        total = total.flatMap { a in result.map { b in (a.events + b.events, a.rows + b.rows) } }
+      }
+    }
+    return try total.withLock { $0 }.get()
+  }
+
+  private static func count(
+    _ slices: [Slice], _ target: Session.Target, _ snapshot: String
+  ) throws(OpsError) -> (events: Int, rows: Int) {
+    let session = try Session(target)
+    let connection = try SharedSnapshot.join(snapshot, session)
     var (events, rows) = (0, 0)
-    while let (fold, _) = try stream.next() {
+    for slice in slices {
+      let fold = try slice.fold(on: connection, ReplayProgress())
       events += fold.eventCount
       rows += fold.rowCount
     }

@@ -162,8 +162,10 @@ private final class Rebuild {
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       let (snapshot, constraints) = try self.prepare(connection)
+      // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
-        Slice.all(rows: rows), self.session.target, snapshot: snapshot, self.progress)
+        Slice.all(rows: rows, countMin: 4), self.session.target, snapshot: snapshot, workers: 1,
+        self.progress)
       defer { stream.stop() }
       while let (fold, slice) = try stream.next() {
         guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
@@ -171,7 +173,13 @@ private final class Rebuild {
         try write(fold, slice, connection)
       }
       try onDatabase { () throws(PostgresError) in
-        try connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+        // Indexes are sorted by two workers, which plans on our connections otherwise never use.
+        try connection.execute(
+          """
+          SET LOCAL maintenance_work_mem = '256MB';
+          SET LOCAL max_parallel_maintenance_workers = 2;
+          SET LOCAL min_parallel_table_scan_size = '1MB'
+          """)
         try constraints.make(on: connection)
       }
       try self.record(&report, connection)

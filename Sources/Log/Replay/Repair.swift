@@ -168,22 +168,19 @@ struct Fill: NounVisitor {
     // The ledger's own row is not one of the eight, and may be there.
     guard N.name != .ledger else { return }
     let columns = N.columns
+    let slots = fold[keyPath: table].slots
+    guard slots.contains(where: { $0.row != nil }) else { return }
     do throws(PostgresError) {
-      var writer: CopyWriter?
-      for slot in fold[keyPath: table].slots {
+      let writer = try connection.copyIn(
+        "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)")
+      for slot in slots {
         guard let row = slot.row else { continue }
-        let out: CopyWriter
-        if let writer {
-          out = writer
-        } else {
-          out = try connection.copyIn(
-            "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)")
-          writer = out
+        try writer.row(columns.count)
+        withUnsafePointer(to: row) { row in
+          for column in columns { writer.append(column.get(at: row)) }
         }
-        try out.row(columns.count)
-        for column in columns { out.append(column.get(row)) }
       }
-      if let writer { counts[N.table, default: RepairCount()].inserted += try writer.finish() }
+      counts[N.table, default: RepairCount()].inserted += try writer.finish()
     } catch {
       throw OpsError(database: error)
     }

@@ -73,8 +73,8 @@ extension Slice {
   static let rowsMax = 250_000
 
   /// Divides a log of that many rows.
-  static func all(rows: Int) -> [Slice] {
-    let count = max(workers, (rows + rowsMax - 1) / rowsMax)
+  static func all(rows: Int, countMin: Int = workers) -> [Slice] {
+    let count = max(countMin, (rows + rowsMax - 1) / rowsMax)
     return (0..<count).map { .hash(remainder: $0, of: count) }
   }
 
@@ -117,8 +117,8 @@ extension Session {
         """))
     do {
       let events = Int(try answer.int8(0, 0))
-      // 16 events and 6 rows a mission with one step; a stream has at least one event.
-      return (events * 2 / 5, events)
+      // 16 events and 8 rows a mission with one step; a stream has at least one event.
+      return (events / 2, events)
     } catch {
       throw OpsError(database: error)
     }
