@@ -70,7 +70,7 @@ final class Player {
     generator = Generator(seed: seed)
   }
 
-  /// Makes one move. One of ten is cut; of those half are made by a caller who dies with it.
+  /// Makes one move. One of sixteen is cut; of those half are made by a caller who dies with it.
   func play() throws {
     var dice = generator.below(100)
     let move =
@@ -78,7 +78,7 @@ final class Player {
         dice -= move.weight
         return dice < 0
       } ?? .claim
-    let isCut = generator.below(10) == 0
+    let isCut = generator.below(16) == 0
     dies = isCut && generator.flip()
     engine.session.attemptsMax = dies ? 1 : 12
     if isCut {
