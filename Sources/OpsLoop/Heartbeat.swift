@@ -165,6 +165,7 @@ extension Engine {
       return .array([.int(taken.events), .int(taken.queued)])
     }
     let committed = try perform(command)
+    if committed.entry == nil { taken = (0, 0) }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
       taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
     }
@@ -232,6 +233,7 @@ extension Engine {
       return .array([.int(taken.processed), .int(taken.created)])
     }
     let committed = try perform(command)
+    if committed.entry == nil { taken = (0, 0) }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
       taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
     }

@@ -34,6 +34,7 @@ extension Engine {
       return .array([recovered.requeued, recovered.failed, recovered.stale].map(JSON.int))
     }
     let committed = try perform(command)
+    if committed.entry == nil { recovered = Recovered() }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 3 {
       recovered.requeued = counts[0].intValue ?? 0
       recovered.failed = counts[1].intValue ?? 0

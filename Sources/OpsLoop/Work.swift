@@ -36,6 +36,8 @@ extension Engine {
     }
     let committed = try perform(command)
     claim.entry = committed.entry
+    // What an attempt decided that was then cut off is nobody's.
+    if committed.entry == nil { claim.steps = [] }
     if committed.isRepeat { claim.steps = try claimed(committed.result) }
     return claim
   }
