@@ -78,13 +78,24 @@ let package = Package(
       name: "TestLedgers",
       dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
       path: "Tests/TestLedgers", swiftSettings: settings),
+    .executableTarget(
+      name: "random-histories",
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
+      ],
+      path: "Tests/RandomHistories", swiftSettings: settings),
+    .executableTarget(
+      name: "commit-cut",
+      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
+      path: "Tests/CommitCut", swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
+      name: "CommandLineTests",
+      dependencies: ["opsledger", "Host", "JSON", "TestLedgers"], swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
       swiftSettings: settings),

@@ -126,8 +126,7 @@ extension Engine {
     var parameters = Parameters()
     parameters.uuids(held.map(\.0))
     parameters.uuids([])
-    let seconds =
-      cache.policies.worker.value?.leaseMinutes.map { $0 * 60 } ?? settings.leaseSeconds
+    let seconds = leaseSeconds
     var renewed: [StreamID: Step.Token] = [:]
     let command = Command(load: [(Self.lockSteps, parameters)]) {
       (answers, draft) throws(OpsError) in
@@ -145,6 +144,7 @@ extension Engine {
     }
     let committed = try perform(command)
     if committed.isRepeat {
+      renewed = [:]
       let ids = (committed.result.arrayValue ?? []).compactMap {
         $0.stringValue.flatMap { StreamID($0) }
       }

@@ -37,7 +37,9 @@ extension Engine {
       return version.map(JSON.int) ?? .null
     }
     let committed = try perform(command)
-    return version ?? Int32(committed.result.intValue ?? 0)
+    // What the last attempt decided counts only where it is what was recorded.
+    let recorded = committed.result.intValue.flatMap(Int32.init(exactly:))
+    return (committed.isRepeat ? recorded : version) ?? 0
   }
 
   private static let lockPolicy = Statement(

@@ -86,7 +86,9 @@ extension Engine {
       return .string(made.description)
     }
     let committed = try perform(command)
-    let named = mission ?? committed.result.stringValue.flatMap { StreamID($0) }
+    // What the last attempt decided counts only where it is what was recorded.
+    let recorded = committed.result.stringValue.flatMap { StreamID($0) }
+    let named = committed.isRepeat ? recorded : mission
     guard let named else { throw OpsError(.conflict, "nothing was decided") }
     return named
   }

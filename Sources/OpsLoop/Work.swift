@@ -43,7 +43,6 @@ extension Engine {
   private func lease(
     _ rows: Rows, to worker: String, _ draft: inout Draft
   ) throws(OpsError) -> [ClaimedStep] {
-    let seconds = cache.policies.worker.value?.leaseMinutes.map { $0 * 60 }
     var steps: [(Step, Int64?)] = []
     for index in 0..<rows.count {
       let step = try rows.row(index, of: Step.self)
@@ -56,7 +55,7 @@ extension Engine {
     for (step, cause) in steps {
       claimed.append(
         try draft.claim(
-          step, worker: worker, leaseSeconds: seconds ?? settings.leaseSeconds, cause: cause))
+          step, worker: worker, leaseSeconds: leaseSeconds, cause: cause))
     }
     return claimed
   }
@@ -160,12 +159,19 @@ extension Engine {
           refused[index] = error
         }
       }
-      return .array(refused.keys.sorted().map(JSON.int))
+      return .object([
+        "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
+        "refused": .array(refused.keys.sorted().map(JSON.int)),
+      ])
     }
     let committed = try perform(command)
     if committed.isRepeat {
-      for index in committed.result.arrayValue?.compactMap(\.intValue) ?? []
-      where refused[index] == nil {
+      // What the last attempt decided, after another had recorded it, counts for nothing.
+      completion.succeeded = committed.result["succeeded"]?.intValue ?? 0
+      completion.failed = committed.result["failed"]?.intValue ?? 0
+      refused = [:]
+      for index in committed.result["refused"]?.arrayValue?.compactMap(\.intValue) ?? []
+      where outcomes.indices.contains(index) {
         refused[index] = OpsError(.claimLost, "the step was not this worker's any more")
       }
     }

@@ -23,8 +23,9 @@ struct CommandTableTests {
     for command in CommandTable.all {
       #expect(!command.examples.isEmpty, "\(command.name)")
       for example in command.examples {
-        // As a shell would, as far as quotes go.
-        let words = example.line.split(separator: "'", omittingEmptySubsequences: false)
+        // As a shell would, as far as quotes go; what it does with the result is its own matter.
+        let typed = example.line.split(separator: " > ")[0].split(separator: " | ")[0]
+        let words = typed.split(separator: "'", omittingEmptySubsequences: false)
           .enumerated().flatMap { index, part in
             index % 2 == 1 ? [String(part)] : part.split(separator: " ").map(String.init)
           }

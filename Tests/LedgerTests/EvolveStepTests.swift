@@ -89,13 +89,13 @@ struct EvolveStepTests {
       ])
   }
 
-  @Test("a skipped step is failed and names the step that failed", arguments: Step.states)
+  @Test("a skipped step is no dead letter, and names the step that failed", arguments: Step.states)
   func skipped(state: RowState<Step>) throws {
     try expect(
       .skipped(becauseOf: 4), on: state,
       sets: [
-        "status": .text("failed"), "last_error": .text("skipped: step 4 failed"),
-        "updated_at": now,
+        "status": .text("failed"), "failure_count": .int(0),
+        "last_error": .text("skipped: step 4 failed"), "updated_at": now,
       ])
   }
 

@@ -178,7 +178,7 @@ struct StraightPathTests {
           """
           ledger.events AS e, json_array_elements(e.data->'patterns') AS p
           WHERE e.type = 'agent_event.processed' AND p->>'pattern' = 'flaky-job'
-            AND p->>'outcome' = 'template'
+            AND p->>'reason' = 'template'
           """) == 1)
       #expect(try ledger.count("ops_agent_events WHERE processed_at IS NULL") == 0)
       try ledger.expectEqual()

@@ -17,6 +17,10 @@ BEGIN
     IF command !~ '\mconcurrently\M' THEN
         RETURN;
     END IF;
+    -- Inside a transaction nothing runs concurrently: whoever holds a permit only says the word.
+    IF EXISTS (SELECT FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned()) THEN
+        RETURN;
+    END IF;
     SELECT n.name INTO found
     FROM (SELECT 'ledger' UNION ALL
           SELECT c.relname::text FROM pg_class AS c

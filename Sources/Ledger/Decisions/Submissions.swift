@@ -1,22 +1,7 @@
 public import JSON
 
-/// What became of a submitted proposal.
-public struct SubmissionOutcome: Equatable, Sendable {
-  public var proposalID: StreamID
-  public var status: Proposal.Status
-  public var missionID: StreamID?
-  /// Why it was refused, or why it waits for a person.
-  public var reason: String?
-
-  public init(
-    proposalID: StreamID, status: Proposal.Status, missionID: StreamID?, reason: String?
-  ) {
-    self.proposalID = proposalID
-    self.status = status
-    self.missionID = missionID
-    self.reason = reason
-  }
-}
+/// What became of a submitted proposal: where it waits, the reason says for what.
+public typealias SubmissionOutcome = Reaction.Outcome
 
 extension Draft {
   /// Submits a proposal: checks its template, asks the gate, approves it by itself where the policy
@@ -115,12 +100,7 @@ extension Draft {
           dedupeKey: reaction.dedupeKey, policies: policies, executors: executors, today: &today,
           cause: cause)
       }
-      append(
-        .done(
-          Reaction.Outcome(
-            proposalID: outcome.proposalID, status: outcome.status,
-            missionID: outcome.missionID, reason: outcome.reason)),
-        of: Reaction.self, to: reaction.id, cause: cause)
+      append(.done(outcome), of: Reaction.self, to: reaction.id, cause: cause)
       return outcome
     } catch {
       append(

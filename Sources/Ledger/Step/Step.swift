@@ -180,6 +180,7 @@ extension Step: Noun {
       clearLease()
     case .skipped(let ordinal):
       status = .failed
+      failureCount = 0
       lastError = "skipped: step \(ordinal) failed"
     case .requeued:
       status = .queued

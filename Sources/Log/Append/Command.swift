@@ -54,8 +54,6 @@ public struct Command {
 }
 
 extension Session {
-  static let attemptsMax = 12
-
   /// Performs a command in two round trips: locks, reads and the draw; then the key, the events, the
   /// rows and COMMIT.
   ///
@@ -72,33 +70,33 @@ extension Session {
   func retrying(
     _ key: CommandKey, _ once: () throws(Failure) -> Committed
   ) throws(OpsError) -> Committed {
-    var isDoubtful = false
+    var doubt: Doubt?
     var last = OpsError(.conflict, "not tried")
-    for attempt in 0..<Self.attemptsMax {
+    for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
       do {
-        if isDoubtful, let settled = try settle(key) { return settled }
+        if let settled = try settle(key, &doubt) { return settled }
       } catch {
         guard error.code == .databaseUnreachable else { throw error }
         last = error
         continue
       }
-      do {
-        return try once()
-      } catch {
-        switch error {
-        case .refused(let refusal):
-          // What an answer was lost of may have changed what is decided now.
-          if isDoubtful, let settled = try settle(key) { return settled }
-          guard refusal.code == .databaseUnreachable else { throw refusal }
-          last = refusal
-        case .database(let failure, let wasCommitting):
-          if failure.isDuplicateCommand, let settled = try settle(key) { return settled }
-          last = OpsError(database: failure)
-          guard failure.isWorthAnother else { throw last }
-          isDoubtful = isDoubtful || (wasCommitting && failure.connectionLost)
-          if failure.lacksPartition { try addPartitions() }
-        }
+      switch Result(catching: once) {
+      case .success(let committed):
+        // What an answer was lost of may be why there was nothing left to do.
+        if committed.entry == nil, let settled = try settle(key, &doubt) { return settled }
+        return committed
+      case .failure(.refused(let refusal)):
+        // Or why it is refused now.
+        if let settled = try settle(key, &doubt) { return settled }
+        guard refusal.code == .databaseUnreachable else { throw refusal }
+        last = refusal
+      case .failure(.database(let failure, let committing)):
+        if failure.isDuplicateCommand, let settled = try settle(key) { return settled }
+        last = OpsError(database: failure)
+        guard failure.isWorthAnother else { throw last }
+        if failure.connectionLost, let committing { doubt = Doubt(backend: committing) }
+        if failure.lacksPartition { try addPartitions() }
       }
     }
     throw last
@@ -106,7 +104,14 @@ extension Session {
 
   enum Failure: Error {
     case refused(OpsError)
-    case database(PostgresError, wasCommitting: Bool)
+    /// The backend that was asked to commit, where it got so far.
+    case database(PostgresError, committing: Int32?)
+  }
+
+  /// A backend was asked to commit and gave no answer.
+  struct Doubt {
+    let backend: Int32
+    var hasEnded = false
   }
 
   private func once(_ key: CommandKey, _ command: Command) throws(Failure) -> Committed {
@@ -126,7 +131,7 @@ extension Session {
       draft = Draft(at: Instant(micros: try drawn.timestamptz(0, 1)), ids: .random())
     } catch {
       giveBack(connection)
-      throw .database(error, wasCommitting: false)
+      throw .database(error, committing: nil)
     }
     let result: JSON
     do {
@@ -135,6 +140,7 @@ extension Session {
       giveBack(connection)
       throw .refused(error)
     }
+    let backend = connection.backendPID
     do {
       if draft.events.isEmpty {
         try connection.query(Command.rollback)
@@ -146,7 +152,7 @@ extension Session {
         draft.writes(entry: entry, header, session: self) + [(Command.commit, Parameters())])
     } catch {
       giveBack(connection)
-      throw .database(error, wasCommitting: true)
+      throw .database(error, committing: backend)
     }
     return Committed(entry: entry, at: draft.at, result: result, isRepeat: false)
   }
@@ -160,8 +166,32 @@ extension Session {
     do { try connection.rollbackIfOpen() } catch { drop() }
   }
 
-  /// Finds out what became of a command whose COMMIT got no answer: inserting its key waits for the
-  /// old backend, then says which it was.
+  /// Finds out what became of a command whose COMMIT got no answer. First the old backend is ended,
+  /// where it still is there: it may not have read yet what was sent to it, and would do it later.
+  ///
+  /// - Returns: What was recorded; nil where nothing was, or nothing is in doubt.
+  private func settle(_ key: CommandKey, _ doubt: inout Doubt?) throws(OpsError) -> Committed? {
+    guard let open = doubt else { return nil }
+    if !open.hasEnded {
+      var parameters = Parameters()
+      parameters.int4(open.backend)
+      _ = try query(Self.endBackend, parameters)
+      doubt?.hasEnded = true
+    }
+    return try settle(key)
+  }
+
+  /// Ends a session of our own, and waits for it.
+  private static let endBackend = Statement(
+    """
+    SELECT pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity AS a
+    WHERE a.pid = $1::integer AND a.pid <> pg_backend_pid() AND a.usename = session_user
+      AND a.datname = current_database()
+      AND a.application_name = current_setting('application_name')
+    """)
+
+  /// Finds out what is recorded under a key: inserting it waits for whoever else does, then says which
+  /// it was.
   ///
   /// - Returns: What was recorded; nil where nothing was.
   /// - Throws: `OPS_012` where the key stands for another request.

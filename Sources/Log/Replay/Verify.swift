@@ -158,23 +158,29 @@ public enum Verifier {
     return parameters
   }
 
-  /// What the foreign keys promise, also where they were off for a while.
+  /// What the foreign keys promise, also where they were off for a while. A column that differs from
+  /// the log is named once.
   private static func checkReferences(
     _ session: Session, _ report: inout VerifyReport
   ) throws(OpsError) {
     for reference in References.all {
       let rows = try session.query(Statement(reference.orphans))
-      do throws(PostgresError) {
+      let orphans = try onDatabase { () throws(PostgresError) in
+        var orphans: [Difference] = []
         for row in 0..<rows.count {
-          report.differenceCount += 1
-          report.differences.append(
+          orphans.append(
             Difference(
               table: reference.table, row: try rows.text(row, 0), column: reference.column,
               expected: "a row of \(reference.parent)", found: try rows.text(row, 1)))
         }
-      } catch {
-        throw OpsError(database: error)
+        return orphans
       }
+      let fresh = orphans.filter { orphan in
+        !report.differences.contains {
+          $0.table == orphan.table && $0.row == orphan.row && $0.column == orphan.column
+        }
+      }
+      report.add(fresh, count: fresh.count)
     }
   }
 }

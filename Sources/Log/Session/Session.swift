@@ -18,6 +18,8 @@ public final class Session {
   }
 
   public let target: Target
+  /// How often a command is tried that lost a race or its connection.
+  public var attemptsMax = 12
   private var open: Connection?
   /// UPDATE statements by table and the columns that they set.
   var updates: [UpdateShape: Statement] = [:]

@@ -1,0 +1,101 @@
+import Ledger
+import Postgres
+import Synchronization
+
+/// How often each command met each state: a sweep (claim, recover, heartbeat) meets every state that
+/// some row is in, the others the state of the row that they name.
+final class Pairs: Sendable {
+  static let states: [(noun: String, states: [String])] = [
+    ("step", ["queued", "running", "expired", "succeeded", "dead", "skipped"]),
+    ("mission", ["approved", "running", "succeeded", "failed"]),
+    ("proposal", ["pending", "voting", "auto_approved", "approved", "rejected", "refused"]),
+    ("reaction", ["queued", "processing", "done", "failed"]),
+  ]
+  static let commands: [String: [String]] = [
+    "step": ["claim", "recover", "succeed", "fail", "radar", "renew"],
+    "mission": ["claim", "recover", "succeed", "fail", "radar", "renew"],
+    "proposal": ["submit", "approve", "reject"],
+    "reaction": ["heartbeat"],
+  ]
+
+  static func unreachable(_ noun: String, _ state: String, _ command: String) -> String? {
+    switch (noun, state, command) {
+    case ("mission", "approved", "succeed"), ("mission", "approved", "fail"),
+      ("mission", "approved", "radar"), ("mission", "approved", "renew"):
+      "a worker holds a step of it only by a claim, which starts the mission"
+    case ("proposal", "voting", _): "no votes are called yet"
+    case ("proposal", "refused", "submit"): "a refused proposal gives up its dedupe key"
+    case ("reaction", "processing", _): "only the origin's clients make it so"
+    default: nil
+    }
+  }
+
+  private let counts = Mutex<[String: Int]>([:])
+
+  func count(_ noun: String, _ state: String, _ command: String) {
+    counts.withLock { $0["\(noun) \(state) \(command)", default: 0] += 1 }
+  }
+
+  /// Prints the table.
+  ///
+  /// - Returns: Reachable pairs that never occurred.
+  func report() -> [String] {
+    let counts = counts.withLock { $0 }
+    var missing: [String] = []
+    var reasons: [String] = []
+    for (noun, states) in Self.states {
+      let commands = Self.commands[noun] ?? []
+      print("\n" + pad(noun, 14) + commands.map { pad($0, 11) }.joined())
+      for state in states {
+        var line = pad("  " + state, 14)
+        for command in commands {
+          let count = counts["\(noun) \(state) \(command)"] ?? 0
+          let reason = Self.unreachable(noun, state, command)
+          line += pad(reason == nil ? "\(count)" : count == 0 ? "-" : "\(count)!", 11)
+          if let reason {
+            reasons.append("\(noun) \(state), \(command): \(reason)")
+            if count > 0 { missing.append("\(noun) \(state) \(command) occurred: \(reason)") }
+          } else if count == 0 {
+            missing.append("\(noun) \(state) \(command) never occurred")
+          }
+        }
+        print(line)
+      }
+    }
+    print("\nunreachable (-):")
+    for reason in reasons { print("  " + reason) }
+    return missing
+  }
+
+  private func pad(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(1, width - text.count))
+  }
+}
+
+/// Which states there are rows in, or which a row is in.
+struct States {
+  static let ofStep = """
+    CASE WHEN s.status = 'failed' THEN CASE WHEN s.failure_count > 0 THEN 'dead' ELSE 'skipped' END
+      WHEN s.status = 'running' AND s.lease_expires_at < ledger.now() THEN 'expired'
+      ELSE s.status::text END
+    """
+  static let ofProposal = """
+    CASE WHEN policy_snapshot ? 'gate_refused' THEN 'refused' ELSE status::text END
+    """
+
+  static let all = Statement(
+    """
+    SELECT DISTINCT 'step', \(ofStep) FROM ops_mission_steps AS s
+    UNION ALL SELECT DISTINCT 'mission', status::text FROM ops_missions
+    UNION ALL SELECT DISTINCT 'reaction', status FROM ops_agent_reactions
+    """)
+  static let step = Statement(
+    """
+    SELECT \(ofStep), m.status::text FROM ops_mission_steps AS s JOIN ops_missions AS m
+      ON m.id = s.mission_id WHERE s.id = $1::uuid
+    """)
+  static let proposal = Statement(
+    "SELECT \(ofProposal) FROM ops_mission_proposals WHERE id = $1::uuid")
+  static let holder = Statement(
+    "SELECT \(ofProposal) FROM ops_mission_proposals WHERE dedupe_key = $1::text")
+}
