@@ -94,6 +94,12 @@ struct States {
     SELECT \(ofStep), m.status::text FROM ops_mission_steps AS s JOIN ops_missions AS m
       ON m.id = s.mission_id WHERE s.id = $1::uuid
     """)
+  static let skipped = Statement(
+    """
+    SELECT s.id FROM ops_mission_steps AS s WHERE s.status = 'failed' AND s.failure_count = 0
+      AND EXISTS (SELECT FROM ops_action_runs AS r WHERE r.step_id = s.id)
+    ORDER BY s.updated_at DESC, s.ordinal LIMIT 3
+    """)
   static let proposal = Statement(
     "SELECT \(ofProposal) FROM ops_mission_proposals WHERE id = $1::uuid")
   static let holder = Statement(

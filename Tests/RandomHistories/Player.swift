@@ -70,7 +70,7 @@ final class Player {
     generator = Generator(seed: seed)
   }
 
-  /// Makes one move. One of ten is cut; of those half are made by a caller who dies with it.
+  /// Makes one move. One of sixteen is cut; of those half are made by a caller who dies with it.
   func play() throws {
     var dice = generator.below(100)
     let move =
@@ -78,7 +78,7 @@ final class Player {
         dice -= move.weight
         return dice < 0
       } ?? .claim
-    let isCut = generator.below(10) == 0
+    let isCut = generator.below(16) == 0
     dies = isCut && generator.flip()
     engine.session.attemptsMax = dies ? 1 : 12
     if isCut {
@@ -214,14 +214,25 @@ final class Player {
   }
 
   /// Mostly what was claimed of late; else anything that was ever held, whoever has it now.
-  private func held() -> World.Held? {
+  private func held() throws -> World.Held? {
     let held = world.with { $0.held }
     guard !held.isEmpty else { return nil }
+    if pairs != nil, generator.below(5) == 0, let skipped = try skipped(of: held) { return skipped }
     return generator.pick(generator.below(3) == 0 ? held : Array(held.suffix(4)))
   }
 
+  /// Few steps are skipped that once were held, so they are looked for.
+  private func skipped(of held: [World.Held]) throws -> World.Held? {
+    let rows = try clock.query(States.skipped)
+    for row in 0..<rows.count {
+      let id = StreamID(try rows.uuid(row, 0))
+      if let found = held.last(where: { $0.step.step.id == id }) { return found }
+    }
+    return nil
+  }
+
   private func complete(_ move: Move) throws {
-    guard let held = held() else { return }
+    guard let held = try held() else { return }
     try countTarget(held.step.step.id, "\(move)")
     let run = held.step.token.runID
     let result: StepOutcome.Result
@@ -251,7 +262,7 @@ final class Player {
   }
 
   private func renew() throws {
-    guard let held = held() else { return }
+    guard let held = try held() else { return }
     try countTarget(held.step.step.id, "renew")
     let id = held.step.step.id
     let renewed = try engine.renew([(id, held.step.token)])
