@@ -94,7 +94,8 @@ let package = Package(
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["opsledger", "Host"], swiftSettings: settings),
+      name: "CommandLineTests",
+      dependencies: ["opsledger", "Host", "JSON", "TestLedgers"], swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
       swiftSettings: settings),

@@ -37,6 +37,12 @@ public final class Engine {
 
   private static let policyChangesMax = 10
 
+  /// How long a lease is, in seconds: the worker's own word, else the policy's, else the setting.
+  var leaseSeconds: Double {
+    settings.ownLeaseSeconds
+      ?? cache.policies.worker.value?.leaseMinutes.map { $0 * 60 } ?? settings.leaseSeconds
+  }
+
   /// The policies as they now are.
   public func policies() throws(OpsError) -> Policies {
     let (statement, parameters) = cache.request

@@ -127,8 +127,7 @@ extension Engine {
     var parameters = Parameters()
     parameters.uuids(held.map(\.0))
     parameters.uuids([])
-    let seconds =
-      cache.policies.worker.value?.leaseMinutes.map { $0 * 60 } ?? settings.leaseSeconds
+    let seconds = leaseSeconds
     var renewed: [StreamID: Step.Token] = [:]
     let command = Command(load: [(Self.lockSteps, parameters)]) {
       (answers, draft) throws(OpsError) in

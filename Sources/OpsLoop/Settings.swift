@@ -6,6 +6,8 @@ public struct LoopSettings: Sendable {
   public var reactionBatch = 50
   /// OPS_STEP_LEASE_MINUTES, in seconds.
   public var leaseSeconds = 300.0
+  /// What a worker was told for itself (`worker --lease`), in seconds: it goes before the policy.
+  public var ownLeaseSeconds: Double?
   /// OPS_WORKER_MAX_RETRIES: attempts in all.
   public var attemptsMax: Int32 = 3
   /// OPS_STALE_STEP_MINUTES, in seconds: the lease of a step that was claimed without one.

@@ -45,7 +45,6 @@ extension Engine {
   private func lease(
     _ rows: Rows, to worker: String, _ draft: inout Draft
   ) throws(OpsError) -> [ClaimedStep] {
-    let seconds = cache.policies.worker.value?.leaseMinutes.map { $0 * 60 }
     var steps: [(Step, Int64?)] = []
     for index in 0..<rows.count {
       let step = try rows.row(index, of: Step.self)
@@ -58,7 +57,7 @@ extension Engine {
     for (step, cause) in steps {
       claimed.append(
         try draft.claim(
-          step, worker: worker, leaseSeconds: seconds ?? settings.leaseSeconds, cause: cause))
+          step, worker: worker, leaseSeconds: leaseSeconds, cause: cause))
     }
     return claimed
   }

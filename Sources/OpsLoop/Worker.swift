@@ -110,7 +110,7 @@ public final class Worker {
     let claim = try engine.claim(room, worker: options.name)
     result.halt = claim.halt
     result.claimed += claim.steps.count
-    let renewAt = monotonicSeconds() + engine.settings.leaseSeconds / 3
+    let renewAt = monotonicSeconds() + engine.leaseSeconds / 3
     for step in claim.steps {
       running[step.step.id] = Held(step: step, claim: claim, renewAt: renewAt)
       start(step)
@@ -128,32 +128,30 @@ public final class Worker {
     }
   }
 
-  /// Records what is finished, together.
+  /// Records what is finished: together what was claimed together, since the claim is its cause.
   private func record() throws(OpsError) {
     let done = finished.take()
-    guard !done.isEmpty else { return }
-    var outcomes: [StepOutcome] = []
+    let byClaim = Dictionary(grouping: done) { running[$0.0]?.claim.entry }
+    for group in byClaim.values {
+      do { try record(group) } catch {
+        // Whoever runs us again finds them where they were.
+        for (id, result) in done where running[id] != nil { finished.add(id, result) }
+        throw error
+      }
+    }
+  }
+
+  private func record(_ group: [(StreamID, StepOutcome.Result)]) throws(OpsError) {
     var claim: Claim?
-    var kept: [StreamID: Held] = [:]
-    for (id, result) in done {
-      guard let held = running.removeValue(forKey: id) else { continue }
-      kept[id] = held
+    var outcomes: [StepOutcome] = []
+    for (id, result) in group {
+      guard let held = running[id] else { continue }
       claim = held.claim
       outcomes.append(StepOutcome(held.step, result))
     }
     guard let claim else { return }
-    let completion: Completion
-    do {
-      completion = try engine.complete(outcomes, claim: claim)
-    } catch {
-      // Whoever runs us again finds them where they were.
-      for (id, result) in done {
-        guard let held = kept[id] else { continue }
-        running[id] = held
-        finished.add(id, result)
-      }
-      throw error
-    }
+    let completion = try engine.complete(outcomes, claim: claim)
+    for (id, _) in group { running[id] = nil }
     for (outcome, error) in completion.refused { report("step \(outcome.stepID): \(error)") }
     result.refused += completion.refused.count
     result.succeeded += completion.succeeded
@@ -169,7 +167,7 @@ public final class Worker {
     for held in due {
       let id = held.step.step.id
       if let token = renewed[id] { running[id]?.step.token = token }
-      running[id]?.renewAt = now + engine.settings.leaseSeconds / 3
+      running[id]?.renewAt = now + engine.leaseSeconds / 3
     }
   }
 

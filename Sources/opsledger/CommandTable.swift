@@ -3,5 +3,6 @@ enum CommandTable {
   static let all: [Command] =
     DemoCommand.all + DatabaseCommands.all + StartCommands.all + StatusCommand.all
     + ConfigCommand.all + LoopCommands.all + EventCommands.all + ProposalCommands.all
-    + MissionCommands.all + PolicyCommands.all + LogCommands.all + ReplayCommands.all
+    + MissionCommands.all + StepCommands.all + RadarCommands.all + PolicyCommands.all
+    + LogCommands.all + ReplayCommands.all
 }

@@ -15,7 +15,12 @@ extension Invocation {
       connectTimeoutMillis: database.connectTimeoutMillis)
   }
 
-  func session() throws(OpsError) -> Session { try Session(target()) }
+  /// A session with a ledger that this release can use.
+  func session() throws(OpsError) -> Session {
+    let session = try Session(target())
+    try session.requireLedger()
+    return session
+  }
 
   /// - Parameter actor: Who acts, where it is not the person at the command line.
   func engine(_ actor: String? = nil) throws(OpsError) -> Engine {

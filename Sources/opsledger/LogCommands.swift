@@ -1,139 +1,184 @@
-import Glibc
 import Host
 import JSON
 import Ledger
 import Log
 
-/// `log show|tail|stats`: the log itself.
+/// `log show|tail|stats`: the log as it is.
 enum LogCommands {
   static let all = [show, tail, stats]
 
-  private static let filters: [Command.Option] = [
-    .init(name: "stream", value: "ID", help: "only of this row"),
-    .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
-  ]
-
   static let show = Command(
-    group: .audit, name: "log show", summary: "show events of the log, the oldest first",
-    options: filters + [
+    group: .audit, name: "log show", summary: "print events of the log, in its order",
+    options: [
+      .init(name: "stream", value: "ID", help: "only of this row"),
       .init(name: "entry", value: "N[-M]", help: "only of these entries"),
-      .init(name: "limit", value: "N", help: "at most so many (50)"),
+      .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
+      .init(
+        name: "limit", value: "N",
+        help: "at most so many: the last (50), with --entry the first (all)"),
     ],
-    notes: ["Up to the last sealed entry: what is shown never changes."],
+    notes: ["With --json one object a line, under the columns of ledger.events."],
     examples: [
-      .init(line: "log show --entry 100-120", meaning: "what happened in twenty entries"),
-      .init(line: "log show --type 'policy.*' --json", meaning: "every change of a policy"),
+      .init(line: "log show --entry 41-45", meaning: "what those entries recorded"),
+      .init(line: "log show --type 'step.*' --limit 20", meaning: "the last ones of steps"),
     ]
   ) { (call) throws(OpsError) in
-    let session = try call.session()
-    try session.seal()
-    let events = try session.events(
-      LogQuery(
-        stream: call.id(option: "stream", of: "row"), entries: entries(call.text("entry")),
-        type: call.text("type"), limit: call.limit()))
-    printEvents(events, call)
+    let entries = try range(call)
+    let limit = try call.integer("limit", in: 1...1_000_000_000)
+    var query = LogQuery(limit: limit ?? 50, keeps: .last)
+    query.stream = try call.id(option: "stream", of: "row")
+    query.type = call.text("type")
+    if let entries {
+      query.entries = entries
+      query.keeps = .first
+      query.limit = limit ?? Int.max
+    } else if query.stream != nil, limit == nil {
+      query.keeps = .first
+      query.limit = Int.max
+    }
+    var printer = Printer(json: call.wantsJSON)
+    try call.session().log(query) { printer.print($0) }
+    if printer.count == 0 { call.note("no such events") }
     return .fine
   }
 
-  private static func entries(_ text: String?) throws(OpsError) -> ClosedRange<Int64> {
-    guard let text else { return 0...Int64.max }
-    let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
-    guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1],
-      first >= 0, first <= last
-    else { throw .badInput("--entry wants a number or a range like 100-120, not \(text)") }
+  private static func range(_ call: Invocation) throws(OpsError) -> ClosedRange<Int64>? {
+    guard let text = call.text("entry") else { return nil }
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    let numbers = parts.compactMap { Int64($0) }
+    guard numbers.count == parts.count, (1...2).contains(numbers.count), let first = numbers.first,
+      let last = numbers.last, first >= 0, first <= last
+    else { throw .badInput("--entry wants a number or a range like 41-45, not \(text)") }
     return first...last
   }
 
   static let tail = Command(
-    group: .audit, name: "log tail", summary: "show the last events of the log",
-    options: filters + [
-      .init(name: "follow", help: "go on with what is recorded from now on"),
-      .init(name: "limit", value: "N", help: "at most so many of those that are there (50)"),
+    group: .audit, name: "log tail", summary: "print the last events that are sealed",
+    options: [
+      .init(name: "stream", value: "ID", help: "only of this row"),
+      .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
+      .init(name: "follow", help: "go on, and print events as they are sealed"),
+      .init(name: "limit", value: "N", help: "begin with so many (10)"),
+    ],
+    notes: [
+      "What is sealed can no longer change: nothing is ever inserted before it. An append that "
+        + "stays open holds the seal back; status names it."
     ],
     examples: [.init(line: "log tail --follow", meaning: "watch the ledger work")]
   ) { (call) throws(OpsError) in
+    var query = LogQuery(limit: try call.integer("limit", in: 0...1_000_000) ?? 10, keeps: .last)
+    query.sealedOnly = true
+    query.stream = try call.id(option: "stream", of: "row")
+    query.type = call.text("type")
+    let stop = call.flag("follow") ? StopSignal() : nil
     let session = try call.session()
+    var printer = Printer(json: call.wantsJSON)
     var sealed = try session.seal()
-    let stream = try call.id(option: "stream", of: "row")
-    let last = try session.events(
-      LogQuery(
-        stream: stream, entries: 0...sealed, type: call.text("type"), limit: call.limit(),
-        isTail: true))
-    printEvents(last, call)
-    let stop = StopSignal()
-    while call.flag("follow"), !stop.isRaised {
-      usleep(200_000)
-      let next = try session.seal()
-      guard next > sealed else { continue }
-      let fresh = try session.events(
-        LogQuery(
-          stream: stream, entries: (sealed + 1)...next, type: call.text("type"),
-          limit: 1_000_000))
-      printEvents(fresh, call)
+    query.entries = 0...sealed
+    if query.limit > 0 { try session.log(query) { printer.print($0) } }
+    while let stop, stop.sleep(millis: 500) {
       Output.standard.flush()
-      sealed = next
+      let now = try session.seal()
+      guard now > sealed else { continue }
+      query.entries = (sealed + 1)...now
+      (query.keeps, query.limit) = (.first, Int.max)
+      try session.log(query) { printer.print($0) }
+      sealed = now
+      Output.standard.flush()
     }
     return .fine
   }
 
-  private static func printEvents(_ events: [RecordedEvent], _ call: Invocation) {
-    for event in events {
-      if call.wantsJSON {
-        Output.standard.line(event.json)
-        continue
-      }
-      let payload =
-        Shown.brief(event.data, 120) + (event.content.map { "  " + Shown.brief($0, 80) } ?? "")
-      Output.standard.line(
-        Terminal.printable(
-          "\(event.entry).\(event.index)  \(Shown.fineTime(event.at))  \(event.type)  "
-            + "\(event.stream) v\(event.version)  [\(event.actor)]  \(payload)"))
+  /// Prints events as they come: a table cannot wait for its widest cell.
+  private struct Printer {
+    let json: Bool
+    private(set) var count = 0
+
+    init(json: Bool) { self.json = json }
+
+    mutating func print(_ event: LoggedEvent) {
+      count += 1
+      if json { return Output.standard.line(event.json) }
+      let place = "\(event.entry).\(event.index)"
+      var line = place + String(repeating: " ", count: max(1, 12 - place.count))
+      line += "\(Shown.fineTime(event.recordedAt))  "
+      line += event.type + String(repeating: " ", count: max(1, 24 - event.type.count))
+      line += "\(event.stream) v\(event.version)  \(Terminal.printable(event.actor))"
+      if let cause = event.cause { line += "  because of \(cause)" }
+      Output.standard.line(line)
+      if event.data != "{}" { part("data", event.data) }
+      if let content = event.content { part("content", content) }
+      if event.commitment != nil { part("content", Erased.text) }
+    }
+
+    private func part(_ name: String, _ text: String) {
+      let gap = String(repeating: " ", count: 8 - name.count)
+      Output.standard.line("            \(name)\(gap)\(Terminal.printable(Shown.brief(text, 400)))")
     }
   }
 
   static let stats = Command(
-    group: .audit, name: "log stats", summary: "count the log: entries, types, sizes",
-    notes: ["It reads the whole log once."],
+    group: .audit, name: "log stats", summary: "count what the log holds",
+    notes: ["It reads the whole log."],
     examples: [.init(line: "log stats", meaning: "how large it is, and of what")]
   ) { (call) throws(OpsError) in
-    let session = try call.session()
-    try session.seal()
-    let stats = try session.logStats()
+    let statistics = try call.session().logStatistics()
     if call.wantsJSON {
-      Output.standard.line(json(stats).text)
-      return .fine
+      Output.standard.line(json(statistics))
+    } else {
+      Output.standard.write(text(statistics))
     }
-    Output.standard.write(
-      Facts.text([
-        ("events", Shown.count(stats.events)), ("entries", Shown.count(stats.entries)),
-        ("streams", Shown.count(stats.streams)), ("first", Shown.time(stats.first)),
-        ("last", Shown.time(stats.last)), ("sealed up to entry", Shown.count(stats.sealed)),
-        ("size", Self.size(stats.partitions.reduce(0) { $0 + $1.bytes })),
-      ]))
-    var types = TextTable([.init(title: "TYPE"), .init(title: "EVENTS", alignsRight: true)])
-    for (type, count) in stats.types { types.add([type, Shown.count(count)]) }
-    Output.standard.write("\n" + types.text())
-    var partitions = TextTable([.init(title: "PARTITION"), .init(title: "SIZE", alignsRight: true)])
-    for partition in stats.partitions { partitions.add([partition.name, size(partition.bytes)]) }
-    Output.standard.write("\n" + partitions.text())
     return .fine
   }
 
-  private static func json(_ stats: LogStats) -> JSON {
-    .object([
-      "events": .int(stats.events), "entries": .int(stats.entries), "streams": .int(stats.streams),
-      "first": .optional(stats.first?.description), "last": .optional(stats.last?.description),
-      "entry": .int(stats.sealed),
-      "types": .object(
-        Dictionary(stats.types.map { ($0.type, JSON.int($0.count)) }, uniquingKeysWith: { $1 })),
-      "partitions": .array(
-        stats.partitions.map { partition in
-          .object(["name": .string(partition.name), "bytes": .int(partition.bytes)])
-        }),
+  private static func text(_ statistics: LogStatistics) -> String {
+    var text = Facts.text([
+      ("events", Shown.count(statistics.events)), ("entries", Shown.count(statistics.entries)),
+      ("streams", Shown.count(statistics.streams)),
+      ("first", Shown.time(statistics.first)), ("last", Shown.time(statistics.last)),
+      ("last entry", "\(statistics.lastEntry), sealed up to \(statistics.sealed)"),
     ])
+    var types = TextTable([
+      .init(title: "TYPE", canShrink: false), .init(title: "EVENTS", alignsRight: true),
+    ])
+    for (type, count) in statistics.types { types.add([type, Shown.count(count)]) }
+    var partitions = TextTable([
+      .init(title: "PARTITION", canShrink: false),
+      .init(title: "ENTRIES", alignsRight: true, canShrink: false),
+      .init(title: "EVENTS, ABOUT", alignsRight: true), .init(title: "SIZE", alignsRight: true),
+    ])
+    for partition in statistics.partitions {
+      partitions.add([
+        partition.name, "\(partition.from)-\(partition.to)",
+        partition.events.map { Shown.count($0) } ?? "", Shown.bytes(partition.bytes),
+      ])
+    }
+    text += "\n" + types.text() + "\n" + partitions.text()
+    return text
   }
 
-  private static func size(_ bytes: Int64) -> String {
-    bytes < 10_000_000 ? "\(Shown.count(bytes / 1024)) kB" : "\(Shown.count(bytes / 1_048_576)) MB"
+  private static func json(_ statistics: LogStatistics) -> String {
+    var out = JSONObjectWriter()
+    out.int("events", statistics.events)
+    out.int("entries", statistics.entries)
+    out.int("streams", statistics.streams)
+    out.json("first_at", .optional(statistics.first?.description))
+    out.json("last_at", .optional(statistics.last?.description))
+    out.int("last_entry", statistics.lastEntry)
+    out.int("sealed_entry", statistics.sealed)
+    var types = JSONObjectWriter()
+    for (type, count) in statistics.types { types.int(type, count) }
+    out.raw("types", types.finish())
+    let partitions = statistics.partitions.map { partition in
+      var out = JSONObjectWriter()
+      out.string("name", partition.name)
+      out.int("from", partition.from)
+      out.int("to", partition.to)
+      out.json("events_about", partition.events.map(JSON.int) ?? .null)
+      out.int("bytes", partition.bytes)
+      return out.finish()
+    }
+    out.raw("partitions", "[" + partitions.joined(separator: ", ") + "]")
+    return out.finish()
   }
 }

@@ -3,131 +3,99 @@ import JSON
 import Ledger
 import Log
 
-/// `mission list|show|history`, `step list|show`, `radar list`.
+/// `mission list|show|history`.
 enum MissionCommands {
-  static let all = [missions, mission, history, steps, step, radar]
+  static let all = [list, show, history]
 
-  private static let missionID = Command.Argument(name: "ID", help: "the mission")
-
-  static let missions = Command(
+  static let list = Command(
     group: .work, name: "mission list", summary: "list missions, the newest first",
     options: [
-      .init(name: "status", value: "S", help: "approved, running, succeeded or failed"), .limit,
+      .init(name: "status", value: "S", help: "only approved, running, succeeded or failed"),
+      .limit,
     ],
-    examples: [.init(line: "mission list --status failed", meaning: "what went wrong")]
+    examples: [.init(line: "mission list --status failed", meaning: "what did not work out")]
   ) { (call) throws(OpsError) in
-    let missions = try call.session().list(
-      .missions(status: call.label("status", as: Mission.Status.self), limit: call.limit()))
+    let status = try call.label("status", as: Mission.Status.self)
+    let limit = try call.limit()
+    let session = try call.session()
+    let missions = try session.list(.missions(status: status, limit: limit))
+    let titles = call.wantsJSON ? [:] : try session.titles(of: missions.compactMap(\.proposalID))
     printRows(
       missions, call, none: "no missions",
       { table, mission in
         table.add([
           mission.id.description, mission.status.rawValue, Shown.time(mission.createdAt),
-          Shown.time(mission.completedAt), mission.proposalID?.description ?? "",
+          took(mission), mission.proposalID.flatMap { titles[$0] } ?? "",
         ])
       },
       columns: [
         .init(title: "ID", canShrink: false), .init(title: "STATUS", canShrink: false),
         .init(title: "CREATED (UTC)", canShrink: false),
-        .init(title: "COMPLETED (UTC)", canShrink: false),
-        .init(title: "PROPOSAL", canShrink: false),
+        .init(title: "TOOK", alignsRight: true, canShrink: false), .init(title: "TITLE"),
       ])
     return .fine
   }
 
-  static let mission = Command(
-    group: .work, name: "mission show", summary: "show one mission", arguments: [missionID],
-    examples: [.init(line: "mission show ID", meaning: "step list --mission ID shows its steps")]
+  private static func took(_ mission: Mission) -> String {
+    guard let end = mission.completedAt else { return "" }
+    return Timeline.span(from: mission.createdAt, to: end)
+  }
+
+  static let show = Command(
+    group: .work, name: "mission show", summary: "show one mission",
+    arguments: [.init(name: "ID", help: "the mission's id")],
+    examples: [
+      .init(line: "mission show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f", meaning: "with its steps")
+    ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "mission")
-    let mission: Mission = try call.session().find(id, as: "mission")
+    let session = try call.session()
+    let mission: Mission = try session.find(id, as: "mission")
     printRow(mission, call)
+    if call.wantsJSON { return .fine }
+    let steps = try session.list(.steps(status: nil, mission: id, dead: false, limit: 1000))
+    Output.standard.line("")
+    StepCommands.printSteps(steps, call)
     return .fine
   }
 
   static let history = Command(
     group: .work, name: "mission history",
-    summary: "tell what happened to a mission: what, when, who, why, and how long",
-    arguments: [missionID],
-    notes: ["It is read from the log, so it is there when the tables are not."],
+    summary: "tell a mission's whole story, from the log",
+    arguments: [.init(name: "ID", help: "the mission's id")],
+    notes: [
+      "What started it, who or which policy decided, every attempt and who made it, and how it "
+        + "ended. It also works where the mission's rows are gone."
+    ],
     examples: [
-      .init(line: "mission history ID", meaning: "from the agent event that led to it to its end")
+      .init(
+        line: "mission history 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
+        meaning: "ids are what mission list shows")
     ]
   ) { (call) throws(OpsError) in
-    let history = try call.session().history(ofMission: call.id(0, of: "mission"))
-    if call.wantsJSON {
-      Output.standard.line(Timeline(history).json)
-    } else {
-      Output.standard.write(Timeline(history).text)
-    }
+    let id = try call.id(0, of: "mission")
+    let history = try call.session().history(ofMission: id)
+    let timeline = Timeline(history)
+    Output.standard.write(call.wantsJSON ? json(history, timeline) : timeline.text)
     return .fine
   }
 
-  static let steps = Command(
-    group: .work, name: "step list", summary: "list steps, the newest first",
-    options: [
-      .init(name: "status", value: "S", help: "queued, running, succeeded or failed"),
-      .init(name: "mission", value: "ID", help: "only of this mission, in their order"),
-      .init(name: "dead", help: "only dead letters"), .limit,
-    ],
-    examples: [.init(line: "step list --dead", meaning: "what failed for good")]
-  ) { (call) throws(OpsError) in
-    let steps = try call.session().list(
-      .steps(
-        status: call.label("status", as: Step.Status.self),
-        mission: call.id(option: "mission", of: "mission"), dead: call.flag("dead"),
-        limit: call.limit()))
-    printRows(
-      steps, call, none: "no steps",
-      { table, step in
-        table.add([
-          step.id.description, step.ordinal.map(String.init) ?? "", step.kind,
-          step.executor ?? "", step.status.rawValue, String(step.failureCount),
-          Shown.time(step.updatedAt), Shown.brief(step.lastError, 80),
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "#", alignsRight: true),
-        .init(title: "KIND"), .init(title: "EXECUTOR"), .init(title: "STATUS", canShrink: false),
-        .init(title: "FAILED", alignsRight: true, canShrink: false),
-        .init(title: "CHANGED (UTC)", canShrink: false), .init(title: "LAST ERROR"),
-      ])
-    return .fine
-  }
-
-  static let step = Command(
-    group: .work, name: "step show", summary: "show one step",
-    arguments: [.init(name: "ID", help: "the step")],
-    examples: [.init(line: "step show ID", meaning: "its params, lease, result and last error")]
-  ) { (call) throws(OpsError) in
-    let id = try call.id(0, of: "step")
-    let step: Step = try call.session().find(id, as: "step")
-    printRow(step, call)
-    return .fine
-  }
-
-  static let radar = Command(
-    group: .work, name: "radar list", summary: "list what is on the radar",
-    options: [
-      .init(name: "stage", value: "S", help: "watching, validating, building or shipped"), .limit,
-    ],
-    examples: [.init(line: "radar list --stage building", meaning: "what is being built")]
-  ) { (call) throws(OpsError) in
-    let items = try call.session().list(
-      .radar(stage: call.label("stage", as: Radar.Stage.self), limit: call.limit()))
-    printRows(
-      items, call, none: "nothing on the radar",
-      { table, item in
-        table.add([
-          item.id.description, item.stage.rawValue, item.title, Shown.time(item.updatedAt),
-          Shown.brief(item.notes, 80),
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "STAGE", canShrink: false),
-        .init(title: "TITLE"), .init(title: "CHANGED (UTC)", canShrink: false),
-        .init(title: "NOTES"),
-      ])
-    return .fine
+  private static func json(_ history: MissionHistory, _ timeline: Timeline) -> String {
+    var out = JSONObjectWriter()
+    out.string("mission_id", history.mission.description)
+    out.string("status", timeline.status)
+    out.json("title", .optional(timeline.title))
+    out.json("proposal_id", .optional(timeline.proposalID))
+    out.json("agent_event_id", .optional(history.origin?.description))
+    out.json("decision", .optional(timeline.decision))
+    out.json("policy_versions", timeline.policyVersions)
+    out.json("created_at", .optional(timeline.createdAt?.description))
+    out.json("started_at", .optional(timeline.startedAt?.description))
+    out.json("completed_at", .optional(timeline.endedAt?.description))
+    out.int("steps", timeline.stepCount)
+    out.int("attempts", timeline.attemptCount)
+    out.bool("in_tables", history.isInTables)
+    out.raw("events", "[" + history.events.map(\.json).joined(separator: ",\n ") + "]")
+    return out.finish() + "\n"
   }
 }

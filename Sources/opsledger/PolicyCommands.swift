@@ -3,19 +3,20 @@ import JSON
 import Ledger
 import Log
 import OpsLoop
-import Postgres
 
 /// `policy list|get|set|history`.
 enum PolicyCommands {
   static let all = [list, get, set, history]
 
-  private static let key = Command.Argument(name: "KEY", help: "the policy: proposal_caps")
+  private static let key = Command.Argument(
+    name: "KEY", help: "which one: auto_approve, proposal_caps, worker_policy, …")
 
   static let list = Command(
     group: .policy, name: "policy list", summary: "list the policies", options: [.limit],
     examples: [.init(line: "policy list", meaning: "keys, versions and values")]
   ) { (call) throws(OpsError) in
-    let policies = try call.session().list(.policies(limit: call.limit()))
+    let limit = try call.limit()
+    let policies = try call.session().list(.policies(limit: limit))
     printRows(
       policies, call, none: "no policies",
       { table, policy in
@@ -27,97 +28,117 @@ enum PolicyCommands {
       columns: [
         .init(title: "KEY", canShrink: false),
         .init(title: "VERSION", alignsRight: true, canShrink: false),
-        .init(title: "SET (UTC)", canShrink: false), .init(title: "VALUE"),
+        .init(title: "CHANGED (UTC)", canShrink: false), .init(title: "VALUE"),
       ])
     return .fine
   }
 
   static let get = Command(
-    group: .policy, name: "policy get", summary: "print a policy's value", arguments: [key],
+    group: .policy, name: "policy get", summary: "print a policy's value, as JSON",
+    arguments: [key],
     examples: [.init(line: "policy get reaction_matrix > matrix.json", meaning: "to edit it")]
   ) { (call) throws(OpsError) in
-    var parameters = Parameters()
-    parameters.text(call.argument(0))
-    let rows = try call.session().query(
-      Statement("SELECT value, jsonb_pretty(value) FROM ops_policy WHERE key = $1::text"),
-      parameters)
-    guard rows.count == 1 else { throw Self.none(call.argument(0)) }
-    do throws(PostgresError) {
-      Output.standard.line(call.wantsJSON ? try rows.jsonb(0, 0) : try rows.text(0, 1))
-    } catch {
-      throw OpsError(database: error)
-    }
+    let policy = try call.session().policy(call.argument(0))
+    let value = (try? JSON(parsing: policy.value)) ?? .null
+    Output.standard.line(call.wantsJSON ? policy.value : value.indented())
     return .fine
-  }
-
-  private static func none(_ key: String) -> OpsError {
-    OpsError(
-      .policyNotFound, "there is no policy \(key)",
-      hint: "see `opsledger policy list`; `opsledger init` seeds those that a ledger needs",
-      facts: ["policy": key])
   }
 
   static let set = Command(
     group: .policy, name: "policy set", summary: "set a policy", arguments: [key],
     options: [
-      .init(name: "file", value: "F|-", help: "the value, as JSON", isRequired: true), .why,
+      .init(
+        name: "file", value: "F|-", help: "the value, as JSON; - is standard input",
+        isRequired: true),
+      .why,
     ],
-    notes: ["A value that its kind does not allow is refused and changes nothing."],
+    notes: [
+      "A value that the policy's kind does not allow is refused (OPS_008, OPS_009, OPS_019), and "
+        + "nothing changes. Whatever is decided from then on is decided under the new version."
+    ],
     examples: [
       .init(
-        line: #"policy set proposal_caps --file caps.json --why 'Friday is busy'"#,
-        meaning: "history keeps who, when and why")
+        line: "policy set proposal_caps --file caps.json --why 'launch week'",
+        meaning: "history keeps who and why")
     ]
   ) { (call) throws(OpsError) in
-    let value = try EventCommands.parse(call.content(ofFile: call.text("file") ?? "-"), "the value")
     let key = call.argument(0)
-    let version = try call.engine().setPolicy(key, to: value, why: call.prose("why"))
+    let path = call.text("file") ?? "-"
+    let text = try call.content(ofFile: path, bytesMax: Engine.policyBytesMax)
+    let value = try EventCommands.parse(text, path == "-" ? "standard input" : path)
+    let why = try call.prose("why")
+    let version = try call.engine().setPolicy(key, to: value, why: why)
     if call.wantsJSON {
-      Output.standard.line(
-        JSON.object(["key": .string(key), "version": .int(version)]).text)
+      var out = JSONObjectWriter()
+      out.string("key", key)
+      out.int("version", version)
+      Output.standard.line(out.finish())
     } else {
-      Output.standard.line("policy \(key) is now at version \(version)")
+      Output.standard.line("policy \(Terminal.printable(key)) is now version \(version)")
     }
     return .fine
   }
 
   static let history = Command(
-    group: .policy, name: "policy history", summary: "show a policy's versions: who, when and why",
-    arguments: [key],
-    examples: [.init(line: "policy history proposal_caps", meaning: "from the first on")]
+    group: .policy, name: "policy history",
+    summary: "list every value that a policy has had, the newest first", arguments: [key],
+    options: [.limit],
+    examples: [.init(line: "policy history proposal_caps", meaning: "who set it, when and why")]
   ) { (call) throws(OpsError) in
-    let key = call.argument(0)
-    let session = try call.session()
-    let sealed = try session.seal()
-    let events = try session.events(
-      LogQuery(stream: .policy(key), entries: 0...sealed, limit: 100_000))
-    guard !events.isEmpty else { throw Self.none(key) }
+    let versions = try call.session().policyHistory(call.argument(0), limit: try call.limit())
     if call.wantsJSON {
-      Output.standard.line(
-        "[" + events.map { Self.version(key, $0).text }.joined(separator: ",\n ") + "]")
+      Output.standard.line("[" + versions.map(json).joined(separator: ",\n ") + "]")
       return .fine
     }
     var table = TextTable([
       .init(title: "VERSION", alignsRight: true, canShrink: false),
-      .init(title: "SET (UTC)", canShrink: false), .init(title: "BY", canShrink: false),
-      .init(title: "WHY"), .init(title: "VALUE"),
+      .init(title: "SET (UTC)", canShrink: false),
+      .init(title: "ENTRY", alignsRight: true, canShrink: false),
+      .init(title: "BY", canShrink: false), .init(title: "WHY"), .init(title: "VALUE"),
     ])
-    for event in events {
+    for version in versions {
+      let rollback = version.rollbackTo.map { "back to version \($0); " } ?? ""
+      let how = version.type == "policy.set" ? "" : version.type + " "
       table.add([
-        String(event.version), Shown.time(event.at), event.actor,
-        event.texts["why"]?.stringValue ?? "", Shown.brief(event.fields["value"]?.text, 100),
+        String(version.version), Shown.time(version.at), String(version.entry), version.actor,
+        rollback + how + (version.why ?? ""), Shown.brief(version.value ?? "removed", 100),
       ])
     }
     Output.standard.write(table.text())
     return .fine
   }
 
-  private static func version(_ key: String, _ event: RecordedEvent) -> JSON {
-    .object([
-      "key": .string(key), "version": .int(event.version),
-      "updated_at": .string(event.at.description),
-      "value": event.fields["value"] ?? .null, "actor": .string(event.actor),
-      "why": event.texts["why"] ?? .null, "type": .string(event.type), "entry": .int(event.entry),
-    ])
+  private static func json(_ version: PolicyVersion) -> String {
+    var out = JSONObjectWriter()
+    out.string("key", version.key)
+    out.int("version", version.version)
+    out.int("entry", version.entry)
+    out.string("recorded_at", version.at.description)
+    out.string("actor", version.actor)
+    out.string("type", version.type)
+    out.json("why", .optional(version.why))
+    out.json("rollback_to", version.rollbackTo.map(JSON.int) ?? .null)
+    out.raw("value", version.value ?? "null")
+    return out.finish()
+  }
+}
+
+extension JSON {
+  /// For people: a line a member, where it does not fit on one.
+  func indented(_ margin: String = "", columnsMax: Int = 80) -> String {
+    let flat = text
+    if margin.count + flat.count <= columnsMax { return flat }
+    let inner = margin + "  "
+    switch self {
+    case .object(let members):
+      let lines = members.sorted { $0.key < $1.key }.map { key, value in
+        inner + JSON.string(key).text + ": " + value.indented(inner, columnsMax: columnsMax)
+      }
+      return "{\n" + lines.joined(separator: ",\n") + "\n" + margin + "}"
+    case .array(let elements):
+      let lines = elements.map { inner + $0.indented(inner, columnsMax: columnsMax) }
+      return "[\n" + lines.joined(separator: ",\n") + "\n" + margin + "]"
+    case .null, .bool, .number, .string: return flat
+    }
   }
 }

@@ -8,83 +8,92 @@ import OpsLoop
 enum ProposalCommands {
   static let all = [submit, list, show, approve, reject]
 
-  private static let id = Command.Argument(name: "ID", help: "the proposal")
-
   static let submit = Command(
-    group: .work, name: "proposal submit", summary: "propose work",
+    group: .work, name: "proposal submit", summary: "propose a mission",
     options: [
-      .init(name: "file", value: "F|-", help: "the template, as JSON (- or absent: stdin)"),
-      .init(name: "dedupe", value: "KEY", help: "the same key again names the same proposal"),
-      .init(name: "source", value: "S", help: "api, trigger, reaction or manual (manual)"),
+      .init(name: "file", value: "F|-", help: "the template, as JSON; - is standard input (-)"),
+      .init(
+        name: "dedupe", value: "KEY", help: "the same key again proposes nothing, and says which"),
+      .init(name: "source", value: "S", help: "manual, api, trigger or reaction (manual)"),
     ],
     notes: [
-      "The gate may refuse it (OPS_003), which is recorded and no error; policy auto_approve may "
-        + "approve it at once; otherwise it waits for proposal approve or reject."
+      "Exit 0 once it is recorded, also where the gate refused it: the reason then begins OPS_003. "
+        + "A template that cannot run is refused, with the path of what is wrong, and leaves nothing."
     ],
     examples: [
       .init(
-        line: "proposal submit --file tidy.json --dedupe tidy-2026-11",
-        meaning: "docs/templates.md says what a template holds")
+        line: "proposal submit --file mission.json --dedupe release-12",
+        meaning: "once, however often it is called")
     ]
   ) { (call) throws(OpsError) in
-    let text = try call.content(ofFile: call.text("file") ?? "-")
-    let template = try EventCommands.parse(text, "the template")
     let source = try call.label("source", as: Proposal.Source.self) ?? .manual
-    let outcome = try call.engine().submit(
-      template, source: source, dedupeKey: EventCommands.dedupeKey(call))
+    let key = try EventCommands.dedupeKey(call)
+    let path = call.text("file") ?? "-"
+    let text = try call.content(ofFile: path, bytesMax: Template.textBytesMax)
+    let template = try EventCommands.parse(text, path == "-" ? "standard input" : path)
+    let outcome = try call.engine().submit(template, source: source, dedupeKey: key)
     if call.wantsJSON {
-      Output.standard.line(
-        JSON.object([
-          "proposal_id": .string(outcome.proposalID.description),
-          "status": .string(outcome.status.rawValue),
-          "mission_id": .optional(outcome.missionID?.description),
-          "reason": .optional(outcome.reason),
-        ]).text)
+      Output.standard.line(json(outcome))
     } else {
-      Output.standard.line(said(outcome))
+      var facts = [
+        ("proposal", outcome.proposalID.description), ("status", outcome.status.rawValue),
+      ]
+      if let mission = outcome.missionID { facts.append(("mission", mission.description)) }
+      if let reason = outcome.reason { facts.append(("reason", reason)) }
+      Output.standard.write(Facts.text(facts))
     }
     return .fine
   }
 
-  private static func said(_ outcome: SubmissionOutcome) -> String {
-    var line = "proposal \(outcome.proposalID) \(outcome.status.rawValue)"
-    if let mission = outcome.missionID { line += ", mission \(mission)" }
-    if let reason = outcome.reason { line += ": \(reason)" }
-    return line
+  private static func json(_ outcome: SubmissionOutcome) -> String {
+    var out = JSONObjectWriter()
+    out.string("proposal_id", outcome.proposalID.description)
+    out.string("status", outcome.status.rawValue)
+    out.json("mission_id", .optional(outcome.missionID?.description))
+    out.json("reason", .optional(outcome.reason))
+    return out.finish()
   }
 
   static let list = Command(
     group: .work, name: "proposal list", summary: "list proposals, the newest first",
     options: [
       .init(
-        name: "status", value: "S", help: "pending, approved, rejected, auto_approved or voting"),
-      .init(name: "source", value: "S", help: "api, trigger, reaction or manual"), .limit,
+        name: "status", value: "S",
+        help: "only pending, voting, approved, auto_approved or rejected"),
+      .init(name: "source", value: "S", help: "only from manual, api, trigger or reaction"), .limit,
     ],
-    examples: [.init(line: "proposal list --status pending", meaning: "what waits for a decision")]
+    examples: [.init(line: "proposal list --status pending", meaning: "what waits for somebody")]
   ) { (call) throws(OpsError) in
+    let status = try call.label("status", as: Proposal.Status.self)
+    let source = try call.label("source", as: Proposal.Source.self)
+    let limit = try call.limit()
     let proposals = try call.session().list(
-      .proposals(
-        status: call.label("status", as: Proposal.Status.self),
-        source: call.label("source", as: Proposal.Source.self), limit: call.limit()))
+      .proposals(status: status, source: source, limit: limit))
     printRows(
       proposals, call, none: "no proposals",
       { table, proposal in
+        let template = (try? JSON(parsing: proposal.template)) ?? .null
         table.add([
-          proposal.id.description, Shown.time(proposal.createdAt), proposal.source.rawValue,
-          proposal.status.rawValue, Shown.title(of: proposal), Shown.brief(proposal.reason, 80),
+          proposal.id.description, proposal.status.rawValue, proposal.source.rawValue,
+          Shown.time(proposal.createdAt), template["risk_level"]?.stringValue ?? "",
+          template["title"]?.stringValue ?? "", Shown.brief(proposal.reason, 80),
         ])
       },
       columns: [
-        .init(title: "ID", canShrink: false), .init(title: "SUBMITTED (UTC)", canShrink: false),
-        .init(title: "SOURCE", canShrink: false), .init(title: "STATUS", canShrink: false),
-        .init(title: "TITLE"), .init(title: "REASON"),
+        .init(title: "ID", canShrink: false), .init(title: "STATUS", canShrink: false),
+        .init(title: "SOURCE", canShrink: false), .init(title: "SUBMITTED (UTC)", canShrink: false),
+        .init(title: "RISK", canShrink: false), .init(title: "TITLE"), .init(title: "REASON"),
       ])
     return .fine
   }
 
   static let show = Command(
-    group: .work, name: "proposal show", summary: "show one proposal", arguments: [id],
-    examples: [.init(line: "proposal show ID", meaning: "its template, and who decided it")]
+    group: .work, name: "proposal show", summary: "show one proposal",
+    arguments: [.init(name: "ID", help: "the proposal's id")],
+    examples: [
+      .init(
+        line: "proposal show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f", meaning: "with its template")
+    ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "proposal")
     let proposal: Proposal = try call.session().find(id, as: "proposal")
@@ -93,43 +102,49 @@ enum ProposalCommands {
   }
 
   static let approve = Command(
-    group: .work, name: "proposal approve", summary: "approve a proposal, and make its mission",
-    arguments: [id], options: [.why],
-    notes: ["Approving again is no error and names the same mission."],
-    examples: [.init(line: "proposal approve ID --why 'worth an hour'", meaning: "as yourself")]
+    group: .work, name: "proposal approve", summary: "approve a proposal, which makes its mission",
+    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why],
+    notes: ["Approving what is approved is no error, and names the same mission."],
+    examples: [
+      .init(
+        line: "proposal approve 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'agreed with Ann'",
+        meaning: "history keeps who and why")
+    ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "proposal")
-    let mission = try call.engine().approve(id, why: call.prose("why"))
+    let why = try call.prose("why")
+    let mission = try call.engine().approve(id, why: why)
     if call.wantsJSON {
-      Output.standard.line(
-        JSON.object([
-          "proposal_id": .string(id.description), "mission_id": .string(mission.description),
-        ]).text)
+      var out = JSONObjectWriter()
+      out.string("proposal_id", id.description)
+      out.string("mission_id", mission.description)
+      Output.standard.line(out.finish())
     } else {
-      Output.standard.line("approved: mission \(mission)")
+      Output.standard.line("approved; its mission is \(mission)")
     }
     return .fine
   }
 
   static let reject = Command(
-    group: .work, name: "proposal reject", summary: "reject a proposal", arguments: [id],
-    options: [.why],
-    examples: [.init(line: "proposal reject ID --why 'not this quarter'", meaning: "for good")]
+    group: .work, name: "proposal reject", summary: "reject a proposal",
+    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why],
+    examples: [
+      .init(
+        line: "proposal reject 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'too risky'",
+        meaning: "it gets no mission")
+    ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "proposal")
-    try call.engine().reject(id, why: call.prose("why"))
+    let why = try call.prose("why")
+    try call.engine().reject(id, why: why)
     if call.wantsJSON {
-      Output.standard.line(
-        JSON.object(["proposal_id": .string(id.description), "status": .string("rejected")]).text)
+      var out = JSONObjectWriter()
+      out.string("proposal_id", id.description)
+      out.string("status", Proposal.Status.rejected.rawValue)
+      Output.standard.line(out.finish())
     } else {
       Output.standard.line("rejected")
     }
     return .fine
-  }
-}
-
-extension Shown {
-  static func title(of proposal: Proposal) -> String {
-    brief((try? JSON(parsing: proposal.template))?["title"]?.stringValue, 60)
   }
 }

@@ -17,7 +17,7 @@ enum ReplayCommands {
     examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.target()
+    let target = try call.session().target
     let report = try watched("verify") { (progress) throws(OpsError) in
       try Verifier.run(target, progress)
     }
@@ -45,7 +45,7 @@ enum ReplayCommands {
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.target()
+    let target = try call.session().target
     let (actor, checkOnly) = (try call.actor, call.flag("check"))
     let report = try watched("rebuild") { (progress) throws(OpsError) in
       try Rebuilder.run(target, actor: actor, checkOnly: checkOnly, progress)

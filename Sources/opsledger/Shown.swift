@@ -31,6 +31,17 @@ enum Shown {
     "\(count(number)) \(number == 1 ? one : many ?? one + "s")"
   }
 
+  /// `1.5 MB`, in powers of 1000.
+  static func bytes(_ count: Int64) -> String {
+    var (value, unit) = (Double(count), "B")
+    for larger in ["kB", "MB", "GB", "TB"] where value >= 1000 {
+      (value, unit) = (value / 1000, larger)
+    }
+    let tenths = Int((value * 10).rounded())
+    return unit == "B" || value >= 100
+      ? "\(Int(value)) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
+  }
+
   /// The first so many characters, on one line.
   static func brief(_ text: String?, _ charactersMax: Int = 80) -> String {
     guard let text else { return "" }

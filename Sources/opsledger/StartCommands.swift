@@ -4,7 +4,7 @@ import Ledger
 import Log
 import Postgres
 
-/// `init`, `status`: a ledger to begin with, and how it is.
+/// `init`: a ledger to begin with.
 enum StartCommands {
   static let all = [initialise]
 

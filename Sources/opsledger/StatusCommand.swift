@@ -4,86 +4,109 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `status`: where the ledger stands.
+/// `status`: how the ledger is.
 enum StatusCommand {
   static let all = [status]
 
   static let status = Command(
-    group: .start, name: "status", summary: "say where the ledger stands",
-    examples: [.init(line: "status --json", meaning: "entry is the last that is sealed")]
+    group: .start, name: "status", summary: "say how the ledger is: queues, missions, seal",
+    notes: [
+      "The seal is how far the log can no longer change. An append that stays open holds it back, "
+        + "and nobody else; it is named here."
+    ],
+    examples: [.init(line: "status --json", meaning: "entry is the last one that is sealed")]
   ) { (call) throws(OpsError) in
-    let engine = try call.engine()
-    try engine.session.requireLedger()
-    let record = try engine.session.ledgerRecord()
-    let status = try engine.session.status()
-    let halt = try engine.policies().halt
+    let session = try call.session()
+    let ledger = try session.ledgerRecord()
+    let status = try session.status()
+    let halt = try Engine(session, actor: "status").policies().halt
+    let haltLine = if let halt { try LoopCommands.haltLine(session, why: halt) } else { "" }
     if call.wantsJSON {
-      Output.standard.line(json(status, record, halt).text)
+      Output.standard.line(json(status, ledger, halt: halt))
     } else {
-      Output.standard.write(text(status, record, halt))
+      Output.standard.write(text(status, ledger, halt: haltLine))
     }
     return .fine
   }
 
   private static func text(
-    _ status: LedgerStatus, _ record: LedgerRecord, _ halt: String?
+    _ status: LedgerStatus, _ ledger: LedgerRecord, halt: String
   ) -> String {
-    let missions = Mission.Status.allCases.compactMap { label in
-      status.missions[label].map { "\(Shown.count($0)) \(label.rawValue)" }
-    }
-    let beat =
-      status.lastHeartbeat.map {
-        "\(Shown.time($0)) (\(Timeline.duration(from: $0, to: status.now)) ago)"
-      } ?? "never"
+    let missions = Mission.Status.allCases.map { "\(status.missions24h[$0.rawValue] ?? 0) \($0)" }
     var facts = [
-      ("ledger", "\(record.title) (\(record.identity))"),
-      ("sealed up to entry", Shown.count(status.entry)),
-      ("loop", halt.map { "halted: \($0)" } ?? "running"), ("last heartbeat", beat),
-      ("agent events to look at", Shown.count(status.unprocessedEvents)),
-      ("reactions queued", Shown.count(status.queuedReactions)),
-      ("proposals waiting", Shown.count(status.pendingProposals)),
-      ("steps queued", Shown.count(status.queuedSteps)),
-      ("steps running", Shown.count(status.runningSteps)),
-      ("dead letters", Shown.count(status.deadSteps)),
-      ("missions of 24 h", missions.isEmpty ? "none" : missions.joined(separator: ", ")),
+      ("ledger", "\(ledger.title), \(ledger.identity)"),
+      (
+        "database",
+        "\(status.database) on PostgreSQL \(status.server), schema \(status.lastMigration)"
+      ),
+      ("loop", halt.isEmpty ? "running" : halt),
+      ("heartbeat", heartbeat(status)),
+      ("agent events", "\(Shown.count(status.unprocessedEvents)) not processed"),
+      ("reactions", "\(Shown.count(status.queuedReactions)) queued"),
+      ("proposals", "\(Shown.count(status.pendingProposals)) wait for a decision"),
+      (
+        "steps",
+        "\(Shown.count(status.steps["queued"] ?? 0)) queued, "
+          + "\(Shown.count(status.steps["running"] ?? 0)) running, "
+          + "\(Shown.count(status.deadLetters24h)) dead in 24 h"
+      ),
+      ("missions, 24 h", missions.joined(separator: ", ")),
+      ("entries", "sealed up to \(status.sealed), drawn up to \(status.drawn)"),
     ]
-    for append in status.openAppends {
-      facts.append(
-        (
-          "seal held back",
-          "at entry \(append.bound) by pid \(append.pid.map(String.init) ?? "none (prepared)"), "
-            + "\(append.user ?? "?"), \(append.application ?? "?"), since "
-            + Shown.time(append.since)
-        ))
-    }
+    for appender in status.appenders { facts.append(("open append", line(appender, status.now))) }
     return Facts.text(facts)
   }
 
+  private static func heartbeat(_ status: LedgerStatus) -> String {
+    guard let last = status.heartbeat else { return "none yet" }
+    let ago = Timeline.span(from: last.at, to: status.now)
+    return "\(last.succeeded ? "succeeded" : "failed") \(ago) ago, \(Shown.time(last.at))"
+  }
+
+  private static func line(_ appender: LedgerStatus.Appender, _ now: Instant) -> String {
+    guard let pid = appender.pid else {
+      return "a prepared transaction (see pg_prepared_xacts) holds the seal back"
+    }
+    let since = appender.since.map { " for \(Timeline.span(from: $0, to: now))" } ?? ""
+    return "pid \(pid), user \(appender.user ?? "?"), \(appender.application ?? ""), "
+      + "holds the seal back at \(appender.bound)\(since)"
+  }
+
   private static func json(
-    _ status: LedgerStatus, _ record: LedgerRecord, _ halt: String?
-  ) -> JSON {
-    .object([
-      "entry": .int(status.entry), "ledger": .string(record.title),
-      "identity": .string(record.identity.description), "halted": .bool(halt != nil),
-      "halt_why": .optional(halt), "last_heartbeat": .optional(status.lastHeartbeat?.description),
-      "now": .string(status.now.description),
-      "queues": .object([
-        "events": .int(status.unprocessedEvents), "reactions": .int(status.queuedReactions),
-        "proposals": .int(status.pendingProposals), "steps": .int(status.queuedSteps),
-      ]),
-      "running_steps": .int(status.runningSteps), "dead_letters": .int(status.deadSteps),
-      "missions_24h": .object(
-        Dictionary(
-          status.missions.map { ($0.key.rawValue, JSON.int($0.value)) }, uniquingKeysWith: { $1 })),
-      "server_version": .int(status.serverVersion),
-      "open_appends": .array(
-        status.openAppends.map { append in
-          .object([
-            "bound": .int(append.bound), "pid": append.pid.map(JSON.int) ?? .null,
-            "user": .optional(append.user), "application": .optional(append.application),
-            "since": .optional(append.since?.description),
-          ])
-        }),
-    ])
+    _ status: LedgerStatus, _ ledger: LedgerRecord, halt: String?
+  ) -> String {
+    func counts(_ counts: [String: Int64]) -> JSON { .object(counts.mapValues(JSON.int)) }
+    var out = JSONObjectWriter()
+    out.int("entry", status.sealed)
+    out.int("drawn", status.drawn)
+    out.string("name", ledger.title)
+    out.string("identity", ledger.identity.description)
+    out.string("database", status.database)
+    out.string("server_version", status.server)
+    out.string("schema", status.lastMigration)
+    out.string("release", Installer.release)
+    out.string("now", status.now.description)
+    out.json("halted", .optional(halt))
+    out.json("last_heartbeat", .optional(status.heartbeat?.at.description))
+    out.json("last_heartbeat_ok", status.heartbeat.map { .bool($0.succeeded) } ?? .null)
+    var queues = JSONObjectWriter()
+    queues.int("unprocessed_events", status.unprocessedEvents)
+    queues.int("queued_reactions", status.queuedReactions)
+    queues.int("pending_proposals", status.pendingProposals)
+    queues.int("queued_steps", status.steps["queued"] ?? 0)
+    queues.int("running_steps", status.steps["running"] ?? 0)
+    out.raw("queues", queues.finish())
+    out.json("missions_24h", counts(status.missions24h))
+    out.int("dead_letters_24h", status.deadLetters24h)
+    let appenders = status.appenders.map { appender in
+      JSON.object([
+        "bound": .int(appender.bound), "pid": appender.pid.map(JSON.int) ?? .null,
+        "user": .optional(appender.user),
+        "application": .optional(appender.application),
+        "since": .optional(appender.since?.description),
+      ])
+    }
+    out.json("open_appenders", .array(appenders))
+    return out.finish()
   }
 }

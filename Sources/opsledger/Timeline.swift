@@ -3,267 +3,326 @@ import JSON
 import Ledger
 import Log
 
-/// A mission's history as a person reads it: a line an event, in the order of the log.
+/// A mission's history as people read it: what happened, when, by whom, why, and how long it took.
 struct Timeline {
-  private let history: MissionHistory
-  private var leasedAt: [StreamID: Instant] = [:]
-
-  init(_ history: MissionHistory) { self.history = history }
-
-  // MARK: For programs
-
-  var json: String {
-    var out = JSONObjectWriter()
-    out.string("mission_id", history.mission.description)
-    out.json("proposal_id", .optional(history.proposal?.description))
-    out.json("reaction_id", .optional(history.reaction?.description))
-    out.json("event_id", .optional(history.origin?.description))
-    out.json("steps", .array(history.steps.map { .string($0.description) }))
-    out.raw("events", "[" + history.events.map(\.json).joined(separator: ",\n") + "]")
-    return out.finish()
+  struct Line {
+    var at: Instant
+    var entry: Int64
+    var actor: String
+    var what: String
   }
 
-  // MARK: For people
+  private(set) var lines: [Line] = []
+  private(set) var title: String?
+  private(set) var status = "unknown"
+  private(set) var proposalID: String?
+  private(set) var decision: String?
+  /// Versions of the policies that decided.
+  private(set) var policyVersions: JSON = .object([:])
+  private(set) var createdAt: Instant?
+  private(set) var startedAt: Instant?
+  private(set) var endedAt: Instant?
+  private(set) var stepCount = 0
+  private(set) var attemptCount = 0
 
-  var text: String {
-    var timeline = self
-    return timeline.heading + timeline.lines()
+  private let mission: StreamID
+  private let origin: StreamID?
+  private var steps: [StreamID: StepFacts] = [:]
+
+  private struct StepFacts {
+    var ordinal: Int?
+    var kind = "?"
+    var executor: String?
+    var leasedAt: Instant?
+    var attempts = 0
   }
 
-  private var heading: String {
-    let created = history.events.first { $0.type == "mission.created" }
-    let end = history.events.last {
-      $0.stream == history.mission && ["mission.succeeded", "mission.failed"].contains($0.type)
-    }
-    let title = history.events.first { $0.type == "proposal.submitted" }?
-      .texts["template"]?["title"]?.stringValue
-    var line = "Mission \(history.mission)"
-    if let title { line += "  \(Terminal.printable(title))" }
-    line += "\n"
-    if let created, let end {
-      let verb = end.type == "mission.failed" ? "failed" : "succeeded"
-      line += "\(verb) after \(Self.duration(from: created.at, to: end.at))"
-    } else {
-      line += "not finished"
-    }
-    return line + ", \(Shown.count(history.steps.count, "step")), "
-      + "\(Shown.count(history.events.count, "event")) in the log\n\n"
-  }
-
-  private mutating func lines() -> String {
-    var out = ""
-    var (day, before) = ("", Instant?.none)
+  init(_ history: MissionHistory) {
+    mission = history.mission
+    origin = history.origin
     for event in history.events {
-      guard let what = sentence(event) else { continue }
-      let stamp = Shown.fineTime(event.at)
-      if stamp.prefix(10) != day {
-        day = String(stamp.prefix(10))
-        out += "\(day) (UTC)\n"
-      }
-      let elapsed = before.map { "+" + Self.duration(from: $0, to: event.at) } ?? ""
-      before = event.at
-      out += "  \(stamp.dropFirst(11))  \(Self.pad(elapsed, 9))  \(Terminal.printable(what))"
-      out += "  [\(Terminal.printable(event.actor)), entry \(event.entry)]\n"
-    }
-    return out
-  }
-
-  private mutating func sentence(_ event: RecordedEvent) -> String? {
-    switch event.noun {
-    case "agent_event": agentEvent(event)
-    case "reaction": reaction(event)
-    case "proposal": proposal(event)
-    case "mission": mission(event)
-    case "step": step(event)
-    // A run says again what its step says.
-    case "run": nil
-    default: event.type
+      guard let what = read(event) else { continue }
+      lines.append(
+        Line(at: event.recordedAt, entry: event.entry, actor: event.actor, what: what))
     }
   }
 
-  private func agentEvent(_ event: RecordedEvent) -> String? {
-    switch event.type {
-    case "agent_event.reported":
-      let type = event.fields["type"]?.stringValue ?? "?"
-      if event.stream != history.origin { return "reported: \(type)" }
-      return "agent event \(type): \(Shown.brief(event.texts["data"]?.text, 100))"
-    case "agent_event.processed":
-      guard event.stream == history.origin else { return nil }
-      let patterns = event.fields["patterns"]?.arrayValue ?? []
-      let matched = patterns.filter { $0["matched"] == .bool(true) }
-        .compactMap { $0["pattern"]?.stringValue }
-      return "matched against \(Shown.count(patterns.count, "pattern")): "
-        + (matched.isEmpty ? "none" : matched.joined(separator: ", "))
-    default: return byHand(event)
+  /// What one event says; nil where another of the same entry says it already.
+  private mutating func read(_ event: LoggedEvent) -> String? {
+    let data = (try? JSON(parsing: event.data)) ?? .null
+    let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
+    let isErased = event.commitment != nil
+    let (noun, kind) = Self.split(event.type)
+    if let text = byHand(kind, noun, event, data, content) { return text }
+    switch noun {
+    case "agent_event": return agentEvent(kind, event, data, content)
+    case "reaction": return reaction(kind, event, data, content)
+    case "proposal": return proposal(kind, event, data, content)
+    case "mission": return missionEvent(kind, event, data)
+    case "step": return step(kind, event, data, content, isErased)
+    case "run": return nil
+    default: return event.type
     }
   }
 
-  private func reaction(_ event: RecordedEvent) -> String? {
-    switch event.type {
-    case "reaction.queued":
-      "pattern \(event.fields["pattern_id"]?.stringValue ?? "?") queued its reaction"
-    case "reaction.done":
-      "the reaction is done: its proposal is \(event.fields["status"]?.stringValue ?? "?")"
-    case "reaction.failed":
-      "the reaction failed: \(event.texts["error"]?.stringValue ?? "[erased]")"
-    case "reaction.retried": "the reaction is tried again"
-    default: byHand(event)
-    }
-  }
-
-  private func proposal(_ event: RecordedEvent) -> String? {
-    let snapshot = history.events.first { $0.type == "proposal.submitted" }?
-      .fields["policy_snapshot"]
-    switch event.type {
-    case "proposal.submitted":
-      return "proposed (source \(event.fields["source"]?.stringValue ?? "?"), risk "
-        + "\(event.texts["template"]?["risk_level"]?.stringValue ?? "medium"))"
-    case "proposal.auto_approved":
-      return
-        "approved by itself, under auto_approve version \(Self.version(snapshot, "auto_approve"))"
-        + " and proposal_caps version \(Self.version(snapshot, "proposal_caps"))"
-    case "proposal.gate_refused": return "refused by the gate\(Self.why(event))"
-    case "proposal.vote_called":
-      return "a vote is called, until \(event.fields["deadline"]?.stringValue ?? "?")"
-    case "proposal.vote_cast":
-      return "\(event.fields["role"]?.stringValue ?? "?") votes "
-        + "\(event.fields["vote"]?.stringValue ?? "?")\(Self.why(event))"
-    case "proposal.vote_expired": return "the vote ended without a decision"
-    case "proposal.approved":
-      return "approved\(Self.why(event)), under proposal_caps version "
-        + Self.version(snapshot, "proposal_caps")
-    case "proposal.rejected": return "rejected\(Self.why(event))"
-    default: return byHand(event)
-    }
-  }
-
-  private func mission(_ event: RecordedEvent) -> String? {
-    switch event.type {
-    case "mission.created": "mission created with \(Shown.count(history.steps.count, "step"))"
-    case "mission.started": "mission started"
-    case "mission.succeeded": "mission succeeded"
-    case "mission.failed": "mission failed, with \(name(ofStepIn: event))"
-    case "mission.reopened": "mission reopened, for \(name(ofStepIn: event))"
-    default: byHand(event)
-    }
-  }
-
-  private mutating func step(_ event: RecordedEvent) -> String? {
-    let name = name(of: event.stream)
-    switch event.type {
-    case "step.created": return planned(event, name)
-    case "step.leased":
-      leasedAt[event.stream] = event.at
-      return "\(name) leased to \(event.fields["worker"]?.stringValue ?? "?") until "
-        + Self.clock(event.fields["lease_expires_at"])
-    case "step.renewed":
-      return "\(name): lease renewed until \(Self.clock(event.fields["lease_expires_at"]))"
-    case "step.succeeded":
-      return "\(name) succeeded\(took(event)): \(Shown.brief(event.texts["result"]?.text, 80))"
-    case "step.attempt_failed":
-      let count = event.fields["failure_count"]?.intValue ?? 0
-      return "\(name): attempt \(count) failed\(took(event)) "
-        + "(\(event.fields["class"]?.stringValue ?? "?"))"
-        + (event.texts["error"]?.stringValue.map { ": \($0)" } ?? "")
-    case "step.retry_scheduled":
-      guard let at = event.fields["not_before"]?.stringValue.flatMap({ Instant($0) }) else {
-        return "\(name) is queued again, at once"
-      }
-      return "\(name) is queued again, in \(Self.duration(from: event.at, to: at))"
-    case "step.dead_lettered":
-      return "\(name) is a dead letter: no attempt of "
-        + "\(event.fields["max_retries"]?.intValue ?? 0) is left"
-    case "step.skipped": return "\(name) is skipped"
-    case "step.requeued": return "\(name) is tried again by hand"
-    default: return byHand(event)
-    }
-  }
-
-  private func planned(_ event: RecordedEvent, _ name: String) -> String {
-    let needs = (event.fields["needs"]?.arrayValue ?? []).compactMap(\.intValue)
-    let after =
-      needs.isEmpty
-      ? "" : ", after " + needs.map { "step \($0 + 1)" }.joined(separator: " and ")
-    return "\(name) planned: \(event.fields["kind"]?.stringValue ?? "?") by "
-      + "\(event.fields["executor"]?.stringValue ?? "?")\(after)"
-  }
-
-  private func byHand(_ event: RecordedEvent) -> String {
-    let what = event.type.split(separator: ".").last.map(String.init) ?? event.type
-    let changed = (event.fields["changes"]?.objectValue?.keys.sorted() ?? []).joined(
-      separator: ", ")
-    return "\(event.noun) \(what)" + (changed.isEmpty ? "" : ": \(changed)")
-  }
-
-  // MARK: Words
-
-  private func name(of step: StreamID) -> String {
-    guard let index = history.steps.firstIndex(of: step) else { return "a step" }
-    return history.steps.count == 1 ? "the step" : "step \(index + 1)"
-  }
-
-  private func name(ofStepIn event: RecordedEvent) -> String {
-    event.fields["step_id"]?.stringValue.flatMap { StreamID($0) }.map(name) ?? "a step"
-  }
-
-  private func took(_ event: RecordedEvent) -> String {
-    leasedAt[event.stream].map { " after " + Self.duration(from: $0, to: event.at) } ?? ""
-  }
-
-  private static func why(_ event: RecordedEvent) -> String {
-    event.texts["reason"]?.stringValue.map { ": \($0)" } ?? ""
-  }
-
-  private static func version(_ snapshot: JSON?, _ key: String) -> String {
-    snapshot?[key]?.intValue.map(String.init) ?? "?"
-  }
-
-  private static func clock(_ value: JSON?) -> String {
-    guard let instant = value?.stringValue.flatMap({ Instant($0) }) else { return "?" }
-    return String(Shown.time(instant).dropFirst(11))
-  }
-
-  static func duration(from start: Instant, to end: Instant) -> String {
-    let millis = Int((end.seconds(since: start) * 1000).rounded())
-    switch abs(millis) {
-    case 0..<1000: return "\(millis) ms"
-    case 1000..<120_000: return "\(millis / 1000).\(abs(millis) % 1000 / 100) s"
-    case 120_000..<7_200_000: return "\(millis / 60_000) min"
-    default: return "\(millis / 3_600_000) h \(abs(millis) / 60_000 % 60) min"
-    }
-  }
-
-  private static func pad(_ text: String, _ width: Int) -> String {
-    String(repeating: " ", count: max(0, width - text.count)) + text
+  private static func split(_ type: String) -> (noun: String, kind: String) {
+    guard let dot = type.firstIndex(of: ".") else { return (type, "") }
+    return (String(type[..<dot]), String(type[type.index(after: dot)...]))
   }
 }
 
-extension RecordedEvent {
-  /// The event under the columns of `ledger.events`.
-  var json: String {
-    var out = JSONObjectWriter()
-    out.int("entry", entry)
-    out.int("index", index)
-    out.string("stream", stream.description)
-    out.int("version", version)
-    out.string("type", type)
-    out.string("recorded_at", at.description)
-    out.string("actor", actor)
-    out.json("cause", cause.map(JSON.int) ?? .null)
-    out.json("command", .optional(command?.description))
-    out.raw("data", data)
-    out.raw("content", content ?? "null")
-    out.json("salt", .optional(salt.map(Self.hex)))
-    out.json("commitment", .optional(commitment.map(Self.hex)))
-    return out.finish()
+// MARK: - What started it
+
+extension Timeline {
+  private func agentEvent(
+    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  ) -> String? {
+    if kind == "processed" {
+      guard event.stream == origin else { return nil }
+      let patterns = data["patterns"]?.arrayValue ?? []
+      let matched = patterns.filter { $0["matched"]?.boolValue == true }
+        .compactMap { $0["pattern"]?.stringValue }
+      let others = patterns.count - matched.count
+      return "heartbeat looked at it: \(matched.joined(separator: ", ")) reacted"
+        + (others > 0 ? ", \(others) other \(others == 1 ? "pattern" : "patterns") did not" : "")
+    }
+    let type = data["type"]?.stringValue ?? "?"
+    var text = event.stream == origin ? "agent event \(type) reported" : "reported \(type)"
+    if event.stream == origin, let said = content["data"], said != .object([:]) {
+      text += ": \(Shown.brief(said.text, 120))"
+    }
+    if let thought = content["thought"]?.stringValue {
+      text += "; thought: \(Shown.brief(thought, 120))"
+    }
+    return text
   }
 
-  /// As PostgreSQL prints bytea.
-  private static func hex(_ bytes: [UInt8]) -> String {
-    "\\x"
-      + bytes.map { byte in
-        let digits = String(byte, radix: 16)
-        return digits.count == 1 ? "0" + digits : digits
-      }.joined()
+  private func reaction(
+    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  ) -> String? {
+    switch kind {
+    case "queued": "reaction queued by pattern \(data["pattern_id"]?.stringValue ?? "?")"
+    case "done": nil
+    case "failed":
+      "reaction failed: \(content["error"]?.stringValue ?? data["code"]?.stringValue ?? "?")"
+    default: "reaction tried again"
+    }
+  }
+
+  private mutating func proposal(
+    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  ) -> String? {
+    let reason = content["reason"]?.stringValue.map { ": \(Shown.brief($0, 200))" } ?? ""
+    switch kind {
+    case "submitted": return submitted(event, data, content)
+    case "auto_approved":
+      decision = "approved by policy auto_approve version \(version("auto_approve"))"
+      return "\(decision ?? ""), proposal_caps version \(version("proposal_caps"))"
+    case "approved":
+      decision = "approved by \(event.actor)"
+      return "approved by \(event.actor)\(reason)"
+    case "rejected": return "rejected by \(event.actor)\(reason)"
+    case "gate_refused":
+      return "refused by policy proposal_caps version \(version("proposal_caps"))\(reason)"
+    case "vote_called":
+      return "a vote was called: \(data["threshold"]?.text ?? "?") votes to approve"
+    case "vote_cast":
+      return
+        "\(data["role"]?.stringValue ?? "?") voted \(data["vote"]?.stringValue ?? "?")\(reason)"
+    case "vote_expired": return "the vote ended without a decision"
+    default: return event.type
+    }
+  }
+
+  private mutating func submitted(
+    _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  ) -> String {
+    proposalID = event.stream.description
+    policyVersions = data["policy_snapshot"] ?? .object([:])
+    let template = content["template"] ?? .null
+    title = template["title"]?.stringValue
+    var facts = ["source \(data["source"]?.stringValue ?? "?")"]
+    facts.append("risk \(template["risk_level"]?.stringValue ?? "medium, since none is given")")
+    if let steps = template["steps"]?.arrayValue { facts.append(Shown.count(steps.count, "step")) }
+    let name = title.map { " \"\(Shown.brief($0, 100))\"" } ?? ""
+    return "proposal\(name) submitted (\(facts.joined(separator: ", ")))"
+  }
+
+  private func version(_ policy: String) -> String { policyVersions[policy]?.text ?? "none" }
+}
+
+// MARK: - What was done
+
+extension Timeline {
+  private mutating func missionEvent(
+    _ kind: String, _ event: LoggedEvent, _ data: JSON
+  ) -> String? {
+    func since() -> String {
+      createdAt.map { ", \(Self.span(from: $0, to: event.recordedAt)) after it was created" } ?? ""
+    }
+    switch kind {
+    case "created":
+      (status, createdAt) = ("approved", event.recordedAt)
+      return "mission created"
+    case "started":
+      (status, startedAt) = ("running", event.recordedAt)
+      return "mission started"
+    case "succeeded":
+      (status, endedAt) = ("succeeded", event.recordedAt)
+      return "mission succeeded\(since())"
+    case "failed":
+      (status, endedAt) = ("failed", event.recordedAt)
+      return "mission failed\(since()): \(named(data["step_id"])) is dead"
+    case "reopened":
+      (status, endedAt) = ("running", nil)
+      return "mission reopened: \(named(data["step_id"])) is tried again"
+    default: return event.type
+    }
+  }
+
+  private func named(_ id: JSON?) -> String {
+    id?.stringValue.flatMap { StreamID($0) }.map { name($0) } ?? "a step"
+  }
+
+  /// `step 1 (noop)`
+  private func name(_ id: StreamID) -> String {
+    guard let step = steps[id] else { return "step \(id)" }
+    return "step \(step.ordinal.map { String($0) } ?? id.description) (\(step.kind))"
+  }
+
+  private mutating func step(
+    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON, _ isErased: Bool
+  ) -> String? {
+    let id = event.stream
+    switch kind {
+    case "created":
+      stepCount += 1
+      steps[id] = StepFacts(
+        ordinal: data["ordinal"]?.intValue, kind: data["kind"]?.stringValue ?? "?",
+        executor: data["executor"]?.stringValue)
+      return planned(id, data, content)
+    case "leased":
+      attemptCount += 1
+      steps[id, default: StepFacts()].attempts += 1
+      steps[id]?.leasedAt = event.recordedAt
+      return "\(name(id)): attempt \(steps[id]?.attempts ?? 1), leased to "
+        + "\(data["worker"]?.stringValue ?? "?") until \(Self.clock(data["lease_expires_at"]))"
+    case "renewed":
+      return "\(name(id)): lease renewed until \(Self.clock(data["lease_expires_at"]))"
+    case "succeeded":
+      let result = content["result"].map { ": \(Shown.brief($0.text, 120))" } ?? ""
+      return "\(name(id)): succeeded\(took(id, event))\(result)"
+    case "attempt_failed":
+      let error = content["error"]?.stringValue ?? (isErased ? Erased.text : "no error given")
+      return "\(name(id)): attempt \(steps[id]?.attempts ?? 0) failed\(took(id, event)) "
+        + "(\(data["class"]?.stringValue ?? "?")): \(Shown.brief(error, 200))"
+    case "retry_scheduled":
+      guard let time = data["not_before"]?.stringValue.flatMap({ Instant($0) }) else {
+        return "\(name(id)): to be tried again at once"
+      }
+      return "\(name(id)): to be tried again in \(Self.span(from: event.recordedAt, to: time))"
+    case "dead_lettered":
+      return "\(name(id)): dead letter, after \(data["max_retries"]?.text ?? "?") attempts in all"
+    case "skipped":
+      return "\(name(id)): skipped, since step \(data["failed_ordinal"]?.text ?? "?") failed"
+    case "requeued": return "\(name(id)): queued again by \(event.actor)"
+    default: return event.type
+    }
+  }
+
+  private func planned(_ id: StreamID, _ data: JSON, _ content: JSON) -> String {
+    var text = "\(name(id)) planned"
+    let needs = data["needs"]?.arrayValue ?? []
+    if !needs.isEmpty { text += ", after step " + needs.map(\.text).joined(separator: ", ") }
+    if let params = content["params"], params != .object([:]) {
+      text += ": \(Shown.brief(params.text, 120))"
+    }
+    return text
+  }
+
+  private func took(_ id: StreamID, _ event: LoggedEvent) -> String {
+    steps[id]?.leasedAt.map { " after \(Self.span(from: $0, to: event.recordedAt))" } ?? ""
+  }
+}
+
+// MARK: - Hands, and the archive
+
+extension Timeline {
+  private mutating func byHand(
+    _ kind: String, _ noun: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  ) -> String? {
+    let thing =
+      noun == "step" ? name(event.stream) : noun.split(separator: "_").joined(separator: " ")
+    switch kind {
+    case "amended":
+      let changes = (data["changes"]?.objectValue ?? [:]).merging(content.objectValue ?? [:]) {
+        first, _ in first
+      }
+      if noun == "mission", let now = changes["status"]?.arrayValue?.last?.stringValue {
+        status = now
+      }
+      let list = changes.sorted { $0.key < $1.key }.map { key, pair in
+        let values = pair.arrayValue ?? []
+        return
+          "\(key) \(Shown.brief(values.first?.text, 60)) → \(Shown.brief(values.last?.text, 60))"
+      }
+      return "\(thing) amended by hand: \(list.joined(separator: ", "))"
+    case "inserted": return "\(thing) inserted by hand"
+    case "removed": return "\(thing) removed by hand"
+    case "archived": return "\(thing) archived into \(data["segment"]?.stringValue ?? "?")"
+    case "restored": return "\(thing) restored from the archive"
+    case "erased": return "\(thing): its content was erased"
+    default: return nil
+    }
+  }
+}
+
+// MARK: - Text
+
+extension Timeline {
+  /// `07:14:05`, in UTC.
+  private static func clock(_ time: JSON?) -> String {
+    String((time?.stringValue ?? "?").dropFirst(11).prefix(8))
+  }
+
+  static func span(from: Instant, to: Instant) -> String {
+    let seconds = to.seconds(since: from)
+    return (seconds < 0 ? "-" : "") + DurationText.format(millis: Int(abs(seconds) * 1000))
+  }
+
+  /// The mission in two lines.
+  var heading: String {
+    var first = "mission \(mission)"
+    if let title { first += ": \(Terminal.printable(title))" }
+    var facts = [status]
+    if let createdAt, let endedAt {
+      facts[0] += " after \(Self.span(from: createdAt, to: endedAt))"
+    }
+    facts.append(Shown.count(stepCount, "step"))
+    facts.append(Shown.count(attemptCount, "attempt"))
+    if let decision { facts.append(Terminal.printable(decision)) }
+    return first + "\n" + facts.joined(separator: ", ") + "\n"
+  }
+
+  /// Heading and table.
+  var text: String {
+    var table = TextTable([
+      .init(title: "TIME (UTC)", canShrink: false),
+      .init(title: "AFTER", alignsRight: true, canShrink: false),
+      .init(title: "ENTRY", alignsRight: true, canShrink: false),
+      .init(title: "BY", canShrink: false), .init(title: "WHAT", canShrink: false),
+    ])
+    var last: Line?
+    for line in lines {
+      let isSameEntry = last?.entry == line.entry
+      // What was recorded together is said to be.
+      table.add([
+        isSameEntry ? "" : Shown.fineTime(line.at),
+        isSameEntry ? "" : last.map { Self.span(from: $0.at, to: line.at) } ?? "",
+        isSameEntry ? "" : String(line.entry), isSameEntry ? "" : line.actor, line.what,
+      ])
+      last = line
+    }
+    return heading + "\n" + table.text()
   }
 }

@@ -27,7 +27,7 @@ enum WorkerCommands {
     var settings = try call.loopSettings()
     if let lease = try call.millis("lease") {
       guard lease >= 1000 else { throw .badInput("--lease wants a time of at least 1s") }
-      settings.leaseSeconds = Double(lease) / 1000
+      settings.ownLeaseSeconds = Double(lease) / 1000
     }
     var options = Worker.Options(name: name)
     options.watch = call.flag("watch")

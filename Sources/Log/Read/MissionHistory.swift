@@ -2,130 +2,164 @@ import JSON
 public import Ledger
 import Postgres
 
-/// Everything that happened to a mission and to what belongs to it, in the order of the log.
+/// Every event of one mission: what started it, how it was decided, its steps and runs, and what it
+/// reported itself.
 public struct MissionHistory: Sendable {
   public let mission: StreamID
-  public let proposal: StreamID?
-  /// Steps in the order of their plan.
-  public let steps: [StreamID]
-  /// The reaction that proposed it, and the agent event that this answered.
-  public let reaction: StreamID?
-  public let origin: StreamID?
-  public let events: [RecordedEvent]
+  /// In the order of the log.
+  public var events: [LoggedEvent] = []
+  /// The agent event whose reaction led to it, where one did.
+  public var origin: StreamID?
+  /// Whether its row is in the tables now.
+  public var isInTables = false
 }
 
 extension Session {
-  /// Reads a mission's history from the log alone, by streams and by entries: what belongs together
-  /// was recorded together. So it costs the same in a log of any length, and needs no table.
+  /// Reads a mission's history from the log.
+  ///
+  /// Streams are found through the rows, and through the log itself: a mission and its steps are
+  /// created in one entry, a lease names its run, a proposal's entry names its reaction. So nothing
+  /// is searched, however long the log is, and it works without the rows as well.
   ///
   /// - Throws: `OPS_011` where the log knows no such mission.
   public func history(ofMission id: StreamID) throws(OpsError) -> MissionHistory {
-    let mission = try events(of: [id])
-    guard let created = mission.first, created.noun == NounName.mission.rawValue else {
-      throw OpsError(
-        .notFound, "the log knows no mission \(id)", hint: "see `opsledger mission list`",
-        facts: ["mission_id": id.description])
-    }
-    let proposal = created.fields["proposal_id"]?.stringValue.flatMap { StreamID($0) }
-    let steps = try steps(of: id, createdIn: created.entry)
-    let work = try events(of: steps + [proposal].compactMap { $0 })
-    let runs = work.filter { $0.type == "step.leased" }
-      .compactMap { $0.fields["run_id"]?.stringValue.flatMap { StreamID($0) } }
-    let reported = try reports(
-      about: id, in: Set((mission + work).map(\.entry)))
-    let submitted = work.first { $0.stream == proposal && $0.version == 1 }
-    let cause = try reaction(thatMade: proposal, in: submitted?.entry)
-    let rest = try events(
-      of: runs + reported + [cause?.reaction, cause?.origin].compactMap { $0 })
-    let all = (mission + work + rest).sorted { ($0.entry, $0.index) < ($1.entry, $1.index) }
-    return MissionHistory(
-      mission: id, proposal: proposal, steps: steps, reaction: cause?.reaction,
-      origin: cause?.origin, events: all)
-  }
-
-  private static let byStream = Statement(
-    """
-    SELECT \(RecordedEvent.columns) FROM ledger.events WHERE stream = ANY ($1::uuid[])
-    ORDER BY entry, index
-    """)
-
-  func events(of streams: [StreamID]) throws(OpsError) -> [RecordedEvent] {
-    if streams.isEmpty { return [] }
-    var parameters = Parameters()
-    parameters.uuids(streams)
-    return try RecordedEvent.all(try query(Self.byStream, parameters))
-  }
-
-  /// A mission's steps are made in its own entry; those that a hand added are in the table.
-  private static let stepsOf = Statement(
-    """
-    SELECT id FROM (
-      SELECT e.stream AS id, (e.data->>'ordinal')::integer AS ordinal FROM ledger.events AS e
-      WHERE e.entry = $2::bigint AND e.type = 'step.created'
-        AND e.data->>'mission_id' = $1::uuid::text
-      UNION
-      SELECT s.id, s.ordinal FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid) AS all_steps
-    ORDER BY ordinal NULLS LAST, id
-    """)
-
-  private func steps(
-    of mission: StreamID, createdIn entry: Int64
-  ) throws(OpsError) -> [StreamID] {
-    var parameters = Parameters()
-    parameters.uuid(mission)
-    parameters.int8(entry)
-    let rows = try query(Self.stepsOf, parameters)
-    return try ids(rows, column: 0)
-  }
-
-  /// Our own agent events about a mission are recorded with what they report.
-  private static let reportsIn = Statement(
-    """
-    SELECT stream FROM ledger.events WHERE entry = ANY ($2::bigint[])
-      AND type = 'agent_event.reported' AND data->>'mission_id' = $1::uuid::text
-    """)
-
-  private func reports(
-    about mission: StreamID, in entries: Set<Int64>
-  ) throws(OpsError) -> [StreamID] {
-    var list = ArrayBuilder(.int8)
-    for entry in entries.sorted() { list.int8(entry) }
-    var parameters = Parameters()
-    parameters.uuid(mission)
-    parameters.array(list)
-    return try ids(try query(Self.reportsIn, parameters), column: 0)
-  }
-
-  /// A reaction is done in the entry that submits its proposal.
-  private static let reactionIn = Statement(
-    """
-    SELECT d.stream, q.data->>'event_id' FROM ledger.events AS d
-      JOIN ledger.events AS q ON q.stream = d.stream AND q.type = 'reaction.queued'
-    WHERE d.entry = $2::bigint AND d.type = 'reaction.done'
-      AND d.data->>'proposal_id' = $1::uuid::text
-    """)
-
-  private func reaction(
-    thatMade proposal: StreamID?, in entry: Int64?
-  ) throws(OpsError) -> (reaction: StreamID, origin: StreamID?)? {
-    guard let proposal, let entry else { return nil }
-    var parameters = Parameters()
-    parameters.uuid(proposal)
-    parameters.int8(entry)
-    let rows = try query(Self.reactionIn, parameters)
-    return try onDatabase { () throws(PostgresError) in
-      guard rows.count > 0 else { return nil }
-      return (
-        StreamID(try rows.uuid(0, 0)), try rows.textIfPresent(0, 1).flatMap { StreamID($0) }
-      )
+    var one = Parameters()
+    one.uuid(id)
+    return try HistoryReader.read(
+      self, first: [(Self.ownRows, one), (Self.ofStreams, Self.streams([id]))]
+    ) { (answers, reader) throws(OpsError) in
+      var search = HistorySearch(id, reader)
+      try search.take(rows: answers[0])
+      try search.take(try answers[1].events())
+      guard search.history.events.first?.type.hasPrefix("mission.") == true else {
+        throw OpsError(
+          .notFound, "the log has no mission \(id)", hint: "see `opsledger mission list`",
+          facts: ["mission_id": id.description])
+      }
+      try search.run()
+      return search.history
     }
   }
 
-  private func ids(_ rows: Rows, column: Int) throws(OpsError) -> [StreamID] {
-    try onDatabase { () throws(PostgresError) in
-      var ids: [StreamID] = []
-      for row in 0..<rows.count { ids.append(StreamID(try rows.uuid(row, column))) }
-      return ids
+  /// Everything in the tables that names the mission, as `kind, id`.
+  private static let ownRows = Statement(
+    """
+    SELECT 'mission', m.id FROM ops_missions AS m WHERE m.id = $1::uuid
+    UNION ALL SELECT 'step', s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid
+    UNION ALL SELECT 'run', r.id FROM ops_action_runs AS r
+      WHERE r.step_id IN (SELECT s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid)
+    UNION ALL SELECT 'event', a.id FROM ops_agent_events AS a WHERE a.mission_id = $1::uuid
+    """)
+  fileprivate static let ofStreams = Statement(
+    "SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])")
+  /// Of single entries, what belongs to one mission or proposal.
+  fileprivate static let ofEntries = Statement(
+    """
+    SELECT DISTINCT e.stream FROM ledger.events AS e WHERE e.entry = ANY ($1::bigint[])
+      AND (e.type IN ('step.created', 'agent_event.reported')
+          AND e.data->>'mission_id' = $2::text
+        OR e.type = 'reaction.done' AND e.data->>'proposal_id' = $3::text)
+    """)
+
+  fileprivate static func streams(_ ids: some Sequence<StreamID>) -> Parameters {
+    var parameters = Parameters()
+    parameters.uuids(ids)
+    return parameters
+  }
+}
+
+/// Follows the names that events carry, until no stream is left that was not read.
+private struct HistorySearch {
+  var history: MissionHistory
+  private let reader: HistoryReader
+  private var known: Set<StreamID>
+  private var wanted: Set<StreamID> = []
+  private var entries: Set<Int64> = []
+  private var entriesRead: Set<Int64> = []
+  private var proposal: StreamID?
+
+  init(_ mission: StreamID, _ reader: HistoryReader) {
+    history = MissionHistory(mission: mission)
+    known = [mission]
+    self.reader = reader
+  }
+
+  mutating func take(rows: Rows) throws(OpsError) {
+    for (row, id) in try rows.ids(1).enumerated() {
+      let kind = try onDatabase { () throws(PostgresError) in try rows.text(row, 0) }
+      if kind == "mission" { history.isInTables = true } else { want(id) }
     }
+  }
+
+  mutating func run() throws(OpsError) {
+    while !wanted.isEmpty || !entries.isEmpty {
+      var questions: [(Statement, Parameters)] = []
+      if !wanted.isEmpty { questions.append((Session.ofStreams, Session.streams(wanted))) }
+      if !entries.isEmpty { questions.append((Session.ofEntries, entryParameters())) }
+      let hasStreams = !wanted.isEmpty
+      known.formUnion(wanted)
+      entriesRead.formUnion(entries)
+      (wanted, entries) = ([], [])
+      let answers = try reader.ask(questions)
+      if hasStreams { try take(try answers[0].events()) }
+      if questions.count == 2 || !hasStreams, let found = answers.last {
+        for id in try found.ids() { want(id) }
+      }
+    }
+    history.events.sort { ($0.entry, $0.index) < ($1.entry, $1.index) }
+  }
+
+  private func entryParameters() -> Parameters {
+    var parameters = Parameters()
+    var array = ArrayBuilder(.int8)
+    for entry in entries.sorted() { array.int8(entry) }
+    parameters.array(array)
+    parameters.text(history.mission.description)
+    parameters.text(proposal?.description)
+    return parameters
+  }
+
+  mutating func take(_ events: [LoggedEvent]) throws(OpsError) {
+    history.events += events
+    for event in events {
+      let data = (try? JSON(parsing: event.data)) ?? .null
+      switch event.type {
+      case "mission.created":
+        want(data.id("proposal_id"), isProposal: true)
+        // Its steps were made with it.
+        look(in: event.entry)
+      case "mission.inserted", "mission.restored":
+        want(data["columns"]?.id("proposal_id"), isProposal: true)
+      case "mission.succeeded", "mission.failed": lookWithoutRows(in: event.entry)
+      case "proposal.submitted": look(in: event.entry)
+      case "step.leased": want(data.id("run_id"))
+      case "step.succeeded", "step.dead_lettered": lookWithoutRows(in: event.entry)
+      case "reaction.queued":
+        history.origin = data.id("event_id")
+        want(history.origin)
+      default: break
+      }
+    }
+  }
+
+  /// The rows tell which agent events are the mission's; without them, the entries that emitted them.
+  private mutating func lookWithoutRows(in entry: Int64) {
+    if !history.isInTables { look(in: entry) }
+  }
+
+  private mutating func look(in entry: Int64) {
+    if !entriesRead.contains(entry) { entries.insert(entry) }
+  }
+
+  private mutating func want(_ id: StreamID?, isProposal: Bool = false) {
+    guard let id else { return }
+    if isProposal { proposal = id }
+    if !known.contains(id) { wanted.insert(id) }
+  }
+}
+
+extension JSON {
+  fileprivate func id(_ key: String) -> StreamID? {
+    self[key]?.stringValue.flatMap { StreamID($0) }
   }
 }

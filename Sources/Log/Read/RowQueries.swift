@@ -133,3 +133,22 @@ extension RowQuery where N == Policy {
     RowQuery(order: "t.key", limit: limit)
   }
 }
+
+extension Session {
+  /// The titles of proposals, by their ids, where their templates have one.
+  public func titles(of proposals: [StreamID]) throws(OpsError) -> [StreamID: String] {
+    var parameters = Parameters()
+    parameters.uuids(proposals)
+    let rows = try query(
+      Statement(
+        """
+        SELECT id, template->>'title' FROM ops_mission_proposals
+        WHERE id = ANY ($1::uuid[]) AND template->>'title' IS NOT NULL
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in
+      var titles: [StreamID: String] = [:]
+      for row in 0..<rows.count { titles[StreamID(try rows.uuid(row, 0))] = try rows.text(row, 1) }
+      return titles
+    }
+  }
+}

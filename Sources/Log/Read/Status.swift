@@ -1,98 +1,132 @@
 public import Ledger
 import Postgres
 
-/// Where the ledger stands.
+/// How the ledger is, at one moment.
 public struct LedgerStatus: Sendable {
-  /// An append that is open, and holds the sealed prefix back at its bound.
-  public struct OpenAppend: Sendable {
+  /// An append that is open: the seal waits for it, and nobody else does.
+  public struct Appender: Equatable, Sendable {
+    /// The seal cannot go beyond this entry.
     public var bound: Int64
     /// Nil for a prepared transaction.
     public var pid: Int32?
     public var user: String?
     public var application: String?
+    /// When its transaction began.
     public var since: Instant?
   }
 
-  /// The last sealed entry.
-  public var entry: Int64 = 0
+  public struct Heartbeat: Equatable, Sendable {
+    public var at: Instant
+    public var succeeded: Bool
+  }
+
+  public var now = Instant(micros: 0)
+  public var server = ""
+  public var database = ""
+  public var lastMigration = ""
+  /// The last entry that is sealed, and the last number that was drawn.
+  public var sealed: Int64 = 0
+  public var drawn: Int64 = 0
+  /// Those that have been open for more than a second.
+  public var appenders: [Appender] = []
   public var unprocessedEvents: Int64 = 0
   public var queuedReactions: Int64 = 0
   public var pendingProposals: Int64 = 0
-  public var queuedSteps: Int64 = 0
-  public var runningSteps: Int64 = 0
-  public var deadSteps: Int64 = 0
-  /// Of the last 24 hours, by status.
-  public var missions: [Mission.Status: Int64] = [:]
-  public var lastHeartbeat: Instant?
-  public var now = Instant(micros: 0)
-  public var serverVersion = 0
-  public var openAppends: [OpenAppend] = []
+  public var steps: [String: Int64] = [:]
+  public var deadLetters24h: Int64 = 0
+  /// Missions that were created in the last 24 hours, by status.
+  public var missions24h: [String: Int64] = [:]
+  public var heartbeat: Heartbeat?
 }
 
 extension Session {
-  private static let counts = Statement(
+  /// Asks for everything in one round trip; the seal is brought up to date first, where we may write.
+  public func status() throws(OpsError) -> LedgerStatus {
+    var status = LedgerStatus()
+    status.sealed = try seal()
+    let connection = try connection()
+    status.database = connection.database
+    let answers = try onDatabase { () throws(PostgresError) in
+      try connection.pipeline(
+        [Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders].map {
+          ($0, Parameters())
+        })
+    }
+    try onDatabase { () throws(PostgresError) in
+      try status.take(place: answers[0])
+      try status.take(queues: answers[1])
+      for row in 0..<answers[2].count {
+        status.missions24h[try answers[2].text(row, 0)] = try answers[2].int8(row, 1)
+      }
+      if answers[3].count == 1 {
+        status.heartbeat = LedgerStatus.Heartbeat(
+          at: Instant(micros: try answers[3].timestamptz(0, 0)),
+          succeeded: try answers[3].bool(0, 1))
+      }
+      try status.take(appenders: answers[4])
+    }
+    return status
+  }
+
+  private static let place = Statement(
     """
-    SELECT ledger.sealed(),
-      (SELECT count(*) FROM ops_agent_events WHERE processed_at IS NULL),
+    SELECT ledger.now(), current_setting('server_version'),
+      (SELECT max(name) FROM ledger.migrations WHERE name NOT LIKE '%/%'),
+      (SELECT last_value FROM ledger.entry_sequence)
+    """)
+  private static let queues = Statement(
+    """
+    SELECT (SELECT count(*) FROM ops_agent_events WHERE processed_at IS NULL),
       (SELECT count(*) FROM ops_agent_reactions WHERE status = 'queued'),
       (SELECT count(*) FROM ops_mission_proposals WHERE status IN ('pending', 'voting')),
       (SELECT count(*) FROM ops_mission_steps WHERE status = 'queued'),
       (SELECT count(*) FROM ops_mission_steps WHERE status = 'running'),
-      (SELECT count(*) FROM ops_mission_steps WHERE status = 'failed' AND failure_count > 0),
-      (SELECT created_at FROM ops_agent_events WHERE type = 'heartbeat:success'
-        ORDER BY created_at DESC LIMIT 1), ledger.now()
+      (SELECT count(*) FROM ops_mission_steps WHERE status = 'failed' AND failure_count > 0
+        AND updated_at > (SELECT ledger.now()) - interval '24 hours')
     """)
-  private static let missionCounts = Statement(
+  private static let missions = Statement(
     """
     SELECT status, count(*) FROM ops_missions
     WHERE created_at > (SELECT ledger.now()) - interval '24 hours' GROUP BY status
     """)
-  private static let holders = Statement(
+  private static let lastHeartbeat = Statement(
     """
-    SELECT a.bound, a.pid, s.usename::text, s.application_name, s.xact_start
-    FROM ledger.appends_in_flight() AS a LEFT JOIN pg_stat_activity AS s ON s.pid = a.pid
-    WHERE s.xact_start IS NULL OR s.xact_start < clock_timestamp() - interval '1 second'
-    ORDER BY a.bound LIMIT 20
+    SELECT created_at, type = 'heartbeat:success' FROM ops_agent_events
+    WHERE type IN ('heartbeat:success', 'heartbeat:failure') ORDER BY created_at DESC LIMIT 1
     """)
+  private static let appenders = Statement(
+    """
+    SELECT f.pid, a.usename::text, a.application_name, a.xact_start, f.bound
+    FROM ledger.appends_in_flight() AS f LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
+    WHERE a.xact_start IS NULL OR a.xact_start < clock_timestamp() - interval '1 second'
+    ORDER BY f.bound LIMIT 100
+    """)
+}
 
-  /// Where the ledger stands: two round trips, none of which reads history.
-  public func status() throws(OpsError) -> LedgerStatus {
-    try seal()
-    let connection = try connection()
-    return try onDatabase { () throws(PostgresError) in
-      let answers = try connection.pipeline([
-        (Self.counts, Parameters()), (Self.missionCounts, Parameters()),
-        (Self.holders, Parameters()),
-      ])
-      var status = LedgerStatus()
-      status.serverVersion = connection.serverVersion
-      let counts = answers[0]
-      status.entry = try counts.int8(0, 0)
-      status.unprocessedEvents = try counts.int8(0, 1)
-      status.queuedReactions = try counts.int8(0, 2)
-      status.pendingProposals = try counts.int8(0, 3)
-      status.queuedSteps = try counts.int8(0, 4)
-      status.runningSteps = try counts.int8(0, 5)
-      status.deadSteps = try counts.int8(0, 6)
-      status.lastHeartbeat = try counts.timestamptzIfPresent(0, 7).map(Instant.init(micros:))
-      status.now = Instant(micros: try counts.timestamptz(0, 8))
-      for row in 0..<answers[1].count {
-        guard let label = Mission.Status(rawValue: try answers[1].text(row, 0)) else { continue }
-        status.missions[label] = try answers[1].int8(row, 1)
-      }
-      for row in 0..<answers[2].count {
-        status.openAppends.append(try Self.openAppend(answers[2], row))
-      }
-      return status
-    }
+extension LedgerStatus {
+  fileprivate mutating func take(place: Rows) throws(PostgresError) {
+    now = Instant(micros: try place.timestamptz(0, 0))
+    server = try place.text(0, 1)
+    lastMigration = try place.textIfPresent(0, 2) ?? "none"
+    drawn = try place.int8(0, 3)
   }
 
-  private static func openAppend(
-    _ rows: Rows, _ row: Int
-  ) throws(PostgresError) -> LedgerStatus.OpenAppend {
-    LedgerStatus.OpenAppend(
-      bound: try rows.int8(row, 0), pid: try rows.int4IfPresent(row, 1),
-      user: try rows.textIfPresent(row, 2), application: try rows.textIfPresent(row, 3),
-      since: try rows.timestamptzIfPresent(row, 4).map(Instant.init(micros:)))
+  fileprivate mutating func take(queues: Rows) throws(PostgresError) {
+    unprocessedEvents = try queues.int8(0, 0)
+    queuedReactions = try queues.int8(0, 1)
+    pendingProposals = try queues.int8(0, 2)
+    steps = ["queued": try queues.int8(0, 3), "running": try queues.int8(0, 4)]
+    deadLetters24h = try queues.int8(0, 5)
+  }
+
+  fileprivate mutating func take(appenders rows: Rows) throws(PostgresError) {
+    for row in 0..<rows.count {
+      appenders.append(
+        Appender(
+          bound: try rows.int8(row, 4), pid: try rows.int4IfPresent(row, 0),
+          user: try rows.textIfPresent(row, 1),
+          application: try rows.textIfPresent(row, 2),
+          since: try rows.timestamptzIfPresent(row, 3).map(Instant.init(micros:))))
+    }
   }
 }

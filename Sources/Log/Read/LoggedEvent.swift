@@ -1,0 +1,54 @@
+public import Ledger
+import Postgres
+
+/// One event as the log has it: a row of `ledger.events`.
+public struct LoggedEvent: Equatable, Sendable {
+  public var entry: Int64
+  /// 0… within the entry.
+  public var index: Int32
+  public var stream: StreamID
+  public var version: Int32
+  /// `step.leased`.
+  public var type: String
+  public var recordedAt: Instant
+  public var actor: String
+  /// The entry that led to this one, where one did.
+  public var cause: Int64?
+  public var command: StreamID?
+  /// JSON text, as it was written.
+  public var data: String
+  /// JSON text; nil where there never was any, or it was erased.
+  public var content: String?
+  public var salt: [UInt8]?
+  public var commitment: [UInt8]?
+}
+
+extension LoggedEvent {
+  static let columns = """
+    e.entry, e.index, e.stream, e.version, e.type, e.recorded_at, e.actor, e.cause, e.command, \
+    e.data, e.content, e.salt, e.commitment
+    """
+
+  init(_ rows: Rows, _ row: Int) throws(PostgresError) {
+    entry = try rows.int8(row, 0)
+    index = try rows.int4(row, 1)
+    stream = StreamID(try rows.uuid(row, 2))
+    version = try rows.int4(row, 3)
+    type = try rows.text(row, 4)
+    recordedAt = Instant(micros: try rows.timestamptz(row, 5))
+    actor = try rows.text(row, 6)
+    cause = try rows.int8IfPresent(row, 7)
+    command = try rows.uuidIfPresent(row, 8).map { StreamID($0) }
+    data = try rows.json(row, 9)
+    content = try rows.jsonIfPresent(row, 10)
+    salt = try rows.byteaIfPresent(row, 11)
+    commitment = try rows.byteaIfPresent(row, 12)
+  }
+
+  static func all(_ rows: Rows) throws(PostgresError) -> [LoggedEvent] {
+    var events: [LoggedEvent] = []
+    events.reserveCapacity(rows.count)
+    for row in 0..<rows.count { events.append(try LoggedEvent(rows, row)) }
+    return events
+  }
+}

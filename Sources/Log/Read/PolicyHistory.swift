@@ -1,0 +1,67 @@
+import JSON
+public import Ledger
+import Postgres
+
+/// One value that a policy has had.
+public struct PolicyVersion: Equatable, Sendable {
+  public var key: String
+  public var version: Int32
+  public var entry: Int64
+  public var at: Instant
+  public var actor: String
+  /// `policy.set`, or how else it came to be.
+  public var type: String
+  /// As JSON text; nil where it was removed.
+  public var value: String?
+  public var why: String?
+  /// The version whose value this is, where it is a rollback.
+  public var rollbackTo: Int?
+}
+
+extension Session {
+  /// Every value of one policy, the newest first, from the log.
+  ///
+  /// - Throws: `OPS_002` where there never was such a policy.
+  public func policyHistory(_ key: String, limit: Int) throws(OpsError) -> [PolicyVersion] {
+    var query = LogQuery(limit: limit, keeps: .last)
+    query.stream = .policy(key)
+    var versions: [PolicyVersion] = []
+    var last: String?
+    try log(query) { event in
+      let data = (try? JSON(parsing: event.data)) ?? .null
+      let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
+      let changed =
+        data["value"] ?? data["columns"]?["value"]
+        ?? data["changes"]?["value"]?.arrayValue?.last
+      last = event.type == "policy.removed" ? nil : changed?.text ?? last
+      versions.append(
+        PolicyVersion(
+          key: key, version: event.version, entry: event.entry, at: event.recordedAt,
+          actor: event.actor, type: event.type, value: last,
+          why: content["why"]?.stringValue, rollbackTo: data["rollback_to"]?.intValue))
+    }
+    guard !versions.isEmpty else { throw .noPolicy(key) }
+    return versions.reversed()
+  }
+
+  /// One policy as it is now.
+  ///
+  /// - Throws: `OPS_002` where there is none.
+  public func policy(_ key: String) throws(OpsError) -> Policy {
+    var parameters = Parameters()
+    parameters.text(key)
+    let rows = try query(
+      Statement("SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = $1::text"),
+      parameters)
+    guard rows.count == 1 else { throw .noPolicy(key) }
+    return try rows.row(0, of: Policy.self)
+  }
+}
+
+extension OpsError {
+  static func noPolicy(_ key: String) -> OpsError {
+    OpsError(
+      .policyNotFound, "there is no policy \(key)", hint: "see `opsledger policy list`",
+      facts: ["policy": key])
+  }
+}

@@ -1,0 +1,95 @@
+import Host
+import Ledger
+import Log
+
+/// `step list|show`.
+enum StepCommands {
+  static let all = [list, show]
+
+  static let list = Command(
+    group: .work, name: "step list", summary: "list steps, the newest first",
+    options: [
+      .init(name: "status", value: "S", help: "only queued, running, succeeded or failed"),
+      .init(name: "mission", value: "ID", help: "only of this mission, in its order"),
+      .init(name: "dead", help: "only dead letters: what failed for good, not what was skipped"),
+      .limit,
+    ],
+    examples: [.init(line: "step list --dead", meaning: "what needs somebody to look at it")]
+  ) { (call) throws(OpsError) in
+    let status = try call.label("status", as: Step.Status.self)
+    let mission = try call.id(option: "mission", of: "mission")
+    let limit = try call.limit()
+    let steps = try call.session().list(
+      .steps(status: status, mission: mission, dead: call.flag("dead"), limit: limit))
+    printSteps(steps, call)
+    return .fine
+  }
+
+  static func printSteps(_ steps: [Step], _ call: Invocation) {
+    printRows(
+      steps, call, none: "no steps",
+      { table, step in
+        table.add([
+          step.id.description, step.ordinal.map { String($0) } ?? "", step.kind,
+          step.phase == .skipped ? "skipped" : step.phase == .dead ? "dead" : step.status.rawValue,
+          String(step.failureCount), Shown.time(step.updatedAt), step.leasedBy ?? "",
+          Shown.brief(step.lastError, 120),
+        ])
+      },
+      columns: [
+        .init(title: "ID", canShrink: false),
+        .init(title: "STEP", alignsRight: true, canShrink: false), .init(title: "KIND"),
+        .init(title: "STATUS", canShrink: false),
+        .init(title: "FAILURES", alignsRight: true, canShrink: false),
+        .init(title: "CHANGED (UTC)", canShrink: false), .init(title: "LEASED BY"),
+        .init(title: "LAST ERROR"),
+      ])
+  }
+
+  static let show = Command(
+    group: .work, name: "step show", summary: "show one step",
+    arguments: [.init(name: "ID", help: "the step's id")],
+    examples: [
+      .init(
+        line: "step show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
+        meaning: "params, lease, result and last error")
+    ]
+  ) { (call) throws(OpsError) in
+    let id = try call.id(0, of: "step")
+    let step: Step = try call.session().find(id, as: "step")
+    printRow(step, call)
+    return .fine
+  }
+}
+
+/// `radar list`.
+enum RadarCommands {
+  static let all = [list]
+
+  static let list = Command(
+    group: .work, name: "radar list", summary: "list what is on the radar, what changed last first",
+    options: [
+      .init(
+        name: "stage", value: "S", help: "only watching, validating, building or shipped"), .limit,
+    ],
+    examples: [.init(line: "radar list --stage building", meaning: "what is being built")]
+  ) { (call) throws(OpsError) in
+    let stage = try call.label("stage", as: Radar.Stage.self)
+    let limit = try call.limit()
+    let items = try call.session().list(.radar(stage: stage, limit: limit))
+    printRows(
+      items, call, none: "nothing on the radar",
+      { table, item in
+        table.add([
+          item.id.description, item.stage.rawValue, Shown.time(item.updatedAt), item.title,
+          Shown.brief(item.notes ?? item.description, 80),
+        ])
+      },
+      columns: [
+        .init(title: "ID", canShrink: false), .init(title: "STAGE", canShrink: false),
+        .init(title: "CHANGED (UTC)", canShrink: false), .init(title: "TITLE"),
+        .init(title: "NOTES"),
+      ])
+    return .fine
+  }
+}
