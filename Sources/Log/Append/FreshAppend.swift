@@ -23,11 +23,12 @@ extension Session {
     _ key: CommandKey, _ draft: Draft, tables: [NounName]
   ) throws(OpsError) -> Committed {
     let statement: Statement
-    if let known = freshAppends[tables] {
+    let shape = FreshShape(tables: tables, isSingle: draft.events.count == 1)
+    if let known = freshAppends[shape] {
       statement = known
     } else {
-      statement = Self.freshAppend(tables)
-      freshAppends[tables] = statement
+      statement = Self.freshAppend(shape)
+      freshAppends[shape] = statement
     }
     let parameters = draft.freshParameters(key, tables)
     return try retrying(key) { () throws(Failure) in
@@ -46,7 +47,12 @@ extension Session {
 
   /// `$1` command, `$2` actor, `$3` digest, `$4` number of events, `$5…$11` the events, then the rows
   /// of each table.
-  private static func freshAppend(_ tables: [NounName]) -> Statement {
+  private static func freshAppend(_ shape: FreshShape) -> Statement {
+    let elements = shape.elements(
+      of: [
+        "$5::uuid[]", "$6::integer[]", "$7::text[]", "$8::bigint[]", "$9::json[]", "$10::json[]",
+        "$11::bytea[]",
+      ])
     var parts = [
       "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.draw())",
       """
@@ -56,17 +62,16 @@ extension Session {
       """
       e AS (INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor,
           cause, command, data, content, salt)
-        SELECT d.entry, (v.at - 1)::integer, v.stream, v.version, v.type, d.recorded_at, $2::text,
+        SELECT d.entry, \(shape.isSingle ? "0" : "(v.at - 1)::integer"), v.stream, v.version, v.type, d.recorded_at, $2::text,
           v.cause, $1::uuid, v.data, v.content, v.salt
-        FROM d, unnest($5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::json[],
-            $10::json[], $11::bytea[])
-          WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at))
+        FROM d, \(elements)\(shape.isSingle ? "" : " WITH ORDINALITY")
+          AS v(stream, version, type, cause, data, content, salt\(shape.isSingle ? "" : ", at")))
       """,
     ]
     var first = 12
-    for (index, table) in tables.enumerated() {
+    for (index, table) in shape.tables.enumerated() {
       let text = TableText.of(table)
-      parts.append("r\(index) AS (\(text.insertDrawn(first: first)))")
+      parts.append("r\(index) AS (\(text.insertDrawn(first: first, shape)))")
       first += text.columns.count
     }
     return Statement(

@@ -24,7 +24,7 @@ public final class Session {
   /// UPDATE statements by table and the columns that they set.
   var updates: [UpdateShape: Statement] = [:]
   /// Single-statement appends by the tables that they write.
-  var freshAppends: [[NounName]: Statement] = [:]
+  var freshAppends: [FreshShape: Statement] = [:]
 
   /// Connects.
   ///

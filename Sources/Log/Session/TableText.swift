@@ -73,7 +73,7 @@ struct TableText: Sendable {
 
   /// An INSERT whose times are the entry's where the row says `infinity`: for rows written in the
   /// statement that draws. `first` is the number of its first parameter.
-  func insertDrawn(first: Int) -> String {
+  func insertDrawn(first: Int, _ shape: FreshShape) -> String {
     let arrays = columns.enumerated().map { "$\($0 + first)::\($1.carrier)[]" }
     let values = columns.map { column in
       column.carrier == "timestamptz"
@@ -83,7 +83,7 @@ struct TableText: Sendable {
     return """
       INSERT INTO \(table) (\(selectList))
       SELECT \(values.joined(separator: ", "))
-      FROM d, unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList))
+      FROM d, \(shape.elements(of: arrays)) AS v(\(selectList))
       """
   }
 
@@ -116,6 +116,20 @@ struct TableText: Sendable {
 struct UpdateShape: Hashable, Sendable {
   let noun: NounName
   let columns: UInt32
+}
+
+/// Which tables a single-statement append writes, and whether it is of one event.
+struct FreshShape: Hashable, Sendable {
+  let tables: [NounName]
+  let isSingle: Bool
+
+  /// The rows that arrays hold. One row is read by subscripts: setting up a function scan costs about
+  /// as much as inserting it.
+  func elements(of arrays: [String]) -> String {
+    isSingle
+      ? "(SELECT \(arrays.map { "(\($0))[1]" }.joined(separator: ", ")))"
+      : "unnest(\(arrays.joined(separator: ", ")))"
+  }
 }
 
 extension Noun {
