@@ -287,7 +287,8 @@ extension Timeline {
 
   static func span(from: Instant, to: Instant) -> String {
     let seconds = to.seconds(since: from)
-    return (seconds < 0 ? "-" : "") + DurationText.format(millis: Int(abs(seconds) * 1000))
+    return (seconds < 0 ? "-" : "")
+      + DurationText.format(millis: Int((abs(seconds) * 1000).rounded()))
   }
 
   /// The mission in two lines.
@@ -304,25 +305,60 @@ extension Timeline {
     return first + "\n" + facts.joined(separator: ", ") + "\n"
   }
 
-  /// Heading and table.
+  /// Heading and table. On a terminal what happened is broken into lines of its column.
   var text: String {
+    var rows: [[String]] = []
+    var (day, last) = (Substring(), Line?.none)
+    for line in lines {
+      let stamp = Shown.fineTime(line.at)
+      if stamp.prefix(10) != day {
+        day = stamp.prefix(10)
+        rows.append([String(day), "", "", "", ""])
+      }
+      // What was recorded together is said to be.
+      rows.append(
+        last?.entry == line.entry
+          ? ["", "", "", "", line.what]
+          : [
+            String(stamp.dropFirst(11)), last.map { Self.span(from: $0.at, to: line.at) } ?? "",
+            String(line.entry), line.actor, line.what,
+          ])
+      last = line
+    }
     var table = TextTable([
       .init(title: "TIME (UTC)", canShrink: false),
       .init(title: "AFTER", alignsRight: true, canShrink: false),
       .init(title: "ENTRY", alignsRight: true, canShrink: false),
       .init(title: "BY", canShrink: false), .init(title: "WHAT", canShrink: false),
     ])
-    var last: Line?
-    for line in lines {
-      let isSameEntry = last?.entry == line.entry
-      // What was recorded together is said to be.
-      table.add([
-        isSameEntry ? "" : Shown.fineTime(line.at),
-        isSameEntry ? "" : last.map { Self.span(from: $0.at, to: line.at) } ?? "",
-        isSameEntry ? "" : String(line.entry), isSameEntry ? "" : line.actor, line.what,
-      ])
-      last = line
+    let width = Terminal.isTerminal(1) ? Self.room(beside: rows) : Int.max
+    for row in rows {
+      let parts = Self.broken(Terminal.printable(row[4]), width)
+      table.add(row.dropLast() + [parts.first ?? ""])
+      for part in parts.dropFirst() { table.add(["", "", "", "", "  " + part]) }
     }
     return heading + "\n" + table.text()
+  }
+
+  /// What the terminal leaves for the last column.
+  private static func room(beside rows: [[String]]) -> Int {
+    let others = (0..<4).map { column in rows.map { Terminal.width($0[column]) }.max() ?? 0 }
+    return max(40, Terminal.columns() - others.reduce(0, +) - 8)
+  }
+
+  /// Lines of at most so many columns, broken at spaces; those after the first have two less.
+  private static func broken(_ text: String, _ columns: Int) -> [String] {
+    guard Terminal.width(text) > columns else { return [text] }
+    var lines: [String] = []
+    var line = ""
+    for word in text.split(separator: " ") {
+      let room = columns - (lines.isEmpty ? 0 : 2)
+      if !line.isEmpty, Terminal.width(line) + 1 + Terminal.width(String(word)) > room {
+        lines.append(line)
+        line = ""
+      }
+      line += (line.isEmpty ? "" : " ") + word
+    }
+    return lines + [line]
   }
 }
