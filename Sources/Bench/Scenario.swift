@@ -44,7 +44,7 @@ struct Scenario {
 
     var trigger = draft(after: 5_000)
     var last: [String: Instant] = [:]
-    for event in events { trigger.load(event, as: event.id) }
+    for event in events { try trigger.load(event, as: event.id) }
     for event in events {
       _ = trigger.trigger(event, by: matrix, lastReaction: &last, cause: nil)
     }
@@ -53,7 +53,7 @@ struct Scenario {
     var propose = draft(after: 40)
     var today = ProposalCounts()
     let reactions = trigger.reactions.rows.map(\.row)
-    for reaction in reactions { propose.load(reaction, as: reaction.id) }
+    for reaction in reactions { try propose.load(reaction, as: reaction.id) }
     for reaction in reactions {
       _ = propose.propose(
         reaction, existing: nil, policies: policies, executors: ["noop", "radar"], today: &today,
@@ -86,8 +86,8 @@ struct Scenario {
 
   private mutating func claim(_ proposed: Draft) throws(OpsError) -> (Draft, [ClaimedStep]) {
     var claim = draft(after: 300)
-    for mission in proposed.missions.rows { claim.load(mission.row, as: mission.stream) }
-    for step in proposed.steps.rows { claim.load(step.row, as: step.stream) }
+    for mission in proposed.missions.rows { try claim.load(mission.row, as: mission.stream) }
+    for step in proposed.steps.rows { try claim.load(step.row, as: step.stream) }
     var claimed: [ClaimedStep] = []
     for step in proposed.steps.rows {
       claimed.append(
@@ -100,9 +100,9 @@ struct Scenario {
     _ claim: Draft, _ claimed: [ClaimedStep]
   ) throws(OpsError) -> Draft {
     var complete = draft(after: 900)
-    for mission in claim.missions.rows { complete.load(mission.row, as: mission.stream) }
-    for step in claim.steps.rows { complete.load(step.row, as: step.stream) }
-    for run in claim.runs.rows { complete.load(run.row, as: run.stream) }
+    for mission in claim.missions.rows { try complete.load(mission.row, as: mission.stream) }
+    for step in claim.steps.rows { try complete.load(step.row, as: step.stream) }
+    for run in claim.runs.rows { try complete.load(run.row, as: run.stream) }
     let rules = WorkRules(attemptsMax: 3, matrix: matrix)
     for step in claimed {
       var counts = StepCounts(unfinished: 1, failed: 0)

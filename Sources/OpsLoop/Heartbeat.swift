@@ -64,8 +64,7 @@ extension Engine {
     var report = HeartbeatReport()
     let policies = try policies()
     report.halt = policies.halt
-    report.warnings = [policies.matrix.error, policies.caps.error, policies.autoApprove.error]
-      .compactMap { $0?.description }
+    report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
     if report.halt == nil {
       (report.events, report.queued) = try withPolicies { () throws(OpsError) in
         try takeEvents()
@@ -120,7 +119,7 @@ extension Engine {
     """
     SELECT \(AgentEvent.select("a")),
       (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version)
-    FROM ops_agent_events AS a WHERE a.processed_at IS NULL
+    FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 0 AND 2000000000
     ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
     """)
   private static let drawIfUnprocessed = Statement(
@@ -150,16 +149,15 @@ extension Engine {
         throw .policiesChanged
       }
       taken = (0, 0)
-      // A broken matrix takes nothing: what it meant cannot be known.
-      guard self.cache.policies.halt == nil, prepared.error == nil else { return .null }
-      let matrix = prepared.value
+      // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
+      guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
       var last = try answers[1].instants()
       for row in 0..<answers[0].count {
         let event = try answers[0].row(row, of: AgentEvent.self)
         let cause = try answers[0].cause(row, AgentEvent.columns.count)
-        draft.load(event, as: event.id)
+        try draft.load(event, as: event.id)
         taken.queued += draft.trigger(
-          event, by: matrix ?? ReactionMatrix(patterns: []), lastReaction: &last, cause: cause)
+          event, by: matrix, lastReaction: &last, cause: cause)
         taken.events += 1
       }
       return .array([.int(taken.events), .int(taken.queued)])
@@ -186,7 +184,7 @@ extension Engine {
         ON p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
       LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
-    WHERE r.status = 'queued' ORDER BY r.created_at, r.id LIMIT $1::bigint
+    WHERE r.status = 'queued' AND r.version BETWEEN 0 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint
     FOR NO KEY UPDATE OF r SKIP LOCKED
     """)
   private static let drawIfReactions = Statement(
@@ -215,7 +213,7 @@ extension Engine {
       var made: [String: SubmissionOutcome] = [:]
       for row in 0..<rows.count {
         let reaction = try rows.row(row, of: Reaction.self)
-        draft.load(reaction, as: reaction.id)
+        try draft.load(reaction, as: reaction.id)
         let key = reaction.dedupeKey
         let recorded = try rows.existing(row)
         let existing = made[key] ?? recorded

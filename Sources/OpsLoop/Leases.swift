@@ -48,17 +48,17 @@ extension Engine {
     for index in 0..<answers[0].count {
       let step = try answers[0].row(index, of: Step.self)
       let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
-      draft.load(step, as: step.id)
-      draft.load(mission, as: mission.id)
+      try draft.load(step, as: step.id)
+      try draft.load(mission, as: mission.id)
       let first = Step.columns.count + Mission.columns.count
       let isRunKnown = try onRow { () throws(PostgresError) in
         try !answers[0].isNull(index, first)
       }
       let run = isRunKnown ? try answers[0].row(index, of: Run.self, first: first) : nil
-      if let run { draft.load(run, as: run.id) }
+      if let run { try draft.load(run, as: run.id) }
       expired.append((step, run))
     }
-    for step in try answers[1].rows(of: Step.self) { draft.load(step, as: step.id) }
+    for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
     var counts = try answers[2].stepCounts()
     var recovered = Recovered()
     for (step, run) in expired {
@@ -132,7 +132,7 @@ extension Engine {
     let command = Command(load: [(Self.lockSteps, parameters)]) {
       (answers, draft) throws(OpsError) in
       renewed = [:]
-      for step in try answers[0].rows(of: Step.self) { draft.load(step, as: step.id) }
+      for step in try answers[0].rows(of: Step.self) { try draft.load(step, as: step.id) }
       for (id, token) in held {
         guard let step = draft.row(id, of: Step.self),
           let events = try? Step.decide(

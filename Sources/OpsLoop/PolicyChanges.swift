@@ -29,7 +29,7 @@ extension Engine {
       (answers, draft) throws(OpsError) in
       let stream = StreamID.policy(key)
       if answers[0].count == 1 {
-        draft.load(try answers[0].row(0, of: Policy.self), as: stream)
+        try draft.load(try answers[0].row(0, of: Policy.self), as: stream)
       }
       draft.append(
         .set(key: key, value: text, rollbackTo: rollbackTo, why: why), of: Policy.self, to: stream)

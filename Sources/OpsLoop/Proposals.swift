@@ -128,7 +128,7 @@ extension Engine {
   ) throws(OpsError) -> Proposal {
     guard answers[0].count == 1 else { throw OpsError.notFound("proposal", id) }
     let proposal = try answers[0].row(0, of: Proposal.self)
-    draft.load(proposal, as: id)
+    try draft.load(proposal, as: id)
     return proposal
   }
 }

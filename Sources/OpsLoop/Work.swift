@@ -23,7 +23,7 @@ extension Engine {
     var claim = Claim(rules: rules)
     let blocked = cache.policies.worker
     let command = Command(
-      load: [claimable(limit, blocked.value), cache.request],
+      load: [claimable(limit, blocked), cache.request],
       draw: (Self.drawIfQueued, Parameters())
     ) { (answers, draft) throws(OpsError) in
       if try self.cache.take(answers[1]), !blocked.agrees(with: self.cache.policies.worker) {
@@ -49,8 +49,8 @@ extension Engine {
     for index in 0..<rows.count {
       let step = try rows.row(index, of: Step.self)
       let mission = try rows.row(index, of: Mission.self, first: Step.columns.count)
-      draft.load(step, as: step.id)
-      draft.load(mission, as: mission.id)
+      try draft.load(step, as: step.id)
+      try draft.load(mission, as: mission.id)
       steps.append((step, try rows.cause(index, Step.columns.count + Mission.columns.count)))
     }
     var claimed: [ClaimedStep] = []
@@ -71,6 +71,8 @@ extension Engine {
     FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
     WHERE s.status = 'queued' AND (s.not_before IS NULL OR s.not_before <= (SELECT ledger.now()))
       AND m.status IN ('approved', 'running')
+      AND s.version BETWEEN 0 AND 2000000000 AND m.version BETWEEN 0 AND 2000000000
+      AND s.failure_count BETWEEN 0 AND 2000000000
       AND coalesce(s.executor, s.kind) = ANY ($2::text[])
       AND NOT EXISTS (
         SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
@@ -83,18 +85,21 @@ extension Engine {
     WHERE EXISTS (SELECT FROM ops_mission_steps WHERE status = 'queued')
     """)
 
-  private func claimable(_ limit: Int, _ policy: WorkerPolicy?) -> (Statement, Parameters) {
+  private func claimable(
+    _ limit: Int, _ policy: Policies.Reading<WorkerPolicy>
+  ) -> (Statement, Parameters) {
     var parameters = Parameters()
     parameters.int8(Int64(limit))
     parameters.texts(Self.runnable(policy))
     return (Self.claimable, parameters)
   }
 
-  /// The executors that may run steps now.
-  static func runnable(_ policy: WorkerPolicy?) -> [String] {
-    Executors.names.filter { name in
-      policy?.blockedExecutors.contains(name) != true
-        && policy?.allowedExecutors?.contains(name) != false
+  /// The executors that may run steps now: none, where nobody can tell which are blocked.
+  static func runnable(_ policy: Policies.Reading<WorkerPolicy>) -> [String] {
+    if policy.error != nil { return [] }
+    return Executors.names.filter { name in
+      policy.value?.blockedExecutors.contains(name) != true
+        && policy.value?.allowedExecutors?.contains(name) != false
     }.sorted()
   }
 
@@ -228,10 +233,10 @@ extension Engine {
   static func load(
     _ answers: [Rows], into draft: inout Draft
   ) throws(OpsError) -> [StreamID: StepCounts] {
-    for mission in try answers[0].rows(of: Mission.self) { draft.load(mission, as: mission.id) }
-    for step in try answers[1].rows(of: Step.self) { draft.load(step, as: step.id) }
-    for run in try answers[3].rows(of: Run.self) { draft.load(run, as: run.id) }
-    for item in try answers[4].rows(of: Radar.self) { draft.load(item, as: item.id) }
+    for mission in try answers[0].rows(of: Mission.self) { try draft.load(mission, as: mission.id) }
+    for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
+    for run in try answers[3].rows(of: Run.self) { try draft.load(run, as: run.id) }
+    for item in try answers[4].rows(of: Radar.self) { try draft.load(item, as: item.id) }
     return try answers[2].stepCounts()
   }
 

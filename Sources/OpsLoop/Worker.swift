@@ -123,7 +123,8 @@ public final class Worker {
       finished.add(claimed.step.id, Executors.run(claimed.step, failures: failures))
       return
     }
-    DispatchQueue.global().async { [finished] in
+    // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
+    detach { [finished] in
       finished.add(claimed.step.id, Executors.run(claimed.step, failures: failures))
     }
   }
@@ -233,7 +234,7 @@ extension Engine {
   /// Why queued steps may not run; nil where none is queued.
   public func waitingSteps() throws(OpsError) -> WaitingSteps? {
     var parameters = Parameters()
-    parameters.texts(Self.runnable(cache.policies.worker.value))
+    parameters.texts(Self.runnable(cache.policies.worker))
     let rows = try session.query(Self.waiting, parameters)
     var waiting = WaitingSteps()
     try onRow { () throws(PostgresError) in
@@ -253,4 +254,21 @@ extension Engine {
     }
     return waiting.queued == 0 ? nil : waiting
   }
+}
+
+/// Runs `body` on a thread of its own; here and now, where there is none to be had.
+private func detach(_ body: @escaping @Sendable () -> Void) {
+  final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  let box = Unmanaged.passRetained(Box(body))
+  var thread = pthread_t()
+  let status = pthread_create(
+    &thread, nil,
+    { context in
+      if let context { Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body() }
+      return nil
+    }, box.toOpaque())
+  if status == 0 { pthread_detach(thread) } else { box.takeRetainedValue().body() }
 }

@@ -24,7 +24,7 @@ struct TriggerTests {
     _ pattern: String, _ event: AgentEvent, last: Instant? = nil
   ) throws -> AgentEvent.PatternOutcome.Reason? {
     var draft = Draft(at: Fixed.time(1000), ids: IDSource(seed: (1, 2)))
-    draft.load(event, as: event.id)
+    try draft.load(event, as: event.id)
     var lastReaction = ["p": last].compactMapValues { $0 }
     let queued = draft.trigger(
       event, by: try matrix(pattern), lastReaction: &lastReaction, cause: nil)

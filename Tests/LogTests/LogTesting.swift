@@ -32,7 +32,7 @@ extension Command {
       let stream = StreamID.policy("counter")
       var count = 0
       if let policy = try answers[0].rows(of: Policy.self).first {
-        draft.load(policy, as: stream)
+        try draft.load(policy, as: stream)
         count = (try? JSON(parsing: policy.value))?.intValue ?? 0
       }
       draft.append(

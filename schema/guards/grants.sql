@@ -42,7 +42,6 @@ GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombs
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits TO opsledger_auditor;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
-GRANT INSERT ON ledger.checkpoints TO opsledger_engine;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
 

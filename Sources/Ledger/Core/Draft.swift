@@ -24,9 +24,30 @@ public struct Draft: Sendable {
   public mutating func newID() -> StreamID { ids.next(at: at) }
 
   /// Takes in a row that the command read under a lock.
-  public mutating func load<N: Noun>(_ row: N, as stream: StreamID) {
+  ///
+  /// A row of version 0 was put in by a hand, off the record: it is recorded first, as it is, or what
+  /// follows could not be replayed.
+  ///
+  /// - Throws: `OPS_016` for a version that no history leads to.
+  public mutating func load<N: Noun>(_ row: N, as stream: StreamID) throws(OpsError) {
+    guard (0...Self.versionMax).contains(row.version) else {
+      throw OpsError(
+        .inconsistentRow, "\(N.table) \(stream) has the version \(row.version)",
+        hint: "see `opsledger verify`; `opsledger rebuild` mends it",
+        facts: ["table": N.table, "row": stream.description])
+    }
+    guard row.version == 0 else { return self[keyPath: N.drafted].load(row, as: stream) }
+    guard self[keyPath: N.drafted].slots[stream] == nil else { return }
     self[keyPath: N.drafted].load(row, as: stream)
+    append(
+      StreamEvent<N>.common(
+        .inserted(
+          N.columns.filter { $0.name != "version" }.map { ColumnValue($0.name, $0.get(row)) })),
+      to: stream)
   }
+
+  /// Far beyond any history, and far enough from the end of the type to go on from.
+  public static let versionMax: Int32 = 2_000_000_000
 
   /// The row as the events so far leave it.
   public func row<N: Noun>(_ stream: StreamID, of type: N.Type = N.self) -> N? {

@@ -10,6 +10,8 @@ public struct Policies: Sendable {
   public var worker: Reading<WorkerPolicy> = .absent
   public var matrix: Reading<ReactionMatrix> = .absent
   public var loop: Reading<LoopState> = .absent
+  /// What is wrong with policies as they now stand, by key, also where an earlier version still holds.
+  public private(set) var errors: [String: OpsError] = [:]
 
   public init() {}
 
@@ -40,23 +42,32 @@ public struct Policies: Sendable {
   /// Takes in one row of `ops_policy`.
   public mutating func read(key: String, version: Int32, value: JSON) {
     versions[key] = version
+    errors[key] = nil
+    do { try Self.check(key: key, value: value) } catch { errors[key] = error }
     switch key {
     case AutoApprove.key: autoApprove = .of(AutoApprove.self, value)
     case ProposalCaps.key: caps = .of(ProposalCaps.self, value)
-    case WorkerPolicy.key: worker = .of(WorkerPolicy.self, value)
+    case WorkerPolicy.key: worker = Self.next(worker, .of(WorkerPolicy.self, value))
     case ReactionMatrix.key:
-      // A broken matrix stays at its last valid version, where this process has seen one.
-      let next = Reading.of(ReactionMatrix.self, value)
-      if case .broken = next, case .valid = matrix { return }
-      matrix = next
+      matrix = Self.next(matrix, .of(ReactionMatrix.self, value))
     case LoopState.key: loop = .of(LoopState.self, value)
     default: break
     }
   }
 
+  /// Matrix and worker policy stay at their last valid version, where this process has seen one.
+  private static func next<Value>(
+    _ held: Reading<Value>, _ read: Reading<Value>
+  ) -> Reading<Value> {
+    if case .broken = read, case .valid = held { held } else { read }
+  }
+
   /// A policy is gone.
   public mutating func forget(key: String) {
     versions[key] = nil
+    errors[key] = OpsError(
+      .policyNotFound, "there is no policy \(key)",
+      hint: "`opsledger init` seeds those that are missing", facts: ["policy": key])
     switch key {
     case AutoApprove.key: autoApprove = .absent
     case ProposalCaps.key: caps = .absent

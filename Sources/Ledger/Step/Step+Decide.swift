@@ -13,7 +13,9 @@ extension Step {
   }
 
   public var phase: Phase {
-    if failureCount < 0 { return .inconsistent("failure_count is \(failureCount)") }
+    guard (0...Draft.versionMax).contains(failureCount) else {
+      return .inconsistent("failure_count is \(failureCount)")
+    }
     return switch status {
     case .queued: .queued
     case .running: .running

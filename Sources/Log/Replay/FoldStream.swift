@@ -18,8 +18,12 @@ final class FoldStream {
     let next = Atomic<Int>(0)
     let isStopped = Atomic<Bool>(false)
     let filled = DispatchSemaphore(value: 0)
-    let room = DispatchSemaphore(value: 1)
+    /// Made at 0 and raised at once: libdispatch ends a process that lets go of a semaphore which
+    /// stands lower than it was made.
+    let room = DispatchSemaphore(value: 0)
     let done = DispatchGroup()
+
+    init() { room.signal() }
   }
 
   private let shared = Shared()

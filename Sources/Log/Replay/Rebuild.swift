@@ -39,7 +39,12 @@ public enum Rebuilder {
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
     if !checkOnly, try isEmpty(session) {
-      return try Rebuild(session, actor, progress).fill()
+      let filled = try Rebuild(session, actor, progress).fill()
+      guard case .rebuilt = filled.outcome, try hasForeignTriggers(session) else { return filled }
+      // Somebody's trigger may have changed what was written.
+      let after = try Verifier.run(target, progress)
+      if !after.isEqual { throw stillDifferent(after) }
+      return filled
     }
     let found = try Verifier.run(target, progress)
     if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
@@ -59,9 +64,26 @@ public enum Rebuilder {
       if latest.isEqual { return report }
       if latest.logProblems > 0 || latest.streams.isEmpty { break }
     }
-    throw OpsError(
-      .conflict, "the tables still differ from the log in \(latest.differenceCount) places",
-      hint: "something else writes them; see `opsledger verify`")
+    throw stillDifferent(latest)
+  }
+
+  private static func stillDifferent(_ report: VerifyReport) -> OpsError {
+    OpsError(
+      .conflict, "the tables still differ from the log in \(report.differenceCount) places",
+      hint: "something else writes them, perhaps a trigger; see `opsledger verify`")
+  }
+
+  private static func hasForeignTriggers(_ session: Session) throws(OpsError) -> Bool {
+    var parameters = Parameters()
+    parameters.texts(NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table })
+    let rows = try session.query(
+      Statement(
+        """
+        SELECT EXISTS (SELECT FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+          WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1::text[])
+            AND NOT t.tgisinternal AND t.tgenabled <> 'D')
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
   private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
@@ -161,6 +183,7 @@ private final class Rebuild {
     progress.expect(events)
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
+      var replayed = (entries: 0, events: 0)
       let (snapshot, constraints) = try self.prepare(connection)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
@@ -169,9 +192,18 @@ private final class Rebuild {
       defer { stream.stop() }
       while let (fold, slice) = try stream.next() {
         guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
-        report.found.events += fold.eventCount
+        replayed.events += fold.eventCount
+        replayed.entries += fold.entryCount
         try write(fold, slice, connection)
       }
+      let missing = try Verifier.brokenEntries(
+        entries: replayed.entries, events: replayed.events, on: connection)
+      guard missing.isEmpty else {
+        for problem in missing { report.found.note(problem) }
+        report.outcome = .refused
+        return report
+      }
+      report.found.events = replayed.events
       try onDatabase { () throws(PostgresError) in
         // Indexes are sorted by two workers, which plans on our connections otherwise never use.
         try connection.execute(
@@ -205,12 +237,25 @@ private final class Rebuild {
   private func locked(
     _ body: (Connection) throws(OpsError) -> RebuildReport
   ) throws(OpsError) -> RebuildReport {
-    let connection = try lock()
-    defer { try? connection.rollbackIfOpen() }
-    let report = try body(connection)
-    guard case .rebuilt = report.outcome else { return report }
-    do { try connection.execute("COMMIT") } catch { throw OpsError(database: error) }
-    return report
+    var attempt = 0
+    while true {
+      let connection = try lock()
+      defer { try? connection.rollbackIfOpen() }
+      do throws(OpsError) {
+        written = [:]
+        let report = try body(connection)
+        guard case .rebuilt = report.outcome else { return report }
+        try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
+        return report
+      } catch {
+        // Keys are taken away under a stronger lock, which a reader holds back for as long as it reads.
+        guard error.facts["sqlstate"] == "55P03", attempt < Rebuilder.lockAttemptsMax else {
+          throw error
+        }
+        session.pause(attempt)
+        attempt += 1
+      }
+    }
   }
 
   /// EXCLUSIVE lets readers go on and makes writers wait; SHARE ROW EXCLUSIVE would deadlock with an
@@ -252,7 +297,7 @@ private final class Rebuild {
       return (row, try drawn.int8(0, 0), try drawn.timestamptz(0, 1))
     }
     var draft = Draft(at: Instant(micros: at), ids: .random())
-    if row.count == 1 { draft.load(try row.row(0, of: LedgerRecord.self), as: .ledger) }
+    if row.count == 1 { try draft.load(try row.row(0, of: LedgerRecord.self), as: .ledger) }
     draft.append(
       .rebuilt(report: summary(report).text), of: LedgerRecord.self, to: .ledger)
     let header = EntryHeader(command: newCommandID(), actor: actor, digest: nil, result: nil)

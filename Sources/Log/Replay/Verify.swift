@@ -96,12 +96,23 @@ public enum Verifier {
   /// Entries are whole: an event that was removed from the end of a stream leaves no gap in the
   /// stream, but in its entry.
   private static func checkEntries(_ session: Session, _ partial: inout Partial) throws(OpsError) {
-    let connection = try session.connection()
-    let (entries, events) = (partial.entries, partial.report.events)
-    let problems = try onDatabase { () throws(PostgresError) in
+    let problems = try brokenEntries(
+      entries: partial.entries, events: partial.report.events, on: try session.connection())
+    for problem in problems { partial.report.note(problem) }
+  }
+
+  /// Entries that lack events, or have more than their command recorded.
+  ///
+  /// - Parameters:
+  ///   - entries: How many the replay met.
+  ///   - events: The same, of events: where both are what the commands say, no entry is looked at.
+  static func brokenEntries(
+    entries: Int, events: Int, on connection: Connection
+  ) throws(OpsError) -> [LogProblem] {
+    try onDatabase { () throws(PostgresError) in
       let sums = try connection.query(commandSums)
       if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [LogProblem]() }
-      let rows = try connection.query(brokenEntries)
+      let rows = try connection.query(entriesWithoutAllEvents)
       var problems: [LogProblem] = []
       for row in 0..<rows.count {
         problems.append(
@@ -111,13 +122,12 @@ public enum Verifier {
       }
       return problems
     }
-    for problem in problems { partial.report.note(problem) }
   }
 
   private static let commandSums = Statement(
     "SELECT count(*), coalesce(sum(events), 0)::bigint FROM ledger.commands")
 
-  private static let brokenEntries = Statement(
+  private static let entriesWithoutAllEvents = Statement(
     """
     SELECT entry, greatest(e.top + 1, c.events)::bigint, coalesce(e.n, 0)
     FROM (SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e

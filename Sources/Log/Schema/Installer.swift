@@ -11,6 +11,8 @@ public enum Installer {
   public struct Report: Equatable, Sendable {
     /// The schema is of a newer release that still serves this one; nothing was touched.
     public var isNewer = false
+    /// The schema was laid now, where there was none.
+    public var isFresh = false
     /// Files that were applied now.
     public var applied: [String]
     /// Files that `psql` had laid and that are recorded now.
@@ -58,6 +60,7 @@ public enum Installer {
       for file in plan.apply { try connection.execute(file.text) }
       try record(plan, connection)
       try connection.execute("COMMIT")
+      report.isFresh = recorded.isEmpty
       report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
       report.adopted = plan.adopt.map(\.path)
     } catch {
@@ -172,7 +175,8 @@ public enum Installer {
     var (streams, own) = (Parameters(), Parameters())
     streams.uuids(seeds.map { .policy($0.key) })
     own.uuid(.ledger)
-    let files = report.applied
+    // Of two at once, one lays the schema and the other may begin the ledger: laying is no migration.
+    let files = report.isFresh ? [] : report.applied
     var seeded: [String] = []
     var isNew = false
     let command = Command(
@@ -184,7 +188,7 @@ public enum Installer {
         draft.append(
           .created(identity: draft.newID(), name: name), of: LedgerRecord.self, to: .ledger)
       } else if let row = try ownRecord(answers[1]) {
-        draft.load(row, as: .ledger)
+        try draft.load(row, as: .ledger)
         for file in SchemaFile.sql where files.contains(file.path) {
           draft.append(
             .migrated(file: file.path, sha256: file.sha256.hex), of: LedgerRecord.self, to: .ledger)

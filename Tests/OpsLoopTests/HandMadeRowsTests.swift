@@ -1,0 +1,73 @@
+import JSON
+import Ledger
+import Log
+import OpsLoop
+import Postgres
+import TestLedgers
+import Testing
+
+@Suite("Rows that hands made, before capture is there", .needsServer)
+struct HandMadeRowsTests {
+  @Test("an agent event put in by SQL is recorded when the loop meets it, and can be replayed")
+  func insertedEvent() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(
+        """
+        INSERT INTO ops_agent_events (type, data) VALUES ('scout:find', '{"summary": "by hand"}');
+        INSERT INTO ops_mission_proposals (source, status, template)
+          VALUES ('manual', 'pending', '{"steps": [{"kind": "noop"}]}')
+        """)
+      let engine = try ledger.engine()
+      #expect(try engine.heartbeat(drain: true).queued == 1)
+      let proposal = try #require(
+        StreamID(
+          try ledger.value("SELECT id FROM ops_mission_proposals WHERE status = 'pending'")))
+      _ = try engine.approve(proposal, why: "by hand")
+      #expect(try engine.work().succeeded == 2)
+      #expect(try ledger.count("ledger.events WHERE type = 'agent_event.inserted'") == 1)
+      #expect(try ledger.count("ledger.events WHERE type = 'proposal.inserted'") == 1)
+      try ledger.expectEqual()
+    }
+  }
+
+  @Test("a version that no history leads to stops nobody else")
+  func absurdVersion() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
+      _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
+      try ledger.execute(
+        """
+        UPDATE ops_mission_steps SET version = 2147483647, failure_count = 2147483647
+        WHERE id = (SELECT min(id::text)::uuid FROM ops_mission_steps)
+        """)
+      #expect(try engine.work().succeeded == 1)
+    }
+  }
+
+  @Test("a worker policy that a hand broke opens nothing that was shut")
+  func brokenWorkerPolicy() throws {
+    try TestLedger.with { ledger in
+      _ = try ledger.engine().submit(.noops(.fine), source: .manual, dedupeKey: nil)
+      for value in [#""broken""#, #"{"blocked_executors": "noop"}"#, "null"] {
+        try ledger.execute("UPDATE ops_policy SET value = '\(value)' WHERE key = 'worker_policy'")
+        #expect(try ledger.engine().work().claimed == 0)
+        let beat = try ledger.engine().heartbeat(drain: false)
+        #expect(beat.warnings.contains { $0.contains("worker_policy") })
+      }
+    }
+  }
+
+  @Test("without a reaction matrix no event is taken, so that none is lost")
+  func noMatrix() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute("DELETE FROM ops_policy WHERE key = 'reaction_matrix'")
+      let engine = try ledger.engine()
+      try engine.emit("scout:find", .object(["summary": .string("s")]))
+      let beat = try engine.heartbeat(drain: true)
+      #expect(beat.events == 0)
+      #expect(beat.warnings.contains { $0.hasPrefix("OPS_002") })
+      #expect(try ledger.count("ops_agent_events WHERE processed_at IS NULL") == 1)
+    }
+  }
+}
