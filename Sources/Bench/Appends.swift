@@ -67,8 +67,9 @@ struct Appends {
   private func append(_ session: Session) throws(OpsError) {
     let command = newCommandID()
     var draft = Draft(at: .drawn, ids: .random())
-    for index in 0..<batch {
-      let stream = index == 0 ? command : newCommandID()
+    let now = Instant(micros: Int64(command.high >> 16) * 1000)
+    for _ in 0..<batch {
+      let stream = draft.ids.next(at: now)
       draft.append(.reported(Self.report, processed: false), of: AgentEvent.self, to: stream)
     }
     let key = CommandKey(id: command, actor: "cli/bench")

@@ -21,7 +21,7 @@ struct FoldTable<N: Noun> {
 
   private let kinds = StreamEvent<N>.Kind.all.map { (kind: $0, isRead: $0.isRead) }
   private var index = StreamIndex()
-  private(set) var slots: [Slot] = []
+  private(set) var slots = Chunked<Slot>()
   private var waiting: [StreamID: [WaitingEvent]] = [:]
 
   var rowCount: Int { slots.count { $0.row != nil } }
