@@ -90,8 +90,8 @@ final class PolicyCache {
       for row in 0..<rows.count {
         let key = try rows.text(row, 0)
         guard let token = try rows.textIfPresent(row, 2) else {
-          isNew = isNew || tokens[key] != nil
-          if tokens.removeValue(forKey: key) != nil { policies.forget(key: key) }
+          isNew = tokens.removeValue(forKey: key) != nil || isNew
+          policies.forget(key: key)
           continue
         }
         guard let text = try rows.jsonbIfPresent(row, 3) else { continue }
