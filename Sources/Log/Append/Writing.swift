@@ -138,7 +138,7 @@ extension Draft {
   static func append<N: Noun>(_ rows: [N], _ columns: [Int], to parameters: inout Parameters) {
     for index in columns {
       let column = N.columns[index]
-      var array = ArrayBuilder(for: column.type)
+      var array = ArrayBuilder(for: column.type, count: rows.count)
       for row in rows { array.append(column.get(row)) }
       parameters.array(array)
     }

@@ -66,14 +66,14 @@ extension Parameters {
 }
 
 extension ArrayBuilder {
-  /// The array that carries a column of this type.
-  init(for type: ColumnType) {
+  /// The array that carries a column of this type, with room for about so many values.
+  init(for type: ColumnType, count: Int = 0) {
     switch type {
-    case .int: self.init(.int4)
-    case .text, .label, .ints: self.init(.text)
-    case .uuid: self.init(.uuid)
-    case .time: self.init(.timestamptz)
-    case .json: self.init(.jsonb)
+    case .int: self.init(.int4, reservingBytes: 8 * count)
+    case .text, .label, .ints: self.init(.text, reservingBytes: 24 * count)
+    case .uuid: self.init(.uuid, reservingBytes: 20 * count)
+    case .time: self.init(.timestamptz, reservingBytes: 12 * count)
+    case .json: self.init(.jsonb, reservingBytes: 256 * count)
     }
   }
 
