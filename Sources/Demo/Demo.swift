@@ -179,7 +179,10 @@ public final class Demo {
   private func decideWaiting() throws(OpsError) {
     let waiting = try engine.session.query(
       Statement(
-        "SELECT id FROM ops_mission_proposals WHERE status = 'pending' ORDER BY created_at, id"))
+        """
+        SELECT id FROM ops_mission_proposals WHERE status IN ('pending', 'voting')
+        ORDER BY created_at, id
+        """))
     var (approved, rejected) = (0, 0)
     for row in 0..<waiting.count {
       let id = try onClock { () throws(PostgresError) in StreamID(try waiting.uuid(row, 0)) }

@@ -12,6 +12,8 @@ public struct HeartbeatReport: Equatable, Sendable {
   public var processed = 0
   public var created = 0
   public var recovered = Recovered()
+  /// Votes whose deadline had passed.
+  public var votesExpired = 0
   /// Why nothing was taken, where the loop is halted.
   public var halt: String?
   /// Another heartbeat runs; this one did nothing.
@@ -31,6 +33,7 @@ public struct HeartbeatReport: Equatable, Sendable {
     sum.recovered.requeued += a.recovered.requeued
     sum.recovered.failed += a.recovered.failed
     sum.recovered.stale += a.recovered.stale
+    sum.votesExpired += a.votesExpired
     return sum
   }
 }
@@ -74,9 +77,10 @@ extension Engine {
       }
     }
     report.recovered = try recoverLeases()
+    report.votesExpired = try expireVotes()
     report.filledBatch =
       report.events == settings.eventBatch || report.processed == settings.reactionBatch
-      || report.recovered.total == Self.recoveryMax
+      || report.recovered.total == Self.recoveryMax || report.votesExpired == Self.expiryMax
     return report
   }
 

@@ -107,7 +107,7 @@ extension Engine {
     _ = try perform(command)
   }
 
-  private static func lockProposal(_ id: StreamID) -> [(Statement, Parameters)] {
+  static func lockProposal(_ id: StreamID) -> [(Statement, Parameters)] {
     var parameters = Parameters()
     parameters.uuid(id)
     return [(lockOne, parameters), (missionOf, parameters)]
@@ -123,7 +123,7 @@ extension Engine {
     SELECT id FROM ops_missions WHERE proposal_id = $1::uuid ORDER BY created_at, id LIMIT 1
     """)
 
-  private static func proposal(
+  static func proposal(
     _ id: StreamID, _ answers: [Rows], _ draft: inout Draft
   ) throws(OpsError) -> Proposal {
     guard answers[0].count == 1 else { throw OpsError.notFound("proposal", id) }

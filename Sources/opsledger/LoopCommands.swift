@@ -61,7 +61,9 @@ enum LoopCommands {
       Output.standard.line(json(report))
     } else {
       if let note { Output.standard.line(Terminal.printable(note)) }
-      if !report.isBusy, report.halt == nil || report.recovered != Recovered() {
+      if !report.isBusy,
+        report.halt == nil || report.recovered != Recovered() || report.votesExpired > 0
+      {
         Output.standard.line(text(report) + " (\(watch.text))")
       }
     }
@@ -106,6 +108,9 @@ enum LoopCommands {
       parts.append(
         Shown.count(recovered.total, "lease") + " had run out: \(recovered.requeued) queued again, "
           + "\(recovered.failed) failed, \(recovered.stale) without a lease recovered")
+    }
+    if report.votesExpired > 0 {
+      parts.append(Shown.count(report.votesExpired, "vote") + " ended without a decision")
     }
     return parts.joined(separator: "; ")
   }

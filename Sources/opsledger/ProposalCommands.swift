@@ -4,9 +4,9 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `proposal submit|list|show|approve|reject`.
+/// `proposal submit|list|show|approve|reject|vote`.
 enum ProposalCommands {
-  static let all = [submit, list, show, approve, reject]
+  static let all = [submit, list, show, approve, reject, vote]
 
   static let submit = Command(
     group: .work, name: "proposal submit", summary: "propose a mission",
@@ -88,17 +88,90 @@ enum ProposalCommands {
   }
 
   static let show = Command(
-    group: .work, name: "proposal show", summary: "show one proposal",
+    group: .work, name: "proposal show",
+    summary: "show one proposal, how it was decided, or what is missing",
     arguments: [.init(name: "ID", help: "the proposal's id")],
     examples: [
       .init(
-        line: "proposal show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f", meaning: "with its template")
+        line: "proposal show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
+        meaning: "why it was or was not approved by itself, who voted, what is missing")
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "proposal")
-    let proposal: Proposal = try call.session().find(id, as: "proposal")
-    printRow(proposal, call)
+    let story = try call.session().story(ofProposal: id)
+    let decision = ProposalDecision(story)
+    if call.wantsJSON {
+      Output.standard.line(decision.json)
+    } else {
+      printRow(story.proposal, call)
+      Output.standard.write("\n" + Facts.text(decision.facts))
+    }
     return .fine
+  }
+
+  static let vote = Command(
+    group: .work, name: "proposal vote",
+    summary: "vote over a proposal, as a role; the vote that decides it makes its mission",
+    arguments: [
+      .init(name: "ID", help: "the proposal's id"),
+      .init(name: "approve|reject|abstain", help: "the vote; a role that votes again changes it"),
+    ],
+    options: [
+      .init(name: "why", value: "W", help: "the reason, which history keeps")
+    ],
+    notes: [
+      "The role is given by --as. It is approved when it has as many approvals as its risk wants "
+        + "and every required voter has voted; with a veto, one vote against it rejects it. The rules "
+        + "are those of policy voting_policy when the vote was called."
+    ],
+    examples: [
+      .init(
+        line: "proposal vote 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f approve --as sage --why 'cheap'",
+        meaning: "what is missing then is said")
+    ]
+  ) { (call) throws(OpsError) in
+    let id = try call.id(0, of: "proposal")
+    guard let vote = Proposal.Vote(rawValue: call.argument(1)) else {
+      throw .badInput("a vote is approve, reject or abstain, not \(call.argument(1))")
+    }
+    guard let role = call.text("as") else {
+      throw .badInput("a vote wants a role: --as ROLE", hint: "like --as sage")
+    }
+    let why = try call.prose("why")
+    let outcome = try call.engine().vote(vote, on: id, as: role, why: why)
+    if call.wantsJSON {
+      Output.standard.line(json(outcome, of: id))
+    } else {
+      Output.standard.line(Terminal.printable(line(outcome, role, vote)))
+    }
+    return .fine
+  }
+
+  private static func line(
+    _ outcome: VoteOutcome, _ role: String, _ vote: Proposal.Vote
+  ) -> String {
+    let cast = "\(role) voted \(vote.rawValue)"
+    if let mission = outcome.missionID { return "\(cast); approved: its mission is \(mission)" }
+    guard case .open(let approvals, let voters) = outcome.consensus, outcome.status == .voting
+    else {
+      return "\(cast); it is \(outcome.status.rawValue)"
+    }
+    var missing: [String] = []
+    if approvals > 0 { missing.append(Shown.count(approvals, "approval")) }
+    if !voters.isEmpty { missing.append("the vote of \(voters.joined(separator: ", "))") }
+    return "\(cast); missing: \(missing.joined(separator: "; "))"
+  }
+
+  private static func json(_ outcome: VoteOutcome, of id: StreamID) -> String {
+    var out = JSONObjectWriter()
+    out.string("proposal_id", id.description)
+    out.string("status", outcome.status.rawValue)
+    out.json("mission_id", .optional(outcome.missionID?.description))
+    if case .open(let approvals, let voters) = outcome.consensus {
+      out.int("approvals_missing", approvals)
+      out.json("voters_missing", .array(voters.map(JSON.string)))
+    }
+    return out.finish()
   }
 
   static let approve = Command(

@@ -90,8 +90,20 @@ struct LedgerCommandTests {
       let template = #"{"title": "wait", "risk_level": "high", "steps": [{"kind": "noop"}]}"#
       let made = try opsledger.json("proposal", "submit", input: template)
       #expect(made.keys == ["proposal_id", "status", "mission_id", "reason"])
-      #expect(made["status"] == .string("pending"))
+      #expect(made["status"] == .string("voting"))
       let id = try #require(made["proposal_id"]?.stringValue)
+      let cast = try opsledger("proposal", "vote", id, "approve", "--as", "sage", "--why", "good")
+      #expect(
+        cast.output == "sage voted approve; missing: 2 approvals; the vote of observer, architect\n"
+      )
+      #expect(try opsledger("proposal", "vote", id, "approve").code == 2)
+      #expect(try opsledger("proposal", "vote", id, "maybe", "--as", "sage").code == 2)
+      let shown = try opsledger("proposal", "show", id).output
+      for text in [
+        "no: risk high is above max_risk_level low (auto_approve.max_risk_level;",
+        "1 of 3 approvals (voting_policy version 1)", "sage approve: good",
+        "2 approvals; the vote of observer, architect; until",
+      ] { #expect(shown.contains(text), "\(text) is not in \(shown)") }
       #expect(try opsledger("proposal", "approve", id).code == 2)
       let approved = try opsledger("--as", "boss", "proposal", "approve", id, "--why", "it is time")
       #expect(approved.code == 0)
@@ -102,7 +114,10 @@ struct LedgerCommandTests {
       let history = try opsledger("mission", "history", mission).output
       #expect(history.contains("approved by boss (cli/"))
       #expect(history.contains("it is time"))
-      #expect(try opsledger.json("proposal", "show", id)["status"] == .string("approved"))
+      let after = try opsledger.json("proposal", "show", id)
+      #expect(after["status"] == .string("approved"))
+      #expect(after["mission_id"] == .string(mission))
+      #expect(after["objection"]?["rule"] == .string("auto_approve.max_risk_level"))
     }
   }
 

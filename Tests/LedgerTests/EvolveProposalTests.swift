@@ -48,8 +48,20 @@ struct EvolveProposalTests {
     arguments: Proposal.states)
   func voteCalled(state: RowState<Proposal>) throws {
     try expect(
-      .voteCalled(threshold: 2, deadline: Fixed.time(5000)), on: state,
+      .voteCalled(threshold: 2, deadline: Fixed.time(5000), terms: nil), on: state,
       sets: ["status": .text("voting"), "votes": .json(state.row.votes ?? "{}")])
+    let terms = Proposal.VoteTerms(requiredVoters: ["sage"], veto: false)
+    var snapshot = try JSON(parsing: state.row.policySnapshot ?? "{}").objectValue ?? [:]
+    snapshot["vote"] = .object([
+      "threshold": .int(2), "deadline": .string(Fixed.time(5000).description),
+      "required_voters": .array([.string("sage")]), "veto": .bool(false),
+    ])
+    try expect(
+      .voteCalled(threshold: 2, deadline: Fixed.time(5000), terms: terms), on: state,
+      sets: [
+        "status": .text("voting"), "votes": .json(state.row.votes ?? "{}"),
+        "policy_snapshot": .json(JSON.object(snapshot).text),
+      ])
   }
 
   @Test("a ballot stands under its role, and replaces that role's", arguments: Proposal.states)

@@ -209,7 +209,9 @@ struct ProposalTests {
   }
 
   private func waiting(_ ledger: TestLedger) throws -> StreamID {
-    let outcome = try ledger.engine().submit(
+    let engine = try ledger.engine()
+    try engine.set("voting_policy", #"{"enabled": false}"#)
+    let outcome = try engine.submit(
       .noops(.fine, risk: "medium"), source: .manual, dedupeKey: nil)
     #expect(outcome.status == .pending)
     return outcome.proposalID

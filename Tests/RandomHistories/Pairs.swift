@@ -14,7 +14,7 @@ final class Pairs: Sendable {
   static let commands: [String: [String]] = [
     "step": ["claim", "recover", "succeed", "fail", "radar", "renew"],
     "mission": ["claim", "recover", "succeed", "fail", "radar", "renew"],
-    "proposal": ["submit", "approve", "reject"],
+    "proposal": ["submit", "approve", "reject", "vote", "heartbeat"],
     "reaction": ["heartbeat"],
   ]
 
@@ -23,7 +23,6 @@ final class Pairs: Sendable {
     case ("mission", "approved", "succeed"), ("mission", "approved", "fail"),
       ("mission", "approved", "radar"), ("mission", "approved", "renew"):
       "a worker holds a step of it only by a claim, which starts the mission"
-    case ("proposal", "voting", _): "no votes are called yet"
     case ("proposal", "refused", "submit"): "a refused proposal gives up its dedupe key"
     case ("reaction", "processing", _): "only the origin's clients make it so"
     default: nil
@@ -88,6 +87,7 @@ struct States {
     SELECT DISTINCT 'step', \(ofStep) FROM ops_mission_steps AS s
     UNION ALL SELECT DISTINCT 'mission', status::text FROM ops_missions
     UNION ALL SELECT DISTINCT 'reaction', status FROM ops_agent_reactions
+    UNION ALL SELECT DISTINCT 'proposal', \(ofProposal) FROM ops_mission_proposals
     """)
   static let step = Statement(
     """
@@ -102,6 +102,8 @@ struct States {
     """)
   static let proposal = Statement(
     "SELECT \(ofProposal) FROM ops_mission_proposals WHERE id = $1::uuid")
+  static let voting = Statement(
+    "SELECT id FROM ops_mission_proposals WHERE id = ANY ($1::uuid[]) AND status = 'voting'")
   static let holder = Statement(
     "SELECT \(ofProposal) FROM ops_mission_proposals WHERE dedupe_key = $1::text")
 }

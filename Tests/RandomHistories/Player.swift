@@ -11,24 +11,25 @@ import TestSupport
 final class Player {
   enum Move: CaseIterable {
     case emit, submit, approve, reject, policy, heartbeat, claim, succeed, fail, radar, renew, jump
-    case recover
+    case recover, vote
 
     /// How many of a hundred.
     var weight: Int {
       switch self {
-      case .emit: 13
+      case .emit: 11
       case .submit: 13
-      case .approve: 6
+      case .approve: 5
       case .reject: 4
       case .policy: 3
-      case .heartbeat: 9
-      case .claim: 17
-      case .succeed: 11
-      case .fail: 9
+      case .heartbeat: 8
+      case .claim: 16
+      case .succeed: 10
+      case .fail: 8
       case .radar: 5
       case .renew: 4
       case .jump: 4
       case .recover: 2
+      case .vote: 7
       }
     }
   }
@@ -108,6 +109,7 @@ final class Player {
     case .claim: try claim()
     case .succeed, .fail, .radar: try complete(move)
     case .renew: try renew()
+    case .vote: try vote()
     case .jump: try jump()
     case .recover:
       try countSweep("recover")
@@ -180,6 +182,36 @@ final class Player {
     }
   }
 
+  private func vote() throws {
+    let known = world.with { $0.proposals }
+    guard !known.isEmpty else { return }
+    let recent = Array(known.suffix(12))
+    var id = generator.pick(recent)
+    // Few are voted over, so they are looked for.
+    if generator.below(3) > 0, let voting = try voting(of: recent) { id = voting }
+    if let state = try state(States.proposal, .id(id)).first {
+      pairs?.count("proposal", state, "vote")
+    }
+    let vote = generator.pick([Proposal.Vote.approve, .approve, .approve, .abstain, .reject])
+    do {
+      let outcome = try engine.vote(
+        vote, on: id, as: generator.pick(["sage", "observer", "architect"]), why: name)
+      if let mission = outcome.missionID {
+        world.with { _ = $0.promises.approved[id, default: []].insert(mission) }
+      }
+    } catch {
+      let isDecidedOtherwise = error.code == .conflict && error.facts["status"] != nil
+      guard isDecidedOtherwise else { throw error }
+    }
+  }
+
+  private func voting(of known: [StreamID]) throws -> StreamID? {
+    var parameters = Parameters()
+    parameters.uuids(known)
+    let rows = try clock.query(States.voting, parameters)
+    return rows.count == 0 ? nil : StreamID(try rows.uuid(generator.below(rows.count), 0))
+  }
+
   private func setPolicy() throws {
     let (key, value) = generator.pick([
       ("proposal_caps", #"{"daily_limit": 400}"#), ("proposal_caps", "{}"),
@@ -187,6 +219,9 @@ final class Player {
       ("auto_approve", #"{"enabled": true, "max_risk_level": "low"}"#),
       ("auto_approve", #"{"enabled": true, "max_risk_level": "low"}"#),
       ("auto_approve", #"{"enabled": false}"#),
+      ("voting_policy", #"{"enabled": true, "thresholds": {"medium": 1}, "deadline_minutes": 5}"#),
+      ("voting_policy", #"{"enabled": true, "required_voters": ["sage"], "veto": false}"#),
+      ("voting_policy", #"{"enabled": false}"#),
       ("worker_policy", #"{"max_retries": 2, "lease_minutes": 2}"#),
       ("worker_policy", #"{"blocked_executors": ["radar"]}"#), ("worker_policy", "{}"),
       ("loop", #"{"state": "running"}"#), ("loop", #"{"state": "running"}"#),
@@ -300,7 +335,8 @@ final class Player {
     let rows = try clock.query(States.all)
     for row in 0..<rows.count {
       let noun = try rows.text(row, 0)
-      guard (noun == "reaction") == (command == "heartbeat") else { continue }
+      let isLooped = noun == "reaction" || noun == "proposal"
+      guard isLooped == (command == "heartbeat") else { continue }
       pairs.count(noun, try rows.text(row, 1), command)
     }
   }

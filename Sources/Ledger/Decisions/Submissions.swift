@@ -22,13 +22,15 @@ extension Draft {
         facts: ["path": "template"])
     }
     let id = newID()
+    let refusal = policies.refusal(of: source, today: today)
+    let objection = refusal == nil ? policies.objection(to: checked) : nil
     append(
       .submitted(
         Proposal.Submission(
           source: source, dedupeKey: dedupeKey, template: text,
-          policySnapshot: policies.snapshot)),
+          policySnapshot: policies.snapshot, objection: objection)),
       of: Proposal.self, to: id, cause: cause)
-    if let refusal = policies.refusal(of: source, today: today) {
+    if let refusal {
       append(
         .gateRefused(
           refusal.cap, limit: refusal.limit, count: refusal.count, reason: refusal.reason),
@@ -37,9 +39,11 @@ extension Draft {
         proposalID: id, status: .rejected, missionID: nil, reason: refusal.reason)
     }
     today.add(source)
-    if let objection = policies.objection(to: checked) {
+    if let objection {
+      let isVoting = callVote(over: id, checked.risk, policies)
       return SubmissionOutcome(
-        proposalID: id, status: .pending, missionID: nil, reason: objection)
+        proposalID: id, status: isVoting ? .voting : .pending, missionID: nil,
+        reason: objection.words)
     }
     append(.autoApproved, of: Proposal.self, to: id)
     let mission = createMission(of: id, checked)
@@ -144,10 +148,13 @@ extension Policies {
     }
   }
 
-  func objection(to template: Template) -> String? {
+  func objection(to template: Template) -> Objection? {
     switch autoApprove {
-    case .absent: "there is no policy auto_approve"
-    case .broken(let error): "auto_approve counts as off, since it is broken: \(error.message)"
+    case .absent: Objection(rule: AutoApprove.key, words: "there is no policy auto_approve")
+    case .broken(let error):
+      Objection(
+        rule: AutoApprove.key,
+        words: "auto_approve counts as off, since it is broken: \(error.message)")
     case .valid(let policy): policy.objection(to: template)
     }
   }

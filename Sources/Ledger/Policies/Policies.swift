@@ -10,6 +10,7 @@ public struct Policies: Sendable {
   public var worker: Reading<WorkerPolicy> = .absent
   public var matrix: Reading<ReactionMatrix> = .absent
   public var loop: Reading<LoopState> = .absent
+  public var voting: Reading<VotingPolicy> = .absent
   /// What is wrong with policies as they now stand, by key, also where an earlier version still holds.
   public private(set) var errors: [String: OpsError] = [:]
 
@@ -37,6 +38,7 @@ public struct Policies: Sendable {
   /// The keys that the engine reads.
   public static let keys = [
     AutoApprove.key, ProposalCaps.key, WorkerPolicy.key, ReactionMatrix.key, LoopState.key,
+    VotingPolicy.key,
   ]
 
   /// Takes in one row of `ops_policy`.
@@ -51,6 +53,7 @@ public struct Policies: Sendable {
     case ReactionMatrix.key:
       matrix = Self.next(matrix, .of(ReactionMatrix.self, value))
     case LoopState.key: loop = .of(LoopState.self, value)
+    case VotingPolicy.key: voting = .of(VotingPolicy.self, value)
     default: break
     }
   }
@@ -74,6 +77,7 @@ public struct Policies: Sendable {
     case WorkerPolicy.key: worker = .absent
     case ReactionMatrix.key: matrix = .absent
     case LoopState.key: loop = .absent
+    case VotingPolicy.key: voting = .absent
     default: break
     }
   }
@@ -97,13 +101,14 @@ public struct Policies: Sendable {
     case WorkerPolicy.key: _ = try WorkerPolicy(value)
     case ReactionMatrix.key: _ = try ReactionMatrix(value)
     case LoopState.key: _ = try LoopState(value)
+    case VotingPolicy.key: _ = try VotingPolicy(value)
     default: break
     }
   }
 
   /// The versions under which a proposal is decided, as its row keeps them.
   public var snapshot: String {
-    let deciding = [AutoApprove.key, ProposalCaps.key]
+    let deciding = [AutoApprove.key, ProposalCaps.key, VotingPolicy.key]
     return JSON.object(
       versions.filter { deciding.contains($0.key) }.mapValues(JSON.int)
     ).text
@@ -152,17 +157,25 @@ public struct AutoApprove: PolicyValue, Equatable {
   }
 
   /// Why a template is not approved by itself; nil where it is.
-  public func objection(to template: Template) -> String? {
-    guard enabled else { return "auto_approve is not enabled" }
+  public func objection(to template: Template) -> Objection? {
+    guard enabled else {
+      return Objection(rule: "auto_approve.enabled", words: "auto_approve is not enabled")
+    }
     if let riskMax, template.risk > riskMax {
-      return "risk \(template.risk.rawValue) is above max_risk_level \(riskMax.rawValue)"
+      return Objection(
+        rule: "auto_approve.max_risk_level",
+        words: "risk \(template.risk.rawValue) is above max_risk_level \(riskMax.rawValue)")
     }
     for step in template.steps {
       if let allowedKinds, !allowedKinds.contains(step.kind) {
-        return "step kind \(step.kind) is not in allowed_step_kinds"
+        return Objection(
+          rule: "auto_approve.allowed_step_kinds",
+          words: "step kind \(step.kind) is not in allowed_step_kinds")
       }
       if let allowed = allowedExecutors ?? allowedKinds, !allowed.contains(step.executor) {
-        return "executor \(step.executor) is not in allowed_executors"
+        return Objection(
+          rule: "auto_approve.allowed_executors",
+          words: "executor \(step.executor) is not in allowed_executors")
       }
     }
     return nil

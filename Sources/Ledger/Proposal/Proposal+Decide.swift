@@ -1,3 +1,15 @@
+/// Why a proposal is not approved by itself.
+public struct Objection: Equatable, Sendable {
+  /// The policy and its field: `auto_approve.max_risk_level`.
+  public var rule: String
+  public var words: String
+
+  public init(rule: String, words: String) {
+    self.rule = rule
+    self.words = words
+  }
+}
+
 extension Proposal {
   public enum Command: Equatable, Sendable {
     case approve(reason: String?)
@@ -34,6 +46,7 @@ extension OpsError {
   static func decided(_ proposal: Proposal, _ verb: String) -> OpsError {
     OpsError(
       .conflict, "cannot \(verb) proposal \(proposal.id): it is \(proposal.status.rawValue)",
+      hint: "see `opsledger proposal show \(proposal.id)`",
       facts: ["proposal_id": proposal.id.description, "status": proposal.status.rawValue])
   }
 }

@@ -40,14 +40,18 @@ public struct Proposal: Sendable {
     public var template: String
     /// The versions of the policies that decide over it: `{"auto_approve": 1, …}`.
     public var policySnapshot: String?
+    /// Why it was not approved by itself; nil where it was, or the gate refused it before.
+    public var objection: Objection?
 
     public init(
-      source: Source, dedupeKey: String?, template: String, policySnapshot: String?
+      source: Source, dedupeKey: String?, template: String, policySnapshot: String?,
+      objection: Objection? = nil
     ) {
       self.source = source
       self.dedupeKey = dedupeKey
       self.template = template
       self.policySnapshot = policySnapshot
+      self.objection = objection
     }
   }
 
@@ -67,12 +71,24 @@ public struct Proposal: Sendable {
     }
   }
 
+  /// What else a vote is held under.
+  public struct VoteTerms: Equatable, Sendable {
+    public var requiredVoters: [String]
+    public var veto: Bool
+
+    public init(requiredVoters: [String], veto: Bool) {
+      self.requiredVoters = requiredVoters
+      self.veto = veto
+    }
+  }
+
   public enum Event: Equatable, Sendable {
     case submitted(Submission)
     /// The row gives up its dedupe key, so that the same work may be proposed again tomorrow.
     case gateRefused(Cap, limit: Int32, count: Int32, reason: String?)
     case autoApproved
-    case voteCalled(threshold: Int32, deadline: Instant)
+    /// The row keeps the rules where the event has all of them.
+    case voteCalled(threshold: Int32, deadline: Instant, terms: VoteTerms?)
     case voteCast(Ballot)
     case voteExpired
     case approved(reason: String?)
@@ -118,9 +134,14 @@ extension Proposal: Noun {
     case .autoApproved:
       row?.status = .autoApproved
       row?.approvedAt = recorded.at
-    case .voteCalled:
+    case .voteCalled(let threshold, let deadline, let terms):
       row?.status = .voting
       if row?.votes == nil { row?.votes = "{}" }
+      guard let terms else { break }
+      row?.keep(
+        VoteRules(
+          threshold: threshold, deadline: deadline, requiredVoters: terms.requiredVoters,
+          veto: terms.veto))
     case .voteCast(let ballot): row?.cast(ballot, at: recorded.at)
     case .voteExpired: row?.status = .pending
     case .approved(let reason):
@@ -136,6 +157,10 @@ extension Proposal: Noun {
   /// What the caps do not count is told by structure, since a reason can be erased.
   private mutating func markRefused() {
     policySnapshot = (policySnapshot ?? "{}").settingMember("gate_refused", to: .bool(true))
+  }
+
+  private mutating func keep(_ rules: VoteRules) {
+    policySnapshot = (policySnapshot ?? "{}").settingMember(VoteRules.member, to: rules.json)
   }
 
   private mutating func cast(_ ballot: Ballot, at instant: Instant) {
@@ -198,15 +223,23 @@ extension Proposal.Event: NounEvent {
         data.raw("policy_snapshot", WrappedJSON.wrap(snapshot))
       }
       content.raw("template", WrappedJSON.wrap(submission.template))
+      if let objection = submission.objection {
+        data.string("objection_rule", objection.rule)
+        content.string("objection", objection.words)
+      }
     case .gateRefused(let cap, let limit, let count, let reason):
       data.string("cap", cap.rawValue)
       data.int("limit", limit)
       data.int("count", count)
       if let reason { content.string("reason", reason) }
     case .autoApproved, .voteExpired: break
-    case .voteCalled(let threshold, let deadline):
+    case .voteCalled(let threshold, let deadline, let terms):
       data.int("threshold", threshold)
       data.string("deadline", deadline.description)
+      if let terms {
+        data.json("required_voters", .array(terms.requiredVoters.map(JSON.string)))
+        data.bool("veto", terms.veto)
+      }
     case .voteCast(let ballot):
       data.string("vote_id", ballot.id.description)
       data.string("role", ballot.role)
@@ -226,7 +259,10 @@ extension Proposal.Event: NounEvent {
           source: try payload.label("source", as: Proposal.Source.self),
           dedupeKey: payload.optionalText("dedupe_key"),
           template: try payload.contentJSON("template"),
-          policySnapshot: payload.optionalJSON("policy_snapshot")))
+          policySnapshot: payload.optionalJSON("policy_snapshot"),
+          objection: payload.optionalText("objection_rule").map {
+            Objection(rule: $0, words: payload.optionalContentText("objection") ?? "")
+          }))
     case .gateRefused:
       self = .gateRefused(
         try payload.label("cap", as: Proposal.Cap.self), limit: try payload.int("limit"),
@@ -234,7 +270,8 @@ extension Proposal.Event: NounEvent {
     case .autoApproved: self = .autoApproved
     case .voteCalled:
       self = .voteCalled(
-        threshold: try payload.int("threshold"), deadline: try payload.time("deadline"))
+        threshold: try payload.int("threshold"), deadline: try payload.time("deadline"),
+        terms: try Self.terms(payload))
     case .voteCast:
       self = .voteCast(
         Proposal.Ballot(
@@ -246,5 +283,12 @@ extension Proposal.Event: NounEvent {
     case .approved: self = .approved(reason: payload.optionalContentText("reason"))
     case .rejected: self = .rejected(reason: payload.optionalContentText("reason"))
     }
+  }
+
+  private static func terms(_ payload: Payload) throws(Unreadable) -> Proposal.VoteTerms? {
+    guard let voters = payload.optionalJSON("required_voters") else { return nil }
+    let roles = (try? JSON(parsing: voters))?.arrayValue ?? []
+    return Proposal.VoteTerms(
+      requiredVoters: roles.compactMap(\.stringValue), veto: try payload.bool("veto"))
   }
 }

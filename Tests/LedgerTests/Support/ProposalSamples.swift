@@ -13,12 +13,16 @@ extension Proposal: Sampled {
       .submitted(
         Submission(
           source: g.pick(Source.allCases), dedupeKey: g.maybe { $0.text() },
-          template: g.jsonText(), policySnapshot: g.maybe { $0.jsonText() }))
+          template: g.jsonText(), policySnapshot: g.maybe { $0.jsonText() },
+          objection: g.maybe { Objection(rule: $0.text(), words: $0.text()) }))
     case .gateRefused:
       .gateRefused(
         g.pick(Cap.allCases), limit: g.int(), count: g.int(), reason: g.maybe { $0.text() })
     case .autoApproved: .autoApproved
-    case .voteCalled: .voteCalled(threshold: g.int(), deadline: g.instant())
+    case .voteCalled:
+      .voteCalled(
+        threshold: g.int(), deadline: g.instant(),
+        terms: g.maybe { VoteTerms(requiredVoters: [$0.text()], veto: $0.flip()) })
     case .voteCast:
       .voteCast(
         Ballot(
@@ -50,7 +54,7 @@ extension Proposal: Sampled {
 
   private static let submitted = StreamEvent<Proposal>.own(.submitted(submission))
   private static let called = StreamEvent<Proposal>.own(
-    .voteCalled(threshold: 2, deadline: Fixed.time(3600)))
+    .voteCalled(threshold: 2, deadline: Fixed.time(3600), terms: nil))
 
   static let submission = Submission(
     source: .reaction, dedupeKey: "find-1:p1", template: #"{"steps": [{"kind": "noop"}]}"#,

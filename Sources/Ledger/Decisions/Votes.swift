@@ -1,0 +1,95 @@
+import JSON
+
+/// What became of a vote.
+public struct VoteOutcome: Equatable, Sendable {
+  public var status: Proposal.Status
+  public var missionID: StreamID?
+  /// Nil where the vote came after the deadline: then the vote is over, and this one does not count.
+  public var consensus: Consensus?
+
+  public init(status: Proposal.Status, missionID: StreamID?, consensus: Consensus?) {
+    self.status = status
+    self.missionID = missionID
+    self.consensus = consensus
+  }
+}
+
+extension Draft {
+  /// Calls a vote over a proposal that is not approved by itself, where its risk and the policy want
+  /// one; else it waits for a person.
+  mutating func callVote(over id: StreamID, _ risk: Risk, _ policies: Policies) -> Bool {
+    guard risk > .low, let policy = policies.voting.value, policy.enabled else { return false }
+    let rules = policy.rules(for: risk, at: at)
+    append(
+      .voteCalled(
+        threshold: rules.threshold, deadline: rules.deadline,
+        terms: .init(requiredVoters: rules.requiredVoters, veto: rules.veto)),
+      of: Proposal.self, to: id)
+    report(
+      own: AgentEvent.Report(
+        type: "proposal:vote_requested",
+        data: JSON.object([
+          "proposal_id": .string(id.description), "risk_level": .string(risk.rawValue),
+        ]).text, dedupeKey: "\(id):vote_requested"),
+      policies.matrix.value)
+    return true
+  }
+
+  /// Casts a role's vote, in place of its earlier one, and decides where it decides.
+  ///
+  /// - Throws: `OPS_012` where no vote is held over it; `OPS_004`, `OPS_005` where it would be approved
+  ///   and its template cannot run.
+  public mutating func vote(
+    _ ballot: Proposal.Ballot, on proposal: Proposal, policies: Policies, executors: Set<String>
+  ) throws(OpsError) -> VoteOutcome {
+    guard proposal.status == .voting else { throw .decided(proposal, "vote over") }
+    let rules = rules(of: proposal, policies)
+    guard at <= rules.deadline else {
+      append(.voteExpired, of: Proposal.self, to: proposal.id)
+      return VoteOutcome(status: .pending, missionID: nil, consensus: nil)
+    }
+    append(.voteCast(ballot), of: Proposal.self, to: proposal.id)
+    let consensus = (row(proposal.id, of: Proposal.self) ?? proposal).consensus(under: rules)
+    switch consensus {
+    case .approved(let roles):
+      let template = try Template(
+        (try? JSON(parsing: proposal.template)) ?? .null, executors: executors)
+      append(
+        .approved(reason: "voted for by \(roles.joined(separator: ", "))"), of: Proposal.self,
+        to: proposal.id)
+      let mission = createMission(of: proposal.id, template)
+      return VoteOutcome(status: .approved, missionID: mission, consensus: consensus)
+    case .vetoed(let role, let reason):
+      append(
+        .rejected(reason: "vetoed by \(role)" + (reason.map { ": \($0)" } ?? "")),
+        of: Proposal.self, to: proposal.id)
+      return VoteOutcome(status: .rejected, missionID: nil, consensus: consensus)
+    case .open:
+      return VoteOutcome(status: .voting, missionID: nil, consensus: consensus)
+    }
+  }
+
+  /// Ends a vote whose deadline has passed: the proposal then waits for a person.
+  ///
+  /// - Returns: Whether it was over.
+  public mutating func expireVote(over proposal: Proposal, policies: Policies) -> Bool {
+    guard proposal.status == .voting, at > rules(of: proposal, policies).deadline else {
+      return false
+    }
+    append(.voteExpired, of: Proposal.self, to: proposal.id)
+    return true
+  }
+
+  /// The rules that its row keeps. A row that a hand made voting has none, and gets what the policy
+  /// says, counted from its making.
+  private func rules(of proposal: Proposal, _ policies: Policies) -> VoteRules {
+    if let rules = proposal.voteRules { return rules }
+    let template = (try? JSON(parsing: proposal.template)) ?? .null
+    let risk = template["risk_level"]?.stringValue.flatMap(Risk.init) ?? .medium
+    if let policy = policies.voting.value { return policy.rules(for: risk, at: proposal.createdAt) }
+    return VoteRules(
+      threshold: VotingPolicy.thresholdDefault,
+      deadline: proposal.createdAt.adding(seconds: VotingPolicy.deadlineMinutesDefault * 60),
+      requiredVoters: [], veto: true)
+  }
+}

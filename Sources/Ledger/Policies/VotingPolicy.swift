@@ -1,0 +1,41 @@
+public import JSON
+
+/// Policy `voting_policy`: how proposals that are not approved by themselves are voted over. Broken or
+/// absent, no vote is called, and they wait for a person.
+public struct VotingPolicy: PolicyValue, Equatable {
+  public static let key = "voting_policy"
+
+  public var enabled: Bool
+  public var thresholds: [Risk: Int32]
+  public var requiredVoters: [String]
+  public var veto: Bool
+  public var deadlineMinutes: Double
+
+  /// Approvals where the policy does not say how many.
+  public static let thresholdDefault: Int32 = 2
+  public static let deadlineMinutesDefault = 60.0
+
+  public init(_ value: JSON) throws(OpsError) {
+    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    enabled = try fields.bool("enabled") ?? false
+    thresholds = [:]
+    for (name, count) in try fields.object("thresholds") ?? [:] {
+      guard let risk = Risk(rawValue: name), let number = count.intValue, (1...100).contains(number)
+      else {
+        throw fields.wrong("thresholds.\(name)", "a risk with a whole number from 1 to 100")
+      }
+      thresholds[risk] = Int32(number)
+    }
+    requiredVoters = try fields.strings("required_voters") ?? []
+    veto = try fields.bool("veto") ?? true
+    deadlineMinutes = try fields.positive("deadline_minutes") ?? Self.deadlineMinutesDefault
+  }
+
+  /// The rules of a vote that is called now.
+  public func rules(for risk: Risk, at instant: Instant) -> VoteRules {
+    VoteRules(
+      threshold: thresholds[risk] ?? Self.thresholdDefault,
+      deadline: instant.adding(seconds: deadlineMinutes * 60), requiredVoters: requiredVoters,
+      veto: veto)
+  }
+}

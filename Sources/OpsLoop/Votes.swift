@@ -1,0 +1,116 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+extension Engine {
+  /// Casts a role's vote over a proposal, and decides it where that decides it.
+  ///
+  /// - Throws: `OPS_011`; `OPS_012` where no vote is held over it, or the vote is over; `OPS_019` for a
+  ///   role that is no name.
+  public func vote(
+    _ vote: Proposal.Vote, on id: StreamID, as role: String, why: String?
+  ) throws(OpsError) -> VoteOutcome {
+    guard (1...Proposal.roleBytesMax).contains(role.utf8.count),
+      !role.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
+    else {
+      throw OpsError(
+        .badInput,
+        "a role is a name of 1 to \(Proposal.roleBytesMax) bytes without control characters")
+    }
+    if !cache.isFilled { _ = try policies() }
+    var outcome: VoteOutcome?
+    let command = Command(load: Self.lockProposal(id) + [cache.request]) {
+      (answers, draft) throws(OpsError) in
+      _ = try self.cache.take(answers[2])
+      let proposal = try Self.proposal(id, answers, &draft)
+      let ballot = Proposal.Ballot(
+        id: draft.newID(), role: role, vote: vote, reason: why, metadata: nil)
+      let decided = try draft.vote(
+        ballot, on: proposal, policies: self.cache.policies, executors: Executors.names)
+      outcome = decided
+      return .object([
+        "status": .string(decided.status.rawValue),
+        "mission_id": .optional(decided.missionID?.description),
+        "late": .bool(decided.consensus == nil),
+      ])
+    }
+    let committed = try perform(command)
+    if committed.isRepeat { outcome = VoteOutcome(recorded: committed.result) }
+    guard let outcome else { throw OpsError(.conflict, "nothing was decided") }
+    guard outcome.consensus != nil else {
+      throw OpsError(
+        .conflict, "the vote over proposal \(id) is over: its deadline has passed",
+        hint: "it is pending now; a person decides it: `opsledger proposal approve`, or reject",
+        facts: ["proposal_id": id.description, "status": outcome.status.rawValue])
+    }
+    return outcome
+  }
+
+  static let expiryMax = 200
+
+  /// Ends votes whose deadline has passed.
+  ///
+  /// - Returns: How many.
+  func expireVotes() throws(OpsError) -> Int {
+    var expired = 0
+    let overdue = overdueVotes
+    let command = Command(
+      load: [(Self.overdue, overdue), cache.request], draw: (Self.drawIfOverdue, overdue)
+    ) { (answers, draft) throws(OpsError) in
+      _ = try self.cache.take(answers[1])
+      expired = 0
+      for proposal in try answers[0].rows(of: Proposal.self) {
+        try draft.load(proposal, as: proposal.id)
+        if draft.expireVote(over: proposal, policies: self.cache.policies) { expired += 1 }
+      }
+      return .int(expired)
+    }
+    let committed = try perform(command)
+    if committed.entry == nil { return 0 }
+    return committed.isRepeat ? committed.result.intValue ?? 0 : expired
+  }
+
+  /// Deadlines are compared as the texts that rows keep, which sort like the times: a hand may have
+  /// written there what is no time.
+  private static let isOverdue = """
+    p.status = 'voting' AND coalesce(p.policy_snapshot->'vote'->>'deadline', \(text(
+      "p.created_at + make_interval(secs => $1::double precision)"))) COLLATE "C"
+      < \(text("(SELECT ledger.now())"))
+    """
+  private static func text(_ time: String) -> String {
+    #"to_char((\#(time)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#
+  }
+  private static let overdue = Statement(
+    """
+    SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE \(isOverdue)
+      AND p.version BETWEEN 0 AND 2000000000
+    ORDER BY p.id LIMIT \(expiryMax) FOR NO KEY UPDATE SKIP LOCKED
+    """)
+  private static let drawIfOverdue = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_mission_proposals AS p WHERE \(isOverdue))
+    """)
+
+  private var overdueVotes: Parameters {
+    let minutes =
+      cache.policies.voting.value?.deadlineMinutes ?? VotingPolicy.deadlineMinutesDefault
+    var parameters = Parameters()
+    parameters.float8(minutes * 60)
+    return parameters
+  }
+}
+
+extension VoteOutcome {
+  /// What a command's key kept of an outcome whose answer was lost.
+  fileprivate init?(recorded: JSON) {
+    guard let status = recorded["status"]?.stringValue.flatMap(Proposal.Status.init) else {
+      return nil
+    }
+    let isLate = recorded["late"]?.boolValue ?? false
+    self.init(
+      status: status, missionID: recorded["mission_id"]?.stringValue.flatMap { StreamID($0) },
+      consensus: isLate ? nil : .open(approvalsMissing: 0, votersMissing: []))
+  }
+}
