@@ -4,16 +4,21 @@ import Ledger
 
 /// What a step can be run by.
 enum Executors {
+  /// What each does, by its name.
+  static let summaries = [
+    "noop": "does nothing, as well or as badly as its params say",
+    "radar": "adds to the radar, changes it, or lists it",
+  ]
   /// The names that a template may use.
-  static let names: Set<String> = ["noop", "radar"]
+  static let names = Set(summaries.keys)
 
   /// Runs a step to its end, on whichever thread calls.
   ///
-  /// - Parameter failures: How many attempts at the step have failed so far.
-  static func run(_ step: Step, failures: Int) -> StepOutcome.Result {
+  static func run(_ claimed: ClaimedStep) -> StepOutcome.Result {
+    let step = claimed.step
     let params = (try? JSON(parsing: step.params)) ?? .null
     switch step.executor ?? step.kind {
-    case "noop": return Noop(params).run(failures: failures)
+    case "noop": return Noop(params).run(failures: claimed.failedRuns)
     case "radar": return radar(params)
     case let name:
       return .failed(.refused, error: "OPS_005: there is no executor \(name)", result: nil)

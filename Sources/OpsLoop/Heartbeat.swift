@@ -52,6 +52,7 @@ extension Engine {
     defer { unlockHeartbeat() }
     do throws(OpsError) {
       try session.addPartitions()
+      _ = try session.query(Presence.forget)
       _ = try session.query(Statement("SELECT ledger.seal()"))
       var report = try beat()
       while drain, report.filledBatch { report = report + (try beat()) }
@@ -77,6 +78,7 @@ extension Engine {
       }
     }
     report.recovered = try recoverLeases()
+    if report.created + report.recovered.requeued > 0 { wake() }
     report.votesExpired = try expireVotes()
     report.filledBatch =
       report.events == settings.eventBatch || report.processed == settings.reactionBatch

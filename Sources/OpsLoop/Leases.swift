@@ -102,9 +102,7 @@ extension Engine {
     """)
   private static let countOfExpired = Statement(
     """
-    SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
-      count(*) FILTER (WHERE status = 'failed')
-    FROM ops_mission_steps WHERE mission_id IN (
+    SELECT \(stepCounts) FROM ops_mission_steps WHERE mission_id IN (
       SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))
     GROUP BY mission_id
     """)

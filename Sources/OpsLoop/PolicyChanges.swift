@@ -42,6 +42,6 @@ extension Engine {
     return (committed.isRepeat ? recorded : version) ?? 0
   }
 
-  private static let lockPolicy = Statement(
+  static let lockPolicy = Statement(
     "SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = $1::text FOR NO KEY UPDATE")
 }

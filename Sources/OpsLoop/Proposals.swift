@@ -49,6 +49,7 @@ extension Engine {
       return try submission(of: id)
     }
     guard let outcome else { throw OpsError(.conflict, "nothing was decided") }
+    if outcome.missionID != nil, committed.entry != nil { wake() }
     return outcome
   }
 
@@ -67,7 +68,7 @@ extension Engine {
   private func submission(of id: StreamID) throws(OpsError) -> SubmissionOutcome {
     var parameters = Parameters()
     parameters.uuid(id)
-    let rows = try session.query(Self.proposalOutcome, parameters)
+    let rows = try session.readBack(Self.proposalOutcome, parameters)
     guard rows.count > 0 else { throw OpsError.notFound("proposal", id) }
     return try rows.outcome(0)
   }
@@ -90,6 +91,7 @@ extension Engine {
     let recorded = committed.result.stringValue.flatMap { StreamID($0) }
     let named = committed.isRepeat ? recorded : mission
     guard let named else { throw OpsError(.conflict, "nothing was decided") }
+    if committed.entry != nil { wake() }
     return named
   }
 

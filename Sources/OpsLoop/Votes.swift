@@ -44,6 +44,7 @@ extension Engine {
         hint: "it is pending now; a person decides it: `opsledger proposal approve`, or reject",
         facts: ["proposal_id": id.description, "status": outcome.status.rawValue])
     }
+    if outcome.missionID != nil { wake() }
     return outcome
   }
 

@@ -10,28 +10,48 @@ public struct Claim: Sendable {
   public var entry: Int64?
   /// Why the loop takes nothing, where it is halted.
   public var halt: String?
+  /// Queued steps whose rows cannot be read, and were passed over.
+  public var unreadable: [(step: StreamID, error: OpsError)] = []
   public var rules: WorkRules
 }
 
+/// Which of the steps that follow others a claim looks for. Those that follow none are in the order of an
+/// index; of the others each has to be looked at.
+public enum Following: Sendable {
+  /// Of these missions, of which steps have just ended.
+  case of([StreamID])
+  case all
+}
+
 extension Engine {
-  /// Leases queued steps that may run, oldest first, to a worker.
-  public func claim(_ limit: Int, worker: String) throws(OpsError) -> Claim {
-    try withPolicies { () throws(OpsError) in try claimOnce(limit, worker: worker) }
+  /// Leases queued steps that may run to a worker: first those that follow another, so that what is
+  /// begun is finished, then the others, in the order in which they became due.
+  public func claim(
+    _ limit: Int, worker: String, following: Following = .all
+  ) throws(OpsError) -> Claim {
+    try withPolicies { () throws(OpsError) in
+      try claimOnce(limit, worker: worker, following)
+    }
   }
 
-  private func claimOnce(_ limit: Int, worker: String) throws(OpsError) -> Claim {
+  private func claimOnce(
+    _ limit: Int, worker: String, _ following: Following
+  ) throws(OpsError) -> Claim {
     var claim = Claim(rules: rules)
     let blocked = cache.policies.worker
+    let names = Self.runnable(blocked)
     let command = Command(
-      load: [claimable(limit, blocked), cache.request],
-      draw: (Self.drawIfQueued, Parameters())
+      load: [
+        Queue.followers(following, limit, names), Queue.ready(limit, names), cache.request,
+      ],
+      draw: (Queue.drawIfQueued, Parameters())
     ) { (answers, draft) throws(OpsError) in
-      if try self.cache.take(answers[1]), !blocked.agrees(with: self.cache.policies.worker) {
+      if try self.cache.take(answers[2]), !blocked.agrees(with: self.cache.policies.worker) {
         throw .policiesChanged
       }
       claim = Claim(halt: self.cache.policies.halt, rules: self.rules)
       guard claim.halt == nil else { return .null }
-      claim.steps = try self.lease(answers[0], to: worker, &draft)
+      try self.lease(Array(answers.prefix(2)), limit, to: worker, &claim, &draft)
       return .array(claim.steps.map(\.receipt))
     }
     let committed = try perform(command)
@@ -43,55 +63,33 @@ extension Engine {
   }
 
   private func lease(
-    _ rows: Rows, to worker: String, _ draft: inout Draft
-  ) throws(OpsError) -> [ClaimedStep] {
-    var steps: [(Step, Int64?)] = []
-    for index in 0..<rows.count {
-      let step = try rows.row(index, of: Step.self)
-      let mission = try rows.row(index, of: Mission.self, first: Step.columns.count)
-      try draft.load(step, as: step.id)
-      try draft.load(mission, as: mission.id)
-      steps.append((step, try rows.cause(index, Step.columns.count + Mission.columns.count)))
+    _ answers: [Rows], _ limit: Int, to worker: String, _ claim: inout Claim, _ draft: inout Draft
+  ) throws(OpsError) {
+    var found: [QueuedStep] = []
+    for rows in answers {
+      var steps: [QueuedStep] = []
+      for index in 0..<rows.count {
+        do throws(OpsError) {
+          steps.append(try QueuedStep(rows, index))
+        } catch {
+          // One row that a hand made unreadable does not stop the others.
+          guard error.code == .inconsistentRow else { throw error }
+          let id = try onRow { () throws(PostgresError) in StreamID(try rows.uuid(index, 0)) }
+          claim.unreadable.append((id, error))
+        }
+      }
+      found += steps.sorted { $0.due < $1.due }
     }
-    var claimed: [ClaimedStep] = []
-    for (step, cause) in steps {
-      claimed.append(
-        try draft.claim(
-          step, worker: worker, leaseSeconds: leaseSeconds, cause: cause))
+    for queued in found.prefix(limit) {
+      try draft.load(queued.step, as: queued.step.id)
+      try draft.load(queued.mission, as: queued.mission.id)
     }
-    return claimed
-  }
-
-  /// Queued, due, its mission open, its predecessors done, its executor known and not blocked. Rows
-  /// that others hold are passed over, so nobody waits here.
-  private static let claimable = Statement(
-    """
-    SELECT \(Step.select("s")), \(Mission.select("m")),
-      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = s.id AND e.version = s.version)
-    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
-    WHERE s.status = 'queued' AND (s.not_before IS NULL OR s.not_before <= (SELECT ledger.now()))
-      AND m.status IN ('approved', 'running')
-      AND s.version BETWEEN 0 AND 2000000000 AND m.version BETWEEN 0 AND 2000000000
-      AND s.failure_count BETWEEN 0 AND 2000000000
-      AND coalesce(s.executor, s.kind) = ANY ($2::text[])
-      AND NOT EXISTS (
-        SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
-          AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
-    ORDER BY s.created_at, s.id LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
-    """)
-  private static let drawIfQueued = Statement(
-    """
-    SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_mission_steps WHERE status = 'queued')
-    """)
-
-  private func claimable(
-    _ limit: Int, _ policy: Policies.Reading<WorkerPolicy>
-  ) -> (Statement, Parameters) {
-    var parameters = Parameters()
-    parameters.int8(Int64(limit))
-    parameters.texts(Self.runnable(policy))
-    return (Self.claimable, parameters)
+    for queued in found.prefix(limit) {
+      var claimed = try draft.claim(
+        queued.step, worker: worker, leaseSeconds: leaseSeconds, cause: queued.cause)
+      claimed.failedRuns = queued.failedRuns
+      claim.steps.append(claimed)
+    }
   }
 
   /// The executors that may run steps now: none, where nobody can tell which are blocked.
@@ -115,17 +113,20 @@ extension Engine {
     let known = (receipts.arrayValue ?? []).compactMap(StepReceipt.init)
     var parameters = Parameters()
     parameters.uuids(known.map(\.step))
-    let rows = try session.query(
-      Statement(
-        "SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE id = ANY ($1::uuid[])"),
-      parameters)
-    var byID: [StreamID: Step] = [:]
-    for step in try rows.rows(of: Step.self) { byID[step.id] = step }
+    let rows = try session.readBack(Queue.named, parameters)
+    var byID: [StreamID: (Step, Int)] = [:]
+    for index in 0..<rows.count {
+      let step = try rows.row(index, of: Step.self)
+      let failed = try onRow { () throws(PostgresError) in
+        Int(try rows.int8(index, Step.columns.count))
+      }
+      byID[step.id] = (step, failed)
+    }
     return known.compactMap { receipt in
-      guard let step = byID[receipt.step] else { return nil }
+      guard let (step, failed) = byID[receipt.step] else { return nil }
       return ClaimedStep(
         step: step, token: Step.Token(version: receipt.version, runID: receipt.run),
-        attempt: receipt.version)
+        attempt: receipt.version, failedRuns: failed)
     }
   }
 }
@@ -219,10 +220,17 @@ extension Engine {
     """)
   static let countSteps = Statement(
     """
-    SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
-      count(*) FILTER (WHERE status = 'failed')
-    FROM ops_mission_steps WHERE mission_id = ANY ($1::uuid[]) GROUP BY mission_id
+    SELECT \(stepCounts) FROM ops_mission_steps
+    WHERE mission_id = ANY ($1::uuid[]) GROUP BY mission_id
     """)
+  /// What ``Postgres/Rows/stepCounts()`` reads.
+  static let stepCounts = """
+    mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
+      count(*) FILTER (WHERE status = 'failed'),
+      (array_agg(id ORDER BY ordinal, id) FILTER (WHERE \(isDead)))[1],
+      (array_agg(coalesce(ordinal, 0) ORDER BY ordinal, id) FILTER (WHERE \(isDead)))[1]
+    """
+  private static let isDead = "status = 'failed' AND failure_count > 0"
   static let lockRuns = Statement(
     """
     SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
@@ -272,13 +280,16 @@ extension Engine {
 }
 
 extension Rows {
-  /// `mission_id, unfinished, failed`.
+  /// `mission_id, unfinished, failed, dead step, its ordinal`.
   func stepCounts() throws(OpsError) -> [StreamID: StepCounts] {
     var counts: [StreamID: StepCounts] = [:]
     do throws(PostgresError) {
       for row in 0..<count {
+        let dead = try uuidIfPresent(row, 3).map { StreamID($0) }
+        let ordinal = try int4IfPresent(row, 4) ?? 0
         counts[StreamID(try uuid(row, 0))] = StepCounts(
-          unfinished: Int(try int8(row, 1)), failed: Int(try int8(row, 2)))
+          unfinished: Int(try int8(row, 1)), failed: Int(try int8(row, 2)),
+          dead: dead.map { StepCounts.DeadStep(id: $0, ordinal: ordinal) })
       }
     } catch {
       throw OpsError(database: error)

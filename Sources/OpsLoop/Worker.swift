@@ -37,12 +37,17 @@ public struct WaitingSteps: Equatable, Sendable {
 public final class Worker {
   public struct Options: Sendable {
     public var name: String
+    public var host = ""
+    public var pid: Int32 = 0
     /// Steps that run at the same time, at most.
     public var concurrency = 50
     /// Go on when nothing is claimable.
     public var watch = false
-    /// How often to look while nothing is to do, in milliseconds.
-    public var pollMillis = 500
+    /// How long to wait at most for somebody to say that there is work, before looking.
+    public var lookSeconds = 2.0
+    /// How often to look at what a look passes over: steps that follow others, in missions that this
+    /// worker had no part in, and policies that a hand changed.
+    public var fullLookSeconds = 10.0
 
     public init(name: String) { self.name = name }
   }
@@ -54,7 +59,16 @@ public final class Worker {
   private let finished = FinishedSteps()
   private var running: [StreamID: Held] = [:]
   private var result = WorkerReport()
-  private var lastRecovery = 0.0
+  /// Whether there may be something to claim; not before somebody says so, or a look.
+  private var isHopeful = true
+  /// Missions of which steps have ended since the last claim: what follows them may run now.
+  private var ended: Set<StreamID> = []
+  private var reportedUnreadable: Set<StreamID> = []
+  /// Claims in a row that gave nothing: what a look sees, others may hold.
+  private var disappointments = 0
+  private var lastRecovery = -1.0
+  private var lastFullLook = -Double.infinity
+  private var presence: Presence
 
   private struct Held {
     var step: ClaimedStep
@@ -74,60 +88,86 @@ public final class Worker {
     self.options = options
     self.shouldStop = shouldStop
     self.report = report
+    presence = Presence(options)
   }
 
   /// Works until nothing is claimable, or for ever where it watches, or until it is told to stop.
   public func run() throws(OpsError) -> WorkerReport {
+    defer { presence.leave(engine) }
+    if options.watch { try engine.session.listen(to: Queue.channel) }
     while true {
       let isStopping = shouldStop()
-      if !isStopping {
-        try recover()
-        try claim()
-      }
+      presence.note(engine, running: running.count, claimed: result.claimed)
+      if !isStopping { try take() }
       if running.isEmpty {
-        if isStopping || !options.watch { break }
-        pause()
+        if isStopping { break }
+        if isHopeful { continue }
+        if !options.watch { break }
+        try wait()
         continue
       }
       finished.wait(seconds: 0.05)
       try record()
       try renew()
+      if options.watch, !isHopeful { isHopeful = try engine.session.hears(withinMillis: 0) }
     }
     result.waiting = try engine.waitingSteps()
     return result
   }
 
-  private func recover() throws(OpsError) {
-    let now = monotonicSeconds()
-    guard now - lastRecovery >= 1 else { return }
-    lastRecovery = now
-    _ = try engine.recoverLeases()
-  }
+  // MARK: Claiming
 
-  private func claim() throws(OpsError) {
+  private func take() throws(OpsError) {
+    try recover()
+    let now = monotonicSeconds()
+    if now - lastFullLook >= options.fullLookSeconds { isHopeful = true }
     let room = options.concurrency - running.count
-    guard room > 0 else { return }
-    let claim = try engine.claim(room, worker: options.name)
+    guard isHopeful, room > 0 else { return }
+    // The last look before it ends is a full one: it has nothing running that could tell it more.
+    let isFull = now - lastFullLook >= options.fullLookSeconds || running.isEmpty && ended.isEmpty
+    let claim = try engine.claim(
+      room, worker: options.name, following: isFull ? .all : .of(Array(ended)))
     result.halt = claim.halt
     result.claimed += claim.steps.count
-    let renewAt = monotonicSeconds() + engine.leaseSeconds / 3
+    note(claim.unreadable)
+    disappointments = claim.steps.isEmpty ? disappointments + 1 : 0
+    if claim.steps.count(where: { $0.step.needs?.isEmpty == false }) < room { ended = [] }
+    if claim.steps.count < room {
+      // What it had not asked for may be there still: the next look tells.
+      isHopeful = !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
+      if isFull { lastFullLook = now }
+    }
+    let renewAt = now + engine.leaseSeconds / 3
     for step in claim.steps {
       running[step.step.id] = Held(step: step, claim: claim, renewAt: renewAt)
       start(step)
     }
   }
 
+  private func recover() throws(OpsError) {
+    let now = monotonicSeconds()
+    // While nothing runs here, a look says when a lease has ended.
+    guard isHopeful || !running.isEmpty, now - lastRecovery >= 1 else { return }
+    lastRecovery = now
+    if try engine.recoverLeases().total > 0 { isHopeful = true }
+  }
+
+  private func note(_ unreadable: [(step: StreamID, error: OpsError)]) {
+    for (step, error) in unreadable where reportedUnreadable.insert(step).inserted {
+      report("step \(step) is passed over: \(error)")
+    }
+  }
+
   private func start(_ claimed: ClaimedStep) {
-    let failures = Int(claimed.step.failureCount)
     if Executors.isInstant(claimed.step) {
-      finished.add(claimed.step.id, Executors.run(claimed.step, failures: failures))
+      finished.add(claimed.step.id, Executors.run(claimed))
       return
     }
     // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
-    detach { [finished] in
-      finished.add(claimed.step.id, Executors.run(claimed.step, failures: failures))
-    }
+    detach { [finished] in finished.add(claimed.step.id, Executors.run(claimed)) }
   }
+
+  // MARK: Recording
 
   /// Records what is finished: together what was claimed together, since the claim is its cause.
   private func record() throws(OpsError) {
@@ -157,6 +197,10 @@ public final class Worker {
     result.refused += completion.refused.count
     result.succeeded += completion.succeeded
     result.failed += completion.failed
+    ended.formUnion(outcomes.map(\.missionID))
+    isHopeful = true
+    // It will not take what follows: somebody else may.
+    if shouldStop() { engine.wake() }
   }
 
   /// A lease is renewed after a third of it.
@@ -172,11 +216,27 @@ public final class Worker {
     }
   }
 
-  private func pause() {
-    var left = options.pollMillis
-    while left > 0, !shouldStop() {
-      usleep(UInt32(min(left, 100)) * 1000)
-      left -= 100
+  /// Waits until somebody says that there is work, a look finds some, or it is told to stop.
+  private func wait() throws(OpsError) {
+    let look = try engine.lookAtQueue()
+    var seconds = min(max(look.seconds ?? options.lookSeconds, 0.02), options.lookSeconds)
+    if look.isClaimable && result.halt == nil || look.isLeaseExpired {
+      isHopeful = true
+      if disappointments < 2 {
+        lastRecovery = -1
+        return
+      }
+      seconds = min(0.05 * Double(1 << min(disappointments, 6)), options.lookSeconds)
+    }
+    let until = monotonicSeconds() + seconds
+    while !shouldStop() {
+      let left = until - monotonicSeconds()
+      guard left > 0 else { return }
+      // In slices, since a signal does not end the wait.
+      if try engine.session.hears(withinMillis: Int(min(left, 0.2) * 1000) + 1) {
+        isHopeful = true
+        return
+      }
     }
   }
 }
@@ -205,7 +265,7 @@ private final class FinishedSteps: Sendable {
   }
 }
 
-private func monotonicSeconds() -> Double {
+func monotonicSeconds() -> Double {
   var now = timespec()
   clock_gettime(CLOCK_MONOTONIC, &now)
   return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
@@ -218,12 +278,12 @@ extension Engine {
       min(w.not_before) FILTER (WHERE w.reason = 'time')
     FROM (
       SELECT coalesce(s.executor, s.kind) AS executor, s.not_before,
-        CASE WHEN m.status NOT IN ('approved', 'running') THEN 'mission'
+        CASE WHEN m.status = 'succeeded' THEN 'mission'
           WHEN EXISTS (
             SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
               AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded') THEN 'step'
           WHEN NOT coalesce(s.executor, s.kind) = ANY ($1::text[]) THEN 'executor'
-          WHEN s.not_before > n.now THEN 'time'
+          WHEN coalesce(s.not_before, s.created_at) > n.now THEN 'time'
           ELSE 'none' END AS reason
       FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id,
         (SELECT ledger.now() AS now) AS n

@@ -2,7 +2,9 @@
 enum CommandTable {
   static let all: [Command] =
     DemoCommand.all + DatabaseCommands.all + StartCommands.all + StatusCommand.all
-    + ConfigCommand.all + LoopCommands.all + EventCommands.all + ProposalCommands.all
-    + MissionCommands.all + StepCommands.all + RadarCommands.all + PolicyCommands.all
+    + ConfigCommand.all + LoopCommands.all + HaltCommands.all + EventCommands.all
+    + ProposalCommands.all
+    + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
+    + PolicyCommands.all
     + LogCommands.all + ReplayCommands.all
 }

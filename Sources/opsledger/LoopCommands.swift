@@ -6,7 +6,7 @@ import OpsLoop
 
 /// `heartbeat`: agent events become reactions, reactions proposals, proposals missions.
 enum LoopCommands {
-  static let all = [heartbeat, WorkerCommands.worker]
+  static let all = [heartbeat, WorkerCommands.worker, WorkerCommands.list]
 
   static let heartbeat = Command(
     group: .loop, name: "heartbeat",
@@ -72,7 +72,8 @@ enum LoopCommands {
 
   /// `Halted since 2026-11-24 06:00:28 by cli/ann@host: why`.
   static func haltLine(_ session: Session, why: String) throws(OpsError) -> String {
-    guard let halt = try session.lastChange(ofPolicy: LoopState.key) else {
+    // The log tells who; where the row is gone or a hand wrote it, nobody has said.
+    guard let halt = try session.lastChange(ofPolicy: LoopState.key), halt.isCurrent else {
       return "Halted: \(why)"
     }
     return "Halted since \(Shown.time(halt.since)) by \(halt.by): \(why)"

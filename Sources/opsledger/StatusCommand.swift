@@ -10,13 +10,36 @@ enum StatusCommand {
 
   static let status = Command(
     group: .start, name: "status", summary: "say how the ledger is: queues, missions, seal",
+    options: [
+      .init(name: "watch", help: "go on, once in so much time"),
+      .init(name: "every", value: "D", help: "with --watch: how often (2s)"),
+    ],
     notes: [
       "The seal is how far the log can no longer change. An append that stays open holds it back, "
         + "and nobody else; it is named here."
     ],
-    examples: [.init(line: "status --json", meaning: "entry is the last one that is sealed")]
+    examples: [
+      .init(line: "status --json", meaning: "entry is the last one that is sealed"),
+      .init(line: "status --watch", meaning: "for as long as somebody looks"),
+    ]
   ) { (call) throws(OpsError) in
+    let every = try call.millis("every") ?? 2000
+    guard every >= 100 else { throw .badInput("--every wants a time of at least 100ms") }
     let session = try call.session()
+    guard call.flag("watch") else { return try print(session, call) }
+    let stop = StopSignal()
+    repeat {
+      // A terminal is cleared, a pipe gets one after the other.
+      if !call.wantsJSON, Terminal.isTerminal(1) { Output.standard.write("\u{1B}[H\u{1B}[2J") }
+      _ = try print(session, call)
+      Output.standard.flush()
+    } while stop.sleep(millis: every)
+    return .fine
+  }
+
+  private static func print(
+    _ session: Session, _ call: Invocation
+  ) throws(OpsError) -> ExitStatus {
     let ledger = try session.ledgerRecord()
     let status = try session.status()
     let halt = try Engine(session, actor: "status").policies().halt

@@ -1,10 +1,12 @@
 import Host
+import JSON
 import Ledger
 import Log
+import OpsLoop
 
-/// `step list|show`.
+/// `step list|show|retry`.
 enum StepCommands {
-  static let all = [list, show]
+  static let all = [list, show, retry]
 
   static let list = Command(
     group: .work, name: "step list", summary: "list steps, the newest first",
@@ -56,8 +58,70 @@ enum StepCommands {
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "step")
-    let step: Step = try call.session().find(id, as: "step")
-    printRow(step, call)
+    let session = try call.session()
+    let story = try session.story(ofStep: id)
+    let standing = try StepStanding(story, Engine(session, actor: "step show"))
+    if call.wantsJSON {
+      Output.standard.line(standing.json)
+    } else {
+      printRow(story.step, call)
+      let facts = standing.facts
+      if !facts.isEmpty { Output.standard.write("\n" + Facts.text(facts)) }
+    }
+    return .fine
+  }
+
+  static let retry = Command(
+    group: .work, name: "step retry",
+    summary: "queue a dead step again, and those that were skipped because of it",
+    arguments: [.init(name: "ID", help: "the step's id", isOptional: true)],
+    options: [
+      .init(name: "dead", help: "every dead step, instead of one"),
+      .init(name: "kind", value: "K", help: "with --dead: only of this kind"),
+      .init(name: "mission", value: "ID", help: "with --dead: only of this mission"),
+      .init(
+        name: "limit", value: "N", help: "with --dead: at most so many, the oldest first (1000)"),
+      .why,
+    ],
+    notes: [
+      "Its failures count from 0 again. Its mission is reopened when a worker claims it. A step that "
+        + "was skipped cannot be retried alone: retry the one that failed."
+    ],
+    examples: [
+      .init(
+        line: "step retry 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'the disk is back'",
+        meaning: "one"),
+      .init(line: "step retry --dead --kind radar --why 'the source is back'", meaning: "in bulk"),
+    ]
+  ) { (call) throws(OpsError) in
+    let why = try call.prose("why")
+    let limit = try call.integer("limit", in: 1...1_000_000) ?? 1000
+    let mission = try call.id(option: "mission", of: "mission")
+    guard call.arguments.isEmpty == call.flag("dead") else {
+      throw .badInput("name one step, or --dead for all", hint: "see `opsledger step list --dead`")
+    }
+    guard call.flag("dead") || call.text("kind") == nil && mission == nil else {
+      throw .badInput("--kind and --mission choose among --dead")
+    }
+    let engine = try call.engine()
+    var requeued = (dead: 1, steps: 0)
+    if call.flag("dead") {
+      requeued = try engine.retryDead(
+        DeadStepFilter(kind: call.text("kind"), mission: mission, limit: limit), why: why)
+    } else {
+      requeued.steps = try engine.retry(try call.id(0, of: "step"), why: why)
+    }
+    if call.wantsJSON {
+      var out = JSONObjectWriter()
+      out.int("retried", requeued.dead)
+      out.int("queued", requeued.steps)
+      Output.standard.line(out.finish())
+    } else {
+      let skipped = requeued.steps - requeued.dead
+      Output.standard.line(
+        Shown.count(requeued.dead, "dead step") + " queued again"
+          + (skipped > 0 ? ", with \(skipped) that had been skipped" : ""))
+    }
     return .fine
   }
 }

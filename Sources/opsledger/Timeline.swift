@@ -225,7 +225,9 @@ extension Timeline {
       return "\(name(id)): dead letter, after \(data["max_retries"]?.text ?? "?") attempts in all"
     case "skipped":
       return "\(name(id)): skipped, since step \(data["failed_ordinal"]?.text ?? "?") failed"
-    case "requeued": return "\(name(id)): queued again by \(event.actor)"
+    case "requeued":
+      let why = content["why"]?.stringValue.map { ": \(Shown.brief($0, 200))" } ?? ""
+      return "\(name(id)): queued again by \(event.actor)\(why)"
     default: return event.type
     }
   }

@@ -4,8 +4,57 @@ import JSON
 import Ledger
 import OpsLoop
 
-/// `worker`: runs what is queued.
+/// `worker`, `worker list`: runs what is queued, and says who does.
 enum WorkerCommands {
+  static let list = Command(
+    group: .loop, name: "worker list", summary: "list the workers, the last heard of first",
+    notes: [
+      "A worker says every few seconds that it is there; one not heard of for a minute is gone."
+    ],
+    examples: [.init(line: "worker list", meaning: "who works, and on how much")]
+  ) { (call) throws(OpsError) in
+    let workers = try call.session().workers()
+    if call.wantsJSON {
+      Output.standard.line("[" + workers.map(json).joined(separator: ",\n ") + "]")
+      return .fine
+    }
+    guard !workers.isEmpty else {
+      call.note("no workers")
+      return .fine
+    }
+    var table = TextTable([
+      .init(title: "NAME"), .init(title: "STATE", canShrink: false),
+      .init(title: "RUNNING", alignsRight: true, canShrink: false),
+      .init(title: "CLAIMED", alignsRight: true, canShrink: false),
+      .init(title: "SINCE (UTC)", canShrink: false),
+      .init(title: "HEARD OF (UTC)", canShrink: false),
+    ])
+    for worker in workers {
+      table.add([
+        worker.name, worker.isGone ? "gone" : worker.watches ? "watching" : "working",
+        "\(worker.running) of \(worker.concurrency)", Shown.count(worker.claimed),
+        Shown.time(worker.startedAt), Shown.time(worker.seenAt),
+      ])
+    }
+    Output.standard.write(table.text())
+    return .fine
+  }
+
+  private static func json(_ worker: WorkerPresence) -> String {
+    var out = JSONObjectWriter()
+    out.string("name", worker.name)
+    out.string("host", worker.host)
+    out.int("pid", worker.pid)
+    out.bool("watches", worker.watches)
+    out.int("concurrency", worker.concurrency)
+    out.int("running", worker.running)
+    out.int("claimed", worker.claimed)
+    out.string("started_at", worker.startedAt.description)
+    out.string("seen_at", worker.seenAt.description)
+    out.bool("gone", worker.isGone)
+    return out.finish()
+  }
+
   static let worker = Command(
     group: .loop, name: "worker", summary: "run queued steps until none can be claimed",
     options: [
@@ -30,6 +79,8 @@ enum WorkerCommands {
       settings.ownLeaseSeconds = Double(lease) / 1000
     }
     var options = Worker.Options(name: name)
+    options.host = Machine.hostName
+    options.pid = getpid()
     options.watch = call.flag("watch")
     options.concurrency = try call.integer("concurrency", in: 1...1000) ?? 50
     let stop = StopSignal()
@@ -90,7 +141,7 @@ enum WorkerCommands {
       add(count, "executor \(Terminal.printable(name)) paused")
     }
     add(waiting.notBefore, "not before \(waiting.nextAt.map { clock($0) } ?? "later")")
-    add(waiting.missionClosed, "of a mission that has ended")
+    add(waiting.missionClosed, "of a mission that has succeeded")
     add(waiting.claimable, "claimable by now")
     return parts.joined(separator: ", ")
   }

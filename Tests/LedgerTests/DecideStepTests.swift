@@ -30,7 +30,7 @@ struct DecideStepTests {
     ("fail", .fail(token, attempt(of: 3))),
     ("expire", .expire(runID: Fixed.id(8), attemptsMax: 3)),
     ("skip", .skip(becauseOf: 0)),
-    ("requeue", .requeue),
+    ("requeue", .requeue(why: nil)),
   ]
 
   private static let phases: [(String, Step)] = [

@@ -103,7 +103,7 @@ struct EvolveStepTests {
     "requeued by hand, it starts from nothing but keeps its last result", arguments: Step.states)
   func requeued(state: RowState<Step>) throws {
     try expect(
-      .requeued, on: state,
+      .requeued(why: "now"), on: state,
       sets: [
         "status": .text("queued"), "failure_count": .int(0), "last_error": .null,
         "reserved_at": .null, "not_before": .null, "lease_expires_at": .null, "leased_by": .null,

@@ -38,12 +38,13 @@ REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.events, ledger.ch
 -- Nobody sets the sequence back; draw needs no more than USAGE.
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
-    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence
+    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence, ledger.workers
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits TO opsledger_auditor;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
+GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;

@@ -6,11 +6,14 @@ public struct ClaimedStep: Sendable {
   public var token: Step.Token
   /// The version that the claim gave the step: unique among its attempts, whatever is renewed.
   public var attempt: Int32
+  /// Runs of it that have failed so far, retried by hand or not; counted where its params ask.
+  public var failedRuns = 0
 
-  public init(step: Step, token: Step.Token, attempt: Int32) {
+  public init(step: Step, token: Step.Token, attempt: Int32, failedRuns: Int = 0) {
     self.step = step
     self.token = token
     self.attempt = attempt
+    self.failedRuns = failedRuns
   }
 }
 
@@ -40,12 +43,25 @@ public struct StepOutcome: Sendable {
 
 /// How many steps of a mission are in which state, as the command that finishes one finds them.
 public struct StepCounts: Equatable, Sendable {
+  /// The first step of the mission, in its order, that failed for good.
+  public struct DeadStep: Equatable, Sendable {
+    public var id: StreamID
+    public var ordinal: Int32
+
+    public init(id: StreamID, ordinal: Int32) {
+      self.id = id
+      self.ordinal = ordinal
+    }
+  }
+
   public var unfinished: Int
   public var failed: Int
+  public var dead: DeadStep?
 
-  public init(unfinished: Int, failed: Int) {
+  public init(unfinished: Int, failed: Int, dead: DeadStep? = nil) {
     self.unfinished = unfinished
     self.failed = failed
+    self.dead = dead
   }
 }
 
@@ -82,8 +98,10 @@ extension Draft {
       .started(
         step: step.id, attempt: leased.version, kind: step.kind, executor: step.executor),
       of: Run.self, to: run)
-    if row(step.missionID, of: Mission.self)?.status == .approved {
-      append(.started, of: Mission.self, to: step.missionID)
+    switch row(step.missionID, of: Mission.self)?.status {
+    case .approved: append(.started, of: Mission.self, to: step.missionID)
+    case .failed: append(.reopened(step: step.id), of: Mission.self, to: step.missionID)
+    case .running, .succeeded, nil: break
     }
     return ClaimedStep(
       step: leased, token: Step.Token(version: leased.version, runID: run),
@@ -135,13 +153,20 @@ extension Draft {
       own: .of(step, "succeeded", attempt: outcome.attempt, result: result, error: nil),
       rules.matrix)
     counts.unfinished -= 1
-    if counts.unfinished == 0, counts.failed == 0 { finish(step.missionID, rules) }
+    if counts.unfinished == 0 { finish(step.missionID, counts, rules) }
   }
 
-  private mutating func finish(_ id: StreamID, _ rules: WorkRules) {
+  /// Ends a mission with its last step. One that was reopened fails again where another of its steps
+  /// is dead still.
+  private mutating func finish(_ id: StreamID, _ counts: StepCounts, _ rules: WorkRules) {
     guard let mission = row(id, of: Mission.self), mission.isOpen else { return }
-    append(.succeeded, of: Mission.self, to: id)
-    reportMission(id, "succeeded", error: nil, rules)
+    if counts.failed == 0 {
+      append(.succeeded, of: Mission.self, to: id)
+      reportMission(id, "succeeded", error: nil, rules)
+    } else if let dead = counts.dead {
+      append(.failed(step: dead.id), of: Mission.self, to: id)
+      reportMission(id, "failed", error: "step \(dead.ordinal) is dead still", rules)
+    }
   }
 
   private mutating func fail(
@@ -184,14 +209,23 @@ extension Draft {
         .failed(failureClass, retrying: !isDead, error: error), of: Run.self, to: run,
         cause: cause)
     }
-    guard isDead else { return }
+    guard isDead else { return skipIfMissionFailed(step, &counts) }
     counts.unfinished -= 1
     counts.failed += 1
+    if counts.dead == nil { counts.dead = .init(id: step.id, ordinal: step.ordinal ?? 0) }
     report(own: .of(step, "failed", attempt: attempt, result: nil, error: error), rules.matrix)
     failMission(of: step, error, rules, &counts)
   }
 
-  /// Skips what has not run and fails the mission.
+  /// A step that would be tried again in a mission that has failed meanwhile is not left queued.
+  private mutating func skipIfMissionFailed(_ step: Step, _ counts: inout StepCounts) {
+    guard row(step.missionID, of: Mission.self)?.status == .failed else { return }
+    append(.skipped(becauseOf: counts.dead?.ordinal ?? 0), of: Step.self, to: step.id)
+    counts.unfinished -= 1
+    counts.failed += 1
+  }
+
+  /// Skips what has not run, or waits to run again, and fails the mission.
   private mutating func failMission(
     of step: Step, _ error: String, _ rules: WorkRules, _ counts: inout StepCounts
   ) {

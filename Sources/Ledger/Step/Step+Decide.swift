@@ -43,7 +43,7 @@ extension Step {
     /// Its lease has run out: whoever held it is too late.
     case expire(runID: StreamID?, attemptsMax: Int32)
     case skip(becauseOf: Int32)
-    case requeue
+    case requeue(why: String?)
   }
 
   /// A failed attempt, and what the rules make of it.
@@ -95,7 +95,7 @@ extension Step {
     case (.skip(let ordinal), .queued): return [.skipped(becauseOf: ordinal)]
     case (.skip, _): throw .illegal(step, "skip")
 
-    case (.requeue, .dead), (.requeue, .skipped): return [.requeued]
+    case (.requeue(let why), .dead), (.requeue(let why), .skipped): return [.requeued(why: why)]
     case (.requeue, _): throw .illegal(step, "retry")
     }
   }

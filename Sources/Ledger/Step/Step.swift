@@ -106,7 +106,7 @@ public struct Step: Sendable {
     /// It will not run, since an earlier one failed for good.
     case skipped(becauseOf: Int32)
     /// Tried again by hand.
-    case requeued
+    case requeued(why: String?)
   }
 }
 
@@ -249,7 +249,7 @@ extension Step.Event: NounEvent {
       if let notBefore { data.string("not_before", notBefore.description) }
     case .deadLettered(let maxRetries): data.int("max_retries", maxRetries)
     case .skipped(let ordinal): data.int("failed_ordinal", ordinal)
-    case .requeued: break
+    case .requeued(let why): if let why { content.string("why", why) }
     }
   }
 
@@ -283,7 +283,7 @@ extension Step.Event: NounEvent {
       self = .retryScheduled(notBefore: try payload.optionalTime("not_before"))
     case .deadLettered: self = .deadLettered(maxRetries: try payload.int("max_retries"))
     case .skipped: self = .skipped(becauseOf: try payload.int("failed_ordinal"))
-    case .requeued: self = .requeued
+    case .requeued: self = .requeued(why: payload.optionalContentText("why"))
     }
   }
 }

@@ -21,6 +21,8 @@ public final class Session {
   /// How often a command is tried that lost a race or its connection.
   public var attemptsMax = 12
   private var open: Connection?
+  /// A channel that it listens to, on whichever connection it has.
+  private var channel: String?
   /// UPDATE statements by table and the columns that they set.
   var updates: [UpdateShape: Statement] = [:]
   /// Single-statement appends by the tables that they write.
@@ -60,14 +62,46 @@ public final class Session {
     if let open, !open.isBroken { return open }
     open = nil
     let fresh = try Self.connect(target)
+    if let channel { try onDatabase { () throws(PostgresError) in try fresh.listen(channel) } }
     open = fresh
     return fresh
+  }
+
+  /// Listens to a channel from now on; see ``Postgres/Connection/waitForNotifications(timeoutMillis:)``.
+  public func listen(to channel: String) throws(OpsError) {
+    self.channel = channel
+    let connection = try connection()
+    try onDatabase { () throws(PostgresError) in try connection.listen(channel) }
+  }
+
+  /// Waits until the channel says something, or the time is over.
+  ///
+  /// - Returns: Whether it did.
+  public func hears(withinMillis timeout: Int) throws(OpsError) -> Bool {
+    let connection = try connection()
+    return try onDatabase { () throws(PostgresError) in
+      !(try connection.waitForNotifications(timeoutMillis: timeout)).isEmpty
+    }
   }
 
   /// Gives up the connection; the next use opens another.
   public func drop() {
     open?.close()
     open = nil
+  }
+
+  /// One statement that only reads what a command has recorded: tried again where the connection breaks,
+  /// since the command itself is not to be.
+  public func readBack(
+    _ statement: Statement, _ parameters: Parameters = Parameters()
+  ) throws(OpsError) -> Rows {
+    for attempt in 1..<max(attemptsMax, 2) {
+      do throws(OpsError) { return try query(statement, parameters) } catch {
+        guard error.code == .databaseUnreachable else { throw error }
+        pause(attempt)
+      }
+    }
+    return try query(statement, parameters)
   }
 
   /// One statement outside of a command.

@@ -24,7 +24,7 @@ extension Step: Sampled {
     case .retryScheduled: .retryScheduled(notBefore: g.maybe { $0.instant() })
     case .deadLettered: .deadLettered(maxRetries: g.int())
     case .skipped: .skipped(becauseOf: g.int())
-    case .requeued: .requeued
+    case .requeued: .requeued(why: g.maybe { $0.text() })
     }
   }
 
@@ -43,7 +43,10 @@ extension Step: Sampled {
     ("skipped", [created, .own(.skipped(becauseOf: 0))]),
     (
       "requeued by hand",
-      [created, leased, attemptFailed, .own(.deadLettered(maxRetries: 1)), .own(.requeued)]
+      [
+        created, leased, attemptFailed, .own(.deadLettered(maxRetries: 1)),
+        .own(.requeued(why: nil)),
+      ]
     ),
   ]
 

@@ -1,0 +1,172 @@
+import Ledger
+import Log
+import Postgres
+
+/// A queued step as a claim finds it.
+struct QueuedStep {
+  let step: Step
+  let mission: Mission
+  let cause: Int64?
+  let failedRuns: Int
+
+  /// When it became due.
+  var due: Instant { step.notBefore ?? step.createdAt }
+
+  init(_ rows: Rows, _ index: Int) throws(OpsError) {
+    step = try rows.row(index, of: Step.self)
+    mission = try rows.row(index, of: Mission.self, first: Step.columns.count)
+    let last = Step.columns.count + Mission.columns.count
+    cause = try rows.cause(index, last)
+    do { failedRuns = Int(try rows.int8(index, last + 1)) } catch {
+      throw OpsError(database: error)
+    }
+  }
+}
+
+/// The SQL of the queue: which steps may run, and when somebody should look again.
+enum Queue {
+  /// Waiting workers listen to it; see ``Engine/wake()``.
+  static let channel = "opsledger_steps"
+
+  private static let failedRuns = """
+    CASE WHEN s.params ? 'fail_times' THEN (SELECT count(*) FROM ops_action_runs AS r
+      WHERE r.step_id = s.id AND r.status = 'failed') ELSE 0 END
+    """
+  private static let columns = """
+    \(Step.select("s")), \(Mission.select("m")),
+      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = s.id AND e.version = s.version),
+      \(failedRuns)
+    """
+  /// Due, its mission not succeeded, and both of versions that a history can have. A failed mission has
+  /// queued steps only where somebody tries them again.
+  private static let mayRun = """
+    coalesce(s.not_before, s.created_at) <= (SELECT ledger.now())
+      AND m.status IN ('approved', 'running', 'failed')
+      AND s.version BETWEEN 0 AND 2000000000 AND m.version BETWEEN 0 AND 2000000000
+      AND s.failure_count BETWEEN 0 AND 2000000000
+    """
+  /// As the partial indexes say it.
+  static let isReady = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0"
+  static let isFollowing = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) > 0"
+  static let isReleased = """
+    NOT EXISTS (SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+      AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
+    """
+  private static let source =
+    "FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id"
+
+  /// Rows that others hold are passed over, so nobody waits here.
+  private static let readySteps = Statement(
+    """
+    SELECT c.* FROM unnest($2::text[]) AS x(executor) CROSS JOIN LATERAL (
+      SELECT \(columns) \(source)
+      WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor AND \(mayRun)
+      ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT $1::bigint
+      FOR NO KEY UPDATE OF s, m SKIP LOCKED) AS c
+    """)
+  private static let allFollowers = Statement(
+    """
+    SELECT \(columns) \(source)
+    WHERE \(isFollowing) AND coalesce(s.executor, s.kind) = ANY ($2::text[])
+      AND \(mayRun) AND \(isReleased)
+    LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    """)
+  private static let followersOf = Statement(
+    """
+    SELECT \(columns) \(source)
+    WHERE s.mission_id = ANY ($3::uuid[]) AND \(isFollowing)
+      AND coalesce(s.executor, s.kind) = ANY ($2::text[]) AND \(mayRun) AND \(isReleased)
+    LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    """)
+  static let named = Statement(
+    """
+    SELECT \(Step.select("s")), \(failedRuns) FROM ops_mission_steps AS s
+    WHERE s.id = ANY ($1::uuid[])
+    """)
+  static let drawIfQueued = Statement(
+    """
+    SELECT entry, recorded_at FROM ledger.draw()
+    WHERE EXISTS (SELECT FROM ops_mission_steps WHERE status = 'queued')
+    """)
+
+  static func ready(_ limit: Int, _ executors: [String]) -> (Statement, Parameters) {
+    var parameters = Parameters()
+    parameters.int8(Int64(limit))
+    parameters.texts(executors)
+    return (readySteps, parameters)
+  }
+
+  static func followers(
+    _ following: Following, _ limit: Int, _ executors: [String]
+  ) -> (Statement, Parameters) {
+    var parameters = Parameters()
+    parameters.int8(Int64(limit))
+    parameters.texts(executors)
+    switch following {
+    case .all: return (allFollowers, parameters)
+    case .of(let missions):
+      parameters.uuids(missions)
+      return (followersOf, parameters)
+    }
+  }
+
+  /// What a waiting worker asks, at little cost: is there anything for it, and when will there be.
+  static let look = Statement(
+    """
+    WITH n AS (SELECT ledger.now() AS now)
+    SELECT EXISTS (SELECT FROM n, unnest($1::text[]) AS x(executor) CROSS JOIN LATERAL (
+        SELECT FROM ops_mission_steps AS s WHERE \(isReady)
+          AND coalesce(s.executor, s.kind) = x.executor
+          AND coalesce(s.not_before, s.created_at) <= n.now LIMIT 1) AS one),
+      EXISTS (SELECT FROM n, ops_mission_steps AS s WHERE s.status = 'running'
+        AND (s.lease_expires_at < n.now OR s.lease_expires_at IS NULL
+          AND greatest(s.reserved_at, s.updated_at) + make_interval(secs => $2::float8) < n.now)),
+      (extract(epoch FROM least(
+        (SELECT min(f.at) FROM n, unnest($1::text[]) AS x(executor) CROSS JOIN LATERAL (
+          SELECT coalesce(s.not_before, s.created_at) AS at FROM ops_mission_steps AS s
+          WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor
+            AND coalesce(s.not_before, s.created_at) > n.now
+          ORDER BY coalesce(s.not_before, s.created_at) LIMIT 1) AS f),
+        (SELECT min(lease_expires_at) FROM ops_mission_steps WHERE status = 'running')))
+        - (SELECT extract(epoch FROM now) FROM n))::float8
+    """)
+}
+
+/// What there is for a waiting worker.
+struct QueueLook {
+  var isClaimable: Bool
+  var isLeaseExpired: Bool
+  /// Until something becomes due or a lease ends, where either is known.
+  var seconds: Double?
+}
+
+extension Engine {
+  func lookAtQueue() throws(OpsError) -> QueueLook {
+    var parameters = Parameters()
+    parameters.texts(Self.runnable(cache.policies.worker))
+    parameters.float8(settings.staleSeconds)
+    let rows = try session.query(Queue.look, parameters)
+    return try onRow { () throws(PostgresError) in
+      QueueLook(
+        isClaimable: try rows.bool(0, 0), isLeaseExpired: try rows.bool(0, 1),
+        seconds: try rows.float8IfPresent(0, 2))
+    }
+  }
+
+  /// Tells waiting workers that there may be something to do. After a commit, in a transaction of its
+  /// own: NOTIFY takes a lock of the whole database until its commit, which is not waited for. Nothing
+  /// depends on it, since workers look by themselves now and then.
+  public func wake() {
+    guard let connection = try? session.connection() else { return }
+    _ = try? connection.pipeline([
+      (Self.begin, Parameters()), (Self.asynchronously, Parameters()),
+      (Self.notify, Parameters()), (Self.commit, Parameters()),
+    ])
+    try? connection.rollbackIfOpen()
+  }
+
+  private static let begin = Statement("BEGIN")
+  private static let asynchronously = Statement("SET LOCAL synchronous_commit = off")
+  private static let notify = Statement("SELECT pg_notify('\(Queue.channel)', '')")
+  private static let commit = Statement("COMMIT")
+}

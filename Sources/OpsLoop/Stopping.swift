@@ -1,0 +1,149 @@
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// Stopping is policy: who may edit the row may stop the loop, and history shows who did.
+extension Engine {
+  /// Halts the loop, or lets it go on.
+  ///
+  /// - Returns: Whether that changed anything.
+  public func setLoop(_ state: LoopState.State, why: String?) throws(OpsError) -> Bool {
+    let changed = try editPolicy(LoopState.key, why: why) { (value) throws(OpsError) in
+      if let value, let loop = try? LoopState(value), loop.state == state { return nil }
+      var members: [String: JSON] = ["state": .string(state.rawValue)]
+      if let why { members["why"] = .string(why) }
+      return .object(members)
+    }
+    if changed, state == .running { wake() }
+    return changed
+  }
+
+  /// Pauses an executor, or lets it go on; its running steps finish.
+  ///
+  /// - Returns: Whether that changed anything.
+  /// - Throws: `OPS_005` for an executor that nobody has.
+  public func pauseExecutor(
+    _ name: String, _ isPaused: Bool, why: String?
+  ) throws(OpsError) -> Bool {
+    guard Executors.names.contains(name) else {
+      throw OpsError(
+        .executorNotFound, "there is no executor \(name)",
+        hint: "known: " + Executors.names.sorted().joined(separator: ", "),
+        facts: ["executor": name])
+    }
+    let changed = try editPolicy(WorkerPolicy.key, why: why) { (value) throws(OpsError) in
+      // A policy that cannot be read lets nothing run already; making sense of it is not ours.
+      var members = value?.objectValue ?? [:]
+      var blocked = try WorkerPolicy(.object(members)).blockedExecutors
+      let wasPaused = blocked.contains(name)
+      if wasPaused == isPaused { return nil }
+      if isPaused { blocked.insert(name) } else { blocked.remove(name) }
+      members["blocked_executors"] = .array(blocked.sorted().map(JSON.string))
+      return .object(members)
+    }
+    if changed, !isPaused { wake() }
+    return changed
+  }
+
+  /// Changes a policy by what it is, under its lock.
+  ///
+  /// - Parameter edit: Gives the new value, or nil where it stays as it is.
+  /// - Returns: Whether it changed.
+  func editPolicy(
+    _ key: String, why: String?, _ edit: (JSON?) throws(OpsError) -> JSON?
+  ) throws(OpsError) -> Bool {
+    var parameters = Parameters()
+    parameters.text(key)
+    return try withoutActuallyEscaping(edit) { (edit) throws(OpsError) in
+      let command = Command(load: [(Self.lockPolicy, parameters)]) {
+        (answers, draft) throws(OpsError) in
+        let stream = StreamID.policy(key)
+        var current: JSON?
+        if answers[0].count == 1 {
+          let policy = try answers[0].row(0, of: Policy.self)
+          try draft.load(policy, as: stream)
+          current = try? JSON(parsing: policy.value)
+        }
+        guard let value = try edit(current) else { return .null }
+        try Policies.check(key: key, value: value)
+        draft.append(
+          .set(key: key, value: value.text, rollbackTo: nil, why: why), of: Policy.self,
+          to: stream)
+        return .bool(true)
+      }
+      return try perform(command).entry != nil
+    }
+  }
+}
+
+/// An executor as people see it.
+public struct ExecutorStanding: Equatable, Sendable {
+  public enum State: Equatable, Sendable {
+    case running
+    case paused(by: String?, since: Instant?, why: String?)
+    /// Not in `allowed_executors` of policy worker_policy.
+    case notAllowed
+    /// The policy cannot be read, so nothing runs.
+    case unknown(String)
+  }
+
+  public var name: String
+  public var summary: String
+  public var state: State
+  public var queued = 0
+  public var running = 0
+}
+
+extension Engine {
+  private static let load = Statement(
+    """
+    SELECT coalesce(executor, kind), count(*) FILTER (WHERE status = 'queued'),
+      count(*) FILTER (WHERE status = 'running')
+    FROM ops_mission_steps WHERE status IN ('queued', 'running') GROUP BY 1
+    """)
+
+  /// Every executor, what it does, whether it may run, and how much it has to do.
+  public func executors() throws(OpsError) -> [ExecutorStanding] {
+    let policy = try policies().worker
+    let rows = try session.query(Self.load)
+    var counts: [String: (Int, Int)] = [:]
+    try onRow { () throws(PostgresError) in
+      for row in 0..<rows.count {
+        counts[try rows.text(row, 0)] = (Int(try rows.int8(row, 1)), Int(try rows.int8(row, 2)))
+      }
+    }
+    var standings: [ExecutorStanding] = []
+    for (name, summary) in Executors.summaries.sorted(by: { $0.key < $1.key }) {
+      standings.append(
+        ExecutorStanding(
+          name: name, summary: summary, state: try state(of: name, policy),
+          queued: counts[name]?.0 ?? 0, running: counts[name]?.1 ?? 0))
+    }
+    return standings
+  }
+
+  private func state(
+    of name: String, _ policy: Policies.Reading<WorkerPolicy>
+  ) throws(OpsError) -> ExecutorStanding.State {
+    if let error = policy.error { return .unknown(error.message) }
+    guard let policy = policy.value else { return .running }
+    if policy.allowedExecutors?.contains(name) == false { return .notAllowed }
+    guard policy.blockedExecutors.contains(name) else { return .running }
+    let pause = try pause(of: name)
+    return .paused(by: pause?.actor, since: pause?.at, why: pause?.why)
+  }
+
+  /// The version of the policy since which an executor is blocked without a break.
+  public func pause(of name: String) throws(OpsError) -> PolicyVersion? {
+    var since: PolicyVersion?
+    for version in try session.policyHistory(WorkerPolicy.key, limit: 1000) {
+      let value = version.value.flatMap { try? JSON(parsing: $0) }
+      guard let value, (try? WorkerPolicy(value))?.blockedExecutors.contains(name) == true else {
+        break
+      }
+      since = version
+    }
+    return since
+  }
+}

@@ -1,0 +1,41 @@
+import Host
+import JSON
+import Ledger
+import OpsLoop
+
+/// `halt`, `resume`: stopping is policy.
+enum HaltCommands {
+  static let all = [halt, resume]
+
+  static let halt = Command(
+    group: .loop, name: "halt", summary: "take nothing new: no events, no reactions, no steps",
+    options: [.why],
+    notes: [
+      "Running steps finish, leases are renewed and taken back. It sets policy loop, so psql can do "
+        + "the same."
+    ],
+    examples: [.init(line: "halt --why 'the disk fills up'", meaning: "workers say so and wait")]
+  ) { (call) throws(OpsError) in try set(.halted, call) }
+
+  static let resume = Command(
+    group: .loop, name: "resume", summary: "let a halted loop go on",
+    options: [.init(name: "why", value: "W", help: "the reason, which history keeps")],
+    examples: [.init(line: "resume --why 'disk added'", meaning: "waiting workers go on at once")]
+  ) { (call) throws(OpsError) in try set(.running, call) }
+
+  private static func set(
+    _ state: LoopState.State, _ call: Invocation
+  ) throws(OpsError) -> ExitStatus {
+    let why = try call.prose("why")
+    let changed = try call.engine().setLoop(state, why: why)
+    if call.wantsJSON {
+      var out = JSONObjectWriter()
+      out.string("state", state.rawValue)
+      out.bool("changed", changed)
+      Output.standard.line(out.finish())
+    } else {
+      Output.standard.line("the loop is \(state.rawValue)" + (changed ? "" : " already"))
+    }
+    return .fine
+  }
+}
