@@ -30,6 +30,7 @@ public final class Engine {
   func withPolicies<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
     if !cache.isFilled { _ = try policies() }
     for _ in 0..<Self.policyChangesMax {
+      try settlePolicies()
       do { return try body() } catch { guard error == .policiesChanged else { throw error } }
     }
     throw .policiesChanged
@@ -47,6 +48,7 @@ public final class Engine {
   public func policies() throws(OpsError) -> Policies {
     let (statement, parameters) = cache.request
     _ = try cache.take(try session.query(statement, parameters))
+    try settlePolicies()
     return cache.policies
   }
 }
@@ -54,10 +56,17 @@ public final class Engine {
 /// The engine's policies as it last read them, so that they are sent and parsed only when they
 /// change. What tells a change is the row's transaction, since a hand may leave the version alone.
 final class PolicyCache {
-  private(set) var policies = Policies()
+  var policies = Policies()
   /// Whether they were ever read.
   private(set) var isFilled = false
   private var tokens: [String: String] = [:]
+  private var absent: Set<String> = []
+  /// Conditions that the server took for SQL/JSON paths.
+  var goodConditions: Set<String> = []
+  /// For which state of a policy the history was asked for a valid version already.
+  var askedHistoryFor: [String: String] = [:]
+
+  func token(of key: String) -> String { tokens[key] ?? "absent" }
 
   static let statement = Statement(
     """
@@ -90,10 +99,13 @@ final class PolicyCache {
       for row in 0..<rows.count {
         let key = try rows.text(row, 0)
         guard let token = try rows.textIfPresent(row, 2) else {
-          isNew = tokens.removeValue(forKey: key) != nil || isNew
+          guard absent.insert(key).inserted else { continue }
+          isNew = true
+          tokens[key] = nil
           policies.forget(key: key)
           continue
         }
+        absent.remove(key)
         guard let text = try rows.jsonbIfPresent(row, 3) else { continue }
         isNew = true
         tokens[key] = token

@@ -26,6 +26,7 @@ public struct HeartbeatReport: Equatable, Sendable {
 
   static func + (a: HeartbeatReport, b: HeartbeatReport) -> HeartbeatReport {
     var sum = b
+    sum.warnings = a.warnings + b.warnings.filter { !a.warnings.contains($0) }
     sum.events += a.events
     sum.queued += a.queued
     sum.processed += a.processed
@@ -70,9 +71,9 @@ extension Engine {
     report.halt = policies.halt
     report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
     if report.halt == nil {
-      (report.events, report.queued) = try withPolicies { () throws(OpsError) in
-        try takeEvents()
-      }
+      let taken = try withPolicies { () throws(OpsError) in try takeEvents() }
+      (report.events, report.queued) = (taken.events, taken.queued)
+      report.warnings += taken.tooDeep.values.sorted()
       (report.processed, report.created) = try withPolicies { () throws(OpsError) in
         try takeReactions()
       }
@@ -124,28 +125,41 @@ extension Engine {
   private static let unprocessed = Statement(
     """
     SELECT \(AgentEvent.select("a")),
-      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version)
+      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version),
+      \(Conditions.holding(of: "a.data", paths: "$2::text[]")), \(causationDepth)
     FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 0 AND 2000000000
     ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
     """)
+  /// How long a chain of reactions led to an event: as its mission's proposal has it, or the proposal
+  /// that it is about. What was reported from outside has none.
+  static let causationDepth = """
+    CASE WHEN a.mission_id IS NOT NULL THEN coalesce((SELECT m.policy_snapshot->>'causation_depth'
+        FROM ops_missions AS m WHERE m.id = a.mission_id), '1')
+      WHEN a.type LIKE 'proposal:%' AND a.data->>'proposal_id'
+        ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      THEN coalesce((SELECT p.policy_snapshot->>'causation_depth' FROM ops_mission_proposals AS p
+        WHERE p.id = (a.data->>'proposal_id')::uuid), '1') END
+    """
   private static let drawIfUnprocessed = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
     WHERE EXISTS (SELECT FROM ops_agent_events WHERE processed_at IS NULL)
     """)
-  private static let lastReactions = Statement(
+  static let lastReactions = Statement(
     """
     SELECT v.id, (SELECT max(r.created_at) FROM ops_agent_reactions AS r
       WHERE r.payload->>'pattern_id' = v.id) FROM unnest($1::text[]) AS v(id)
     """)
 
   /// Matches one batch of agent events.
-  private func takeEvents() throws(OpsError) -> (events: Int, queued: Int) {
-    var taken = (events: 0, queued: 0)
+  private func takeEvents() throws(OpsError) -> TakenEvents {
+    var taken = TakenEvents()
     let prepared = cache.policies.matrix
     let cooling = (prepared.value?.patterns ?? []).filter { $0.cooldownMinutes > 0 }
     var (batch, patterns) = (Parameters(), Parameters())
+    let conditions = prepared.value?.conditions ?? []
     batch.int8(Int64(settings.eventBatch))
+    batch.texts(conditions)
     patterns.texts(cooling.map(\.id))
     let command = Command(
       load: [(Self.unprocessed, batch), (Self.lastReactions, patterns), cache.request],
@@ -154,26 +168,48 @@ extension Engine {
       if try self.cache.take(answers[2]), !prepared.agrees(with: self.cache.policies.matrix) {
         throw .policiesChanged
       }
-      taken = (0, 0)
+      taken = TakenEvents()
       // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
       guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
       var last = try answers[1].instants()
       for row in 0..<answers[0].count {
         let event = try answers[0].row(row, of: AgentEvent.self)
         let cause = try answers[0].cause(row, AgentEvent.columns.count)
+        let facts = try answers[0].facts(row, AgentEvent.columns.count + 1, conditions)
         try draft.load(event, as: event.id)
-        taken.queued += draft.trigger(
-          event, by: matrix, lastReaction: &last, cause: cause)
-        taken.events += 1
+        taken.add(
+          event,
+          draft.trigger(event, by: matrix, facts, lastReaction: &last, cause: cause))
       }
       return .array([.int(taken.events), .int(taken.queued)])
     }
     let committed = try perform(command)
-    if committed.entry == nil { taken = (0, 0) }
+    if committed.entry == nil { taken = TakenEvents() }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
-      taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
+      taken = TakenEvents()
+      taken.events = counts[0].intValue ?? 0
+      taken.queued = counts[1].intValue ?? 0
     }
     return taken
+  }
+}
+
+/// What one batch of agent events came to.
+private struct TakenEvents {
+  var events = 0
+  var queued = 0
+  /// Patterns that reacted no more, since the chain was too long: a warning each.
+  var tooDeep: [String: String] = [:]
+
+  mutating func add(_ event: AgentEvent, _ outcomes: [AgentEvent.PatternOutcome]) {
+    events += 1
+    queued += outcomes.count(where: \.isMatch)
+    for outcome in outcomes {
+      guard case .unmatched(.depth) = outcome.result else { continue }
+      tooDeep[outcome.pattern] =
+        "pattern \(outcome.pattern) does not react to \(event.type) \(event.id): "
+        + (outcome.detail ?? "")
+    }
   }
 }
 
@@ -247,7 +283,7 @@ extension Engine {
 
 extension Rows {
   /// `id, time` pairs.
-  fileprivate func instants() throws(OpsError) -> [String: Instant] {
+  func instants() throws(OpsError) -> [String: Instant] {
     var instants: [String: Instant] = [:]
     do throws(PostgresError) {
       for row in 0..<count {

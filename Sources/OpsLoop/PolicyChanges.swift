@@ -3,45 +3,123 @@ public import Ledger
 import Log
 import Postgres
 
+/// What a policy was set to.
+public struct PolicyChange: Equatable, Sendable {
+  public var version: Int32
+  /// False where it had this value already: then nothing was recorded.
+  public var isChanged: Bool
+
+  public init(version: Int32, isChanged: Bool) {
+    self.version = version
+    self.isChanged = isChanged
+  }
+}
+
 extension Engine {
   public static let policyBytesMax = 1_048_576
 
   /// Sets a policy.
   ///
   /// - Parameter rollbackTo: The version whose value this is, where it is a rollback.
-  /// - Returns: The policy's new version.
   /// - Throws: `OPS_008`, `OPS_009`, `OPS_019` for a value that its kind does not allow.
   public func setPolicy(
     _ key: String, to value: JSON, why: String?, rollbackTo: Int32? = nil
-  ) throws(OpsError) -> Int32 {
+  ) throws(OpsError) -> PolicyChange {
+    let changes = try setPolicies([key: value], why: why, rollbackTo: rollbackTo)
+    guard let change = changes[key] else { throw OpsError(.conflict, "nothing was decided") }
+    return change
+  }
+
+  /// Sets several policies in one entry: all of them, or none.
+  public func setPolicies(
+    _ values: [String: JSON], why: String?, rollbackTo: Int32? = nil
+  ) throws(OpsError) -> [String: PolicyChange] {
+    for (key, value) in values { try check(policy: key, value: value) }
+    let keys = values.keys.sorted()
+    var parameters = Parameters()
+    parameters.texts(keys)
+    var changes: [String: PolicyChange] = [:]
+    let command = Command(load: [(Self.lockPolicies, parameters)]) {
+      (answers, draft) throws(OpsError) in
+      changes = [:]
+      for policy in try answers[0].rows(of: Policy.self) {
+        try draft.load(policy, as: .policy(policy.key))
+      }
+      for key in keys {
+        guard let value = values[key] else { continue }
+        changes[key] = Self.set(key, value.text, rollbackTo, why, &draft)
+      }
+      return .object(
+        changes.mapValues { .array([.int($0.version), .bool($0.isChanged)]) })
+    }
+    let committed = try perform(command)
+    guard committed.isRepeat else { return changes }
+    // What the last attempt decided counts only where it is what was recorded.
+    return (committed.result.objectValue ?? [:]).compactMapValues { value in
+      guard let version = value.arrayValue?.first?.intValue.flatMap(Int32.init(exactly:)) else {
+        return nil
+      }
+      return PolicyChange(
+        version: version, isChanged: value.arrayValue?.last?.boolValue ?? true)
+    }
+  }
+
+  private static func set(
+    _ key: String, _ text: String, _ rollbackTo: Int32?, _ why: String?, _ draft: inout Draft
+  ) -> PolicyChange {
+    let stream = StreamID.policy(key)
+    if let current = draft.row(stream, of: Policy.self), isSame(current.value, text) {
+      return PolicyChange(version: current.version, isChanged: false)
+    }
+    draft.append(
+      .set(key: key, value: text, rollbackTo: rollbackTo, why: why), of: Policy.self, to: stream)
+    return PolicyChange(version: draft.row(stream, of: Policy.self)?.version ?? 0, isChanged: true)
+  }
+
+  private static func isSame(_ a: String, _ b: String) -> Bool {
+    guard let a = try? JSON(parsing: a), let b = try? JSON(parsing: b) else { return false }
+    return a == b
+  }
+
+  /// Checks a value before it becomes a policy, its conditions by the server.
+  ///
+  /// - Throws: `OPS_008`, `OPS_009`, `OPS_019`.
+  public func check(policy key: String, value: JSON) throws(OpsError) {
     guard !key.isEmpty, key.utf8.count <= 200, !key.utf8.contains(where: { $0 <= 0x20 }) else {
       throw OpsError(.badInput, "a policy's key is a text of 1 to 200 bytes without spaces")
     }
     try Policies.check(key: key, value: value)
-    let text = value.text
-    guard text.utf8.count <= Self.policyBytesMax else {
+    guard value.text.utf8.count <= Self.policyBytesMax else {
       throw OpsError(.badInput, "a policy is at most \(Self.policyBytesMax) bytes")
     }
-    var parameters = Parameters()
-    parameters.text(key)
-    var version: Int32?
-    let command = Command(load: [(Self.lockPolicy, parameters)]) {
-      (answers, draft) throws(OpsError) in
-      let stream = StreamID.policy(key)
-      if answers[0].count == 1 {
-        try draft.load(try answers[0].row(0, of: Policy.self), as: stream)
-      }
-      draft.append(
-        .set(key: key, value: text, rollbackTo: rollbackTo, why: why), of: Policy.self, to: stream)
-      version = draft.row(stream, of: Policy.self)?.version
-      return version.map(JSON.int) ?? .null
-    }
-    let committed = try perform(command)
-    // What the last attempt decided counts only where it is what was recorded.
-    let recorded = committed.result.intValue.flatMap(Int32.init(exactly:))
-    return (committed.isRepeat ? recorded : version) ?? 0
+    if key == ReactionMatrix.key { try checkConditions(of: ReactionMatrix(value)) }
+  }
+
+  /// Returns a policy to the value that it had in a version.
+  ///
+  /// - Throws: `OPS_011` for a version that it never had, `OPS_013` for policy `loop`.
+  public func rollbackPolicy(
+    _ key: String, to version: Int32, why: String?
+  ) throws(OpsError) -> PolicyChange {
+    guard key != LoopState.key else { throw OpsError.loopIsNoneOf("rollback") }
+    let value = try session.policyValue(key, version: version)
+    return try setPolicy(key, to: value, why: why, rollbackTo: version)
   }
 
   static let lockPolicy = Statement(
     "SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = $1::text FOR NO KEY UPDATE")
+  private static let lockPolicies = Statement(
+    """
+    SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = ANY ($1::text[])
+    ORDER BY p.key FOR NO KEY UPDATE
+    """)
+}
+
+extension OpsError {
+  /// Whether the loop runs is decided by `halt` and `resume` alone.
+  public static func loopIsNoneOf(_ verb: String) -> OpsError {
+    OpsError(
+      .notAllowed, "policy \(LoopState.key) is not changed by \(verb)",
+      hint: "`opsledger halt` and `opsledger resume` do that", facts: ["policy": LoopState.key])
+  }
 }

@@ -52,7 +52,7 @@ enum EventCommands {
     return .fine
   }
 
-  private static func data(_ call: Invocation) throws(OpsError) -> String {
+  static func data(_ call: Invocation) throws(OpsError) -> String {
     guard let text = try call.document("data") else { return "{}" }
     return try parse(text, "--data").text
   }

@@ -4,11 +4,12 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `policy list|get|set|history`.
+/// `policy list|get|set|history`; the others are in files of their own.
 enum PolicyCommands {
-  static let all = [list, get, set, history]
+  static let all =
+    [list, get, set, history, diff, rollback, check, explain, report, export, importing]
 
-  private static let key = Command.Argument(
+  static let key = Command.Argument(
     name: "KEY", help: "which one: auto_approve, proposal_caps, worker_policy, …")
 
   static let list = Command(
@@ -67,16 +68,26 @@ enum PolicyCommands {
     let text = try call.content(ofFile: path, bytesMax: Engine.policyBytesMax)
     let value = try EventCommands.parse(text, path == "-" ? "standard input" : path)
     let why = try call.prose("why")
-    let version = try call.engine().setPolicy(key, to: value, why: why)
+    let change = try call.engine().setPolicy(key, to: value, why: why)
+    for warning in Policies.warnings(key: key, value: value) { call.note("warning: \(warning)") }
+    say(change, of: key, call)
+    return .fine
+  }
+
+  static func say(_ change: PolicyChange, of key: String, _ call: Invocation) {
     if call.wantsJSON {
       var out = JSONObjectWriter()
       out.string("key", key)
-      out.int("version", version)
+      out.int("version", change.version)
+      out.bool("changed", change.isChanged)
       Output.standard.line(out.finish())
     } else {
-      Output.standard.line("policy \(Terminal.printable(key)) is now version \(version)")
+      let name = Terminal.printable(key)
+      Output.standard.line(
+        change.isChanged
+          ? "policy \(name) is now version \(change.version)"
+          : "policy \(name) has this value already, as version \(change.version)")
     }
-    return .fine
   }
 
   static let history = Command(

@@ -21,15 +21,16 @@ struct TriggerTests {
   }
 
   private func outcome(
-    _ pattern: String, _ event: AgentEvent, last: Instant? = nil
+    _ pattern: String, _ event: AgentEvent, last: Instant? = nil, depth: Int = 0
   ) throws -> AgentEvent.PatternOutcome.Reason? {
     var draft = Draft(at: Fixed.time(1000), ids: IDSource(seed: (1, 2)))
     try draft.load(event, as: event.id)
     var lastReaction = ["p": last].compactMapValues { $0 }
-    let queued = draft.trigger(
-      event, by: try matrix(pattern), lastReaction: &lastReaction, cause: nil)
+    let outcomes = draft.trigger(
+      event, by: try matrix(pattern), EventFacts(holding: ["true"], depth: depth),
+      lastReaction: &lastReaction, cause: nil)
     #expect(draft.events.first?.type == "agent_event.processed")
-    #expect(draft.events.count == 1 + queued)
+    #expect(draft.events.count == 1 + outcomes.count(where: \.isMatch))
     let recorded = try JSON(parsing: draft.events[0].data)["patterns"]?.arrayValue?.first
     return recorded?["reason"]?.stringValue.flatMap(AgentEvent.PatternOutcome.Reason.init)
   }
@@ -49,13 +50,39 @@ struct TriggerTests {
       (#", "source": "ci""#, "any", #"{"x": 1, "source": "ci"}"#, nil),
       (#", "source": "ci""#, "any", #"{"x": 1}"#, .source),
       (#", "probability": 0"#, "any", #"{"x": 1}"#, .probability),
-      (#", "condition": "true""#, "any", #"{"x": 1}"#, .condition),
+      (#", "condition": "false""#, "any", #"{"x": 1}"#, .condition),
+      (#", "condition": "true""#, "any", #"{"x": 1}"#, nil),
       ("", "any", "{}", .template),
     ] as [(String, String, String, AgentEvent.PatternOutcome.Reason?)])
   func matching(
     pattern: String, type: String, data: String, reason: AgentEvent.PatternOutcome.Reason?
   ) throws {
     #expect(try outcome(pattern, event(type, data)) == reason)
+  }
+
+  @Test("a chain of reactions ends at the limit")
+  func depth() throws {
+    let event = event("any", #"{"x": 1}"#)
+    #expect(try outcome("", event, depth: 15) == nil)
+    #expect(try outcome("", event, depth: 16) == .depth)
+    #expect(try outcome(#", "event_type": "other""#, event, depth: 16) == .type)
+    for limit in ["0", "1001", "1.5", #""16""#, "-1", "1e99"] {
+      let value = try JSON(parsing: #"{"patterns": [], "max_causation_depth": \#(limit)}"#)
+      #expect(throws: OpsError.self) { try ReactionMatrix(value) }
+    }
+  }
+
+  @Test("what chance decided is recorded")
+  func draws() throws {
+    var draft = Draft(at: Fixed.time(0), ids: IDSource(seed: (1, 2)))
+    let event = event("any", #"{"x": 1}"#)
+    try draft.load(event, as: event.id)
+    var last: [String: Instant] = [:]
+    let outcomes = draft.trigger(
+      event, by: try matrix(#", "probability": 0.999999"#), lastReaction: &last, cause: nil)
+    let draw = try #require(outcomes.first?.draw)
+    let recorded = try JSON(parsing: draft.events[0].data)["patterns"]?.arrayValue?.first
+    #expect(recorded?["draw"]?.doubleValue == draw)
   }
 
   @Test("a cooldown holds for its minutes")

@@ -48,6 +48,7 @@ struct HandMadeRowsTests {
   @Test("a worker policy that a hand broke opens nothing that was shut")
   func brokenWorkerPolicy() throws {
     try TestLedger.with { ledger in
+      _ = try ledger.engine().pauseExecutor("noop", true, why: "shut")
       _ = try ledger.engine().submit(.noops(.fine), source: .manual, dedupeKey: nil)
       for value in [#""broken""#, #"{"blocked_executors": "noop"}"#, "null"] {
         try ledger.execute("UPDATE ops_policy SET value = '\(value)' WHERE key = 'worker_policy'")
@@ -58,10 +59,24 @@ struct HandMadeRowsTests {
     }
   }
 
-  @Test("without a reaction matrix no event is taken, so that none is lost")
+  @Test("without any reaction matrix no event is taken, so that none is lost")
   func noMatrix() throws {
     try TestLedger.with { ledger in
-      try ledger.execute("DELETE FROM ops_policy WHERE key = 'reaction_matrix'")
+      // Neither in the table nor in the log, where the last valid one would be.
+      try ledger.execute(
+        """
+        DELETE FROM ops_policy WHERE key = 'reaction_matrix';
+        SET session_replication_role = replica;
+        ALTER EVENT TRIGGER opsledger_frozen_start DISABLE;
+        ALTER EVENT TRIGGER opsledger_frozen_ddl DISABLE;
+        ALTER TABLE ledger.events DISABLE TRIGGER ALL;
+        DO $$ DECLARE part regclass; BEGIN
+          FOR part IN SELECT inhrelid::regclass FROM pg_inherits
+            WHERE inhparent = 'ledger.events'::regclass LOOP
+            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', part);
+          END LOOP; END $$;
+        DELETE FROM ledger.events WHERE stream = '\(StreamID.policy("reaction_matrix"))'
+        """)
       let engine = try ledger.engine()
       try engine.emit("scout:find", .object(["summary": .string("s")]))
       let beat = try engine.heartbeat(drain: true)

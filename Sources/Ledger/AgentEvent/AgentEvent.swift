@@ -52,10 +52,16 @@ public struct AgentEvent: Sendable {
     public var result: Result
     /// More about why, in words.
     public var detail: String?
+    /// The random number that chance was decided by, where the pattern leaves it to chance.
+    public var draw: Double?
 
     public enum Result: Equatable, Sendable {
       case matched(reaction: StreamID)
       case unmatched(Reason)
+    }
+
+    public var isMatch: Bool {
+      if case .matched = result { true } else { false }
     }
 
     /// Why a pattern did not react.
@@ -63,10 +69,13 @@ public struct AgentEvent: Sendable {
       case type, tags, source, condition, probability, cooldown, template, depth
     }
 
-    public init(pattern: String, result: Result, detail: String? = nil) {
+    public init(
+      pattern: String, result: Result, detail: String? = nil, draw: Double? = nil
+    ) {
       self.pattern = pattern
       self.result = result
       self.detail = detail
+      self.draw = draw
     }
   }
 }
@@ -160,16 +169,16 @@ extension AgentEvent.Event: NounEvent {
 
 extension AgentEvent.PatternOutcome {
   var structure: JSON {
+    var members: [String: JSON] = ["pattern": .string(pattern)]
     switch result {
     case .matched(let reaction):
-      .object([
-        "pattern": .string(pattern), "matched": .bool(true),
-        "reaction_id": .string(reaction.description),
-      ])
+      members["matched"] = .bool(true)
+      members["reaction_id"] = .string(reaction.description)
     case .unmatched(let reason):
-      .object([
-        "pattern": .string(pattern), "matched": .bool(false), "reason": .string(reason.rawValue),
-      ])
+      members["matched"] = .bool(false)
+      members["reason"] = .string(reason.rawValue)
     }
+    if let draw { members["draw"] = .number("\(draw)") }
+    return .object(members)
   }
 }

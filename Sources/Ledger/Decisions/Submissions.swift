@@ -9,10 +9,11 @@ extension Draft {
   ///
   /// - Parameters:
   ///   - today: The day's proposals so far; this one is added where the gate lets it through.
+  ///   - depth: How many reactions led to it, which its row keeps where they are more than one.
   /// - Throws: `OPS_004` and `OPS_005`; then nothing is recorded.
   public mutating func submit(
     _ template: JSON, source: Proposal.Source, dedupeKey: String?, policies: Policies,
-    executors: Set<String>, today: inout ProposalCounts, cause: Int64? = nil
+    executors: Set<String>, today: inout ProposalCounts, depth: Int = 0, cause: Int64? = nil
   ) throws(OpsError) -> SubmissionOutcome {
     let checked = try Template(template, executors: executors)
     let text = template.text
@@ -28,7 +29,7 @@ extension Draft {
       .submitted(
         Proposal.Submission(
           source: source, dedupeKey: dedupeKey, template: text,
-          policySnapshot: policies.snapshot, objection: objection)),
+          policySnapshot: policies.snapshot(depth: depth), objection: objection)),
       of: Proposal.self, to: id, cause: cause)
     if let refusal {
       append(
@@ -102,7 +103,7 @@ extension Draft {
         outcome = try submit(
           payload["proposal_template"] ?? .null, source: source ?? .reaction,
           dedupeKey: reaction.dedupeKey, policies: policies, executors: executors, today: &today,
-          cause: cause)
+          depth: payload["causation_depth"]?.intValue ?? 1, cause: cause)
       }
       append(.done(outcome), of: Reaction.self, to: reaction.id, cause: cause)
       return outcome
@@ -133,7 +134,11 @@ extension Policies {
 
   func refusal(of source: Proposal.Source, today: ProposalCounts) -> Refusal? {
     switch caps {
-    case .absent: return nil
+    case .absent:
+      return Refusal(
+        cap: .policy, limit: 0, count: today.total,
+        reason: "OPS_003: there is no policy proposal_caps, which counts as reached; "
+          + "`opsledger init` seeds it again")
     case .broken(let error):
       return Refusal(
         cap: .policy, limit: 0, count: today.total,
@@ -157,5 +162,34 @@ extension Policies {
         words: "auto_approve counts as off, since it is broken: \(error.message)")
     case .valid(let policy): policy.objection(to: template)
     }
+  }
+}
+
+/// What would become of a proposal that was submitted now.
+public struct SubmissionVerdict: Equatable, Sendable {
+  /// Nil where it could not be submitted.
+  public var status: Proposal.Status?
+  public var words: String
+}
+
+extension Policies {
+  /// Says what gate and auto-approval would make of a template, and records nothing.
+  public func verdict(
+    on template: JSON, source: Proposal.Source, executors: Set<String>, today: ProposalCounts
+  ) -> SubmissionVerdict {
+    let checked: Template
+    do { checked = try Template(template, executors: executors) } catch {
+      return SubmissionVerdict(status: nil, words: error.description)
+    }
+    if let refusal = refusal(of: source, today: today) {
+      return SubmissionVerdict(status: .rejected, words: refusal.reason)
+    }
+    guard let objection = objection(to: checked) else {
+      return SubmissionVerdict(status: .autoApproved, words: "approved by itself")
+    }
+    let votes = checked.risk > .low && voting.value?.enabled == true
+    return SubmissionVerdict(
+      status: votes ? .voting : .pending,
+      words: (votes ? "a vote is called: " : "it waits for a person: ") + objection.words)
   }
 }

@@ -1,5 +1,63 @@
 import JSON
 
+/// What is known of an agent event besides its row, when it meets the matrix.
+public struct EventFacts: Equatable, Sendable {
+  /// The conditions that hold for its data, as the server evaluated them.
+  public var holding: Set<String>
+  /// How many reactions led to it: 0 for what was reported from outside.
+  public var depth: Int
+
+  public init(holding: Set<String> = [], depth: Int = 0) {
+    self.holding = holding
+    self.depth = depth
+  }
+}
+
+/// What one pattern makes of one agent event.
+public enum PatternAnswer: Sendable {
+  case matched(Reaction.Intent)
+  case unmatched(AgentEvent.PatternOutcome.Reason, detail: String?)
+}
+
+extension ReactionMatrix {
+  /// Asks one pattern.
+  ///
+  /// - Parameters:
+  ///   - draw: A random number from 0 up to 1; asked for only where the pattern leaves it to chance.
+  ///   - last: When the pattern last reacted.
+  public func ask(
+    _ pattern: Pattern, about event: AgentEvent, _ facts: EventFacts, at: Instant,
+    last: Instant?, draw: () -> Double
+  ) -> PatternAnswer {
+    let data = (try? JSON(parsing: event.data)) ?? .null
+    return ask(
+      pattern, about: event, data, Rendering(event), facts, at: at, last: last, draw: draw)
+  }
+
+  func ask(
+    _ pattern: Pattern, about event: AgentEvent, _ data: JSON, _ rendering: Rendering,
+    _ facts: EventFacts, at: Instant, last: Instant?, draw: () -> Double
+  ) -> PatternAnswer {
+    if let reason = pattern.mismatch(with: event, data: data, holding: facts.holding) {
+      return .unmatched(reason, detail: nil)
+    }
+    guard facts.depth < depthMax else {
+      return .unmatched(
+        .depth,
+        detail: "a chain of \(facts.depth) reactions led here; max_causation_depth is \(depthMax)")
+    }
+    if pattern.probability < 1, draw() >= pattern.probability {
+      return .unmatched(.probability, detail: nil)
+    }
+    if pattern.cools(at: at, since: last) { return .unmatched(.cooldown, detail: nil) }
+    do {
+      return .matched(try pattern.intent(for: event, rendering, depth: facts.depth + 1))
+    } catch {
+      return .unmatched(.template, detail: error.description)
+    }
+  }
+}
+
 extension Draft {
   /// Matches one agent event against the reaction matrix: marks it processed with every pattern's
   /// answer, and queues the reactions.
@@ -7,40 +65,42 @@ extension Draft {
   /// - Parameters:
   ///   - lastReaction: Per pattern, when it last reacted; brought up to date here.
   ///   - cause: The entry that reported the event.
-  /// - Returns: How many reactions were queued.
+  /// - Returns: What each pattern made of it, in their order.
+  @discardableResult
   public mutating func trigger(
-    _ event: AgentEvent, by matrix: ReactionMatrix, lastReaction: inout [String: Instant],
-    cause: Int64?
-  ) -> Int {
+    _ event: AgentEvent, by matrix: ReactionMatrix, _ facts: EventFacts = EventFacts(),
+    lastReaction: inout [String: Instant], cause: Int64?
+  ) -> [AgentEvent.PatternOutcome] {
     let data = (try? JSON(parsing: event.data)) ?? .null
     let rendering = Rendering(event)
     var outcomes: [AgentEvent.PatternOutcome] = []
     var intents: [(StreamID, Reaction.Intent)] = []
     for pattern in matrix.patterns {
-      if let reason = pattern.mismatch(with: event, data: data) {
-        outcomes.append(.init(pattern: pattern.id, result: .unmatched(reason)))
-      } else if pattern.probability < 1, ids.draw() >= pattern.probability {
-        outcomes.append(.init(pattern: pattern.id, result: .unmatched(.probability)))
-      } else if pattern.cools(at: at, since: lastReaction[pattern.id]) {
-        outcomes.append(.init(pattern: pattern.id, result: .unmatched(.cooldown)))
-      } else {
-        do {
-          let intent = try pattern.intent(for: event, rendering)
-          let reaction = newID()
-          lastReaction[pattern.id] = at
-          intents.append((reaction, intent))
-          outcomes.append(.init(pattern: pattern.id, result: .matched(reaction: reaction)))
-        } catch {
-          outcomes.append(
-            .init(pattern: pattern.id, result: .unmatched(.template), detail: error.description))
-        }
+      var drawn: Double?
+      let answer = matrix.ask(
+        pattern, about: event, data, rendering, facts, at: at, last: lastReaction[pattern.id]
+      ) {
+        let draw = ids.draw()
+        drawn = draw
+        return draw
+      }
+      switch answer {
+      case .matched(let intent):
+        let reaction = newID()
+        lastReaction[pattern.id] = at
+        intents.append((reaction, intent))
+        outcomes.append(
+          .init(pattern: pattern.id, result: .matched(reaction: reaction), draw: drawn))
+      case .unmatched(let reason, let detail):
+        outcomes.append(
+          .init(pattern: pattern.id, result: .unmatched(reason), detail: detail, draw: drawn))
       }
     }
     append(.processed(outcomes), of: AgentEvent.self, to: event.id, cause: cause)
     for (reaction, intent) in intents {
       append(.queued(intent), of: Reaction.self, to: reaction, cause: cause)
     }
-    return intents.count
+    return outcomes
   }
 
   /// Reports an agent event of our own: born processed unless some pattern watches for its like.
@@ -56,7 +116,9 @@ extension Pattern {
     return instant.seconds(since: last) < cooldownMinutes * 60
   }
 
-  func intent(for event: AgentEvent, _ rendering: Rendering) throws(OpsError) -> Reaction.Intent {
+  func intent(
+    for event: AgentEvent, _ rendering: Rendering, depth: Int
+  ) throws(OpsError) -> Reaction.Intent {
     let key: String
     if let dedupeKey {
       key = try rendering.render(text: dedupeKey)
@@ -65,6 +127,7 @@ extension Pattern {
     }
     return Reaction.Intent(
       eventID: event.id, eventType: event.type, patternID: id, proposalSource: proposalSource,
-      dedupeKey: key, template: try rendering.render(template).text)
+      dedupeKey: key, template: try rendering.render(template).text,
+      depth: Int32(clamping: depth))
   }
 }

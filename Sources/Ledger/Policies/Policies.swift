@@ -65,6 +65,18 @@ public struct Policies: Sendable {
     if case .broken = read, case .valid = held { held } else { read }
   }
 
+  /// An earlier version of the matrix holds, since the present one cannot be read.
+  public mutating func hold(_ matrix: ReactionMatrix) { self.matrix = .valid(matrix) }
+
+  /// The same of worker_policy.
+  public mutating func hold(_ worker: WorkerPolicy) { self.worker = .valid(worker) }
+
+  /// The matrix turned out to be broken where only the server could tell.
+  public mutating func breakMatrix(_ error: OpsError) {
+    errors[ReactionMatrix.key] = error
+    matrix = .broken(error)
+  }
+
   /// A policy is gone.
   public mutating func forget(key: String) {
     versions[key] = nil
@@ -102,16 +114,22 @@ public struct Policies: Sendable {
     case ReactionMatrix.key: _ = try ReactionMatrix(value)
     case LoopState.key: _ = try LoopState(value)
     case VotingPolicy.key: _ = try VotingPolicy(value)
+    case "agent_roles":
+      let roles = try PolicyFields(key, value, code: .badInput)
+      for (name, role) in roles.members where role.objectValue == nil {
+        throw roles.wrong(name, "an object")
+      }
     default: break
     }
   }
 
-  /// The versions under which a proposal is decided, as its row keeps them.
-  public var snapshot: String {
+  /// The versions under which a proposal is decided, as its row keeps them, and how long a chain of
+  /// reactions led to it.
+  public func snapshot(depth: Int = 0) -> String {
     let deciding = [AutoApprove.key, ProposalCaps.key, VotingPolicy.key]
-    return JSON.object(
-      versions.filter { deciding.contains($0.key) }.mapValues(JSON.int)
-    ).text
+    var members = versions.filter { deciding.contains($0.key) }.mapValues(JSON.int)
+    if depth > 1 { members["causation_depth"] = .int(depth) }
+    return JSON.object(members).text
   }
 }
 
@@ -182,7 +200,8 @@ public struct AutoApprove: PolicyValue, Equatable {
   }
 }
 
-/// Policy `proposal_caps`: how many proposals a UTC day may bring. Broken, they count as reached.
+/// Policy `proposal_caps`: how many proposals a UTC day may bring. Broken or absent, they count as
+/// reached.
 public struct ProposalCaps: PolicyValue, Equatable {
   public static let key = "proposal_caps"
 

@@ -4,16 +4,21 @@ public import JSON
 public struct ReactionMatrix: PolicyValue, Equatable {
   public static let key = "reaction_matrix"
 
-  public var patterns: [Pattern]
+  /// How long a chain of reactions may be: an event of that depth is reacted to no more.
+  public static let depthMaxDefault = 16
 
-  public init(patterns: [Pattern]) { self.patterns = patterns }
+  public var patterns: [Pattern]
+  public var depthMax: Int
+  /// The SQL/JSON paths that patterns ask for, each once.
+  public let conditions: [String]
 
   /// - Throws: `OPS_008` that names the pattern and the field.
   public init(_ value: JSON) throws(OpsError) {
     guard let list = value["patterns"]?.arrayValue else {
       throw OpsError(.patternInvalid, "policy reaction_matrix has no list of patterns")
     }
-    patterns = []
+    depthMax = try Self.depthMax(value["max_causation_depth"])
+    var patterns: [Pattern] = []
     var ids = Set<String>()
     for (index, item) in list.enumerated() {
       let pattern = try Pattern(item, index: index)
@@ -22,6 +27,19 @@ public struct ReactionMatrix: PolicyValue, Equatable {
       }
       patterns.append(pattern)
     }
+    self.patterns = patterns
+    conditions = Set(patterns.compactMap(\.condition)).sorted()
+  }
+
+  private static func depthMax(_ value: JSON?) throws(OpsError) -> Int {
+    guard let value, value != .null else { return depthMaxDefault }
+    guard let number = value.intValue, (1...1000).contains(number) else {
+      throw OpsError(
+        .patternInvalid,
+        "policy reaction_matrix: max_causation_depth is not a whole number from 1 to 1000",
+        facts: ["policy": key, "field": "max_causation_depth"])
+    }
+    return number
   }
 
   /// Whether an agent event of ours may lead to anything: it is born processed unless a pattern's
@@ -36,6 +54,8 @@ public struct ReactionMatrix: PolicyValue, Equatable {
 /// One pattern of the reaction matrix.
 public struct Pattern: Equatable, Sendable {
   public var id: String
+  /// For people.
+  public var name: String?
   public var types: [Glob]
   public var tags: [String]
   public var source: String?
@@ -44,14 +64,19 @@ public struct Pattern: Equatable, Sendable {
   public var dedupeKey: String?
   public var proposalSource: Proposal.Source
   public var template: JSON
-  /// Conditions are not evaluated yet: a pattern that has one does not react.
-  public var hasCondition: Bool
+  /// An SQL/JSON path over the event's data. The server evaluates it; it holds where the first thing that
+  /// it gives is neither false nor null.
+  public var condition: String?
+
+  public static let conditionBytesMax = 2000
 
   init(_ value: JSON, index: Int) throws(OpsError) {
-    let name = value["id"]?.stringValue ?? "number \(index)"
-    let fields = try PolicyFields("reaction_matrix: pattern \(name)", value, code: .patternInvalid)
+    let called = value["id"]?.stringValue ?? "number \(index)"
+    let fields = try PolicyFields(
+      "reaction_matrix: pattern \(called)", value, code: .patternInvalid)
     guard let id = try fields.string("id"), !id.isEmpty else { throw fields.wrong("id", "text") }
     self.id = id
+    self.name = try fields.string("name")
     types = try Self.types(fields)
     tags = fields.members["tags"] == nil ? [] : try fields.strings("tags") ?? []
     source = try fields.string("source")
@@ -64,7 +89,10 @@ public struct Pattern: Equatable, Sendable {
       throw fields.wrong("template", "an object")
     }
     self.template = template
-    hasCondition = value["condition"].map { $0 != .null } ?? false
+    condition = try fields.string("condition")
+    guard (condition?.utf8.count ?? 1) <= Self.conditionBytesMax else {
+      throw fields.wrong("condition", "a path of at most \(Self.conditionBytesMax) bytes")
+    }
   }
 
   private static func types(_ fields: PolicyFields) throws(OpsError) -> [Glob] {
@@ -84,13 +112,17 @@ public struct Pattern: Equatable, Sendable {
     return number
   }
 
-  /// Whether the pattern wants this event, before chance, cooldown and rendering.
-  public func mismatch(with event: AgentEvent, data: JSON) -> AgentEvent.PatternOutcome.Reason? {
+  /// Whether the pattern wants this event, before depth, chance, cooldown and rendering.
+  ///
+  /// - Parameter holding: The conditions that hold for the event's data.
+  public func mismatch(
+    with event: AgentEvent, data: JSON, holding: Set<String>
+  ) -> AgentEvent.PatternOutcome.Reason? {
     guard types.contains(where: { $0.matches(event.type) }) else { return .type }
     let has = data["tags"]?.arrayValue ?? []
     guard tags.allSatisfy({ has.contains(.string($0)) }) else { return .tags }
     if let source, data["source"]?.stringValue != source { return .source }
-    if hasCondition { return .condition }
+    if let condition, !holding.contains(condition) { return .condition }
     return nil
   }
 }

@@ -27,10 +27,12 @@ public struct Reaction: Sendable {
     public var proposalSource: Proposal.Source
     public var dedupeKey: String
     public var template: String
+    /// How many reactions led to it, itself among them.
+    public var depth: Int32
 
     public init(
       eventID: StreamID, eventType: String, patternID: String, proposalSource: Proposal.Source,
-      dedupeKey: String, template: String
+      dedupeKey: String, template: String, depth: Int32 = 1
     ) {
       self.eventID = eventID
       self.eventType = eventType
@@ -38,6 +40,7 @@ public struct Reaction: Sendable {
       self.proposalSource = proposalSource
       self.dedupeKey = dedupeKey
       self.template = template
+      self.depth = depth
     }
   }
 
@@ -115,7 +118,8 @@ extension Reaction: Noun {
   /// content, and so is what a hand put beside them.
   public mutating func eraseContent() {
     let members = (try? JSON(parsing: payload))?.objectValue ?? [:]
-    var kept = members.structure("dedupe_key", "event_type", "pattern_id", "proposal_source")
+    var kept = members.structure(
+      "dedupe_key", "event_type", "pattern_id", "causation_depth", "proposal_source")
     if members["proposal_template"] != nil {
       kept["proposal_template"] = .object(["erased": .bool(true)])
     }
@@ -137,6 +141,7 @@ extension Reaction.Intent {
     out.string("dedupe_key", dedupeKey)
     out.string("event_type", eventType)
     out.string("pattern_id", patternID)
+    if depth > 1 { out.int("causation_depth", depth) }
     out.string("proposal_source", proposalSource.rawValue)
     out.raw("proposal_template", template)
     return out.finish()
@@ -180,6 +185,7 @@ extension Reaction.Event: NounEvent {
       data.string("pattern_id", intent.patternID)
       data.string("proposal_source", intent.proposalSource.rawValue)
       data.string("dedupe_key", intent.dedupeKey)
+      if intent.depth > 1 { data.int("causation_depth", intent.depth) }
       content.raw("proposal_template", WrappedJSON.wrap(intent.template))
     case .done(let outcome):
       data.string("proposal_id", outcome.proposalID.description)
@@ -202,7 +208,8 @@ extension Reaction.Event: NounEvent {
           patternID: try payload.text("pattern_id"),
           proposalSource: try payload.label("proposal_source", as: Proposal.Source.self),
           dedupeKey: try payload.text("dedupe_key"),
-          template: try payload.contentJSON("proposal_template")))
+          template: try payload.contentJSON("proposal_template"),
+          depth: try payload.optionalInt("causation_depth") ?? 1))
     case .done:
       self = .done(
         Reaction.Outcome(

@@ -1,4 +1,4 @@
-import JSON
+public import JSON
 public import Ledger
 import Postgres
 
@@ -42,6 +42,19 @@ extension Session {
     }
     guard !versions.isEmpty else { throw .noPolicy(key) }
     return versions.reversed()
+  }
+
+  /// The value that a policy had in a version.
+  ///
+  /// - Throws: `OPS_002`; `OPS_011` for a version that it never had, or in which it was removed.
+  public func policyValue(_ key: String, version: Int32) throws(OpsError) -> JSON {
+    let found = try policyHistory(key, limit: 1_000_000).first { $0.version == version }
+    guard let value = found?.value.flatMap({ try? JSON(parsing: $0) }) else {
+      throw OpsError(
+        .notFound, "policy \(key) has no value of version \(version)",
+        hint: "see `opsledger policy history \(key)`", facts: ["policy": key])
+    }
+    return value
   }
 
   /// One policy as it is now.

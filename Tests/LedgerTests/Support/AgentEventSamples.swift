@@ -20,7 +20,7 @@ extension AgentEvent: Sampled {
             pattern: "\(index)" + g.text(),
             result: index == 0
               ? .matched(reaction: g.id()) : .unmatched(g.pick(PatternOutcome.Reason.allCases)),
-            detail: g.maybe { $0.text() })
+            detail: g.maybe { $0.text() }, draw: g.maybe { _ in 0.25 })
         })
     }
   }

@@ -12,7 +12,7 @@ extension Reaction: Sampled {
         Intent(
           eventID: g.id(), eventType: g.text(), patternID: g.text(),
           proposalSource: g.pick(Proposal.Source.allCases), dedupeKey: g.text(),
-          template: g.jsonText()))
+          template: g.jsonText(), depth: g.maybe { _ in 7 } ?? 1))
     case .done:
       .done(
         Outcome(

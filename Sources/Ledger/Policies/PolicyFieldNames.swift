@@ -1,0 +1,51 @@
+public import JSON
+
+/// The fields that a policy has. Others are kept, since they may be somebody else's, and warned about,
+/// since they may be misspelt.
+enum PolicyFieldNames {
+  /// Nil for a policy of another's, of which nothing is known.
+  static func known(_ key: String) -> Set<String>? {
+    switch key {
+    case AutoApprove.key:
+      ["enabled", "allowed_step_kinds", "allowed_executors", "max_risk_level"]
+    case ProposalCaps.key: ["daily_limit", "per_source", "per_source_limits"]
+    case WorkerPolicy.key:
+      [
+        "max_retries", "lease_minutes", "allowed_executors", "blocked_executors",
+        // What executors that are not here yet ask.
+        "allowed_openclaw_subcommands", "allowed_openclaw_commands", "allowed_subcommands",
+        "allowed_tools", "openclaw_timeout_ms",
+      ]
+    case ReactionMatrix.key: ["patterns", "max_causation_depth"]
+    case LoopState.key: ["state", "why"]
+    case VotingPolicy.key:
+      ["enabled", "thresholds", "required_voters", "veto", "deadline_minutes"]
+    default: nil
+    }
+  }
+
+  static let pattern: Set<String> = [
+    "id", "name", "event_type", "type", "tags", "source", "condition", "probability",
+    "cooldown_minutes", "dedupe_key", "proposal_source", "template", "proposal",
+  ]
+}
+
+extension Policies {
+  /// Fields that nothing reads, each as a sentence.
+  public static func warnings(key: String, value: JSON) -> [String] {
+    guard let known = PolicyFieldNames.known(key) else { return [] }
+    var warnings = unknown(value, known).map { "policy \(key): nothing reads the field \($0)" }
+    guard key == ReactionMatrix.key else { return warnings }
+    for (index, pattern) in (value["patterns"]?.arrayValue ?? []).enumerated() {
+      let name = pattern["id"]?.stringValue ?? "number \(index)"
+      warnings += unknown(pattern, PolicyFieldNames.pattern).map {
+        "policy \(key): pattern \(name): nothing reads the field \($0)"
+      }
+    }
+    return warnings
+  }
+
+  private static func unknown(_ value: JSON, _ known: Set<String>) -> [String] {
+    (value.objectValue ?? [:]).keys.filter { !known.contains($0) }.sorted()
+  }
+}

@@ -1,0 +1,106 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// How the policies did: what the caps let through, what was approved by itself, which patterns are of use.
+public struct PolicyReport: Sendable {
+  public struct PatternUse: Equatable, Sendable {
+    public var id: String
+    public var name: String?
+    /// Whether the matrix has it now.
+    public var isInMatrix: Bool
+    public var reactions = 0
+    public var failed = 0
+    public var approved = 0
+    public var missionsSucceeded = 0
+    public var missionsFailed = 0
+  }
+
+  public var dailyMax: Int32?
+  /// Proposals that count against the caps: of this UTC day, by source.
+  public var today: [String: Int] = [:]
+  public var refusedToday = 0
+  public var last24h = 0
+  /// Of the last 30 days, by status.
+  public var byStatus: [String: Int] = [:]
+  public var patterns: [PatternUse] = []
+}
+
+extension Engine {
+  /// Of the last 30 days, but for the caps, which count a UTC day.
+  public func policyReport() throws(OpsError) -> PolicyReport {
+    let policies = try policies()
+    var report = PolicyReport()
+    report.dailyMax = policies.caps.value?.dailyMax
+    let sources = try session.query(Self.proposalsBySource)
+    let statuses = try session.query(Self.proposalsByStatus)
+    let uses = try session.query(Self.patternUse)
+    try onRow { () throws(PostgresError) in
+      for row in 0..<sources.count {
+        report.today[try sources.text(row, 0)] = Int(try sources.int8(row, 1))
+        report.refusedToday += Int(try sources.int8(row, 2))
+        report.last24h += Int(try sources.int8(row, 3))
+      }
+      for row in 0..<statuses.count {
+        report.byStatus[try statuses.text(row, 0)] = Int(try statuses.int8(row, 1))
+      }
+    }
+    report.patterns = try patterns(uses, policies.matrix.value)
+    return report
+  }
+
+  private func patterns(
+    _ rows: Rows, _ matrix: ReactionMatrix?
+  ) throws(OpsError) -> [PolicyReport.PatternUse] {
+    var uses: [PolicyReport.PatternUse] = (matrix?.patterns ?? []).map {
+      .init(id: $0.id, name: $0.name, isInMatrix: true)
+    }
+    try onRow { () throws(PostgresError) in
+      for row in 0..<rows.count {
+        let id = try rows.textIfPresent(row, 0) ?? "(none)"
+        if !uses.contains(where: { $0.id == id }) {
+          uses.append(.init(id: id, name: nil, isInMatrix: false))
+        }
+        guard let index = uses.firstIndex(where: { $0.id == id }) else { continue }
+        uses[index].reactions = Int(try rows.int8(row, 1))
+        uses[index].failed = Int(try rows.int8(row, 2))
+        uses[index].approved = Int(try rows.int8(row, 3))
+        uses[index].missionsSucceeded = Int(try rows.int8(row, 4))
+        uses[index].missionsFailed = Int(try rows.int8(row, 5))
+      }
+    }
+    return uses.sorted { ($1.reactions, $0.id) < ($0.reactions, $1.id) }
+  }
+
+  private static let day =
+    "date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
+  private static let isRefused = "coalesce(p.policy_snapshot ? 'gate_refused', false)"
+  private static let proposalsBySource = Statement(
+    """
+    SELECT p.source, count(*) FILTER (WHERE p.created_at >= \(day) AND NOT \(isRefused)),
+      count(*) FILTER (WHERE p.created_at >= \(day) AND \(isRefused)),
+      count(*) FILTER (WHERE NOT \(isRefused))
+    FROM ops_mission_proposals AS p
+    WHERE p.created_at >= (SELECT ledger.now()) - interval '24 hours' GROUP BY p.source
+    """)
+  private static let proposalsByStatus = Statement(
+    """
+    SELECT CASE WHEN \(isRefused) THEN 'refused' ELSE p.status::text END, count(*)
+    FROM ops_mission_proposals AS p
+    WHERE p.created_at >= (SELECT ledger.now()) - interval '30 days' GROUP BY 1
+    """)
+  private static let patternUse = Statement(
+    """
+    SELECT r.payload->>'pattern_id', count(*), count(*) FILTER (WHERE r.status = 'failed'),
+      count(*) FILTER (WHERE p.status IN ('approved', 'auto_approved')),
+      count(*) FILTER (WHERE m.status = 'succeeded'), count(*) FILTER (WHERE m.status = 'failed')
+    FROM ops_agent_reactions AS r
+      LEFT JOIN ops_mission_proposals AS p ON p.id = CASE
+        WHEN r.payload->'result'->>'r_proposal_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        THEN (r.payload->'result'->>'r_proposal_id')::uuid END
+      LEFT JOIN LATERAL (SELECT m.status FROM ops_missions AS m WHERE m.proposal_id = p.id
+        ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
+    WHERE r.created_at >= (SELECT ledger.now()) - interval '30 days' GROUP BY 1
+    """)
+}
