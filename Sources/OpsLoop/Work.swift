@@ -56,8 +56,12 @@ extension Engine {
     }
     let committed = try perform(command)
     claim.entry = committed.entry
-    // What an attempt decided that was then cut off is nobody's.
-    if committed.entry == nil { claim.steps = [] }
+    // What an attempt decided that was then cut off is nobody's. Where nothing is queued nothing was
+    // decided, and whether the loop is halted is what was read last.
+    if committed.entry == nil {
+      claim.steps = []
+      claim.halt = cache.policies.halt
+    }
     if committed.isRepeat { claim.steps = try claimed(committed.result) }
     return claim
   }
