@@ -66,7 +66,7 @@ let package = Package(
 
     // Measures the hot paths for tools/bench; not shipped.
     .executableTarget(
-      name: "opsledger-bench", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
+      name: "opsledger-bench", dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres"],
       path: "Sources/Bench", swiftSettings: settings),
 
     // What tests share: seeded random data, and the repository's files.

@@ -37,7 +37,7 @@ struct Appends {
           ready.leave()
           isReady = true
           go.wait()
-          let mine = try self.append(session, until: seconds() + self.duration)
+          let mine = try self.append(session, until: Bench.now() + self.duration)
           rate.withLock { $0 += mine }
         } catch {
           failures.withLock { $0.append(error) }
@@ -55,13 +55,13 @@ struct Appends {
 
   /// - Returns: Transactions a second.
   private func append(_ session: Session, until end: Double) throws(OpsError) -> Double {
-    let start = seconds()
+    let start = Bench.now()
     var count = 0
-    while seconds() < end {
+    while Bench.now() < end {
       try append(session)
       count += 1
     }
-    return Double(count) / (seconds() - start)
+    return Double(count) / (Bench.now() - start)
   }
 
   private func append(_ session: Session) throws(OpsError) {

@@ -22,6 +22,17 @@ struct Bench {
         target, withRows: arguments[2] == "row", batch: try number(3), writers: try number(4),
         seconds: Double(try number(5))
       ).run()
+    case ("cycle", 7):
+      var cycle = Cycle(
+        target: target, workers: try number(2), seconds: Double(try number(3)))
+      (cycle.emitBatch, cycle.heartbeatBatch) = (try number(4), try number(5))
+      cycle.workBatch = try number(6)
+      try cycle.run()
+    case ("work", 5):
+      try Work(
+        target: target, workers: try number(2), batch: try number(3), steps: try number(4)
+      ).run()
+    case ("wake", 2): try Wake(target: target).run()
     default: throw Self.usage
     }
   }
@@ -39,11 +50,13 @@ func say(_ line: String, to descriptor: Int32 = 1) {
   text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
 }
 
-/// Seconds of a clock that only goes forward.
-func seconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+extension Bench {
+  /// Seconds of a clock that only goes forward.
+  static func now() -> Double {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+  }
 }
 
 /// The most memory that this process has had, in MB.

@@ -9,6 +9,10 @@ import Log
 //   opsledger-bench fold|rebuild|verify URL            seconds, events, rows, peak memory
 //   opsledger-bench append URL event|row N WRITERS SECONDS
 //                                                      transactions a second of N events each
+//   opsledger-bench cycle URL WORKERS SECONDS EMIT BEAT WORK
+//                                                      whole cycles a second, in batches of these sizes
+//   opsledger-bench work URL WORKERS BATCH STEPS       claims and completions alone
+//   opsledger-bench wake URL                           how soon a waiting worker starts, what waiting costs
 do throws(OpsError) {
   try Bench(arguments: Array(CommandLine.arguments.dropFirst())).run()
 } catch {

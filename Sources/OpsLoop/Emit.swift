@@ -54,6 +54,24 @@ extension Engine {
     SELECT stream FROM ledger.tombstones WHERE noun = 'agent_event' AND dedupe_key = $1::text
     """)
 
+  /// Records agent events that have no dedupe keys, all in one entry.
+  ///
+  /// - Throws: `OPS_019` for a type or data that cannot be recorded; then none is.
+  public func emit(fresh reports: [AgentEvent.Report]) throws(OpsError) {
+    var draft = Draft(at: .drawn, ids: .random())
+    let command = newCommandID()
+    let now = Instant(micros: Int64(command.high >> 16) * 1000)
+    for report in reports {
+      let report = try Self.checked(report)
+      guard report.dedupeKey == nil else {
+        throw OpsError(.badInput, "an event with a dedupe key is emitted by itself")
+      }
+      draft.append(
+        .reported(report, processed: false), of: AgentEvent.self, to: draft.ids.next(at: now))
+    }
+    _ = try session.appendFresh(CommandKey(id: command, actor: actor), draft)
+  }
+
   private func emitFresh(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
     let command = newCommandID()
     var draft = Draft(at: .drawn, ids: .random())

@@ -16,6 +16,7 @@ public final class Engine {
     self.session = session
     self.actor = actor
     self.settings = settings
+    session.preferIndexes()
   }
 
   func perform(

@@ -55,28 +55,29 @@ enum Queue {
   private static let source =
     "FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id"
 
-  /// Rows that others hold are passed over, so nobody waits here.
+  /// Steps that others hold are passed over, so nobody waits here. Their missions are not locked: one that
+  /// is started is written by its version, so that of two who start it one claims again.
   private static let readySteps = Statement(
     """
     SELECT c.* FROM unnest($2::text[]) AS x(executor) CROSS JOIN LATERAL (
       SELECT \(columns) \(source)
       WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor AND \(mayRun)
       ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT $1::bigint
-      FOR NO KEY UPDATE OF s, m SKIP LOCKED) AS c
+      FOR NO KEY UPDATE OF s SKIP LOCKED) AS c
     """)
   private static let allFollowers = Statement(
     """
     SELECT \(columns) \(source)
     WHERE \(isFollowing) AND coalesce(s.executor, s.kind) = ANY ($2::text[])
       AND \(mayRun) AND \(isReleased)
-    LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    LIMIT $1::bigint FOR NO KEY UPDATE OF s SKIP LOCKED
     """)
   private static let followersOf = Statement(
     """
     SELECT \(columns) \(source)
     WHERE s.mission_id = ANY ($3::uuid[]) AND \(isFollowing)
       AND coalesce(s.executor, s.kind) = ANY ($2::text[]) AND \(mayRun) AND \(isReleased)
-    LIMIT $1::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    LIMIT $1::bigint FOR NO KEY UPDATE OF s SKIP LOCKED
     """)
   static let named = Statement(
     """

@@ -6,12 +6,21 @@ extension Rows {
   ///
   /// - Parameter first: The column of the result at which the list begins.
   public func row<N: Noun>(_ index: Int, of noun: N.Type, first: Int = 0) throws(OpsError) -> N {
+    try row(index, N.columns, first: first)
+  }
+
+  /// The columns are handed in, since asking a type that is known only now for them costs as much as
+  /// reading some of them.
+  private func row<N: Noun>(
+    _ index: Int, _ columns: [Column<N>], first: Int
+  ) throws(OpsError) -> N {
     var row = N(blank: StreamID(high: 0, low: 0))
     do throws(PostgresError) {
-      for (offset, column) in N.columns.enumerated() {
-        let value = try value(index, first + offset, column.type)
-        guard column.set(&row, value) else {
-          throw .protocolViolation("\(N.table).\(column.name) holds what the ledger does not know")
+      for offset in columns.indices {
+        let value = try value(index, first + offset, columns[offset].type)
+        guard columns[offset].set(&row, value) else {
+          throw .protocolViolation(
+            "\(N.table).\(columns[offset].name) holds what the ledger does not know")
         }
       }
     } catch {
@@ -26,7 +35,8 @@ extension Rows {
   public func rows<N: Noun>(of noun: N.Type) throws(OpsError) -> [N] {
     var rows: [N] = []
     rows.reserveCapacity(count)
-    for index in 0..<count { rows.append(try row(index, of: N.self)) }
+    let columns = N.columns
+    for index in 0..<count { rows.append(try row(index, columns, first: 0)) }
     return rows
   }
 

@@ -23,6 +23,9 @@ public final class Session {
   private var open: Connection?
   /// A channel that it listens to, on whichever connection it has.
   private var channel: String?
+  /// Whether its statements look up few rows of tables that may have grown since they were planned; see
+  /// ``preferIndexes()``.
+  private var prefersIndexes = false
   /// UPDATE statements by table and the columns that they set.
   var updates: [UpdateShape: Statement] = [:]
   /// Single-statement appends by the tables that they write.
@@ -62,10 +65,24 @@ public final class Session {
     if let open, !open.isBroken { return open }
     open = nil
     let fresh = try Self.connect(target)
-    if let channel { try onDatabase { () throws(PostgresError) in try fresh.listen(channel) } }
+    try onDatabase { () throws(PostgresError) in
+      if let channel { try fresh.listen(channel) }
+      if prefersIndexes { try fresh.execute(Self.indexesPreferred) }
+    }
     open = fresh
     return fresh
   }
+
+  /// Plans without sequential scans wherever there is an index: a plan that was made on an empty table
+  /// would else stay one until autovacuum has looked at the table, and read all of it for each batch.
+  public func preferIndexes() {
+    guard !prefersIndexes else { return }
+    prefersIndexes = true
+    // One that cannot be asked now is told when it is opened again.
+    if let open, !open.isBroken { try? open.execute(Self.indexesPreferred) }
+  }
+
+  private static let indexesPreferred = "SET enable_seqscan = off"
 
   /// Listens to a channel from now on; see ``Postgres/Connection/waitForNotifications(timeoutMillis:)``.
   public func listen(to channel: String) throws(OpsError) {

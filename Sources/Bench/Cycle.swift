@@ -1,0 +1,129 @@
+import Dispatch
+import Glibc
+import JSON
+import Ledger
+import Log
+import OpsLoop
+import Postgres
+import Synchronization
+
+/// The whole loop, from the agent event to the mission that has succeeded, for some seconds.
+struct Cycle {
+  let target: Session.Target
+  let workers: Int
+  let seconds: Double
+  /// Events in one append, of one heartbeat, and steps in one claim.
+  var emitBatch = 50
+  var heartbeatBatch = 50
+  var workBatch = 50
+
+  /// One connection does everything in turn; more of them share it out: one emits, one is the
+  /// heartbeat, of which there is only ever one, and the others work.
+  func run() throws(OpsError) {
+    let start = try progress()
+    let began = Bench.now()
+    if workers == 1 {
+      try alone(until: began + seconds)
+    } else {
+      try shared(until: began + seconds)
+    }
+    let took = Bench.now() - began
+    let end = try progress()
+    let missions = end.missions - start.missions
+    say(
+      "cycles_a_second=\(Double(missions) / took) missions=\(missions) "
+        + "events_a_cycle=\(Double(end.events - start.events) / Double(max(missions, 1)))")
+  }
+
+  private func engine(_ actor: String) throws(OpsError) -> Engine {
+    var settings = LoopSettings()
+    settings.eventBatch = heartbeatBatch
+    settings.reactionBatch = heartbeatBatch
+    return Engine(try Session(target), actor: actor, settings: settings)
+  }
+
+  private func alone(until end: Double) throws(OpsError) {
+    let engine = try engine("bench")
+    while Bench.now() < end {
+      try emit(engine, heartbeatBatch)
+      _ = try engine.heartbeat(drain: false)
+      _ = try worker(engine, "worker/bench", shouldStop: { false }).run()
+    }
+  }
+
+  private func emit(_ engine: Engine, _ count: Int) throws(OpsError) {
+    for _ in 0..<(count / emitBatch) {
+      if emitBatch == 1 {
+        _ = try engine.emit(Self.report)
+      } else {
+        try engine.emit(fresh: Array(repeating: Self.report, count: emitBatch))
+      }
+    }
+  }
+
+  private func worker(
+    _ engine: Engine, _ name: String, shouldStop: @escaping @Sendable () -> Bool
+  ) -> Worker {
+    var options = Worker.Options(name: name)
+    options.concurrency = workBatch
+    options.watch = workers > 1
+    return Worker(engine, options, shouldStop: shouldStop, report: { say($0, to: 2) })
+  }
+
+  private func shared(until end: Double) throws(OpsError) {
+    let failure = Mutex<OpsError?>(nil)
+    let backlog = Atomic<Int>(0)
+    let group = DispatchGroup()
+    func run(_ name: String, _ body: @escaping @Sendable (Engine) throws(OpsError) -> Void) {
+      DispatchQueue(label: name).async(group: group) {
+        do throws(OpsError) { try body(try self.engine(name)) } catch {
+          failure.withLock { $0 = $0 ?? error }
+        }
+      }
+    }
+    run("emitter") { (engine) throws(OpsError) in
+      while Bench.now() < end {
+        // Enough to keep the others busy, and no mountain.
+        if backlog.load(ordering: .relaxed) > 20 * self.heartbeatBatch {
+          usleep(500)
+        } else {
+          try self.emit(engine, self.heartbeatBatch)
+          backlog.add(self.heartbeatBatch, ordering: .relaxed)
+        }
+      }
+    }
+    run("heartbeat") { (engine) throws(OpsError) in
+      while Bench.now() < end {
+        let report = try engine.heartbeat(drain: false)
+        backlog.subtract(report.events, ordering: .relaxed)
+      }
+    }
+    for number in 0..<(workers - 2) {
+      run("worker/\(number)") { (engine) throws(OpsError) in
+        while Bench.now() < end {
+          let report = try self.worker(
+            engine, "worker/\(number)", shouldStop: { Bench.now() >= end }
+          ).run()
+          if report.claimed == 0 { usleep(2000) }
+        }
+      }
+    }
+    group.wait()
+    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  private func progress() throws(OpsError) -> (missions: Int64, events: Int64) {
+    let rows = try Session(target).query(
+      .init(
+        """
+        SELECT (SELECT count(*) FROM ops_missions WHERE status = 'succeeded'),
+          (SELECT count(*) FROM ledger.events)
+        """))
+    do { return (try rows.int8(0, 0), try rows.int8(0, 1)) } catch {
+      throw OpsError(database: error)
+    }
+  }
+
+  private static let report = AgentEvent.Report(
+    type: "user:request", data: #"{"topic": "Compare the three hosting offers", "source": "chat"}"#)
+}
