@@ -94,7 +94,7 @@ struct Cycle {
     }
     run("heartbeat") { (engine) throws(OpsError) in
       while Bench.now() < end {
-        let report = try engine.heartbeat(drain: false)
+        let report = try engine.heartbeat(drain: true)
         backlog.subtract(report.events, ordering: .relaxed)
       }
     }

@@ -23,75 +23,78 @@ static const unsigned char opsledger_schema_sql_6[] = {
 #embed "../../schema/migrations/0007_ready_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_7[] = {
-#embed "../../schema/functions/add_partitions.sql"
+#embed "../../schema/migrations/0008_pattern_cooldowns.sql"
 };
 static const unsigned char opsledger_schema_sql_8[] = {
-#embed "../../schema/functions/appends_in_flight.sql"
+#embed "../../schema/functions/add_partitions.sql"
 };
 static const unsigned char opsledger_schema_sql_9[] = {
-#embed "../../schema/functions/draw.sql"
+#embed "../../schema/functions/appends_in_flight.sql"
 };
 static const unsigned char opsledger_schema_sql_10[] = {
-#embed "../../schema/functions/expect_rows.sql"
+#embed "../../schema/functions/draw.sql"
 };
 static const unsigned char opsledger_schema_sql_11[] = {
-#embed "../../schema/functions/ignore_insert.sql"
+#embed "../../schema/functions/expect_rows.sql"
 };
 static const unsigned char opsledger_schema_sql_12[] = {
-#embed "../../schema/functions/now.sql"
+#embed "../../schema/functions/ignore_insert.sql"
 };
 static const unsigned char opsledger_schema_sql_13[] = {
-#embed "../../schema/functions/refuse_change.sql"
+#embed "../../schema/functions/now.sql"
 };
 static const unsigned char opsledger_schema_sql_14[] = {
-#embed "../../schema/functions/refuse_concurrent_ddl.sql"
+#embed "../../schema/functions/refuse_change.sql"
 };
 static const unsigned char opsledger_schema_sql_15[] = {
-#embed "../../schema/functions/refuse_ddl.sql"
+#embed "../../schema/functions/refuse_concurrent_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_16[] = {
-#embed "../../schema/functions/refuse_drop.sql"
+#embed "../../schema/functions/refuse_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_17[] = {
-#embed "../../schema/functions/seal.sql"
+#embed "../../schema/functions/refuse_drop.sql"
 };
 static const unsigned char opsledger_schema_sql_18[] = {
-#embed "../../schema/functions/sealed.sql"
+#embed "../../schema/functions/seal.sql"
 };
 static const unsigned char opsledger_schema_sql_19[] = {
-#embed "../../schema/functions/uuid_v5.sql"
+#embed "../../schema/functions/sealed.sql"
 };
 static const unsigned char opsledger_schema_sql_20[] = {
-#embed "../../schema/views/ledger_policy_changes.sql"
+#embed "../../schema/functions/uuid_v5.sql"
 };
 static const unsigned char opsledger_schema_sql_21[] = {
-#embed "../../schema/views/ops_policy_audit.sql"
+#embed "../../schema/views/ledger_policy_changes.sql"
 };
 static const unsigned char opsledger_schema_sql_22[] = {
-#embed "../../schema/views/ops_policy_history.sql"
+#embed "../../schema/views/ops_policy_audit.sql"
 };
 static const unsigned char opsledger_schema_sql_23[] = {
-#embed "../../schema/views/ops_proposal_votes.sql"
+#embed "../../schema/views/ops_policy_history.sql"
 };
 static const unsigned char opsledger_schema_sql_24[] = {
-#embed "../../schema/views/ops_radar.sql"
+#embed "../../schema/views/ops_proposal_votes.sql"
 };
 static const unsigned char opsledger_schema_sql_25[] = {
-#embed "../../schema/views/ops_step_dead_letters.sql"
+#embed "../../schema/views/ops_radar.sql"
 };
 static const unsigned char opsledger_schema_sql_26[] = {
-#embed "../../schema/guards/append_only.sql"
+#embed "../../schema/views/ops_step_dead_letters.sql"
 };
 static const unsigned char opsledger_schema_sql_27[] = {
-#embed "../../schema/guards/frozen_ddl.sql"
+#embed "../../schema/guards/append_only.sql"
 };
 static const unsigned char opsledger_schema_sql_28[] = {
-#embed "../../schema/guards/grants.sql"
+#embed "../../schema/guards/frozen_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_29[] = {
-#embed "../../schema/guards/partitions.sql"
+#embed "../../schema/guards/grants.sql"
 };
 static const unsigned char opsledger_schema_sql_30[] = {
+#embed "../../schema/guards/partitions.sql"
+};
+static const unsigned char opsledger_schema_sql_31[] = {
 #embed "../../schema/guards/permit_ends.sql"
 };
 
@@ -103,30 +106,31 @@ static const opsledger_schema_file opsledger_schema_sql_files[] = {
   {"migrations/0005_pgcrypto.sql", opsledger_schema_sql_4, sizeof opsledger_schema_sql_4},
   {"migrations/0006_cheaper_appends.sql", opsledger_schema_sql_5, sizeof opsledger_schema_sql_5},
   {"migrations/0007_ready_steps.sql", opsledger_schema_sql_6, sizeof opsledger_schema_sql_6},
-  {"functions/add_partitions.sql", opsledger_schema_sql_7, sizeof opsledger_schema_sql_7},
-  {"functions/appends_in_flight.sql", opsledger_schema_sql_8, sizeof opsledger_schema_sql_8},
-  {"functions/draw.sql", opsledger_schema_sql_9, sizeof opsledger_schema_sql_9},
-  {"functions/expect_rows.sql", opsledger_schema_sql_10, sizeof opsledger_schema_sql_10},
-  {"functions/ignore_insert.sql", opsledger_schema_sql_11, sizeof opsledger_schema_sql_11},
-  {"functions/now.sql", opsledger_schema_sql_12, sizeof opsledger_schema_sql_12},
-  {"functions/refuse_change.sql", opsledger_schema_sql_13, sizeof opsledger_schema_sql_13},
-  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_14, sizeof opsledger_schema_sql_14},
-  {"functions/refuse_ddl.sql", opsledger_schema_sql_15, sizeof opsledger_schema_sql_15},
-  {"functions/refuse_drop.sql", opsledger_schema_sql_16, sizeof opsledger_schema_sql_16},
-  {"functions/seal.sql", opsledger_schema_sql_17, sizeof opsledger_schema_sql_17},
-  {"functions/sealed.sql", opsledger_schema_sql_18, sizeof opsledger_schema_sql_18},
-  {"functions/uuid_v5.sql", opsledger_schema_sql_19, sizeof opsledger_schema_sql_19},
-  {"views/ledger_policy_changes.sql", opsledger_schema_sql_20, sizeof opsledger_schema_sql_20},
-  {"views/ops_policy_audit.sql", opsledger_schema_sql_21, sizeof opsledger_schema_sql_21},
-  {"views/ops_policy_history.sql", opsledger_schema_sql_22, sizeof opsledger_schema_sql_22},
-  {"views/ops_proposal_votes.sql", opsledger_schema_sql_23, sizeof opsledger_schema_sql_23},
-  {"views/ops_radar.sql", opsledger_schema_sql_24, sizeof opsledger_schema_sql_24},
-  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_25, sizeof opsledger_schema_sql_25},
-  {"guards/append_only.sql", opsledger_schema_sql_26, sizeof opsledger_schema_sql_26},
-  {"guards/frozen_ddl.sql", opsledger_schema_sql_27, sizeof opsledger_schema_sql_27},
-  {"guards/grants.sql", opsledger_schema_sql_28, sizeof opsledger_schema_sql_28},
-  {"guards/partitions.sql", opsledger_schema_sql_29, sizeof opsledger_schema_sql_29},
-  {"guards/permit_ends.sql", opsledger_schema_sql_30, sizeof opsledger_schema_sql_30},
+  {"migrations/0008_pattern_cooldowns.sql", opsledger_schema_sql_7, sizeof opsledger_schema_sql_7},
+  {"functions/add_partitions.sql", opsledger_schema_sql_8, sizeof opsledger_schema_sql_8},
+  {"functions/appends_in_flight.sql", opsledger_schema_sql_9, sizeof opsledger_schema_sql_9},
+  {"functions/draw.sql", opsledger_schema_sql_10, sizeof opsledger_schema_sql_10},
+  {"functions/expect_rows.sql", opsledger_schema_sql_11, sizeof opsledger_schema_sql_11},
+  {"functions/ignore_insert.sql", opsledger_schema_sql_12, sizeof opsledger_schema_sql_12},
+  {"functions/now.sql", opsledger_schema_sql_13, sizeof opsledger_schema_sql_13},
+  {"functions/refuse_change.sql", opsledger_schema_sql_14, sizeof opsledger_schema_sql_14},
+  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_15, sizeof opsledger_schema_sql_15},
+  {"functions/refuse_ddl.sql", opsledger_schema_sql_16, sizeof opsledger_schema_sql_16},
+  {"functions/refuse_drop.sql", opsledger_schema_sql_17, sizeof opsledger_schema_sql_17},
+  {"functions/seal.sql", opsledger_schema_sql_18, sizeof opsledger_schema_sql_18},
+  {"functions/sealed.sql", opsledger_schema_sql_19, sizeof opsledger_schema_sql_19},
+  {"functions/uuid_v5.sql", opsledger_schema_sql_20, sizeof opsledger_schema_sql_20},
+  {"views/ledger_policy_changes.sql", opsledger_schema_sql_21, sizeof opsledger_schema_sql_21},
+  {"views/ops_policy_audit.sql", opsledger_schema_sql_22, sizeof opsledger_schema_sql_22},
+  {"views/ops_policy_history.sql", opsledger_schema_sql_23, sizeof opsledger_schema_sql_23},
+  {"views/ops_proposal_votes.sql", opsledger_schema_sql_24, sizeof opsledger_schema_sql_24},
+  {"views/ops_radar.sql", opsledger_schema_sql_25, sizeof opsledger_schema_sql_25},
+  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_26, sizeof opsledger_schema_sql_26},
+  {"guards/append_only.sql", opsledger_schema_sql_27, sizeof opsledger_schema_sql_27},
+  {"guards/frozen_ddl.sql", opsledger_schema_sql_28, sizeof opsledger_schema_sql_28},
+  {"guards/grants.sql", opsledger_schema_sql_29, sizeof opsledger_schema_sql_29},
+  {"guards/partitions.sql", opsledger_schema_sql_30, sizeof opsledger_schema_sql_30},
+  {"guards/permit_ends.sql", opsledger_schema_sql_31, sizeof opsledger_schema_sql_31},
 };
 const opsledger_schema_file *opsledger_schema_sql(void) { return opsledger_schema_sql_files; }
 size_t opsledger_schema_sql_count(void) { return sizeof opsledger_schema_sql_files / sizeof opsledger_schema_sql_files[0]; }

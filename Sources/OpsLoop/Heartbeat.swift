@@ -52,9 +52,7 @@ extension Engine {
     }
     defer { unlockHeartbeat() }
     do throws(OpsError) {
-      try session.addPartitions()
-      _ = try session.query(Presence.forget)
-      _ = try session.query(Statement("SELECT ledger.seal()"))
+      _ = try session.query(all: Self.upkeep.map { ($0, Parameters()) })
       var report = try beat()
       while drain, report.filledBatch { report = report + (try beat()) }
       try emitOutcome("heartbeat:success", report, error: nil)
@@ -67,7 +65,8 @@ extension Engine {
 
   private func beat() throws(OpsError) -> HeartbeatReport {
     var report = HeartbeatReport()
-    let policies = try policies()
+    let due = try lookAround()
+    let policies = cache.policies
     report.halt = policies.halt
     report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
     if report.halt == nil {
@@ -78,13 +77,29 @@ extension Engine {
         try takeReactions()
       }
     }
-    report.recovered = try recoverLeases()
+    if due.hasExpiredLeases { report.recovered = try recoverLeases() }
     if report.created + report.recovered.requeued > 0 { wake() }
-    report.votesExpired = try expireVotes()
+    if due.hasOverdueVotes { report.votesExpired = try expireVotes() }
     report.filledBatch =
       report.events == settings.eventBatch || report.processed == settings.reactionBatch
       || report.recovered.total == Self.recoveryMax || report.votesExpired == Self.expiryMax
     return report
+  }
+
+  private static let upkeep = [
+    Statement("SELECT ledger.add_partitions()"), Presence.forget,
+    Statement("SELECT ledger.seal()"),
+  ]
+
+  /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
+  /// nothing has.
+  private func lookAround() throws(OpsError) -> (hasExpiredLeases: Bool, hasOverdueVotes: Bool) {
+    let answers = try session.query(all: [cache.request, anyExpired, anyOverdue])
+    _ = try cache.take(answers[0])
+    try settlePolicies()
+    return try onRow { () throws(PostgresError) in
+      (try answers[1].bool(0, 0), try answers[2].bool(0, 0))
+    }
   }
 
   private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 3)")

@@ -112,6 +112,11 @@ extension Engine {
     WHERE EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(isExpired))
     """)
 
+  private static let hasExpired = Statement(
+    "SELECT EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(isExpired))")
+  /// Whether any lease has run out.
+  var anyExpired: (Statement, Parameters) { (Self.hasExpired, expired.1) }
+
   private var expired: (Statement, Parameters) {
     var parameters = Parameters()
     parameters.float8(settings.staleSeconds)

@@ -28,22 +28,22 @@ enum Queue {
   /// Waiting workers listen to it; see ``Engine/wake()``.
   static let channel = "opsledger_steps"
 
-  private static let failedRuns = """
-    CASE WHEN s.params ? 'fail_times' THEN (SELECT count(*) FROM ops_action_runs AS r
-      WHERE r.step_id = s.id AND r.status = 'failed') ELSE 0 END
+  private static func failedRuns(of step: String) -> String {
     """
-  private static let columns = """
-    \(Step.select("s")), \(Mission.select("m")),
-      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = s.id AND e.version = s.version),
-      \(failedRuns)
+    CASE WHEN \(step).params ? 'fail_times' THEN (SELECT count(*) FROM ops_action_runs AS r
+      WHERE r.step_id = \(step).id AND r.status = 'failed') ELSE 0 END
     """
+  }
+
   /// Due, its mission not succeeded, and both of versions that a history can have. A failed mission has
-  /// queued steps only where somebody tries them again.
+  /// queued steps only where somebody tries them again. The mission is asked for as a value, and not
+  /// joined: a plan that was made while there were few would else begin with all missions.
   private static let mayRun = """
     coalesce(s.not_before, s.created_at) <= (SELECT ledger.now())
-      AND m.status IN ('approved', 'running', 'failed')
-      AND s.version BETWEEN 0 AND 2000000000 AND m.version BETWEEN 0 AND 2000000000
-      AND s.failure_count BETWEEN 0 AND 2000000000
+      AND (SELECT m.status IN ('approved', 'running', 'failed')
+          AND m.version BETWEEN 0 AND 2000000000
+        FROM ops_missions AS m WHERE m.id = s.mission_id)
+      AND s.version BETWEEN 0 AND 2000000000 AND s.failure_count BETWEEN 0 AND 2000000000
     """
   /// As the partial indexes say it.
   static let isReady = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0"
@@ -52,36 +52,45 @@ enum Queue {
     NOT EXISTS (SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
       AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
     """
-  private static let source =
-    "FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id"
+  private static let locked = "FOR NO KEY UPDATE OF s SKIP LOCKED"
 
-  /// Steps that others hold are passed over, so nobody waits here. Their missions are not locked: one that
-  /// is started is written by its version, so that of two who start it one claims again.
-  private static let readySteps = Statement(
+  /// What ``QueuedStep`` reads, of the steps that a query locks. Steps that others hold are passed over, so
+  /// nobody waits here. Their missions are not locked: one that is started is written by its version, so
+  /// that of two who start it one claims again.
+  private static func claim(_ steps: String) -> Statement {
+    Statement(
+      """
+      SELECT \(Step.select("c")), \(Mission.select("m")),
+        (SELECT e.entry FROM ledger.events AS e WHERE e.stream = c.id AND e.version = c.version),
+        \(failedRuns(of: "c"))
+      FROM (\(steps)) AS c CROSS JOIN LATERAL (
+        SELECT * FROM ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
+      """)
+  }
+
+  private static let readySteps = claim(
     """
-    SELECT c.* FROM unnest($2::text[]) AS x(executor) CROSS JOIN LATERAL (
-      SELECT \(columns) \(source)
+    SELECT q.* FROM unnest($2::text[]) AS x(executor) CROSS JOIN LATERAL (
+      SELECT s.* FROM ops_mission_steps AS s
       WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor AND \(mayRun)
-      ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT $1::bigint
-      FOR NO KEY UPDATE OF s SKIP LOCKED) AS c
+      ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT $1::bigint \(locked)) AS q
     """)
-  private static let allFollowers = Statement(
+  private static let allFollowers = claim(
     """
-    SELECT \(columns) \(source)
+    SELECT s.* FROM ops_mission_steps AS s
     WHERE \(isFollowing) AND coalesce(s.executor, s.kind) = ANY ($2::text[])
-      AND \(mayRun) AND \(isReleased)
-    LIMIT $1::bigint FOR NO KEY UPDATE OF s SKIP LOCKED
+      AND \(mayRun) AND \(isReleased) LIMIT $1::bigint \(locked)
     """)
-  private static let followersOf = Statement(
+  private static let followersOf = claim(
     """
-    SELECT \(columns) \(source)
+    SELECT s.* FROM ops_mission_steps AS s
     WHERE s.mission_id = ANY ($3::uuid[]) AND \(isFollowing)
       AND coalesce(s.executor, s.kind) = ANY ($2::text[]) AND \(mayRun) AND \(isReleased)
-    LIMIT $1::bigint FOR NO KEY UPDATE OF s SKIP LOCKED
+    LIMIT $1::bigint \(locked)
     """)
   static let named = Statement(
     """
-    SELECT \(Step.select("s")), \(failedRuns) FROM ops_mission_steps AS s
+    SELECT \(Step.select("s")), \(failedRuns(of: "s")) FROM ops_mission_steps AS s
     WHERE s.id = ANY ($1::uuid[])
     """)
   static let drawIfQueued = Statement(

@@ -94,6 +94,11 @@ extension Engine {
     WHERE EXISTS (SELECT FROM ops_mission_proposals AS p WHERE \(isOverdue))
     """)
 
+  private static let hasOverdue = Statement(
+    "SELECT EXISTS (SELECT FROM ops_mission_proposals AS p WHERE \(isOverdue))")
+  /// Whether any vote's deadline has passed.
+  var anyOverdue: (Statement, Parameters) { (Self.hasOverdue, overdueVotes) }
+
   private var overdueVotes: Parameters {
     let minutes =
       cache.policies.voting.value?.deadlineMinutes ?? VotingPolicy.deadlineMinutesDefault

@@ -121,6 +121,14 @@ public final class Session {
     return try query(statement, parameters)
   }
 
+  /// Several statements outside of a command, in one round trip and one transaction.
+  public func query(
+    all statements: [(Statement, Parameters)]
+  ) throws(OpsError) -> [Rows] {
+    let connection = try connection()
+    return try onDatabase { () throws(PostgresError) in try connection.pipeline(statements) }
+  }
+
   /// One statement outside of a command.
   public func query(
     _ statement: Statement, _ parameters: Parameters = Parameters()
