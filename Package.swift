@@ -95,7 +95,8 @@ let package = Package(
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["opsledger", "Host", "JSON", "TestLedgers"], swiftSettings: settings),
+      dependencies: ["opsledger", "Host", "JSON", "TestLedgers", "TestSupport"],
+      swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
       swiftSettings: settings),

@@ -5,16 +5,33 @@ import Ledger
 enum Program {
   static let version = "0.1.0"
 
-  /// - Parameter line: the arguments after the program's name.
-  static func run(_ line: [String]) -> Int32 {
+  /// - Parameters: as `main` gets them: the program's name first.
+  static func run(
+    _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+  ) -> Int32 {
     defer { Output.standard.flush() }
     do {
-      return try obey(line).rawValue
+      return try obey(try line(count, arguments)).rawValue
     } catch {
       Output.standard.flush()
       Output.messages.write(error.report)
       return error.code.exitCode
     }
+  }
+
+  /// Bytes that are no text are refused: repaired ones would name something else.
+  private static func line(
+    _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+  ) throws(OpsError) -> [String] {
+    var line: [String] = []
+    for index in 1..<max(1, Int(count)) {
+      guard let bytes = arguments[index] else { continue }
+      guard let text = String(validatingCString: bytes) else {
+        throw .badInput("argument \(index) is not UTF-8 text")
+      }
+      line.append(text)
+    }
+    return line
   }
 
   private static func obey(_ line: [String]) throws(OpsError) -> ExitStatus {

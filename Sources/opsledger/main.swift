@@ -2,4 +2,4 @@ import Glibc
 import Host
 
 Process.prepare()
-exit(Program.run(Array(CommandLine.arguments.dropFirst())))
+exit(Program.run(CommandLine.argc, CommandLine.unsafeArgv))

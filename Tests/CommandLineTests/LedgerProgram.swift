@@ -30,6 +30,13 @@ struct LedgerProgram {
     _ arguments: String..., input: String = "", variables: [String: String] = [:],
     timeoutMillis: Int = 60_000
   ) throws -> Answer {
+    try run(arguments, input: input, variables: variables, timeoutMillis: timeoutMillis)
+  }
+
+  func run(
+    _ arguments: [String], input: String = "", variables: [String: String] = [:],
+    timeoutMillis: Int = 60_000
+  ) throws -> Answer {
     let environment = ["PATH": "/usr/bin:/bin", "OPS_DATABASE_URL": url].merging(variables) { $1 }
     let result = try Subprocess(
       #require(Self.path), arguments, environment: environment, directory: "/",

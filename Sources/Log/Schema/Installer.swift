@@ -265,13 +265,18 @@ private struct Release: Comparable {
 extension Session {
   /// Checks that the database holds a ledger that this release can use: one round trip.
   ///
-  /// - Throws: `OPS_014` where there is none, or it is too new.
+  /// - Throws: `OPS_014` where there is none, it is too new, or nobody has begun it.
   public func requireLedger() throws(OpsError) {
-    let rows = try query(Statement("SELECT DISTINCT oldest_binary FROM ledger.migrations"))
-    let oldest = try onDatabase { () throws(PostgresError) in
-      var oldest = Release("0")
-      for row in 0..<rows.count { oldest = max(oldest, Release(try rows.text(row, 0))) }
-      return oldest
+    var parameters = Parameters()
+    parameters.uuid(.ledger)
+    let rows = try query(Self.whatIsLaid, parameters)
+    let (oldest, isBegun) = try onDatabase { () throws(PostgresError) in
+      var (oldest, isBegun) = (Release("0"), false)
+      for row in 0..<rows.count {
+        oldest = max(oldest, Release(try rows.text(row, 0)))
+        isBegun = try rows.bool(row, 1)
+      }
+      return (oldest, isBegun)
     }
     if oldest > Release(Installer.release) {
       throw OpsError(
@@ -279,5 +284,18 @@ extension Session {
         "the database's schema needs release \(oldest.parts.map(String.init).joined(separator: ".")) "
           + "or newer; this is \(Installer.release)", hint: "install the newer release")
     }
+    // What is recorded before `ledger.created` would belong to no ledger.
+    guard isBegun else {
+      throw OpsError(
+        .schemaMismatch, "the schema is laid, and the ledger is not begun",
+        hint: "begin it with `opsledger init`")
+    }
   }
+
+  private static let whatIsLaid = Statement(
+    """
+    SELECT DISTINCT oldest_binary,
+      EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = $1::uuid AND e.version = 1)
+    FROM ledger.migrations
+    """)
 }

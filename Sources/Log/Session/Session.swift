@@ -160,10 +160,40 @@ extension OpsError {
         .conflict, "others were quicker each time: \(error.message)", hint: "try again",
         facts: ["sqlstate": error.sqlstate])
     default:
+      let (code, message, hint) = Self.byClass(error)
       self.init(
-        .databaseUnreachable, "\(error)",
-        hint: error.kind == .connect ? "is it running, and is its URL right?" : nil,
+        code, message, hint: hint,
         facts: error.sqlstate.isEmpty ? [:] : ["sqlstate": error.sqlstate])
+    }
+  }
+
+  /// - Source: PostgreSQL manual, appendix A: the first two characters of a SQLSTATE are its class.
+  private static func byClass(_ error: PostgresError) -> (Code, String, hint: String?) {
+    switch error.sqlstate.prefix(2) {
+    case "23":
+      return (
+        .conflict, "the database refuses a row: \(error.message)",
+        error.constraint.map { "see constraint \($0)" }
+      )
+    case "22": return (.badInput, "a value is not what the database takes: \(error.message)", nil)
+    case "42":
+      return (
+        .schemaMismatch, "the database is not as this release wants it: \(error.message)",
+        error.sqlstate == "42P07" || error.sqlstate == "42710"
+          ? "something of that name was there before; a ledger wants a database of its own" : nil
+      )
+    case "53":
+      let hints = [
+        "53100": "its disk is full", "53200": "it is out of memory",
+        "53300": "raise max_connections, or put a pooler before it",
+      ]
+      return (.databaseUnreachable, "\(error)", hints[error.sqlstate])
+    case "57": return (.databaseUnreachable, "\(error)", "it was shut down, or the session ended")
+    default:
+      return (
+        .databaseUnreachable, "\(error)",
+        error.kind == .connect ? "is it running, and is its URL right?" : nil
+      )
     }
   }
 }
