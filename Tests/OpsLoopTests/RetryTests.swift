@@ -125,6 +125,35 @@ struct RetryTests {
     }
   }
 
+  @Test("who fails after the only dead step was queued again is tried again as well")
+  func failsBetweenRetryAndClaim() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      let template = """
+        {"risk_level": "low", "parallel": true, "steps": [
+          {"kind": "noop", "max_retries": 1}, {"kind": "noop"}, {"kind": "noop"}]}
+        """
+      _ = try engine.submit(JSON(parsing: template), source: .manual, dedupeKey: nil)
+      let claim = try engine.claim(10, worker: "a")
+      let failed = StepOutcome.Result.failed(.exit, error: "no", result: nil)
+      func fail(_ ordinal: Int32) throws {
+        let step = try #require(claim.steps.first { $0.step.ordinal == ordinal })
+        _ = try engine.complete([StepOutcome(step, failed)], claim: claim)
+      }
+      try fail(0)
+      #expect(try engine.retry(id(0, ledger), why: nil) == 1)
+      // Nothing is dead now: one fails, of the other the lease runs out.
+      try fail(1)
+      try ledger.moveClock(seconds: 400)
+      #expect(try engine.recoverLeases().requeued == 1)
+      #expect(try steps(ledger) == ["0|queued|0", "1|queued|1", "2|queued|1"])
+      #expect(try engine.work().succeeded == 3)
+      #expect(
+        try ledger.history("mission") == ["created", "started", "failed", "reopened", "succeeded"])
+      try ledger.expectEqual()
+    }
+  }
+
   @Test("fail_times counts the step's failed runs, retried by hand or not")
   func failTimes() throws {
     try TestLedger.with { ledger in

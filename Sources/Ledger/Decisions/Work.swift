@@ -217,10 +217,13 @@ extension Draft {
     failMission(of: step, error, rules, &counts)
   }
 
-  /// A step that would be tried again in a mission that has failed meanwhile is not left queued.
+  /// A step that would be tried again in a mission that has failed meanwhile is not left queued. Where
+  /// what was dead is already being tried again it is: nothing would ever queue it again.
   private mutating func skipIfMissionFailed(_ step: Step, _ counts: inout StepCounts) {
-    guard row(step.missionID, of: Mission.self)?.status == .failed else { return }
-    append(.skipped(becauseOf: counts.dead?.ordinal ?? 0), of: Step.self, to: step.id)
+    guard row(step.missionID, of: Mission.self)?.status == .failed, let dead = counts.dead else {
+      return
+    }
+    append(.skipped(becauseOf: dead.ordinal), of: Step.self, to: step.id)
     counts.unfinished -= 1
     counts.failed += 1
   }
