@@ -42,7 +42,7 @@ extension Engine {
     if cache.goodConditions.contains(condition) { return }
     var parameters = Parameters()
     parameters.text(condition)
-    do throws(OpsError) { _ = try session.query(Conditions.parse, parameters) } catch {
+    do throws(OpsError) { _ = try session.readBack(Conditions.parse, parameters) } catch {
       // Syntax errors and data exceptions are the text's own.
       guard let state = error.facts["sqlstate"], state.hasPrefix("42") || state.hasPrefix("22")
       else { throw error }
@@ -87,10 +87,18 @@ extension Engine {
   ) throws(OpsError) -> Value? {
     let token = cache.token(of: Value.key)
     guard cache.askedHistoryFor[Value.key] != token else { return nil }
+    let last = try lastValid(Value.self, of: Value.key, check)
+    // Only now: whoever was cut off has not asked.
     cache.askedHistoryFor[Value.key] = token
+    return last
+  }
+
+  private func lastValid<Value: PolicyValue>(
+    _ type: Value.Type, of key: String, _ check: (Value) throws(OpsError) -> Void
+  ) throws(OpsError) -> Value? {
     let versions: [PolicyVersion]
     do throws(OpsError) {
-      versions = try session.policyHistory(Value.key, limit: Self.historyMax)
+      versions = try session.policyHistory(key, limit: Self.historyMax)
     } catch {
       guard error.code == .policyNotFound else { throw error }
       return nil

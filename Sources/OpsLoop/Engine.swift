@@ -48,7 +48,7 @@ public final class Engine {
   /// The policies as they now are.
   public func policies() throws(OpsError) -> Policies {
     let (statement, parameters) = cache.request
-    _ = try cache.take(try session.query(statement, parameters))
+    _ = try cache.take(try session.readBack(statement, parameters))
     try settlePolicies()
     return cache.policies
   }

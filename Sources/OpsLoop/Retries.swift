@@ -39,7 +39,7 @@ extension Engine {
       parameters.text(filter.kind)
       if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
       parameters.int8(Int64(min(Self.retryBatch, filter.limit - total.dead)))
-      let ids = try session.query(Self.dead, parameters).allIDs()
+      let ids = try session.readBack(Self.dead, parameters).allIDs()
       if ids.isEmpty { break }
       let requeued = try retry(ids, why, isOne: false)
       // Others may have tried them again meanwhile.

@@ -107,8 +107,8 @@ public final class Session {
     open = nil
   }
 
-  /// One statement that only reads what a command has recorded: tried again where the connection breaks,
-  /// since the command itself is not to be.
+  /// One statement that only reads, what a command has recorded or needs: tried again where the
+  /// connection breaks, as the command itself is.
   public func readBack(
     _ statement: Statement, _ parameters: Parameters = Parameters()
   ) throws(OpsError) -> Rows {
