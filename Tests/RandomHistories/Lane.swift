@@ -1,5 +1,6 @@
 import Glibc
 import JSON
+import Ledger
 import Log
 import OpsLoop
 import Postgres
@@ -47,13 +48,17 @@ final class Lane {
   /// Between seeds the log is emptied, for which its guards must be off: this proof is about what is
   /// in it, others are about them.
   private func prepare() throws {
-    _ = try engines[0].0.setPolicy("reaction_matrix", to: JSON(parsing: Player.matrix), why: "test")
+    let matrix = try JSON(parsing: Player.matrices[0])
+    _ = try engines[0].0.setPolicy("reaction_matrix", to: matrix, why: "test")
     try admin.execute(
       """
       ALTER EVENT TRIGGER opsledger_frozen_ddl DISABLE;
       ALTER EVENT TRIGGER opsledger_frozen_start DISABLE;
       ALTER EVENT TRIGGER opsledger_frozen_drop DISABLE;
       CREATE TABLE public.first_policies AS SELECT * FROM ops_policy;
+      CREATE UNLOGGED TABLE public.history (LIKE ledger.events);
+      CREATE INDEX ON public.history (stream, version);
+      CREATE INDEX ON public.history (entry);
       CREATE TABLE public.first_entry AS SELECT max(entry) AS entry FROM ledger.events;
       DO $$ DECLARE part regclass; BEGIN
         FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass
@@ -64,7 +69,7 @@ final class Lane {
   }
 
   private func empty() throws {
-    try settle()
+    try admin.settle()
     try admin.execute(
       """
       BEGIN; SET LOCAL session_replication_role = replica;
@@ -76,21 +81,6 @@ final class Lane {
       DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
       COMMIT
       """)
-  }
-
-  /// Waits until what was cut off has ended.
-  private func settle() throws {
-    for _ in 0..<2000 {
-      let rows = try admin.query(
-        Statement(
-          """
-          SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'
-          """))
-      if try rows.int8(0, 0) == 0 { return }
-      usleep(1000)
-    }
-    throw TestFailure("a session does not end")
   }
 
   /// Plays a seed. Even ones play in turn, odd ones all at once.
@@ -118,8 +108,70 @@ final class Lane {
       }
       for clock in clocks { clock.connection.close() }
     }
-    try settle()
-    try Checks(connection: admin, ledger: ledger).run(world.promises)
+    try admin.settle()
+    let checks = Checks(connection: admin, ledger: ledger, inTurn: inTurn)
+    try checks.runAtRest()
+    try finish()
+    try checks.runAtRest()
+    try checks.run(world.promises)
+  }
+
+  /// Whatever happened: once nothing is stopped any more, the dead are tried again and every attempt
+  /// succeeds, all missions do.
+  private func finish() throws {
+    let engine = engines[0].0
+    engine.session.attemptsMax = 12
+    _ = try engine.setLoop(.running, why: "end")
+    _ = try engine.setPolicy("worker_policy", to: .object([:]), why: "end")
+    for _ in 0..<200 {
+      try admin.execute("UPDATE public.test_clock SET moved = moved + interval '400 s'")
+      _ = try engine.recoverLeases()
+      _ = try engine.retryDead(DeadStepFilter(limit: 1000), why: "end")
+      let claim = try engine.claim(50, worker: "last")
+      if claim.steps.isEmpty { break }
+      let done = try engine.complete(
+        claim.steps.map { StepOutcome($0, .succeeded(nil)) }, claim: claim)
+      guard done.succeeded == claim.steps.count else {
+        throw TestFailure("at the end, outcomes are refused: \(done.refused)")
+      }
+    }
+    let left = try admin.query(
+      Statement("SELECT id::text, status::text FROM ops_missions WHERE status <> 'succeeded'"))
+    guard left.count == 0 else {
+      let id = try left.text(0, 0)
+      throw TestFailure(
+        "\(left.count) missions cannot be finished, as \(id), which is \(try left.text(0, 1)): "
+          + (try history(of: id)))
+    }
+  }
+
+  /// What happened to a mission and its steps, in order.
+  private func history(of mission: String) throws -> String {
+    let rows = try admin.query(
+      Statement(
+        """
+        SELECT e.entry || ' ' || coalesce(s.ordinal || ' ', '') || e.type || ' ' || e.data::text
+        FROM ledger.events AS e LEFT JOIN ops_mission_steps AS s ON s.id = e.stream
+        WHERE e.stream = ($1::text)::uuid OR s.mission_id = ($1::text)::uuid ORDER BY e.entry, e.index
+        """), .texts(mission))
+    return try (0..<rows.count).map { "\n  " + (try rows.text($0, 0)) }.joined()
+  }
+}
+
+extension Connection {
+  /// Waits until what others were cut off in has ended.
+  func settle() throws {
+    for _ in 0..<2000 {
+      let rows = try query(
+        Statement(
+          """
+          SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'
+          """))
+      if try rows.int8(0, 0) == 0 { return }
+      usleep(1000)
+    }
+    throw TestFailure("a session does not end")
   }
 }
 

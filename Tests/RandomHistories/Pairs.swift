@@ -6,14 +6,18 @@ import Synchronization
 /// some row is in, the others the state of the row that they name.
 final class Pairs: Sendable {
   static let states: [(noun: String, states: [String])] = [
-    ("step", ["queued", "running", "expired", "succeeded", "dead", "skipped"]),
-    ("mission", ["approved", "running", "succeeded", "failed"]),
+    ("step", ["queued", "running", "expired", "succeeded", "dead", "skipped", "requeued"]),
+    ("mission", ["approved", "running", "succeeded", "failed", "reopened"]),
     ("proposal", ["pending", "voting", "auto_approved", "approved", "rejected", "refused"]),
     ("reaction", ["queued", "processing", "done", "failed"]),
+    ("loop", ["running", "halted"]),
+    ("executor", ["running", "paused"]),
+  ]
+  private static let work = [
+    "claim", "recover", "succeed", "fail", "radar", "renew", "retry", "bulk",
   ]
   static let commands: [String: [String]] = [
-    "step": ["claim", "recover", "succeed", "fail", "radar", "renew"],
-    "mission": ["claim", "recover", "succeed", "fail", "radar", "renew"],
+    "step": work, "mission": work, "executor": work, "loop": work + ["heartbeat"],
     "proposal": ["submit", "approve", "reject", "vote", "heartbeat"],
     "reaction": ["heartbeat"],
   ]
@@ -74,25 +78,54 @@ final class Pairs: Sendable {
 /// Which states there are rows in, or which a row is in.
 struct States {
   static let ofStep = """
-    CASE WHEN s.status = 'failed' THEN CASE WHEN s.failure_count > 0 THEN 'dead' ELSE 'skipped' END
+    CASE WHEN s.status = 'queued' AND m.status = 'failed' THEN 'requeued'
+      WHEN s.status = 'failed' THEN CASE WHEN s.failure_count > 0 THEN 'dead' ELSE 'skipped' END
       WHEN s.status = 'running' AND s.lease_expires_at < ledger.now() THEN 'expired'
       ELSE s.status::text END
     """
+  private static let ofMission = """
+    CASE WHEN m.status = 'running' AND EXISTS (SELECT FROM ledger.events AS e
+      WHERE e.stream = m.id AND e.type = 'mission.reopened') THEN 'reopened'
+      ELSE m.status::text END
+    """
+  private static let ofLoop = "(SELECT value->>'state' FROM ops_policy WHERE key = 'loop')"
+  private static func ofExecutor(_ name: String) -> String {
+    """
+    CASE WHEN (SELECT value->'blocked_executors' FROM ops_policy WHERE key = 'worker_policy')
+      ? \(name) THEN 'paused' ELSE 'running' END
+    """
+  }
+  private static let steps =
+    "ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id"
   static let ofProposal = """
     CASE WHEN policy_snapshot ? 'gate_refused' THEN 'refused' ELSE status::text END
     """
 
   static let all = Statement(
     """
-    SELECT DISTINCT 'step', \(ofStep) FROM ops_mission_steps AS s
-    UNION ALL SELECT DISTINCT 'mission', status::text FROM ops_missions
+    SELECT DISTINCT 'step', \(ofStep) FROM \(steps)
+    UNION ALL SELECT DISTINCT 'mission', \(ofMission) FROM ops_missions AS m
     UNION ALL SELECT DISTINCT 'reaction', status FROM ops_agent_reactions
     UNION ALL SELECT DISTINCT 'proposal', \(ofProposal) FROM ops_mission_proposals
+    UNION ALL SELECT 'loop', \(ofLoop)
+    UNION ALL SELECT DISTINCT 'executor', \(ofExecutor("x")) FROM unnest('{noop,radar}'::text[]) AS x
     """)
   static let step = Statement(
     """
-    SELECT \(ofStep), m.status::text FROM ops_mission_steps AS s JOIN ops_missions AS m
-      ON m.id = s.mission_id WHERE s.id = $1::uuid
+    SELECT \(ofStep), \(ofMission), \(ofLoop), \(ofExecutor("s.kind")) FROM \(steps)
+    WHERE s.id = $1::uuid
+    """)
+  static let anySteps = Statement(
+    "SELECT id FROM ops_mission_steps ORDER BY updated_at DESC, id LIMIT 20")
+  static let deadSteps = Statement(
+    """
+    SELECT id FROM ops_mission_steps WHERE status = 'failed' AND failure_count > 0
+    ORDER BY updated_at DESC, id LIMIT 4
+    """)
+  static let requeued = Statement(
+    """
+    SELECT s.id FROM \(steps) WHERE s.status = 'queued' AND m.status = 'failed'
+    ORDER BY s.updated_at DESC, s.ordinal LIMIT 3
     """)
   static let skipped = Statement(
     """

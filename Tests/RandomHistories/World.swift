@@ -22,6 +22,10 @@ final class World: Sendable {
     /// Outcomes recorded, by run; and those whose caller died.
     var outcomes: [StreamID: Int] = [:]
     var doubtful: [StreamID: Int] = [:]
+    /// How many steps were queued again, by the reason given; nil where the caller died.
+    var requeued: [String: Int?] = [:]
+    /// Whether a policy was changed, by the reason given.
+    var changed: [String: Bool?] = [:]
   }
 
   struct State {
@@ -29,6 +33,10 @@ final class World: Sendable {
     var held: [Held] = []
     var promises = Promises()
     var marks = 0
+    var isHalting = false
+    var isPausing = false
+    var loop = (begun: 0, ended: 0)
+    var halt: Int?
   }
 
   private let state = Mutex(State())
@@ -41,6 +49,29 @@ final class World: Sendable {
     with { state in
       state.marks += 1
       return "m\(state.marks)"
+    }
+  }
+
+  var isHalting: Bool { with { $0.isHalting } }
+  var isPausing: Bool { with { $0.isPausing } }
+
+  /// The halt that is in force for certain: answered, and nobody has begun to change it since.
+  var halt: Int? { with { $0.halt } }
+
+  func beginLoop(_ state: LoopState.State) -> Int {
+    with { world in
+      world.isHalting = state == .halted
+      world.halt = nil
+      world.loop.begun += 1
+      return world.loop.begun
+    }
+  }
+
+  func endLoop(_ number: Int, _ state: LoopState.State, isAnswered: Bool) {
+    with { world in
+      world.loop.ended += 1
+      let isAlone = world.loop.begun == number && world.loop.ended == number
+      if isAlone, isAnswered, state == .halted { world.halt = number }
     }
   }
 

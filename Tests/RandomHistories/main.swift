@@ -4,8 +4,8 @@
 //   random-histories [--seeds N] [--commands N] [--first N] [--lanes N] [--few]
 //
 // Needs OPS_TEST_DATABASE_URL: a superuser's URL of a scratch server with a unix socket. Seed N alone is
-// `--first N --seeds 1`: an even one plays exactly the same again, of an odd one each worker's commands
-// do.
+// `--first N --seeds 1`: an even one plays the same commands in the same order again, of an odd one each
+// worker's commands are the same. Ids are random, and with them the order of what is equally due.
 
 import Dispatch
 import Glibc
@@ -19,7 +19,7 @@ func option(_ name: String, _ fallback: Int) -> Int {
   return Int(arguments[at + 1]) ?? fallback
 }
 
-let seeds = option("--seeds", 1000)
+let seeds = option("--seeds", 5000)
 let commands = option("--commands", 200)
 let first = option("--first", 1)
 let lanes = option("--lanes", 2)
