@@ -55,16 +55,19 @@ final class Player {
     generator = Generator(seed: seed)
   }
 
-  /// Makes one move. One of sixteen is cut; of those half are made by a caller who dies with it.
+  /// Makes one move. One of sixteen is cut, of heartbeats, which are several commands, more and further
+  /// on; of those half are made by a caller who dies with it.
   func play() throws {
     let move = pick()
-    let isCut = generator.below(16) == 0
+    let isLong = move == .heartbeat
+    let isCut = generator.below(isLong ? 5 : 16) == 0
     dies = isCut && generator.flip()
     engine.session.attemptsMax = dies ? 1 : 12
     if isCut {
       proxy.arm(
         generator.below(3) == 0
-          ? .answer(batches: 1 + generator.below(2)) : .afterStatements(generator.below(15)))
+          ? .answer(batches: 1 + generator.below(isLong ? 8 : 2))
+          : .afterStatements(generator.below(isLong ? 40 : 15)))
     }
     defer { if isCut { proxy.disarm() } }
     do {

@@ -137,6 +137,28 @@ extension Rules {
       """
     ),
     (
+      "a mission is over from the entry on in which the last of its steps is",
+      """
+      SELECT mission_id::text FROM (SELECT mission_id, entry,
+          sum(sum(more)) OVER (PARTITION BY mission_id ORDER BY entry) AS open FROM (
+            SELECT s.mission_id, e.entry, CASE WHEN e.type IN ('step.created', 'step.requeued')
+              THEN 1 WHEN e.type IN ('step.succeeded', 'step.dead_lettered', 'step.skipped')
+              THEN -1 ELSE 0 END AS more
+            FROM history AS e JOIN ops_mission_steps AS s ON s.id = e.stream) AS e
+          GROUP BY mission_id, entry) AS e
+      WHERE open = 0 AND \(missionAt("e.mission_id", "e.entry"))
+        NOT IN ('mission.succeeded', 'mission.failed')
+      """
+    ),
+    (
+      "a mission has failed from the entry on in which a step of it is dead",
+      """
+      SELECT e.stream::text FROM history AS e JOIN ops_mission_steps AS s ON s.id = e.stream
+      WHERE e.type = 'step.dead_lettered'
+        AND \(missionAt("s.mission_id", "e.entry")) <> 'mission.failed'
+      """
+    ),
+    (
       "a mission is reopened where it has failed, by the claim of a step",
       """
       SELECT e.stream::text FROM history AS e WHERE e.type = 'mission.reopened'
@@ -157,6 +179,14 @@ extension Rules {
       """
     ),
   ]
+
+  /// The last that had happened to a mission when an entry was made.
+  private static func missionAt(_ mission: String, _ entry: String) -> String {
+    """
+    (SELECT m.type FROM history AS m WHERE m.stream = \(mission) AND m.entry <= \(entry)
+      ORDER BY m.version DESC LIMIT 1)
+    """
+  }
 
   private static let stepRounds = """
     SELECT *, count(*) FILTER (WHERE type = 'step.requeued')
