@@ -40,6 +40,32 @@ struct ReplayTests {
     }
   }
 
+  @Test("a rebuild leaves an operator's own table and its keys on ours alone")
+  func operatorsKeys() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      for _ in 0..<3 { _ = try session.perform(.new(), .report(.sample(data: "{}"))) }
+      try ledger.execute(
+        """
+        CREATE TABLE mine (event uuid REFERENCES ops_agent_events ON DELETE SET NULL,
+          key text REFERENCES ops_agent_events (dedupe_key) ON DELETE SET NULL);
+        INSERT INTO mine (event) SELECT id FROM ops_agent_events;
+        DELETE FROM ops_agent_events; DELETE FROM ops_policy
+        """)
+      let report = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      guard case .rebuilt = report.outcome else {
+        Issue.record("\(report.outcome)")
+        return
+      }
+      #expect(try ledger.verify().isEqual)
+      #expect(try ledger.count("mine") == 3)
+      #expect(
+        try ledger.count("pg_constraint WHERE contype = 'f' AND conrelid = 'mine'::regclass") == 2)
+      #expect(
+        try ledger.count("pg_constraint WHERE conname = 'ops_agent_events_dedupe_key_key'") == 1)
+    }
+  }
+
   @Test("texts at their worst come back as they were")
   func oddTexts() throws {
     try TestLedger.with { ledger in

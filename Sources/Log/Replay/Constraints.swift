@@ -30,7 +30,8 @@ package struct Constraints {
   }
 
   /// Foreign keys first, since unique keys may serve them; primary keys stay, and so does an index that
-  /// its table is clustered or replicated by, since making it again would not say so.
+  /// its table is clustered or replicated by, since making it again would not say so, and a unique key
+  /// that a table of somebody else's refers to.
   private static let find = Statement(
     """
     WITH t AS (
@@ -45,6 +46,9 @@ package struct Constraints {
     WHERE c.contype IN ('f', 'u') AND c.conparentid = 0 AND c.conrelid IN (SELECT oid FROM t)
       AND NOT EXISTS (SELECT FROM pg_index AS i
         WHERE i.indexrelid = c.conindid AND c.contype = 'u' AND (i.indisreplident OR i.indisclustered))
+      AND NOT EXISTS (SELECT FROM pg_constraint AS o
+        WHERE c.contype = 'u' AND o.contype = 'f' AND o.conindid = c.conindid
+          AND o.conrelid NOT IN (SELECT oid FROM t))
     UNION ALL
     SELECT format('DROP INDEX %s', i.indexrelid::regclass),
       pg_get_indexdef(i.indexrelid)
