@@ -124,6 +124,16 @@ extension Field {
     }
   }
 
+  /// Whether this is an array that begins at 1, as PostgreSQL makes them unless told otherwise, or an
+  /// empty one.
+  public var hasPlainBounds: Bool {
+    guard let start, count >= 12 else { return false }
+    func int(_ offset: Int) -> Int32 {
+      Int32(bigEndian: start.loadUnaligned(fromByteOffset: offset, as: Int32.self))
+    }
+    return int(0) == 0 || (int(0) == 1 && count >= 20 && int(16) == 1)
+  }
+
   /// - Throws: `.protocolViolation` also for a NULL element.
   public func int4Array() throws(PostgresError) -> [Int32] {
     var values: [Int32] = []

@@ -89,7 +89,9 @@ extension ReplayCommands {
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
           + "no rebuild can mend that\n"
-        : "hint: opsledger rebuild writes the rows that differ\n")
+        : report.bookProblems == report.differenceCount
+          ? "the tables equal the log; its command keys and tombstones do not, which rebuild leaves\n"
+          : "hint: opsledger rebuild writes the rows that differ\n")
   }
 
   private static func counts(_ rows: [String: Int]) -> String {

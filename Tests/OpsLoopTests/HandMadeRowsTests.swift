@@ -45,6 +45,22 @@ struct HandMadeRowsTests {
     }
   }
 
+  @Test("an array of the same numbers that begins elsewhere is a difference, and is mended")
+  func shiftedArray() throws {
+    try TestLedger.with { ledger in
+      _ = try ledger.engine().submit(.noops(.fine, .fine), source: .manual, dedupeKey: nil)
+      let needs = "SELECT string_agg(needs::text, ' ' ORDER BY ordinal) FROM ops_mission_steps"
+      let before = try ledger.value(needs)
+      for shifted in ["[2:2]={0}", "{{0}}"] {
+        try ledger.execute("UPDATE ops_mission_steps SET needs = '\(shifted)' WHERE ordinal = 1")
+        let report = try ledger.verify()
+        #expect(report.differences.map(\.column) == ["needs"])
+        _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+        #expect(try ledger.value(needs) == before)
+      }
+    }
+  }
+
   @Test("a worker policy that a hand broke opens nothing that was shut")
   func brokenWorkerPolicy() throws {
     try TestLedger.with { ledger in

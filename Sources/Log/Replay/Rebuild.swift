@@ -29,31 +29,33 @@ public enum Rebuilder {
   /// Up to so many differing rows are mended one by one, while writers wait for about a second;
   /// more, and the whole of the log is folded under the lock.
   static let targetedMax = 20_000
-  static let lockAttemptsMax = 30
 
-  /// - Throws: `OPS_012` where the tables cannot be locked, or never equal the log for others'
-  ///   writes; `OPS_013` where the login cannot become the keeper.
+  /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
+  /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
+  ///   log for others' writes; `OPS_013` where the login cannot become the keeper.
   public static func run(
     _ target: Session.Target, actor: String, checkOnly: Bool,
-    _ progress: ReplayProgress = ReplayProgress()
+    _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
     if !checkOnly, try isEmpty(session) {
-      let filled = try Rebuild(session, actor, progress).fill()
+      let filled = try Rebuild(
+        session, actor, progress, attemptsMax: lockAttemptsMax
+      ).fill()
       guard case .rebuilt = filled.outcome, try hasForeignTriggers(session) else { return filled }
       // Somebody's trigger may have changed what was written.
       let after = try Verifier.run(target, progress)
-      if !after.isEqual { throw stillDifferent(after) }
+      if !after.tablesAreEqual { throw stillDifferent(after) }
       return filled
     }
     let found = try Verifier.run(target, progress)
     if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
-    if found.isEqual { return RebuildReport(outcome: .equal, found: found) }
+    if found.tablesAreEqual { return RebuildReport(outcome: .equal, found: found) }
     if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
     var report = RebuildReport(outcome: .rebuilt, found: found)
     var latest = found
     for _ in 0..<3 {
-      let rebuild = Rebuild(session, actor, progress)
+      let rebuild = Rebuild(session, actor, progress, attemptsMax: lockAttemptsMax)
       let next =
         latest.streams.count <= targetedMax
         ? try rebuild.mend(latest) : try rebuild.mendAll(latest)
@@ -61,7 +63,7 @@ public enum Rebuilder {
       report.entry = next.entry ?? report.entry
       guard case .rebuilt = next.outcome else { return next }
       latest = try Verifier.run(target, progress)
-      if latest.isEqual { return report }
+      if latest.tablesAreEqual { return report }
       if latest.logProblems > 0 || latest.streams.isEmpty { break }
     }
     throw stillDifferent(latest)
@@ -108,9 +110,13 @@ private final class Rebuild {
   private let session: Session
   private let actor: String
   private let progress: ReplayProgress
+  private let attemptsMax: Int
   private var written: [String: RepairCount] = [:]
 
-  init(_ session: Session, _ actor: String, _ progress: ReplayProgress) {
+  init(
+    _ session: Session, _ actor: String, _ progress: ReplayProgress, attemptsMax: Int
+  ) {
+    self.attemptsMax = attemptsMax
     self.session = session
     self.actor = actor
     self.progress = progress
@@ -249,8 +255,9 @@ private final class Rebuild {
         return report
       } catch {
         // Keys are taken away under a stronger lock, which a reader holds back for as long as it reads.
-        guard error.facts["sqlstate"] == "55P03", attempt < Rebuilder.lockAttemptsMax else {
-          throw error
+        guard error.facts["sqlstate"] == "55P03" else { throw error }
+        guard attempt < attemptsMax else {
+          throw LockHolders.refusal("the tables' keys could not be taken away", session, all: true)
         }
         session.pause(attempt)
         attempt += 1
@@ -269,7 +276,7 @@ private final class Rebuild {
       SET LOCAL ROLE opsledger_keeper;
       LOCK TABLE \(tables.joined(separator: ", ")) IN EXCLUSIVE MODE
       """
-    for attempt in 0..<Rebuilder.lockAttemptsMax {
+    for attempt in 0..<attemptsMax {
       let connection = try session.connection()
       do throws(PostgresError) {
         try connection.execute(sql)
@@ -280,9 +287,7 @@ private final class Rebuild {
         session.pause(attempt)
       }
     }
-    throw OpsError(
-      .conflict, "the tables could not be locked: somebody keeps writing them",
-      hint: "`opsledger halt` stops the loop; see pg_stat_activity for others")
+    throw LockHolders.refusal("the tables could not be locked", session, all: false)
   }
 
   /// Records the rebuild itself, in the same transaction.

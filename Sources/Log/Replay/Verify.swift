@@ -15,12 +15,16 @@ public struct VerifyReport: Sendable {
   public var differenceCount = 0
   /// Of the differences, those of the log itself, which no rebuild can mend.
   public var logProblems = 0
+  /// Of the differences, those of the command keys and tombstones, which are no rows of the tables.
+  public var bookProblems = 0
   public var notCovered: [String] = []
   public var warnings: [String] = []
   /// The streams of the rows that differ, as far as they are few.
   var streams: Set<StreamID> = []
 
   public var isEqual: Bool { differenceCount == 0 }
+  /// Whether a rebuild has nothing to write.
+  var tablesAreEqual: Bool { differenceCount == bookProblems }
   public static let describedMax = Comparison.describedMax
 }
 
@@ -51,6 +55,7 @@ public enum Verifier {
     var partial = merged.withLock { $0 }
     if let failure = partial.failure { throw failure }
     try checkEntries(session, &partial)
+    try checkBooks(session, &partial.report)
     try finish(session, &partial)
     return partial.report
   }
@@ -69,6 +74,7 @@ public enum Verifier {
         report.rows.merge(part.report.rows, uniquingKeysWith: +)
         report.add(part.report.differences, count: part.report.differenceCount)
         report.logProblems += part.report.logProblems
+        report.bookProblems += part.report.bookProblems
         report.streams.formUnion(part.report.streams)
         for warning in part.report.warnings where !report.warnings.contains(warning) {
           report.warnings.append(warning)
@@ -230,6 +236,7 @@ extension Verifier.Partial {
       report.streams.formUnion(comparison.streams)
     }
     for problem in fold.context.problems { report.note(problem) }
+    report.note(ofBooks: comparison.bookDifferences)
     if fold.context.clockRanBack > 0 {
       report.warnings.append("the clock ran back between events of one stream")
     }
@@ -240,6 +247,11 @@ extension VerifyReport {
   mutating func add(_ some: [Difference], count: Int) {
     differenceCount += count
     differences += some.prefix(Self.describedMax - min(differences.count, Self.describedMax))
+  }
+
+  mutating func note(ofBooks some: [Difference]) {
+    bookProblems += some.count
+    add(some, count: some.count)
   }
 
   mutating func note(_ problem: LogProblem) {

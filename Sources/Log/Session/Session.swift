@@ -151,6 +151,12 @@ extension OpsError {
       self.init(
         .schemaMismatch, "the database has no ledger that this release can use: \(error.message)",
         hint: "lay the schema with `opsledger init`")
+    case "42501" where error.message.contains("row-level security policy for table"):
+      self.init(
+        .notAllowed, "rows would be hidden: \(error.message)",
+        hint: "a row-level policy is forced on it; take that off by "
+          + "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: the policy goes on holding for all "
+          + "who do not own the table")
     case "42501":
       self.init(
         .notAllowed, "the database login may not do this: \(error.message)",

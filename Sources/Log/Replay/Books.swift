@@ -1,0 +1,99 @@
+import Ledger
+import Postgres
+
+/// Streams of which the log says that their rows left, to be looked up among the tombstones.
+struct Tombstones {
+  private var streams: [StreamID] = []
+  private var versions: [Int32] = []
+
+  mutating func take(_ stream: StreamID, _ version: Int32) {
+    streams.append(stream)
+    versions.append(version)
+  }
+
+  /// Each must have its tombstone, with its last version.
+  func differences(on connection: Connection) throws(OpsError) -> [Difference] {
+    var differences: [Difference] = []
+    var start = 0
+    while start < streams.count {
+      let chunk = start..<min(start + 1000, streams.count)
+      start = chunk.upperBound
+      var parameters = Parameters()
+      parameters.uuids(streams[chunk])
+      var numbers = ArrayBuilder(.int4)
+      for version in versions[chunk] { numbers.int4(version) }
+      parameters.array(numbers)
+      differences += try onDatabase { () throws(PostgresError) in
+        try connection.query(Self.wrong, parameters).differences(table: "ledger.tombstones")
+      }
+    }
+    return differences
+  }
+
+  private static let wrong = Statement(
+    """
+    SELECT v.stream::text, CASE WHEN t.stream IS NULL THEN '*' ELSE 'version' END,
+      CASE WHEN t.stream IS NULL THEN 'a row' ELSE v.version::text END, t.version::text
+    FROM unnest($1::uuid[], $2::integer[]) AS v(stream, version)
+    LEFT JOIN ledger.tombstones AS t ON t.stream = v.stream
+    WHERE t.version IS DISTINCT FROM v.version
+    """)
+}
+
+extension Verifier {
+  /// The command keys and the tombstones that the log does not know. Keys of the last thirty days must
+  /// be there; older ones may have been cleared away.
+  static func checkBooks(
+    _ session: Session, _ report: inout VerifyReport
+  ) throws(OpsError) {
+    let answers = try session.query(
+      all: [(wrongKeys, Parameters()), (needlessTombstones, Parameters())])
+    let (keys, tombstones) = try onDatabase { () throws(PostgresError) in
+      (
+        try answers[0].differences(table: "ledger.commands"),
+        try answers[1].differences(table: "ledger.tombstones")
+      )
+    }
+    report.note(ofBooks: keys + tombstones)
+  }
+
+  /// Entries have one command each, so the first event speaks for all.
+  private static let wrongKeys = Statement(
+    """
+    SELECT e.command::text, CASE WHEN c.command IS NULL THEN '*' ELSE 'entry' END,
+      CASE WHEN c.command IS NULL THEN 'a key of entry ' || e.entry ELSE e.entry::text END,
+      c.entry::text
+    FROM ledger.events AS e LEFT JOIN ledger.commands AS c ON c.command = e.command
+    WHERE e.index = 0 AND e.command IS NOT NULL AND c.entry IS DISTINCT FROM e.entry
+      AND (c.entry IS NOT NULL OR e.recorded_at > ledger.now() - interval '30 days')
+    LIMIT 1000
+    """)
+
+  /// A row that came back keeps its tombstone.
+  private static let needlessTombstones = Statement(
+    """
+    SELECT t.stream::text, CASE WHEN e.version IS NULL THEN '*' ELSE 'version' END,
+      'at most ' || e.version, CASE WHEN e.version IS NULL THEN 'a row' ELSE t.version::text END
+    FROM ledger.tombstones AS t LEFT JOIN LATERAL (
+      SELECT max(e.version) AS version FROM ledger.events AS e
+      WHERE e.stream = t.stream
+      HAVING bool_or(e.type IN (t.noun || '.removed', t.noun || '.archived'))) AS e ON true
+    WHERE e.version IS NULL OR t.version > e.version
+    LIMIT 1000
+    """)
+}
+
+extension Rows {
+  /// Rows of `row, column, expected, found`.
+  fileprivate func differences(table: String) throws(PostgresError) -> [Difference] {
+    var differences: [Difference] = []
+    for row in 0..<count {
+      differences.append(
+        Difference(
+          table: table, row: try text(row, 0), column: try text(row, 1),
+          expected: try isNull(row, 2) ? nil : try text(row, 2),
+          found: try isNull(row, 3) ? nil : try text(row, 3)))
+    }
+    return differences
+  }
+}
