@@ -17,12 +17,13 @@ struct EvolveProposalTests {
 
   @Test("a refusal at the gate gives up the dedupe key and marks it", arguments: Proposal.states)
   func gateRefused(state: RowState<Proposal>) throws {
+    var snapshot = try JSON(parsing: state.row.policySnapshot ?? "{}").objectValue ?? [:]
+    snapshot["gate_refused"] = .bool(true)
     try expect(
       .gateRefused(.source, limit: 3, count: 3, reason: "OPS_003: enough"), on: state,
       sets: [
         "status": .text("rejected"), "dedupe_key": .null, "reason": .text("OPS_003: enough"),
-        "policy_snapshot": .json(
-          #"{"auto_approve": 1, "gate_refused": true, "proposal_caps": 2}"#),
+        "policy_snapshot": .json(JSON.object(snapshot).text),
       ])
   }
 

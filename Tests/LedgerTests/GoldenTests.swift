@@ -58,6 +58,8 @@ struct GoldenTests {
   static let hashes: [String: UInt64] = [
     Golden.eventsPath(1): 0xe2b3_20cf_5d7f_1a97,
     Golden.rowsPath(1): 0x22ea_4256_dc41_3cbd,
+    Golden.eventsPath(2): 0x2009_4184_252c_3199,
+    Golden.rowsPath(2): 0x2e9f_4176_e592_9577,
   ]
 
   @Test("they are what they were on the day they were made", arguments: Golden.editions)

@@ -29,6 +29,13 @@ extension AgentEvent: Sampled {
     ("reported", [.own(.reported(report, processed: false))]),
     ("born processed", [.own(.reported(report, processed: true))]),
     ("processed", [.own(.reported(report, processed: false)), .own(.processed([]))]),
+    (
+      "processed by chance",
+      [
+        .own(.reported(report, processed: false)),
+        .own(.processed([.init(pattern: "p", result: .unmatched(.probability), draw: 0.75)])),
+      ]
+    ),
   ]
 
   static let report = Report(

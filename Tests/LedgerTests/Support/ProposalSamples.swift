@@ -50,11 +50,23 @@ extension Proposal: Sampled {
       [submitted, called, .own(.voteCast(ballot)), .own(.approved(reason: nil))]
     ),
     ("rejected", [submitted, .own(.rejected(reason: "not now"))]),
+    ("voting under rules that it keeps", [objected, calledWithTerms]),
   ]
 
   private static let submitted = StreamEvent<Proposal>.own(.submitted(submission))
   private static let called = StreamEvent<Proposal>.own(
     .voteCalled(threshold: 2, deadline: Fixed.time(3600), terms: nil))
+
+  private static let objected: StreamEvent<Proposal> = {
+    var submission = Proposal.submission
+    submission.objection = Objection(
+      rule: "auto_approve.max_risk_level", words: "risk high is above max_risk_level low")
+    return .own(.submitted(submission))
+  }()
+  private static let calledWithTerms = StreamEvent<Proposal>.own(
+    .voteCalled(
+      threshold: 3, deadline: Fixed.time(3600),
+      terms: VoteTerms(requiredVoters: ["sage", "observer"], veto: false)))
 
   static let submission = Submission(
     source: .reaction, dedupeKey: "find-1:p1", template: #"{"steps": [{"kind": "noop"}]}"#,

@@ -25,6 +25,16 @@ extension Reaction: Sampled {
 
   static let histories: [(name: String, events: [StreamEvent<Reaction>])] = [
     ("queued", [.own(.queued(intent))]),
+    (
+      "queued in a chain",
+      [
+        .own(
+          .queued(
+            Intent(
+              eventID: Fixed.id(3), eventType: "step:noop:failed", patternID: "p1",
+              proposalSource: .reaction, dedupeKey: "find-1:p2", template: "{}", depth: 3)))
+      ]
+    ),
     ("done", [.own(.queued(intent)), .own(.done(outcome))]),
     ("failed", [.own(.queued(intent)), failed]),
     ("retried", [.own(.queued(intent)), failed, .own(.retried)]),

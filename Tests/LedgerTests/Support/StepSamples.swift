@@ -48,6 +48,13 @@ extension Step: Sampled {
         .own(.requeued(why: nil)),
       ]
     ),
+    (
+      "requeued with a reason",
+      [
+        created, leased, attemptFailed, .own(.deadLettered(maxRetries: 1)),
+        .own(.requeued(why: "the disk is back")),
+      ]
+    ),
   ]
 
   private static let created = StreamEvent<Step>.own(.created(plan))
