@@ -57,13 +57,8 @@ extension Engine {
     var event = AgentEvent(blank: newCommandID())
     event.type = type
     event.data = data
-    event.createdAt = try now()
+    event.createdAt = try session.now()
     return try foresee(event, depth: 0)
-  }
-
-  private func now() throws(OpsError) -> Instant {
-    let rows = try session.query(Statement("SELECT ledger.now()"))
-    return try onRow { () throws(PostgresError) in Instant(micros: try rows.timestamptz(0, 0)) }
   }
 
   // MARK: What happened
@@ -146,7 +141,7 @@ extension Engine {
     let gate = Gate(policies.caps)
     let counted = try session.query(gate.load[1].0, gate.load[1].1)
     let today = try gate.counts([counted, counted])
-    let now = try now()
+    let now = try session.now()
     let patterns = matrix.patterns.map { pattern in
       Self.foresee(
         matrix.ask(

@@ -77,11 +77,16 @@ extension Engine {
   }
 
   /// A lease ends when it says; without one, when its step was not touched for a while.
-  private static let isExpired = """
+  ///
+  /// - Parameter stale: The number of the parameter that says how long that is, in seconds.
+  static func isExpired(stale: String) -> String {
+    """
     s.status = 'running' AND coalesce(s.lease_expires_at,
-      greatest(s.reserved_at, s.updated_at) + make_interval(secs => $1::double precision))
+      greatest(s.reserved_at, s.updated_at) + make_interval(secs => \(stale)::double precision))
       < (SELECT ledger.now())
     """
+  }
+  private static let isExpired = isExpired(stale: "$1")
   private static let expired = Statement(
     """
     SELECT \(Step.select("s")), \(Mission.select("m")), \(Run.select("r"))

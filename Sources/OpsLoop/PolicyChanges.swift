@@ -106,9 +106,7 @@ extension Engine {
     return try setPolicy(key, to: value, why: why, rollbackTo: version)
   }
 
-  static let lockPolicy = Statement(
-    "SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = $1::text FOR NO KEY UPDATE")
-  private static let lockPolicies = Statement(
+  static let lockPolicies = Statement(
     """
     SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = ANY ($1::text[])
     ORDER BY p.key FOR NO KEY UPDATE

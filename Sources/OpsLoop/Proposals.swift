@@ -208,12 +208,3 @@ extension Rows {
     }
   }
 }
-
-extension OpsError {
-  /// `OPS_011` for a thing that is not there.
-  public static func notFound(_ thing: String, _ id: StreamID) -> OpsError {
-    OpsError(
-      .notFound, "there is no \(thing) \(id)", hint: "see `opsledger \(thing) list`",
-      facts: ["\(thing)_id": id.description])
-  }
-}

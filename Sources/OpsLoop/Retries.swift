@@ -39,7 +39,7 @@ extension Engine {
       parameters.text(filter.kind)
       if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
       parameters.int8(Int64(min(Self.retryBatch, filter.limit - total.dead)))
-      let ids = try session.readBack(Self.dead, parameters).allIDs()
+      let ids = try session.readBack(Self.dead, parameters).ids()
       if ids.isEmpty { break }
       let requeued = try retry(ids, why, isOne: false)
       // Others may have tried them again meanwhile.
@@ -102,17 +102,5 @@ extension Engine {
       requeued = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
     }
     return requeued
-  }
-}
-
-extension Rows {
-  fileprivate func allIDs() throws(OpsError) -> [StreamID] {
-    var ids: [StreamID] = []
-    do {
-      for row in 0..<count { ids.append(StreamID(try uuid(row, 0))) }
-    } catch {
-      throw OpsError(database: error)
-    }
-    return ids
   }
 }

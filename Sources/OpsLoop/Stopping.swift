@@ -54,9 +54,9 @@ extension Engine {
     _ key: String, why: String?, _ edit: (JSON?) throws(OpsError) -> JSON?
   ) throws(OpsError) -> Bool {
     var parameters = Parameters()
-    parameters.text(key)
+    parameters.texts([key])
     return try withoutActuallyEscaping(edit) { (edit) throws(OpsError) in
-      let command = Command(load: [(Self.lockPolicy, parameters)]) {
+      let command = Command(load: [(Self.lockPolicies, parameters)]) {
         (answers, draft) throws(OpsError) in
         let stream = StreamID.policy(key)
         var current: JSON?

@@ -1,5 +1,5 @@
-import Ledger
-import Postgres
+public import Ledger
+public import Postgres
 
 /// Reads history in one moment of the database, in which no partition of the log can leave.
 struct HistoryReader {
@@ -34,13 +34,25 @@ struct HistoryReader {
   }
 }
 
+extension Session {
+  static let clock = Statement("SELECT ledger.now()")
+
+  /// The ledger's clock.
+  public func now() throws(OpsError) -> Instant { try query(Self.clock).clock() }
+}
+
 extension Rows {
   func events() throws(OpsError) -> [LoggedEvent] {
     try onDatabase { () throws(PostgresError) in try LoggedEvent.all(self) }
   }
 
+  /// What the statement that asks for the ledger's clock gave.
+  func clock() throws(OpsError) -> Instant {
+    try onDatabase { () throws(PostgresError) in Instant(micros: try timestamptz(0, 0)) }
+  }
+
   /// The ids in one column, nulls left out.
-  func ids(_ column: Int = 0) throws(OpsError) -> [StreamID] {
+  public func ids(_ column: Int = 0) throws(OpsError) -> [StreamID] {
     try onDatabase { () throws(PostgresError) in
       var ids: [StreamID] = []
       for row in 0..<count {

@@ -24,18 +24,12 @@ extension Session {
         (Self.clock, Parameters()),
       ]
     ) { (answers, _) throws(OpsError) in
-      guard answers[0].count == 1 else {
-        throw OpsError(
-          .notFound, "there is no proposal \(id)", hint: "see `opsledger proposal list`",
-          facts: ["proposal_id": id.description])
-      }
+      guard answers[0].count == 1 else { throw OpsError.notFound("proposal", id) }
       let missions = try answers[1].rows(of: Mission.self)
-      let now = try onDatabase { () throws(PostgresError) in
-        Instant(micros: try answers[3].timestamptz(0, 0))
-      }
       return ProposalStory(
         proposal: try answers[0].row(0, of: Proposal.self), mission: missions.first?.id,
-        missionStatus: missions.first?.status, events: try answers[2].events(), now: now)
+        missionStatus: missions.first?.status, events: try answers[2].events(),
+        now: try answers[3].clock())
     }
   }
 
@@ -51,5 +45,4 @@ extension Session {
     SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = $1::uuid
     ORDER BY e.entry, e.index
     """)
-  private static let clock = Statement("SELECT ledger.now()")
 }

@@ -46,12 +46,17 @@ extension Session {
     parameters.uuid(id)
     let rows = try query(
       Statement("SELECT \(N.select("t")) FROM \(N.table) AS t WHERE t.id = $1::uuid"), parameters)
-    guard rows.count == 1 else {
-      throw OpsError(
-        .notFound, "there is no \(thing) \(id)", hint: "see `opsledger \(thing) list`",
-        facts: ["\(thing)_id": id.description])
-    }
+    guard rows.count == 1 else { throw OpsError.notFound(thing, id) }
     return try rows.row(0, of: N.self)
+  }
+}
+
+extension OpsError {
+  /// `OPS_011` for a thing that is not there.
+  public static func notFound(_ thing: String, _ id: StreamID) -> OpsError {
+    OpsError(
+      .notFound, "there is no \(thing) \(id)", hint: "see `opsledger \(thing) list`",
+      facts: ["\(thing)_id": id.description])
   }
 }
 

@@ -22,22 +22,15 @@ extension Session {
       self,
       first: [
         (Self.stepRow, one), (Self.stepMission, one), (Self.neededSteps, one), (Self.stepRuns, one),
-        (Self.stepClock, Parameters()),
+        (Self.clock, Parameters()),
       ]
     ) { (answers, _) throws(OpsError) in
-      guard answers[0].count == 1 else {
-        throw OpsError(
-          .notFound, "there is no step \(id)", hint: "see `opsledger step list`",
-          facts: ["step_id": id.description])
-      }
-      let now = try onDatabase { () throws(PostgresError) in
-        Instant(micros: try answers[4].timestamptz(0, 0))
-      }
+      guard answers[0].count == 1 else { throw OpsError.notFound("step", id) }
       return StepStory(
         step: try answers[0].row(0, of: Step.self),
         mission: try answers[1].rows(of: Mission.self).first,
         needed: try answers[2].rows(of: Step.self), runs: try answers[3].rows(of: Run.self),
-        now: now)
+        now: try answers[4].clock())
     }
   }
 
@@ -59,5 +52,4 @@ extension Session {
     SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.step_id = $1::uuid
     ORDER BY r.started_at DESC, r.id DESC LIMIT 100
     """)
-  private static let stepClock = Statement("SELECT ledger.now()")
 }
