@@ -46,9 +46,12 @@ scratch_cluster() {
     unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
 }
 
+# Processes that end with the proof, whatever fails: `started+=($!)`.
+started=()
 scratch_end() {
     local status=$?
     trap - EXIT
+    [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
     [ ! -f "$scratch/data/postmaster.pid" ] ||
         (cd "$scratch" && as_server pg_ctl -D data -m immediate -w stop >/dev/null) || true
     rm -rf "$scratch"
