@@ -54,3 +54,34 @@ GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
+
+-- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
+-- do is what the caller may. service_role, where there is one, is the origin's clients' role.
+DO $$
+DECLARE
+    granted record;
+    holder text;
+BEGIN
+    FOR granted IN
+        SELECT p.oid::regprocedure AS name FROM pg_proc AS p
+        WHERE p.proowner = to_regrole('opsledger_owner') AND (
+            p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\_%'
+            OR p.pronamespace = 'ledger'::regnamespace AND p.proname IN (
+                'now', 'check_ballot', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
+                'gate', 'halted', 'json_whole', 'next_step', 'objection', 'policy_fault',
+                'policy_field_fits', 'recover_steps', 'refuse_template', 'report_own',
+                'require_read_committed', 'step_fault', 'submit', 'template_fault', 'template_steps',
+                'texts_of', 'time_text', 'vote_rules', 'worker_rules'))
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', granted.name);
+        FOREACH holder IN ARRAY ARRAY['opsledger_operator', 'opsledger_engine', 'opsledger_tables',
+            'service_role'] LOOP
+            IF to_regrole(holder) IS NOT NULL THEN
+                EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', granted.name, holder);
+            END IF;
+        END LOOP;
+    END LOOP;
+    IF to_regrole('service_role') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA ledger TO service_role;
+    END IF;
+END $$;

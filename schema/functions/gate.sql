@@ -1,0 +1,55 @@
+-- ledger.gate: whether the caps of this UTC day let one more proposal through.
+--
+-- Returns  ok, and where it is not the reason, which begins OPS_003. Refused proposals do not count. A
+--          broken or absent policy proposal_caps counts as reached.
+-- Locks    none: whoever goes on to insert holds the row of policy proposal_caps, as the engine does.
+-- Used by  ops_gate_proposal (of no source: the daily limit alone; of a proposal that is there: without
+--          itself), ops_create_proposal_and_maybe_autoapprove.
+CREATE OR REPLACE FUNCTION ledger.gate(
+    proposal_source text, but_not uuid, OUT ok boolean, OUT reason text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    caps jsonb;
+    fault text;
+    daily_max bigint;
+    source_max bigint;
+    total bigint;
+    of_source bigint;
+BEGIN
+    ok := false;
+    SELECT p.value INTO caps FROM public.ops_policy AS p WHERE p.key = 'proposal_caps';
+    fault := ledger.policy_fault('proposal_caps', caps);
+    IF caps IS NULL THEN
+        reason := 'OPS_003: there is no policy proposal_caps, which counts as reached; '
+            '`opsledger init` seeds it again';
+        RETURN;
+    ELSIF fault IS NOT NULL THEN
+        reason := 'OPS_003: proposal_caps counts as reached, since it is broken: ' || fault;
+        RETURN;
+    END IF;
+    daily_max := nullif(ledger.json_whole(caps -> 'daily_limit'), 0);
+    source_max := coalesce(ledger.json_whole(caps -> 'per_source_limits' -> proposal_source),
+        ledger.json_whole(caps -> 'per_source' -> proposal_source));
+
+    -- No more of them than the caps ask for.
+    SELECT count(*), count(*) FILTER (WHERE today.source = proposal_source) INTO total, of_source
+    FROM (
+        SELECT p.source FROM public.ops_mission_proposals AS p
+        WHERE p.created_at >= date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC')
+                AT TIME ZONE 'UTC'
+            AND NOT coalesce(p.policy_snapshot ? 'gate_refused', false)
+            AND p.id IS DISTINCT FROM but_not
+        LIMIT coalesce(daily_max, CASE WHEN source_max IS NULL THEN 0 ELSE 1000000 END)
+    ) AS today;
+    IF total >= daily_max THEN
+        reason := format('OPS_003: daily_limit of %s reached (%s today; resets at 00:00 UTC)',
+            daily_max, total);
+    ELSIF of_source >= source_max THEN
+        reason := format('OPS_003: per_source.%s of %s reached (%s today; resets at 00:00 UTC)',
+            proposal_source, source_max, of_source);
+    ELSE
+        ok := true;
+    END IF;
+END
+$$;
+ALTER FUNCTION ledger.gate(text, uuid) OWNER TO opsledger_owner;

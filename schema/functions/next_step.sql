@@ -1,0 +1,60 @@
+-- ledger.next_step: locks the step that a claim takes next.
+--
+-- Which    first one that follows others which have all succeeded, so that what is begun is finished, then
+--          one that follows none; of each the one that became due first. Its mission has not succeeded,
+--          its executor is not blocked and, where the policy lists what is allowed, listed.
+-- Returns  its id, or null.
+-- Locks    the step's row, and of those that follow none the first of each executor. Who is locked by
+--          others is passed over.
+-- Used by  ops_claim_next_step. Steps that follow none are read from the front of an index by executor;
+--          of those that follow others each queued one is looked at.
+CREATE OR REPLACE FUNCTION ledger.next_step() RETURNS uuid
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    instant CONSTANT timestamptz := ledger.now();
+    rules CONSTANT record := ledger.worker_rules();
+    step uuid;
+BEGIN
+    IF NOT rules.readable THEN
+        RETURN NULL;
+    END IF;
+    SELECT s.id INTO step FROM public.ops_mission_steps AS s
+    WHERE s.status = 'queued' AND coalesce(cardinality(s.needs), 0) > 0
+        AND coalesce(s.not_before, s.created_at) <= instant AND s.failure_count >= 0
+        AND NOT rules.blocked ? coalesce(s.executor, s.kind)
+        AND coalesce(rules.allowed ? coalesce(s.executor, s.kind), true)
+        AND (SELECT m.status <> 'succeeded' FROM public.ops_missions AS m WHERE m.id = s.mission_id)
+        AND NOT EXISTS (SELECT FROM public.ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+            AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
+    ORDER BY coalesce(s.not_before, s.created_at), s.ordinal, s.id LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        RETURN step;
+    END IF;
+
+    WITH RECURSIVE executors (name) AS (
+        SELECT min(coalesce(s.executor, s.kind)) FROM public.ops_mission_steps AS s
+        WHERE s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0
+        UNION ALL
+        SELECT (SELECT min(coalesce(s.executor, s.kind)) FROM public.ops_mission_steps AS s
+            WHERE s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0
+                AND coalesce(s.executor, s.kind) > e.name)
+        FROM executors AS e WHERE e.name IS NOT NULL
+    )
+    SELECT q.id INTO step
+    FROM executors AS e CROSS JOIN LATERAL (
+        SELECT s.id, coalesce(s.not_before, s.created_at) AS due, s.ordinal
+        FROM public.ops_mission_steps AS s
+        WHERE s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0
+            AND coalesce(s.executor, s.kind) = e.name
+            AND coalesce(s.not_before, s.created_at) <= instant AND s.failure_count >= 0
+            AND (SELECT m.status <> 'succeeded' FROM public.ops_missions AS m
+                 WHERE m.id = s.mission_id)
+        ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED) AS q
+    WHERE NOT rules.blocked ? e.name AND coalesce(rules.allowed ? e.name, true)
+    ORDER BY q.due, q.ordinal, q.id LIMIT 1;
+    RETURN step;
+END
+$$;
+ALTER FUNCTION ledger.next_step() OWNER TO opsledger_owner;

@@ -1,0 +1,82 @@
+-- ops_check_consensus: counts the votes over a proposal, and decides it where they do.
+--
+-- Returns  {"status": "rejected", "reason": "veto"}, {"status": "approved", "approvals": n} or {"status":
+--          "voting", "approvals": n, "threshold": t}; {"status": "pending", …} once the deadline has
+--          passed, and what it is for a proposal that no vote is held over: that is then left alone.
+--          OPS_011 for one that is not there.
+-- Locks    the proposal's row.
+-- Used by  the origin's clients; ops_cast_vote.
+CREATE OR REPLACE FUNCTION public.ops_check_consensus(p_proposal_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    instant CONSTANT timestamptz := ledger.now();
+    proposal public.ops_mission_proposals;
+    rules record;
+    votes record;
+BEGIN
+    PERFORM ledger.require_read_committed('ops_check_consensus');
+    SELECT p.* INTO proposal FROM public.ops_mission_proposals AS p WHERE p.id = p_proposal_id
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id;
+    END IF;
+    votes := ledger.count_votes(proposal.votes);
+    IF proposal.status <> 'voting' THEN
+        RETURN jsonb_build_object('status', proposal.status, 'approvals', cardinality(votes.approving));
+    END IF;
+    rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
+        coalesce(proposal.template ->> 'risk_level', 'medium'), proposal.created_at);
+
+    IF instant > rules.deadline THEN
+        UPDATE public.ops_mission_proposals AS p SET status = 'pending' WHERE p.id = p_proposal_id;
+        RETURN jsonb_build_object('status', 'pending', 'approvals', cardinality(votes.approving),
+            'threshold', rules.threshold, 'reason', 'deadline');
+    ELSIF rules.veto AND votes.against IS NOT NULL THEN
+        UPDATE public.ops_mission_proposals AS p
+        SET status = 'rejected', reason = 'vetoed by ' || votes.against
+            || coalesce(': ' || votes.against_reason, '')
+        WHERE p.id = p_proposal_id;
+        RETURN jsonb_build_object('status', 'rejected', 'reason', 'veto');
+    ELSIF cardinality(votes.approving) >= rules.threshold AND rules.required_voters <@ votes.cast_by
+    THEN
+        UPDATE public.ops_mission_proposals AS p
+        SET status = 'approved', approved_at = instant,
+            reason = 'voted for by ' || array_to_string(votes.approving, ', ')
+        WHERE p.id = p_proposal_id;
+        PERFORM public.ops_create_mission_from_proposal(p_proposal_id);
+        RETURN jsonb_build_object('status', 'approved', 'approvals', cardinality(votes.approving));
+    END IF;
+    RETURN jsonb_build_object('status', 'voting', 'approvals', cardinality(votes.approving),
+        'threshold', rules.threshold);
+END
+$$;
+ALTER FUNCTION public.ops_check_consensus(uuid) OWNER TO opsledger_owner;
+
+-- The votes of a row, by role; what a hand wrote that is no vote is passed over.
+CREATE OR REPLACE FUNCTION ledger.count_votes(votes jsonb,
+    OUT cast_by text[], OUT approving text[], OUT against text, OUT against_reason text)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ballot record;
+BEGIN
+    cast_by := '{}';
+    approving := '{}';
+    FOR ballot IN
+        SELECT v.role, v.entry ->> 'vote' AS vote,
+            CASE jsonb_typeof(v.entry -> 'reason') WHEN 'string' THEN v.entry ->> 'reason' END AS reason
+        FROM jsonb_each(CASE jsonb_typeof(votes) WHEN 'object' THEN votes ELSE '{}' END)
+            AS v (role, entry)
+        WHERE v.entry -> 'vote' IN ('"approve"', '"reject"', '"abstain"')
+        ORDER BY v.role COLLATE "C"
+    LOOP
+        cast_by := cast_by || ballot.role;
+        IF ballot.vote = 'approve' THEN
+            approving := approving || ballot.role;
+        ELSIF ballot.vote = 'reject' AND against IS NULL THEN
+            against := ballot.role;
+            against_reason := ballot.reason;
+        END IF;
+    END LOOP;
+END
+$$;
+ALTER FUNCTION ledger.count_votes(jsonb) OWNER TO opsledger_owner;

@@ -1,0 +1,33 @@
+-- ledger.policy_field_fits: whether one field of a policy says what is expected of it.
+--
+-- Returns  true for what is absent, but for the loop's state; for null too, but where a list is expected:
+--          there it would not be told from an empty one.
+-- Locks    none.
+-- Used by  policy_fault.
+CREATE OR REPLACE FUNCTION ledger.policy_field_fits(field jsonb, expected text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN expected = 'running or halted' THEN coalesce(field IN ('"running"', '"halted"'), false)
+        WHEN field IS NULL THEN true
+        WHEN expected = 'a list of texts' THEN jsonb_typeof(field) = 'array'
+            AND NOT jsonb_path_exists(field, 'strict $[*] ? (@.type() != "string")', '{}', true)
+        WHEN jsonb_typeof(field) = 'null' THEN true
+        WHEN expected = 'true or false' THEN jsonb_typeof(field) = 'boolean'
+        WHEN expected = 'one of low, medium, high' THEN field IN ('"low"', '"medium"', '"high"')
+        WHEN expected = 'a whole number of 0 or more' THEN
+            coalesce(ledger.json_whole(field) BETWEEN 0 AND 2147483647, false)
+        WHEN expected = 'a number above 0' THEN
+            CASE jsonb_typeof(field) WHEN 'number' THEN
+                field::text::numeric > 0 AND field::text::numeric < 1000000 ELSE false END
+        WHEN jsonb_typeof(field) <> 'object' THEN false
+        WHEN expected = 'a risk with a whole number from 1 to 100' THEN NOT EXISTS (
+            SELECT FROM jsonb_each(field) AS m (name, number)
+            WHERE m.name NOT IN ('low', 'medium', 'high')
+                OR coalesce(ledger.json_whole(m.number) NOT BETWEEN 1 AND 100, true))
+        ELSE NOT EXISTS (  -- a source with a whole number of 0 or more
+            SELECT FROM jsonb_each(field) AS m (name, number)
+            WHERE m.name NOT IN ('api', 'trigger', 'reaction', 'manual')
+                OR coalesce(ledger.json_whole(m.number) NOT BETWEEN 0 AND 2147483647, true))
+        END
+$$;
+ALTER FUNCTION ledger.policy_field_fits(jsonb, text) OWNER TO opsledger_owner;

@@ -1,0 +1,56 @@
+-- ledger.vote_rules: the rules that the vote over a proposal is held under.
+--
+-- Returns  what its row keeps since the vote was called. A row that a hand made voting keeps none, and gets
+--          what the policy says, counted from its making; without a policy that can be read, two
+--          approvals, an hour, a veto.
+-- Locks    none.
+-- Used by  ops_create_proposal_and_maybe_autoapprove, ops_check_consensus.
+CREATE OR REPLACE FUNCTION ledger.vote_rules(kept jsonb, risk text, since timestamptz,
+    OUT threshold integer, OUT deadline timestamptz, OUT required_voters text[], OUT veto boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy jsonb;
+BEGIN
+    IF ledger.json_whole(kept -> 'threshold') BETWEEN -2147483648 AND 2147483647
+        AND kept ->> 'deadline' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$'
+    THEN
+        BEGIN
+            deadline := (kept ->> 'deadline')::timestamptz;
+            threshold := ledger.json_whole(kept -> 'threshold');
+            required_voters := ledger.texts_of(kept -> 'required_voters');
+            veto := coalesce((kept -> 'veto') <> 'false', true);
+            RETURN;
+        EXCEPTION WHEN data_exception THEN
+            NULL;  -- The 31st of February: no deadline, so no rules.
+        END;
+    END IF;
+    SELECT p.value INTO policy FROM public.ops_policy AS p WHERE p.key = 'voting_policy';
+    IF ledger.policy_fault('voting_policy', policy) IS NOT NULL THEN
+        policy := '{}';
+    END IF;
+    threshold := coalesce(ledger.json_whole(policy -> 'thresholds' -> risk), 2);
+    deadline := since + make_interval(
+        secs => coalesce((policy ->> 'deadline_minutes')::double precision, 60) * 60);
+    required_voters := ledger.texts_of(policy -> 'required_voters');
+    veto := coalesce((policy -> 'veto') <> 'false', true);
+END
+$$;
+ALTER FUNCTION ledger.vote_rules(jsonb, text, timestamptz) OWNER TO opsledger_owner;
+
+-- The texts of a JSON array; what is none is passed over.
+CREATE OR REPLACE FUNCTION ledger.texts_of(list jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY(
+        SELECT t.item #>> '{}'
+        FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END)
+            WITH ORDINALITY AS t (item, n)
+        WHERE jsonb_typeof(t.item) = 'string' ORDER BY t.n)
+$$;
+ALTER FUNCTION ledger.texts_of(jsonb) OWNER TO opsledger_owner;
+
+-- A time as events and rows of ours write it.
+CREATE OR REPLACE FUNCTION ledger.time_text(instant timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$$;
+ALTER FUNCTION ledger.time_text(timestamptz) OWNER TO opsledger_owner;
