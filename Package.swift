@@ -85,6 +85,12 @@ let package = Package(
       ],
       path: "Tests/RandomHistories", swiftSettings: settings),
     .executableTarget(
+      name: "functions-equal-engine",
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
+      ],
+      path: "Tests/FunctionsEqualEngine", swiftSettings: settings),
+    .executableTarget(
       name: "commit-cut",
       dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
       path: "Tests/CommitCut", swiftSettings: settings),

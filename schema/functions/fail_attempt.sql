@@ -37,7 +37,8 @@ BEGIN
         PERFORM ledger.report_own(format('step:%s:failed', step.kind),
             jsonb_build_object('kind', step.kind, 'error', lost, 'step_id', step_id),
             format('%s:failed:%s', step_id, step.version), step.mission_id);
-        PERFORM ledger.fail_mission(step.mission_id, step.ordinal, lost);
+        PERFORM ledger.fail_mission(step.mission_id, step.ordinal, lost,
+            greatest(step.updated_at, began));
         RETURN false;
     END IF;
 

@@ -1,10 +1,11 @@
--- ops_maybe_finalize_mission: ends a mission that is open where its steps say that it is over.
+-- ops_maybe_finalize_mission: ends a mission whose steps say that it is over.
 --
 -- Failed   as soon as a step has failed for good since the mission began or was reopened (its row changed
---          then, and has not since): what waits is skipped. Where one is dead from before, once nothing
---          is left to run.
+--          then, and has not since): what waited then is skipped. Where one is dead from before, once
+--          nothing is left to run.
 -- Succeeded  once every step has. A mission without steps, one that has ended, and one that is not there
---          are left alone.
+--          keep what they are; in one that has failed, what waited when another of its steps died is
+--          skipped too.
 -- Returns  nothing.
 -- Locks    the mission's row, then its queued steps.
 -- Used by  the origin's workers, after they have written a step's outcome.
@@ -18,7 +19,7 @@ BEGIN
     PERFORM ledger.require_read_committed('ops_maybe_finalize_mission');
     SELECT m.* INTO mission FROM public.ops_missions AS m WHERE m.id = p_mission_id
     FOR NO KEY UPDATE;
-    IF NOT FOUND OR mission.status NOT IN ('approved', 'running') THEN
+    IF NOT FOUND OR mission.status = 'succeeded' THEN
         RETURN;
     END IF;
     SELECT count(*) FILTER (WHERE s.status IN ('queued', 'running')) AS unfinished,
@@ -26,7 +27,7 @@ BEGIN
     INTO steps FROM public.ops_mission_steps AS s WHERE s.mission_id = p_mission_id;
 
     IF steps.failed > 0 THEN
-        SELECT s.ordinal, s.updated_at >= mission.updated_at AS is_new,
+        SELECT s.ordinal, s.updated_at AS died, s.updated_at >= mission.updated_at AS is_new,
             CASE WHEN s.updated_at >= mission.updated_at
                 THEN coalesce(s.last_error, 'failed')
                 ELSE format('step %s is dead still', coalesce(s.ordinal, 0)) END AS error
@@ -37,9 +38,9 @@ BEGIN
             s.ordinal, s.id
         LIMIT 1;
         IF failed.is_new OR steps.unfinished = 0 THEN
-            PERFORM ledger.fail_mission(p_mission_id, failed.ordinal, failed.error);
+            PERFORM ledger.fail_mission(p_mission_id, failed.ordinal, failed.error, failed.died);
         END IF;
-    ELSIF steps.unfinished = 0 AND steps.total > 0 THEN
+    ELSIF steps.unfinished = 0 AND steps.total > 0 AND mission.status <> 'failed' THEN
         UPDATE public.ops_missions AS m
         SET status = 'succeeded', completed_at = ledger.now(),
             updated_at = greatest(m.updated_at, ledger.now())

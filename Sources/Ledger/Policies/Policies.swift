@@ -228,7 +228,8 @@ public struct ProposalCaps: PolicyValue, Equatable {
   public func reached(
     by source: Proposal.Source, today: ProposalCounts
   ) -> (cap: Proposal.Cap, limit: Int32, count: Int32)? {
-    if let dailyMax, today.total >= dailyMax { return (.daily, dailyMax, today.total) }
+    // Whoever counts may stop at the limit, so no more than that is said.
+    if let dailyMax, today.total >= dailyMax { return (.daily, dailyMax, dailyMax) }
     let count = today.bySource[source] ?? 0
     if let max = sourceMax[source], count >= max { return (.source, max, count) }
     return nil

@@ -1,0 +1,132 @@
+import Ledger
+import Postgres
+import TestLedgers
+
+/// One of the two ledgers that are kept in step, as the driver sees it: a clock that stands still until it
+/// is set, and rows named by what they are about instead of by their ids.
+final class Side {
+  let ledger: TestLedger
+  let admin: Connection
+
+  /// - Parameter isOfHands: Whether its rows are written by hands alone.
+  init(_ ledger: TestLedger, isOfHands: Bool) throws {
+    self.ledger = ledger
+    admin = try Connection(url: ledger.adminURL)
+    try admin.execute(Self.prepare)
+    if isOfHands { try admin.execute(Self.raiseVersions) }
+  }
+
+  /// What capture does to a hand's UPDATE, where it is not there: functions name versions in the dedupe
+  /// keys of what they report.
+  private static let raiseVersions = """
+    DO $$ DECLARE name regclass; BEGIN
+      IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'ops_missions'::regclass
+          AND NOT tgisinternal) THEN RETURN; END IF;
+      CREATE FUNCTION public.raise_version() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.version := OLD.version + 1; RETURN NEW; END';
+      FOREACH name IN ARRAY ARRAY['ops_missions', 'ops_mission_steps']::regclass[] LOOP
+        EXECUTE format('CREATE TRIGGER raise_version BEFORE UPDATE ON %s FOR EACH ROW '
+          'EXECUTE FUNCTION public.raise_version()', name);
+      END LOOP;
+    END $$
+    """
+
+  /// The clock is a setting of the session: `ledger.now()` reads it. Between histories the log is emptied,
+  /// for which its guards must be off: this proof is about what functions and engine do.
+  private static let prepare = """
+    SET timezone = 'UTC';
+    ALTER EVENT TRIGGER opsledger_frozen_ddl DISABLE;
+    ALTER EVENT TRIGGER opsledger_frozen_start DISABLE;
+    ALTER EVENT TRIGGER opsledger_frozen_drop DISABLE;
+    CREATE OR REPLACE FUNCTION ledger.now() RETURNS timestamptz
+    LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+        SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,
+            pg_catalog.clock_timestamp())
+    $$;
+    CREATE TABLE public.first_policies AS SELECT * FROM ops_policy;
+    CREATE TABLE public.first_entry AS SELECT max(entry) AS entry FROM ledger.events;
+    DO $$ DECLARE part regclass; BEGIN
+      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass
+      LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', part); END LOOP;
+      ALTER TABLE ledger.events DISABLE TRIGGER USER;
+    END $$
+    """
+
+  func empty() throws {
+    try admin.execute(
+      """
+      BEGIN; SET LOCAL session_replication_role = replica;
+      DELETE FROM ops_action_runs; DELETE FROM ops_agent_events; DELETE FROM ops_mission_steps;
+      DELETE FROM ops_missions; DELETE FROM ops_mission_proposals; DELETE FROM ops_policy;
+      INSERT INTO ops_policy SELECT * FROM public.first_policies;
+      DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
+      DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
+      COMMIT
+      """)
+  }
+
+  func set(clock micros: Int64) throws { try admin.set(clock: micros) }
+
+  func ask(_ sql: String, _ values: String?...) throws -> [[String?]] {
+    try admin.ask(sql, values)
+  }
+
+  /// Everything that is compared, a row a line: not versions, and no ids.
+  func picture() throws -> [String] { try ask(Self.picture).compactMap { $0[0] } }
+
+  private static let picture = """
+    WITH p AS (SELECT p.id, p.template->>'title' AS mark FROM ops_mission_proposals AS p),
+      m AS (SELECT m.id, p.mark FROM ops_missions AS m LEFT JOIN p ON p.id = m.proposal_id),
+      s AS (SELECT s.id, s.mission_id, m.mark || '/' || s.ordinal AS mark
+        FROM ops_mission_steps AS s LEFT JOIN m ON m.id = s.mission_id),
+      lines (line) AS (
+        SELECT 'proposal '::text || ((to_jsonb(o) - '{id,version,votes}'::text[]) || jsonb_build_object(
+          'votes', (SELECT jsonb_object_agg(v.key, v.value - 'id') FROM jsonb_each(o.votes) AS v)))
+        FROM ops_mission_proposals AS o
+        UNION ALL
+        SELECT 'mission '::text || ((to_jsonb(o) - '{id,version,proposal_id}'::text[])
+          || jsonb_build_object('proposal', p.mark))
+        FROM ops_missions AS o LEFT JOIN p ON p.id = o.proposal_id
+        UNION ALL
+        SELECT 'step '::text || ((to_jsonb(o) - '{id,version,mission_id}'::text[])
+          || jsonb_build_object('step', s.mark))
+        FROM ops_mission_steps AS o JOIN s USING (id)
+        UNION ALL
+        SELECT 'run '::text || ((to_jsonb(o) - '{id,run_id,version,step_id,meta}'::text[])
+          || jsonb_build_object('step', s.mark, 'kind', o.meta->'kind',
+            'retrying', o.meta->'retrying',
+            'is_lease', coalesce(o.meta->>'class' = 'lease_expired', false)))
+        FROM ops_action_runs AS o LEFT JOIN s ON s.id = o.step_id
+        UNION ALL
+        SELECT 'event '::text || ((to_jsonb(o) - '{id,version,mission_id,dedupe_key,data}'::text[]
+            -- The origin's workers leave what they report to the heartbeat.
+            - CASE WHEN o.type LIKE 'step:%' THEN 'processed_at' ELSE '' END)
+          || jsonb_build_object('mission', m.mark, 'about', coalesce(s.mark, d.mark, p.mark),
+            'key', split_part(o.dedupe_key, ':', 2),
+            'data', o.data - '{step_id,mission_id,proposal_id}'::text[]))
+        FROM ops_agent_events AS o LEFT JOIN m ON m.id = o.mission_id
+          LEFT JOIN s ON s.id::text = o.data->>'step_id'
+          LEFT JOIN m AS d ON d.id::text = o.data->>'mission_id'
+          LEFT JOIN p ON p.id::text = o.data->>'proposal_id'
+        UNION ALL
+        SELECT 'policy '::text || (to_jsonb(o) - 'updated_at') FROM ops_policy AS o)
+    SELECT line FROM lines ORDER BY line COLLATE "C"
+    """
+}
+
+extension Connection {
+  func set(clock micros: Int64) throws {
+    _ = try ask(
+      "SELECT set_config('test.now', $1::text, false)", [Instant(micros: micros).description])
+  }
+
+  /// Every value as text.
+  func ask(_ sql: String, _ values: [String?] = []) throws -> [[String?]] {
+    var parameters = Parameters()
+    for value in values { parameters.text(value) }
+    let rows = try query(Statement(sql), parameters)
+    return try (0..<rows.count).map { row in
+      try (0..<rows.columnCount).map { try rows.textIfPresent(row, $0) }
+    }
+  }
+}
