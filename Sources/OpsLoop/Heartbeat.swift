@@ -142,7 +142,7 @@ extension Engine {
     SELECT \(AgentEvent.select("a")),
       (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version),
       \(Conditions.holding(of: "a.data", paths: "$2::text[]")), \(causationDepth)
-    FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 0 AND 2000000000
+    FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 1 AND 2000000000
     ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
     """)
   /// How long a chain of reactions led to an event: as its mission's proposal has it, or the proposal
@@ -241,7 +241,7 @@ extension Engine {
         ON p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
       LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
-    WHERE r.status = 'queued' AND r.version BETWEEN 0 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint
+    WHERE r.status = 'queued' AND r.version BETWEEN 1 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint
     FOR NO KEY UPDATE OF r SKIP LOCKED
     """)
   private static let drawIfReactions = Statement(

@@ -165,6 +165,11 @@ extension Engine {
   }
 
   func onRow<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
-    do { return try body() } catch { throw OpsError(database: error) }
+    try OpsLoop.onRow(body)
   }
+}
+
+/// Runs what the database may refuse, and says it in the ledger's words.
+func onRow<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+  do { return try body() } catch { throw OpsError(database: error) }
 }

@@ -36,15 +36,11 @@ extension Engine {
   ) throws(OpsError) -> [String: PolicyChange] {
     for (key, value) in values { try check(policy: key, value: value) }
     let keys = values.keys.sorted()
-    var parameters = Parameters()
-    parameters.texts(keys)
     var changes: [String: PolicyChange] = [:]
-    let command = Command(load: [(Self.lockPolicies, parameters)]) {
+    let command = Command(load: Self.lockPolicies(keys)) {
       (answers, draft) throws(OpsError) in
       changes = [:]
-      for policy in try answers[0].rows(of: Policy.self) {
-        try draft.load(policy, as: .policy(policy.key))
-      }
+      try draft.loadPolicies(answers)
       for key in keys {
         guard let value = values[key] else { continue }
         changes[key] = Self.set(key, value.text, rollbackTo, why, &draft)
@@ -106,11 +102,37 @@ extension Engine {
     return try setPolicy(key, to: value, why: why, rollbackTo: version)
   }
 
-  static let lockPolicies = Statement(
+  /// The policies, and what is left of those that somebody removed: asked for after the lock, which
+  /// waits for who removes one now.
+  static func lockPolicies(_ keys: [String]) -> [(Statement, Parameters)] {
+    var (named, streams) = (Parameters(), Parameters())
+    named.texts(keys)
+    streams.uuids(keys.map(StreamID.policy))
+    return [(lockRows, named), (removed, streams)]
+  }
+
+  private static let lockRows = Statement(
     """
     SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = ANY ($1::text[])
     ORDER BY p.key FOR NO KEY UPDATE
     """)
+  private static let removed = Statement(
+    "SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])")
+}
+
+extension Draft {
+  /// Takes in the answers of ``Engine/lockPolicies(_:)``.
+  mutating func loadPolicies(_ answers: [Rows]) throws(OpsError) {
+    for policy in try answers[0].rows(of: Policy.self) {
+      try load(policy, as: .policy(policy.key))
+    }
+    for row in 0..<answers[1].count {
+      let (stream, version) = try onRow { () throws(PostgresError) in
+        (StreamID(try answers[1].uuid(row, 0)), try answers[1].int4(row, 1))
+      }
+      load(tombstone: version, of: Policy.self, as: stream)
+    }
+  }
 }
 
 extension OpsError {

@@ -41,9 +41,9 @@ enum Queue {
   private static let mayRun = """
     coalesce(s.not_before, s.created_at) <= (SELECT ledger.now())
       AND (SELECT m.status IN ('approved', 'running', 'failed')
-          AND m.version BETWEEN 0 AND 2000000000
+          AND m.version BETWEEN 1 AND 2000000000
         FROM ops_missions AS m WHERE m.id = s.mission_id)
-      AND s.version BETWEEN 0 AND 2000000000 AND s.failure_count BETWEEN 0 AND 2000000000
+      AND s.version BETWEEN 1 AND 2000000000 AND s.failure_count BETWEEN 0 AND 2000000000
     """
   /// As the partial indexes say it.
   static let isReady = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0"

@@ -53,18 +53,12 @@ extension Engine {
   func editPolicy(
     _ key: String, why: String?, _ edit: (JSON?) throws(OpsError) -> JSON?
   ) throws(OpsError) -> Bool {
-    var parameters = Parameters()
-    parameters.texts([key])
     return try withoutActuallyEscaping(edit) { (edit) throws(OpsError) in
-      let command = Command(load: [(Self.lockPolicies, parameters)]) {
+      let command = Command(load: Self.lockPolicies([key])) {
         (answers, draft) throws(OpsError) in
         let stream = StreamID.policy(key)
-        var current: JSON?
-        if answers[0].count == 1 {
-          let policy = try answers[0].row(0, of: Policy.self)
-          try draft.load(policy, as: stream)
-          current = try? JSON(parsing: policy.value)
-        }
+        try draft.loadPolicies(answers)
+        let current = draft.row(stream, of: Policy.self).flatMap { try? JSON(parsing: $0.value) }
         guard let value = try edit(current) else { return .null }
         try Policies.check(key: key, value: value)
         draft.append(

@@ -85,7 +85,7 @@ extension Engine {
   private static let overdue = Statement(
     """
     SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE \(isOverdue)
-      AND p.version BETWEEN 0 AND 2000000000
+      AND p.version BETWEEN 1 AND 2000000000
     ORDER BY p.id LIMIT \(expiryMax) FOR NO KEY UPDATE SKIP LOCKED
     """)
   private static let drawIfOverdue = Statement(

@@ -29,7 +29,7 @@ struct ReplayTests {
     try TestLedger.with { ledger in
       let committed = try ledger.session().perform(
         .new(), .report(.sample(data: #"{"n": 1.0}"#)))
-      try ledger.execute(#"UPDATE ops_agent_events SET data = '{"n": 1.00}'"#)
+      try ledger.executeOffTheRecord(#"UPDATE ops_agent_events SET data = '{"n": 1.00}'"#)
       let report = try ledger.verify()
       #expect(
         report.differences == [
@@ -49,9 +49,9 @@ struct ReplayTests {
         """
         CREATE TABLE mine (event uuid REFERENCES ops_agent_events ON DELETE SET NULL,
           key text REFERENCES ops_agent_events (dedupe_key) ON DELETE SET NULL);
-        INSERT INTO mine (event) SELECT id FROM ops_agent_events;
-        DELETE FROM ops_agent_events; DELETE FROM ops_policy
+        INSERT INTO mine (event) SELECT id FROM ops_agent_events
         """)
+      try ledger.executeOffTheRecord("DELETE FROM ops_agent_events; DELETE FROM ops_policy")
       let report = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
       guard case .rebuilt = report.outcome else {
         Issue.record("\(report.outcome)")
@@ -93,7 +93,8 @@ struct ReplayTests {
       }
       let rows = "SELECT * FROM ops_agent_events ORDER BY id"
       let before = try ledger.lines(rows)
-      try ledger.execute("DELETE FROM ops_agent_events" + (all ? "; DELETE FROM ops_policy" : ""))
+      try ledger.executeOffTheRecord(
+        "DELETE FROM ops_agent_events" + (all ? "; DELETE FROM ops_policy" : ""))
       let rebuilt = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
       #expect(rebuilt.outcome == .rebuilt)
       #expect(rebuilt.written["ops_agent_events"]?.inserted == 20)
@@ -124,7 +125,7 @@ struct ReplayTests {
       }
       let keys = "SELECT id, dedupe_key FROM ops_agent_events ORDER BY id"
       let before = try ledger.lines(keys)
-      try ledger.execute(
+      try ledger.executeOffTheRecord(
         """
         UPDATE ops_agent_events SET dedupe_key = dedupe_key || '!';
         UPDATE ops_agent_events SET dedupe_key = CASE dedupe_key WHEN 'a!' THEN 'b' ELSE 'a' END

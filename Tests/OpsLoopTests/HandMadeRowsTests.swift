@@ -6,9 +6,9 @@ import Postgres
 import TestLedgers
 import Testing
 
-@Suite("Rows that hands made, before capture is there", .needsServer)
+@Suite("Rows that hands made", .needsServer)
 struct HandMadeRowsTests {
-  @Test("an agent event put in by SQL is recorded when the loop meets it, and can be replayed")
+  @Test("an agent event put in by SQL is on the record, and the loop goes on from it")
   func insertedEvent() throws {
     try TestLedger.with { ledger in
       try ledger.execute(
@@ -36,7 +36,7 @@ struct HandMadeRowsTests {
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
-      try ledger.execute(
+      try ledger.executeOffTheRecord(
         """
         UPDATE ops_mission_steps SET version = 2147483647, failure_count = 2147483647
         WHERE id = (SELECT min(id::text)::uuid FROM ops_mission_steps)
@@ -52,7 +52,8 @@ struct HandMadeRowsTests {
       let needs = "SELECT string_agg(needs::text, ' ' ORDER BY ordinal) FROM ops_mission_steps"
       let before = try ledger.value(needs)
       for shifted in ["[2:2]={0}", "{{0}}"] {
-        try ledger.execute("UPDATE ops_mission_steps SET needs = '\(shifted)' WHERE ordinal = 1")
+        try ledger.executeOffTheRecord(
+          "UPDATE ops_mission_steps SET needs = '\(shifted)' WHERE ordinal = 1")
         let report = try ledger.verify()
         #expect(report.differences.map(\.column) == ["needs"])
         _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
@@ -82,6 +83,7 @@ struct HandMadeRowsTests {
       try ledger.execute(
         """
         DELETE FROM ops_policy WHERE key = 'reaction_matrix';
+        DELETE FROM ledger.tombstones;
         SET session_replication_role = replica;
         ALTER EVENT TRIGGER opsledger_frozen_start DISABLE;
         ALTER EVENT TRIGGER opsledger_frozen_ddl DISABLE;

@@ -175,13 +175,13 @@ struct RetryTests {
     try TestLedger.with { ledger in
       let engine = try ledger.engine()
       for _ in 0..<2 { _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil) }
-      try ledger.execute(
+      try ledger.executeOffTheRecord(
         """
         UPDATE ops_mission_steps SET needs = '{{1,2},{3,4}}' WHERE id =
           (SELECT id FROM ops_mission_steps ORDER BY id LIMIT 1);
         UPDATE ops_mission_steps SET ordinal = 9, needs = '{}' WHERE needs IS NOT NULL
         """)
-      try ledger.execute(
+      try ledger.executeOffTheRecord(
         """
         UPDATE ops_mission_steps SET updated_at = '294276-12-31' WHERE id =
           (SELECT id FROM ops_mission_steps ORDER BY id LIMIT 1)

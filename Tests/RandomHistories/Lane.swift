@@ -72,13 +72,14 @@ final class Lane {
     try admin.settle()
     try admin.execute(
       """
-      BEGIN; SET LOCAL session_replication_role = replica;
+      BEGIN; SET LOCAL session_replication_role = replica; \(TestCapture.off);
       DELETE FROM ops_action_runs; DELETE FROM ops_agent_reactions; DELETE FROM ops_agent_events;
       DELETE FROM ops_mission_steps; DELETE FROM ops_missions; DELETE FROM ops_mission_proposals;
       DELETE FROM ops_demand_radar; DELETE FROM ops_policy;
       INSERT INTO ops_policy SELECT * FROM public.first_policies;
       DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
       DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
+      DELETE FROM ledger.tombstones; \(TestCapture.on);
       COMMIT
       """)
   }

@@ -57,6 +57,12 @@ public struct TestLedger: Sendable {
     try connection.execute(sql)
   }
 
+  /// As superuser, one or more statements that capture does not see: what only a superuser can do,
+  /// who must switch off what guards the triggers first.
+  public func executeOffTheRecord(_ sql: String) throws {
+    try execute(TestCapture.off + ";\n" + sql + ";\n" + TestCapture.on)
+  }
+
   /// As superuser: every row as one line, columns joined by `|`, NULL as nothing.
   public func lines(_ sql: String) throws -> [String] {
     let connection = try Connection(url: adminURL)

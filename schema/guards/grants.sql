@@ -40,7 +40,7 @@ REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence, ledger.workers
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
-GRANT SELECT ON ledger.ddl_permits TO opsledger_auditor;
+GRANT SELECT ON ledger.ddl_permits, ledger.pending TO opsledger_auditor;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
@@ -48,8 +48,11 @@ GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.now()
+REVOKE ALL ON FUNCTION ledger.draw() FROM opsledger_operator, opsledger_tables;
+GRANT EXECUTE ON FUNCTION ledger.now()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
+GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
+    TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)

@@ -11,11 +11,11 @@ SELECT c.stream, c.version, c.entry, c.type, c.recorded_at, c.actor,
 FROM (
     SELECT e.stream, e.version, e.entry, e.type, e.recorded_at, e.actor,
         coalesce(e.data ->> 'key', e.data -> 'columns' ->> 'key') AS key,
-        CASE e.type
+        ledger.capture_unwrap(CASE e.type
             WHEN 'policy.set' THEN e.data -> 'value'
             WHEN 'policy.inserted' THEN e.data -> 'columns' -> 'value'
             WHEN 'policy.amended' THEN e.data -> 'changes' -> 'value' -> 1
-        END::jsonb AS value
+        END) AS value
     FROM (
         SELECT ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' || p.key) AS stream
         FROM public.ops_policy AS p

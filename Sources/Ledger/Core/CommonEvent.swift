@@ -129,7 +129,7 @@ extension CommonEvent {
     case .int(let number): String(number)
     case .text(let text): JSON.string(text).text
     case .uuid(let id): JSON.string(id.description).text
-    case .time(let instant): JSON.string(instant.description).text
+    case .time(let instant): JSON.string(Moment.write(instant)).text
     case .json(let text): WrappedJSON.wrap(text)
     case .ints(let numbers): JSON.array(numbers.map(JSON.int)).text
     }
@@ -233,7 +233,7 @@ extension CommonEvent {
       case .int: value.intValue.flatMap(Int32.init(exactly:)).map(Value.int)
       case .text, .label: value.stringValue.map(Value.text)
       case .uuid: value.stringValue.flatMap { StreamID($0) }.map(Value.uuid)
-      case .time: value.stringValue.flatMap { Instant($0) }.map(Value.time)
+      case .time: value.stringValue.flatMap(Moment.read).map(Value.time)
       case .json: .json(WrappedJSON.unwrap(value.text))
       case .ints:
         value.arrayValue.flatMap { elements in
@@ -243,6 +243,25 @@ extension CommonEvent {
       }
     guard let decoded else { throw Unreadable("\(column.name) is not of its type") }
     return decoded
+  }
+}
+
+/// A hand can write PostgreSQL's infinities, which are no moments of RFC 3339.
+private enum Moment {
+  static func write(_ instant: Instant) -> String {
+    switch instant.micros {
+    case .max: "infinity"
+    case .min: "-infinity"
+    default: instant.description
+    }
+  }
+
+  static func read(_ text: String) -> Instant? {
+    switch text {
+    case "infinity": Instant(micros: .max)
+    case "-infinity": Instant(micros: .min)
+    default: Instant(text)
+    }
   }
 }
 

@@ -25,25 +25,22 @@ public struct Draft: Sendable {
 
   /// Takes in a row that the command read under a lock.
   ///
-  /// A row of version 0 was put in by a hand, off the record: it is recorded first, as it is, or what
-  /// follows could not be replayed.
-  ///
   /// - Throws: `OPS_016` for a version that no history leads to.
   public mutating func load<N: Noun>(_ row: N, as stream: StreamID) throws(OpsError) {
-    guard (0...Self.versionMax).contains(row.version) else {
+    guard (1...Self.versionMax).contains(row.version) else {
       throw OpsError(
         .inconsistentRow, "\(N.table) \(stream) has the version \(row.version)",
         hint: "see `opsledger verify`; `opsledger rebuild` mends it",
         facts: ["table": N.table, "row": stream.description])
     }
-    guard row.version == 0 else { return self[keyPath: N.drafted].load(row, as: stream) }
-    guard self[keyPath: N.drafted].slots[stream] == nil else { return }
     self[keyPath: N.drafted].load(row, as: stream)
-    append(
-      StreamEvent<N>.common(
-        .inserted(
-          N.columns.filter { $0.name != "version" }.map { ColumnValue($0.name, $0.get(row)) })),
-      to: stream)
+  }
+
+  /// Takes in that a row left: what makes it again goes on from its last version.
+  public mutating func load<N: Noun>(
+    tombstone version: Int32, of type: N.Type = N.self, as stream: StreamID
+  ) {
+    self[keyPath: N.drafted].load(tombstone: version, as: stream)
   }
 
   /// Far beyond any history, and far enough from the end of the type to go on from.
@@ -104,6 +101,12 @@ public struct DraftTable<N: Noun>: Sendable {
     guard slots[stream] == nil else { return }
     order.append(stream)
     slots[stream] = Slot(original: row, current: row, version: row.version)
+  }
+
+  mutating func load(tombstone version: Int32, as stream: StreamID) {
+    guard slots[stream] == nil else { return }
+    order.append(stream)
+    slots[stream] = Slot(original: nil, current: nil, version: version)
   }
 
   mutating func fold(_ event: StreamEvent<N>, _ stream: StreamID, _ at: Instant) -> Int32 {

@@ -33,7 +33,8 @@ extension Session {
       let changed =
         data["value"] ?? data["columns"]?["value"]
         ?? data["changes"]?["value"]?.arrayValue?.last
-      last = event.type == "policy.removed" ? nil : changed?.text ?? last
+      last =
+        event.type == "policy.removed" ? nil : changed.map { WrappedJSON.unwrap($0.text) } ?? last
       versions.append(
         PolicyVersion(
           key: key, version: event.version, entry: event.entry, at: event.recordedAt,

@@ -83,7 +83,7 @@ public enum Rebuilder {
         """
         SELECT EXISTS (SELECT FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
           WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1::text[])
-            AND NOT t.tgisinternal AND t.tgenabled <> 'D')
+            AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgname NOT LIKE 'capture\\_%')
         """), parameters)
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }

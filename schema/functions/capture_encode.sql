@@ -1,0 +1,139 @@
+-- How capture writes values into payloads: as the Swift side reads them (docs/events.md).
+--
+-- What the log could not be read back from is refused (22000) instead of recorded: a payload that cannot
+-- be read would stop verify and rebuild for the whole ledger.
+--
+-- Used by  capture. In PL/pgSQL, whose simple expressions start no executor.
+
+-- A json value: JSON null and objects whose only key is `json` wrapped, which a bare null and such a
+-- wrap are told from. Payloads nest three levels above a value, and readers stop at 256.
+CREATE OR REPLACE FUNCTION ledger.capture_json(value jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    written CONSTANT text := value::text;
+BEGIN
+    IF octet_length(written) > 480
+        AND length(written) - length(translate(written, '[{', '')) > 240
+        AND jsonb_path_exists(value, '$.**{240 to last}')
+    THEN
+        RAISE EXCEPTION 'a json value is nested deeper than 240 levels'
+            USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
+    END IF;
+    IF written = 'null' OR starts_with(written, '{"json": ')
+        AND (SELECT count(*) FROM jsonb_object_keys(value)) = 1
+    THEN
+        RETURN '{"json": ' || written || '}';
+    END IF;
+    RETURN written;
+END
+$$;
+
+-- And read again.
+CREATE OR REPLACE FUNCTION ledger.capture_unwrap(value json) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    read CONSTANT jsonb := value::jsonb;
+BEGIN
+    IF jsonb_typeof(read) = 'object' AND read ? 'json'
+        AND (SELECT count(*) FROM jsonb_object_keys(read)) = 1
+    THEN
+        RETURN read -> 'json';
+    END IF;
+    RETURN read;
+END
+$$;
+
+-- A time: RFC 3339 in UTC, whatever the session's settings are.
+CREATE OR REPLACE FUNCTION ledger.capture_time(value timestamptz) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF isfinite(value) THEN
+        IF value < '0001-01-01 00:00:00+00' OR value >= '10000-01-01 00:00:00+00' THEN
+            RAISE EXCEPTION 'a time lies outside of the years 1 to 9999'
+                USING ERRCODE = 'datetime_field_overflow',
+                    HINT = 'The ledger records times as RFC 3339, which has no other years.';
+        END IF;
+        RETURN to_char(value AT TIME ZONE 'UTC', '"\""YYYY-MM-DD"T"HH24:MI:SS.US"Z\""');
+    END IF;
+    RETURN CASE WHEN value > '2000-01-01 00:00:00+00' THEN '"infinity"' ELSE '"-infinity"' END;
+END
+$$;
+
+-- An array of integers: one dimension, counted from 1, no NULL in it.
+CREATE OR REPLACE FUNCTION ledger.capture_integers(value integer[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF cardinality(value) > 0 AND (array_ndims(value) <> 1 OR array_lower(value, 1) <> 1
+        OR array_position(value, NULL) IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'an array of integers has several dimensions, another first index, or a NULL'
+            USING ERRCODE = 'data_exception', HINT = 'Write it as {0,1,2}.';
+    END IF;
+    RETURN array_to_json(value)::text;
+END
+$$;
+
+-- What stays of a json column that mixes structure and content when its content is erased: Swift's
+-- `eraseContent` of proposal, reaction and run.
+CREATE OR REPLACE FUNCTION ledger.capture_erased(relation text, value jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    kept jsonb;
+BEGIN
+    IF jsonb_typeof(value) <> 'object' THEN
+        RETURN '{}';
+    END IF;
+    CASE relation
+        WHEN 'ops_mission_proposals' THEN
+            RETURN (SELECT coalesce(jsonb_object_agg(v.key,
+                    ledger.capture_scalars(v.value, '{id,vote,created_at}')
+                    || '{"reason": null, "metadata": {"erased": true}}'), '{}')
+                FROM jsonb_each(value) AS v);
+        WHEN 'ops_action_runs' THEN
+            RETURN ledger.capture_scalars(value, '{kind,class,retrying}');
+        WHEN 'ops_agent_reactions' THEN
+            kept := ledger.capture_scalars(value,
+                '{dedupe_key,event_type,pattern_id,causation_depth,proposal_source}');
+            IF value ? 'proposal_template' THEN
+                kept := kept || '{"proposal_template": {"erased": true}}';
+            END IF;
+            IF value ? 'error' THEN
+                kept := kept || '{"error": null}';
+            END IF;
+            IF value ? 'result' THEN
+                kept := kept || jsonb_build_object('result',
+                    ledger.capture_scalars(value -> 'result', '{r_proposal_id,r_status,r_mission_id}')
+                    || '{"r_reason": null}');
+            END IF;
+            RETURN kept;
+    END CASE;
+END
+$$;
+
+-- Of a json object the members of these names that are scalars; of anything else nothing.
+CREATE OR REPLACE FUNCTION ledger.capture_scalars(value jsonb, names text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF jsonb_typeof(value) <> 'object' THEN
+        RETURN '{}';
+    END IF;
+    RETURN (SELECT coalesce(jsonb_object_agg(v.key, v.value), '{}') FROM jsonb_each(value) AS v
+        WHERE v.key = ANY (names) AND jsonb_typeof(v.value) NOT IN ('object', 'array'));
+END
+$$;
+
+-- Who: session_user, since current_user is a definer's; as whom; and by which program.
+CREATE OR REPLACE FUNCTION ledger.capture_hand() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('"role": %s, "application": %s, "session_user": %s',
+        to_json(current_setting('role')), to_json(current_setting('application_name')),
+        to_json(session_user::text))
+$$;
+
+ALTER FUNCTION ledger.capture_json(jsonb) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_unwrap(json) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_time(timestamptz) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_integers(integer[]) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_erased(text, jsonb) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_scalars(jsonb, text[]) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_hand() OWNER TO opsledger_owner;

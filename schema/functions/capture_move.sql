@@ -1,0 +1,193 @@
+-- What capture has staged, and its move into the log.
+--
+-- A transaction's hands are one entry: staged in ledger.pending statement by statement, moved at commit by
+-- a deferred trigger, drawn after the transaction's last row lock. After the move, also an early one by
+-- SET CONSTRAINTS, it may not write to the eight again: its entry is numbered, and another row lock taken
+-- later could turn the order of entries around.
+--
+-- The setting opsledger.hand says `staged` or `moved`, and opsledger.entry (set by draw) where to look for
+-- this transaction's own events first. Both only save look-ups: whoever forges them is recorded all
+-- the same, in one entry more, or refused.
+--
+-- Used by  the statement triggers of the eight; ledger.pending.
+
+-- Before anything is staged. Returns a number that the rows staged from now on exceed.
+CREATE OR REPLACE FUNCTION ledger.capture_begin() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    IF current_setting('opsledger.hand', true) = 'moved' THEN
+        RAISE EXCEPTION 'this transaction''s changes are in the log already: it may not write here again'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Without SET CONSTRAINTS ALL IMMEDIATE, or in a transaction of its own.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger.pending AS p
+                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'hand') THEN
+        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'hand');
+    END IF;
+    PERFORM set_config('opsledger.hand', 'staged', true);
+    RETURN nextval('ledger.pending_seq_seq');
+END
+$$;
+
+-- After a statement staged its rows: whether the log agrees that each is the next of its stream.
+CREATE OR REPLACE FUNCTION ledger.capture_check(relation text, since bigint, inserted boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    wrong record;
+BEGIN
+    IF inserted THEN
+        PERFORM ledger.capture_check_inserted(relation, since);
+    END IF;
+    SELECT p.stream, p.version INTO wrong
+    FROM ledger.pending AS p
+    WHERE p.tx = pg_current_xact_id() AND p.seq > since
+      AND EXISTS (SELECT FROM ledger.events AS e
+                  WHERE e.stream = p.stream AND e.version = p.version)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'OPS_016: row % of % is behind its history, which has version % already',
+            wrong.stream, relation, wrong.version
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'The row was changed off the record, or its id belongs to another row: see '
+                    '`opsledger verify`; `opsledger rebuild` mends the tables.';
+    END IF;
+END
+$$;
+
+-- Rows put in by hand go on from where their stream stood, and no other row has their id.
+CREATE OR REPLACE FUNCTION ledger.capture_check_inserted(relation text, since bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    wrong record;
+BEGIN
+    -- A snapshot can hide a tombstone that is newer; a unique key sees it.
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        INSERT INTO ledger.tombstones (stream, noun, version)
+        SELECT p.stream, 'none', 0 FROM ledger.pending AS p
+        WHERE p.tx = pg_current_xact_id() AND p.seq > since
+        ON CONFLICT DO NOTHING;
+        DELETE FROM ledger.tombstones AS t USING ledger.pending AS p
+        WHERE p.tx = pg_current_xact_id() AND p.seq > since
+          AND t.stream = p.stream AND t.noun = 'none';
+    END IF;
+    SELECT p.stream INTO wrong
+    FROM ledger.pending AS p LEFT JOIN ledger.tombstones AS t ON t.stream = p.stream
+    WHERE p.tx = pg_current_xact_id() AND p.seq > since
+      AND p.version <> coalesce(t.version, 0) + 1
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'row % of % was removed by another transaction meanwhile', wrong.stream, relation
+            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+    END IF;
+    SELECT p.stream, o.relation INTO wrong
+    FROM ledger.pending AS p CROSS JOIN LATERAL (
+        SELECT 'ops_mission_proposals' AS relation
+        FROM public.ops_mission_proposals AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_missions' FROM public.ops_missions AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_mission_steps' FROM public.ops_mission_steps AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_agent_events' FROM public.ops_agent_events AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_agent_reactions'
+        FROM public.ops_agent_reactions AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_action_runs' FROM public.ops_action_runs AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_demand_radar' FROM public.ops_demand_radar AS r WHERE r.id = p.stream
+    ) AS o
+    WHERE p.tx = pg_current_xact_id() AND p.seq > since
+      AND o.relation <> capture_check_inserted.relation
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the id % belongs to a row of % already', wrong.stream, wrong.relation
+            USING ERRCODE = 'unique_violation',
+                HINT = 'The ledger keeps one history for each id: take a new one.';
+    END IF;
+END
+$$;
+
+-- The move: at commit, or earlier by SET CONSTRAINTS.
+CREATE OR REPLACE FUNCTION ledger.capture_move() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    own CONSTANT xid8 := pg_current_xact_id();
+    drawn record;
+BEGIN
+    IF TG_RELID <> 'ledger.pending'::regclass THEN
+        RAISE EXCEPTION 'ledger.capture_move is for ledger.pending' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NEW.kind = 'keeper' THEN
+        PERFORM ledger.capture_keeper_ends();
+        DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'keeper';
+        RETURN NULL;
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'event') THEN
+        PERFORM set_config('opsledger.hand', '', true);  -- Nothing had changed.
+    ELSE
+        PERFORM set_config('opsledger.hand', 'moved', true);
+        SELECT d.entry, d.recorded_at INTO drawn FROM ledger.draw() AS d;
+        -- By version, since a trigger's statement ends before the one that it is part of.
+        INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data,
+            content, salt)
+        SELECT drawn.entry, row_number() OVER (ORDER BY p.version, p.seq) - 1, p.stream, p.version,
+            p.type, drawn.recorded_at, 'psql/' || session_user, p.data::json, p.content::json,
+            -- Sixteen random bytes; a random UUID alone has six bits that are not.
+            CASE WHEN p.content IS NOT NULL THEN substring(sha256(
+                uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) FROM 1 FOR 16) END
+        FROM ledger.pending AS p
+        WHERE p.tx = own AND p.kind = 'event'
+        ORDER BY p.version, p.seq;
+    END IF;
+    DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind <> 'keeper';
+    RETURN NULL;
+END
+$$;
+
+-- A repair passes unrecorded because it changes no history: it must have said that it was there.
+CREATE OR REPLACE FUNCTION ledger.capture_keeper() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ledger.pending AS p
+                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'keeper') THEN
+        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'keeper');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ledger.capture_keeper_ends() RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM ledger.events AS e
+        WHERE e.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'ledger:main')
+          AND e.type IN ('ledger.rebuilt', 'ledger.restored', 'ledger.moved')
+          AND e.entry > ledger.sealed() AND e.xmin = pg_current_xact_id()::xid)
+    THEN
+        RAISE EXCEPTION 'the keeper wrote rows, and its transaction records no repair'
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'Only `opsledger rebuild` and `opsledger restore` write as the keeper.';
+    END IF;
+END
+$$;
+
+-- A hand's version that leads nowhere: not the next, not the same.
+CREATE OR REPLACE FUNCTION ledger.capture_refuse_version(relation text, id text, version integer)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'OPS_016: row % of % cannot go to version % by hand', id, relation, version
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Leave the version alone, or raise it by one.';
+END
+$$;
+
+ALTER FUNCTION ledger.capture_begin() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_keeper() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_keeper_ends() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;

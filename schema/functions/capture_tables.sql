@@ -1,0 +1,284 @@
+-- ledger.capture_…_<table>: what records a hand's changes of each of the eight. Made here for all of them
+-- from ledger.captured_columns.
+--
+-- The version tells who wrote. A write that raises a row to a version whose event the same transaction
+-- has appended with a command's key is on the record already; any other that changes a ledger column is
+-- a hand's. BEFORE, row by row (…_insert_row_, …_update_row_): gives it its version. AFTER, once a
+-- statement (…_insert_, …_update_, …_delete_, …_truncate_): stages an event for each.
+--
+-- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
+-- An engine's write costs one look at its own entry (opsledger.entry, set by draw); only what is not
+-- there is looked at further. Plans are pinned: one made on an empty log would read all of it later, and
+-- OLD and NEW pair by hash or in quadratic time.
+--
+-- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
+--          On no other table: whoever attached them elsewhere would write into foreign streams.
+DO $generate$
+DECLARE
+    made record;
+    pins CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan';
+    -- OLD and NEW pair by hash.
+    by_hash CONSTANT text := ' SET enable_nestloop = off SET enable_mergejoin = off';
+    own CONSTANT text := 'drawn IS NOT NULL AND EXISTS (
+            SELECT FROM ledger.events AS e
+            WHERE e.entry = drawn AND e.stream = %s AND e.version = %s
+              AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid)';
+    head CONSTANT text := $sql$
+    IF TG_RELID <> 'public.%1$s'::regclass THEN
+        RAISE EXCEPTION '%% is for public.%1$s', TG_NAME USING ERRCODE = 'insufficient_privilege';
+    END IF;$sql$;
+BEGIN
+    FOR made IN
+        WITH c AS (
+            SELECT c.*, c.ordinality AS at,
+                CASE c.type
+                    WHEN 'uuid' THEN '''"'' || @.' || c.name || ' || ''"'''
+                    WHEN 'integer' THEN '@.' || c.name || '::text'
+                    WHEN 'integer[]' THEN 'ledger.capture_integers(@.' || c.name || ')'
+                    WHEN 'timestamptz' THEN 'ledger.capture_time(@.' || c.name || ')'
+                    WHEN 'jsonb' THEN 'ledger.capture_json(@.' || c.name || ')'
+                    ELSE 'to_json(@.' || c.name || '::text)::text'
+                END AS whole,
+                CASE c.part WHEN 'mixed' THEN format(
+                    'ledger.capture_json(ledger.capture_erased(%L, @.%s))', c.relation, c.name)
+                END AS erased
+            FROM ledger.captured_columns() WITH ORDINALITY AS c
+        ), e AS (
+            SELECT c.*, format(CASE WHEN c.type IN ('jsonb', 'integer[]')
+                    THEN 'ROW(o.%1$s)::record *<> ROW(n.%1$s)::record'
+                    ELSE 'o.%1$s IS DISTINCT FROM n.%1$s' END, c.name) AS differs,
+                coalesce(c.erased, c.whole) AS structure
+            FROM c
+        )
+        SELECT e.relation, min(e.noun) AS noun,
+            (array_agg(e.name ORDER BY e.at))[1] AS key,
+            bool_or(e.name = 'updated_at') AS has_updated_at,
+            CASE min(e.noun)
+                WHEN 'policy' THEN 'ledger.uuid_v5(''92b812ff-fcda-5ec4-a524-d529e92a7a52'','
+                    ' ''policy:'' || @.key)'
+                ELSE '@.id' END AS stream,
+            string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version')
+                AS image,
+            string_agg(format(E'\n            ''"%s": '' || coalesce(%s, ''null'')', e.name,
+                replace(e.structure, '@', 'n')), ',' ORDER BY e.at)
+                FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS columns,
+            coalesce(string_agg(format(E'\n            ''"%s": '' || %s', e.name,
+                replace(e.whole, '@', 'n')), ',' ORDER BY e.at)
+                FILTER (WHERE e.part <> 'data'), 'NULL') AS contents,
+            string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || coalesce(%s, ''null'')'
+                ' || '', '' || coalesce(%s, ''null'') || '']'' END', e.differs, e.name,
+                replace(e.structure, '@', 'o'), replace(e.structure, '@', 'n')), ',' ORDER BY e.at)
+                FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS changes,
+            coalesce(string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || '
+                'coalesce(%s, ''null'') || '', '' || coalesce(%s, ''null'') || '']'' END',
+                e.differs, e.name, replace(e.whole, '@', 'o'), replace(e.whole, '@', 'n')), ','
+                ORDER BY e.at) FILTER (WHERE e.part <> 'data'), 'NULL') AS content_changes
+        FROM e GROUP BY e.relation
+    LOOP
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_insert_row_%1$s() RETURNS trigger %2$s AS $body$
+BEGIN%3$s
+    IF NEW.version = 0 OR NOT ledger.capture_is_own(%4$s, NEW.version) THEN
+        NEW.version := 1 + greatest(
+            (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
+            (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0);
+    END IF;
+    RETURN NEW;
+END $body$;$sql$,
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'NEW'),
+            made.key);
+
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_update_row_%1$s() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN%2$s
+    IF NEW.%3$s <> OLD.%3$s THEN
+        RAISE EXCEPTION 'the key of a row of %1$s stays: %% cannot become %%', OLD.%3$s, NEW.%3$s
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Insert a row with the new key, and delete this one.';
+    ELSIF NEW.version < OLD.version THEN
+        PERFORM ledger.capture_refuse_version('%1$s', OLD.%3$s::text, NEW.version);
+    ELSIF NEW.version = OLD.version THEN
+        IF NOT ROW(%4$s)::record *<> ROW(%5$s)::record THEN
+            RETURN NEW;
+        END IF;
+        NEW.version := OLD.version + 1;
+    ELSIF ledger.capture_is_own(%6$s, NEW.version) THEN
+        RETURN NEW;
+    END IF;%7$s
+    RETURN NEW;
+END $body$;$sql$,
+            made.relation, format(head, made.relation), made.key, replace(made.image, '@', 'OLD'),
+            replace(made.image, '@', 'NEW'), replace(made.stream, '@', 'NEW'),
+            CASE WHEN made.has_updated_at THEN $sql$
+    IF NEW.updated_at = OLD.updated_at THEN
+        NEW.updated_at := greatest(OLD.updated_at, ledger.now());
+    END IF;$sql$ ELSE '' END);
+
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s%11$s AS $body$
+DECLARE
+    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    since bigint;
+    hand text;
+BEGIN%3$s
+    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows AS n WHERE NOT EXISTS (
+            SELECT FROM ledger.events AS e
+            WHERE e.entry = drawn AND e.stream = %4$s AND e.version = n.version
+              AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid))
+        OR NOT EXISTS (SELECT FROM new_rows)
+    THEN
+        RETURN NULL;
+    END IF;
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
+    SELECT pg_current_xact_id(), 'event', %4$s, n.version, '%5$s.inserted',
+        '{"columns": {' || concat_ws(', ',%6$s) || '}, ' || hand || '}',
+        nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
+    FROM new_rows AS n
+    WHERE NOT (%8$s);
+    PERFORM ledger.capture_check('%1$s', since, true);
+    RETURN NULL;
+END $body$;$sql$,
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'n'),
+            made.noun, made.columns, made.contents,
+            format(own, replace(made.stream, '@', 'n'), 'n.version'), NULL, NULL, by_hash);
+
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s%11$s AS $body$
+DECLARE
+    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    since bigint;
+    hand text;
+    staged bigint;
+    wrong record;
+BEGIN%3$s
+    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows AS n WHERE NOT EXISTS (
+            SELECT FROM ledger.events AS e
+            WHERE e.entry = drawn AND e.stream = %4$s AND e.version = n.version
+              AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid))
+        OR NOT EXISTS (SELECT FROM new_rows)
+    THEN
+        RETURN NULL;
+    END IF;
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    -- A row that was touched twice is there twice, and pairs by its versions.
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
+    SELECT pg_current_xact_id(), 'event', %4$s, n.version, '%5$s.amended',
+        '{"changes": {' || concat_ws(', ',%6$s) || '}, ' || hand || '}',
+        nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
+    FROM new_rows AS n JOIN old_rows AS o ON o.%9$s = n.%9$s AND o.version + 1 = n.version
+    WHERE NOT (%8$s);
+    GET DIAGNOSTICS staged = ROW_COUNT;
+    IF staged <> (SELECT count(*) FROM new_rows) THEN
+        -- The others are as they were, or on the record, or wrong.
+        SELECT n.%9$s AS key, n.version INTO wrong
+        FROM new_rows AS n
+        WHERE NOT EXISTS (SELECT FROM old_rows AS o
+                WHERE o.%9$s = n.%9$s AND o.version + 1 = n.version)
+          AND NOT EXISTS (SELECT FROM old_rows AS o
+                WHERE o.%9$s = n.%9$s AND o.version = n.version
+                  AND NOT ROW(%10$s)::record *<> ROW(%12$s)::record)
+          AND NOT (%8$s)
+        LIMIT 1;
+        IF FOUND THEN
+            PERFORM ledger.capture_refuse_version('%1$s', wrong.key::text, wrong.version);
+        END IF;
+    END IF;
+    IF staged > 0 THEN
+        PERFORM ledger.capture_check('%1$s', since, false);
+    END IF;
+    RETURN NULL;
+END $body$;$sql$,
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'n'),
+            made.noun, made.changes, made.content_changes,
+            format(own, replace(made.stream, '@', 'n'), 'n.version'), made.key,
+            replace(made.image, '@', 'o'), by_hash, replace(made.image, '@', 'n'));
+
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s%7$s AS $body$
+DECLARE
+    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    since bigint;
+    hand text;
+BEGIN%3$s
+    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    SELECT %4$s, '%5$s', o.version + 1 FROM old_rows AS o
+    ON CONFLICT (stream) DO UPDATE
+        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (%6$s))
+        OR NOT EXISTS (SELECT FROM old_rows)
+    THEN
+        RETURN NULL;
+    END IF;
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
+    SELECT pg_current_xact_id(), 'event', %4$s, o.version + 1, '%5$s.removed', '{' || hand || '}'
+    FROM old_rows AS o
+    WHERE NOT (%6$s);
+    PERFORM ledger.capture_check('%1$s', since, false);
+    RETURN NULL;
+END $body$;$sql$,
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'o'),
+            made.noun, format(own, replace(made.stream, '@', 'o'), 'o.version + 1'), by_hash);
+
+        EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION ledger.capture_truncate_%1$s() RETURNS trigger %2$s AS $body$
+DECLARE
+    since bigint;
+    hand text;
+BEGIN%3$s
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'TRUNCATE of %1$s needs READ COMMITTED, this transaction is %%',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'active_sql_transaction',
+                HINT = 'Its snapshot may hide rows that would go unrecorded.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM public.%1$s) THEN
+        RETURN NULL;
+    END IF;
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    SELECT %4$s, '%5$s', o.version + 1 FROM public.%1$s AS o
+    ON CONFLICT (stream) DO UPDATE
+        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
+    SELECT pg_current_xact_id(), 'event', %4$s, o.version + 1, '%5$s.removed', '{' || hand || '}'
+    FROM public.%1$s AS o;
+    PERFORM ledger.capture_check('%1$s', since, false);
+    RETURN NULL;
+END $body$;$sql$,
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'o'),
+            made.noun);
+
+        EXECUTE format('ALTER FUNCTION ledger.capture_insert_row_%1$s() OWNER TO opsledger_owner;
+            ALTER FUNCTION ledger.capture_update_row_%1$s() OWNER TO opsledger_owner;
+            ALTER FUNCTION ledger.capture_insert_%1$s() OWNER TO opsledger_owner;
+            ALTER FUNCTION ledger.capture_update_%1$s() OWNER TO opsledger_owner;
+            ALTER FUNCTION ledger.capture_delete_%1$s() OWNER TO opsledger_owner;
+            ALTER FUNCTION ledger.capture_truncate_%1$s() OWNER TO opsledger_owner', made.relation);
+    END LOOP;
+END $generate$;
+
+-- Whether this transaction has appended the event itself, by a command. Entries of its own are above the
+-- last seal, which keeps the look-up out of old partitions.
+CREATE OR REPLACE FUNCTION ledger.capture_is_own(stream uuid, version integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    sealed CONSTANT bigint := ledger.sealed();
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM ledger.events AS e
+        WHERE e.entry > sealed AND e.stream = capture_is_own.stream
+          AND e.version = capture_is_own.version
+          AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid);
+END
+$$;
+ALTER FUNCTION ledger.capture_is_own(uuid, integer) OWNER TO opsledger_owner;

@@ -1,0 +1,34 @@
+-- ledger_guard.have_trigger: makes a trigger of ours, ENABLE ALWAYS, unless it is there as it should be.
+--
+-- What it should be is kept as the trigger's comment, since pg_get_triggerdef prints it in other words.
+--
+-- Returns  nothing.
+-- Locks    SHARE ROW EXCLUSIVE on the table where something is missing; none otherwise, so that laying
+--          the schema again does not queue writers.
+-- Used by  guards/capture.sql.
+CREATE OR REPLACE FUNCTION ledger_guard.have_trigger(
+    target regclass, name text, definition text, function text
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_constraint CONSTANT boolean := starts_with(definition, 'CONSTRAINT ');
+    enabled "char";
+    wanted text;
+BEGIN
+    SELECT t.tgenabled, obj_description(t.oid, 'pg_trigger') INTO enabled, wanted
+    FROM pg_trigger AS t WHERE t.tgrelid = target AND t.tgname = name;
+    IF enabled IS NOT NULL AND wanted IS DISTINCT FROM definition THEN
+        EXECUTE format('DROP TRIGGER %I ON %s', name, target);
+        enabled := NULL;
+    END IF;
+    IF enabled IS NULL THEN
+        EXECUTE format('CREATE %sTRIGGER %I %s EXECUTE FUNCTION %s()',
+            CASE WHEN is_constraint THEN 'CONSTRAINT ' ELSE '' END, name,
+            CASE WHEN is_constraint THEN substr(definition, 12) ELSE definition END, function);
+        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', name, target, definition);
+    END IF;
+    IF enabled IS DISTINCT FROM 'A' THEN
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', target, name);
+    END IF;
+END
+$$;
