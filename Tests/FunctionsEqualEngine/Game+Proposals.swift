@@ -186,6 +186,7 @@ extension Game {
     if generator.below(12) == 0 { return try setLoop(halted: true) }
     if generator.below(10) == 0 {
       let (key, value) = generator.pick(Self.brokenPolicies)
+      try left.set(clock: now)
       _ = try left.ask(Self.write, key, value)
       _ = try client.ask(Self.write, [key, value])
       return
