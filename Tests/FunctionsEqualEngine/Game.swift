@@ -65,8 +65,8 @@ final class Game {
   let coverage: Coverage
 
   init(_ left: TestLedger, _ right: TestLedger, _ coverage: Coverage) throws {
-    self.left = try Side(left, isOfHands: false)
-    self.right = try Side(right, isOfHands: true)
+    self.left = try Side(left)
+    self.right = try Side(right)
     self.coverage = coverage
     engine = try left.engine("worker/left")
     engineConnection = try engine.session.connection()
@@ -98,6 +98,15 @@ final class Game {
     }
     try compare()
     coverage.add(try left.ask(Coverage.transitions))
+  }
+
+  /// Whatever was played: the last history's tables are what its log says.
+  func verify() throws {
+    for side in [left, right] {
+      let report = try side.ledger.verify()
+      guard !report.isEqual else { continue }
+      throw TestFailure("replay differs from the tables: \(report.differences.prefix(5))")
+    }
   }
 
   private func pick() -> Move {

@@ -8,28 +8,11 @@ final class Side {
   let ledger: TestLedger
   let admin: Connection
 
-  /// - Parameter isOfHands: Whether its rows are written by hands alone.
-  init(_ ledger: TestLedger, isOfHands: Bool) throws {
+  init(_ ledger: TestLedger) throws {
     self.ledger = ledger
     admin = try Connection(url: ledger.adminURL)
     try admin.execute(Self.prepare)
-    if isOfHands { try admin.execute(Self.raiseVersions) }
   }
-
-  /// What capture does to a hand's UPDATE, where it is not there: functions name versions in the dedupe
-  /// keys of what they report.
-  private static let raiseVersions = """
-    DO $$ DECLARE name regclass; BEGIN
-      IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'ops_missions'::regclass
-          AND NOT tgisinternal) THEN RETURN; END IF;
-      CREATE FUNCTION public.raise_version() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN NEW.version := OLD.version + 1; RETURN NEW; END';
-      FOREACH name IN ARRAY ARRAY['ops_missions', 'ops_mission_steps']::regclass[] LOOP
-        EXECUTE format('CREATE TRIGGER raise_version BEFORE UPDATE ON %s FOR EACH ROW '
-          'EXECUTE FUNCTION public.raise_version()', name);
-      END LOOP;
-    END $$
-    """
 
   /// The clock is a setting of the session: `ledger.now()` reads it. Between histories the log is emptied,
   /// for which its guards must be off: this proof is about what functions and engine do.

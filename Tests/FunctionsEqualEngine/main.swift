@@ -17,7 +17,7 @@ func option(_ name: String, _ fallback: Int) -> Int {
 }
 
 let seeds = option("--seeds", 10_000)
-let commands = option("--commands", 80)
+let commands = option("--commands", 60)
 let first = option("--first", 1)
 let lanes = option("--lanes", 2)
 let coverage = Coverage()
@@ -39,15 +39,16 @@ func runLane() throws {
     try TestLedger.with { left in
       try TestLedger.with { right in
         let game = try Game(left, right, coverage)
-        for _ in 0..<200 {
+        for _ in 0..<50 {
           let seed = next.add(1, ordering: .relaxed).oldValue
-          guard seed < first + seeds, failed.withLock({ $0.isEmpty }) else { return }
+          guard seed < first + seeds, failed.withLock({ $0.isEmpty }) else { break }
           play(game, seed)
           if seed % 500 == 0 {
             print("seed \(seed)")
             fflush(nil)
           }
         }
+        try game.verify()
       }
     }
   }
