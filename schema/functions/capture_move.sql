@@ -23,6 +23,8 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.pending AS p
                    WHERE p.tx = pg_current_xact_id() AND p.kind = 'hand') THEN
+        -- Were constraints IMMEDIATE now, the move would come before there is anything to move.
+        SET CONSTRAINTS ledger.capture_move DEFERRED;
         INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'hand');
     END IF;
     PERFORM set_config('opsledger.hand', 'staged', true);

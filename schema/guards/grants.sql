@@ -27,7 +27,7 @@ GRANT SELECT ON public.ops_policy, public.ops_mission_proposals, public.ops_miss
 GRANT SELECT ON public.ops_policy_history, public.ops_policy_audit TO opsledger_tables;
 GRANT INSERT, UPDATE, DELETE ON public.ops_policy, public.ops_mission_proposals, public.ops_missions,
     public.ops_mission_steps, public.ops_agent_events, public.ops_agent_reactions,
-    public.ops_action_runs, public.ops_demand_radar, public.ops_radar
+    public.ops_action_runs, public.ops_demand_radar, public.ops_radar, public.ops_proposal_votes
     TO opsledger_engine, opsledger_operator, opsledger_keeper;
 -- Whoever may change a policy: the runbook's trigger inserts as them. It does nothing.
 GRANT INSERT ON public.ops_policy_audit TO PUBLIC;

@@ -1,7 +1,7 @@
 -- ops_proposal_votes: the origin's table of votes, which here are part of the proposal's row.
 --
 -- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
--- Used by  hands and old clients, to read.
+-- Used by  hands and old clients. Writable: a vote by hand is a change of the proposal's row.
 CREATE OR REPLACE VIEW public.ops_proposal_votes WITH (security_invoker = true) AS
 SELECT (v.vote ->> 'id')::uuid AS id,
     p.id AS proposal_id,
@@ -13,4 +13,9 @@ SELECT (v.vote ->> 'id')::uuid AS id,
 FROM public.ops_mission_proposals AS p
 CROSS JOIN LATERAL jsonb_each(
     CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes END) AS v (role, vote);
+ALTER VIEW public.ops_proposal_votes ALTER COLUMN id SET DEFAULT gen_random_uuid();
+ALTER VIEW public.ops_proposal_votes ALTER COLUMN metadata SET DEFAULT '{}';
 ALTER VIEW public.ops_proposal_votes OWNER TO opsledger_tables;
+
+CREATE OR REPLACE TRIGGER becomes_a_change INSTEAD OF INSERT OR UPDATE OR DELETE
+ON public.ops_proposal_votes FOR EACH ROW EXECUTE FUNCTION ledger.write_vote();

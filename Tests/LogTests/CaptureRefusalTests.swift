@@ -1,0 +1,140 @@
+import Glibc
+import Ledger
+import Log
+import Postgres
+import TestLedgers
+import Testing
+
+@Suite("What capture refuses", .needsServer)
+struct CaptureRefusalTests {
+  private static let id = "01900000-0000-7000-8000-00000000000a"
+  private static let item =
+    "INSERT INTO ops_demand_radar (id, title, stage) VALUES ('\(id)', 'a', 'watching')"
+
+  @Test(
+    "what cannot be recorded, or would be recorded wrongly, is refused",
+    arguments: [
+      ("UPDATE ops_policy SET key = 'c' WHERE key = 'loop'", "55000"),
+      ("UPDATE ops_demand_radar SET id = gen_random_uuid()", "55000"),
+      ("UPDATE ops_policy SET version = version - 1", "55000"),
+      ("UPDATE ops_policy SET version = version + 2", "55000"),
+      ("INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')", "23505"),
+      ("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE ops_policy", "25001"),
+      ("UPDATE ops_demand_radar SET created_at = '10000-01-01'", "22008"),
+      ("UPDATE ops_demand_radar SET created_at = '0044-03-15 BC'", "22008"),
+      (
+        "INSERT INTO ops_policy (key, value) VALUES ('deep', (repeat('[', 250) || repeat(']', 250))::jsonb)",
+        "22000"
+      ),
+      (
+        "INSERT INTO ops_demand_radar (title, stage) VALUES ('a', 'watching'); SELECT ledger.draw()",
+        "55000"
+      ),
+      (
+        """
+        UPDATE ops_demand_radar SET notes = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
+        UPDATE ops_demand_radar SET notes = 'b', version = version
+        """, "55000"
+      ),
+      (
+        """
+        WITH d AS (DELETE FROM ops_demand_radar RETURNING id)
+        INSERT INTO ops_demand_radar (id, title, stage) SELECT id, 'b', 'watching' FROM d
+        """, "40001"
+      ),
+      ("SET ROLE opsledger_keeper; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
+    ])
+  func refused(sql: String, sqlstate: String) throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(Self.item)
+      #expect(try failure(ledger, sql) == sqlstate)
+      try expectEqual(ledger)
+    }
+  }
+
+  @Test("a forged setting leaves every change on the record")
+  func forgedSettings() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(Self.item)
+      try ledger.execute(
+        """
+        BEGIN; UPDATE ops_demand_radar SET notes = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
+        SET LOCAL opsledger.hand = ''; SET LOCAL opsledger.entry = '';
+        UPDATE ops_demand_radar SET notes = 'b'; COMMIT;
+        BEGIN; SET LOCAL opsledger.entry = '2'; UPDATE ops_demand_radar SET notes = 'c';
+        SET LOCAL opsledger.hand = ''; UPDATE ops_demand_radar SET notes = 'd'; COMMIT;
+        """)
+      #expect(try ledger.count("ledger.events WHERE type = 'radar.amended'") == 4)
+      try expectEqual(ledger)
+    }
+  }
+
+  @Test("a row that was put back behind its history is refused, until it is rebuilt")
+  func behind() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(Self.item + "; UPDATE ops_demand_radar SET notes = 'a'")
+      try ledger.executeOffTheRecord("UPDATE ops_demand_radar SET version = 1, notes = NULL")
+      for sql in ["UPDATE ops_demand_radar SET notes = 'b'", "DELETE FROM ops_demand_radar"] {
+        #expect(try failure(ledger, sql) == "55000")
+      }
+      try ledger.executeOffTheRecord("DELETE FROM ops_demand_radar")
+      #expect(try failure(ledger, Self.item) == "55000")
+      _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      try ledger.execute("UPDATE ops_demand_radar SET notes = 'b'")
+      try expectEqual(ledger)
+    }
+  }
+
+  @Test(
+    "of a DELETE and an INSERT of one key at once the INSERT tries again, and goes on from there",
+    arguments: ["READ COMMITTED", "REPEATABLE READ"])
+  func deleteAndInsert(isolation: String) throws {
+    try TestLedger.with { ledger in
+      try ledger.execute("INSERT INTO ops_policy (key) VALUES ('r')")
+      let came = try atOnce(2) { index in
+        let connection = try Connection(url: ledger.adminURL)
+        defer { connection.close() }
+        if index == 0 {
+          try connection.execute("BEGIN; DELETE FROM ops_policy WHERE key = 'r'")
+          try wait(ledger, for: "wait_event_type = 'Lock' AND query LIKE 'INSERT%'")
+          try connection.execute("COMMIT")
+          return ""
+        }
+        try connection.execute(
+          "BEGIN ISOLATION LEVEL \(isolation); SELECT count(*) FROM ops_policy")
+        try wait(ledger, for: "state = 'idle in transaction' AND query LIKE '%DELETE%'")
+        do {
+          try connection.execute("INSERT INTO ops_policy (key) VALUES ('r')")
+          return "none"
+        } catch let error as PostgresError { return error.sqlstate }
+      }
+      #expect(came[1] == "40001")
+      try ledger.execute("INSERT INTO ops_policy (key) VALUES ('r')")
+      #expect(try ledger.value("SELECT version FROM ops_policy WHERE key = 'r'") == "3")
+      try expectEqual(ledger)
+    }
+  }
+
+  private func wait(_ ledger: TestLedger, for what: String) throws {
+    for _ in 0..<500 {
+      let isThere = try ledger.value(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND \(what))"
+      )
+      if isThere == "true" { return }
+      usleep(10_000)
+    }
+    throw TestFailure("nobody came to: \(what)")
+  }
+
+  private func failure(_ ledger: TestLedger, _ sql: String) throws -> String? {
+    do {
+      try ledger.execute(sql.hasPrefix("BEGIN") ? sql : "BEGIN; \(sql); COMMIT")
+      return nil
+    } catch let error as PostgresError { return error.sqlstate }
+  }
+
+  private func expectEqual(_ ledger: TestLedger) throws {
+    let report = try ledger.verify()
+    #expect(report.isEqual, "\(report.differences.prefix(5)) \(report.logProblems)")
+  }
+}

@@ -1,0 +1,45 @@
+-- ledger.write_vote: a vote written by hand into ops_proposal_votes becomes a change of the proposal's votes.
+--
+-- Raises   what the origin's table raised: 23503 for a proposal that is not there, 23505 for a role that has
+--          voted over it, 23514 and 23502 for what is no vote.
+-- Locks    the proposal's row.
+-- Rights   the caller's: whoever may update the proposal may write its votes.
+-- Used by  the view ops_proposal_votes.
+CREATE OR REPLACE FUNCTION ledger.write_vote() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    present jsonb;
+BEGIN
+    IF TG_OP IN ('UPDATE', 'DELETE') THEN
+        UPDATE public.ops_mission_proposals AS p SET votes = p.votes - OLD.agent_role
+        WHERE p.id = OLD.proposal_id AND (TG_OP = 'DELETE'
+            OR NEW.proposal_id IS DISTINCT FROM p.id OR NEW.agent_role IS DISTINCT FROM OLD.agent_role);
+        IF TG_OP = 'DELETE' THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    PERFORM ledger.check_ballot(NEW.agent_role, NEW.vote);
+    NEW.id := coalesce(NEW.id, gen_random_uuid());
+    NEW.created_at := coalesce(NEW.created_at, ledger.now());
+    SELECT CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes ELSE '{}' END INTO present
+    FROM public.ops_mission_proposals AS p WHERE p.id = NEW.proposal_id FOR NO KEY UPDATE;
+    IF NEW.proposal_id IS NULL THEN
+        RAISE EXCEPTION 'a vote is over a proposal' USING ERRCODE = 'not_null_violation';
+    ELSIF present IS NULL THEN
+        RAISE EXCEPTION 'OPS_011: there is no proposal %', NEW.proposal_id
+            USING ERRCODE = 'foreign_key_violation';
+    ELSIF present ? NEW.agent_role AND (TG_OP = 'INSERT' OR NEW.proposal_id <> OLD.proposal_id
+        OR NEW.agent_role <> OLD.agent_role)
+    THEN
+        RAISE EXCEPTION 'OPS_012: % has voted over proposal % already', NEW.agent_role, NEW.proposal_id
+            USING ERRCODE = 'unique_violation', HINT = 'Update the vote, or call ops_cast_vote.';
+    END IF;
+    UPDATE public.ops_mission_proposals AS p
+    SET votes = present || jsonb_build_object(NEW.agent_role, jsonb_build_object(
+        'id', NEW.id, 'vote', NEW.vote, 'reason', NEW.reason, 'metadata', NEW.metadata,
+        'created_at', to_char(NEW.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+    WHERE p.id = NEW.proposal_id;
+    RETURN NEW;
+END
+$$;
+ALTER FUNCTION ledger.write_vote() OWNER TO opsledger_owner;
