@@ -56,8 +56,8 @@ struct Scenario {
     for reaction in reactions { try propose.load(reaction, as: reaction.id) }
     for reaction in reactions {
       _ = propose.propose(
-        reaction, existing: nil, policies: policies, executors: ["noop", "radar"], today: &today,
-        cause: nil)
+        reaction.request, existing: nil, policies: policies, executors: ["noop", "radar"],
+        today: &today, cause: nil)
     }
     entries.append(keep(propose, "heartbeat"))
 

@@ -43,8 +43,12 @@ extension Engine {
   /// Runs one heartbeat: agent events become reactions, reactions proposals, expired leases are taken
   /// back. One at a time: where another runs, nothing is done.
   ///
-  /// - Parameter drain: Go on until nothing is left.
-  public func heartbeat(drain: Bool) throws(OpsError) -> HeartbeatReport {
+  /// - Parameters:
+  ///   - drain: Go on until nothing is left.
+  ///   - progress: Told of each batch.
+  public func heartbeat(
+    drain: Bool, progress: (HeartbeatReport) -> Void = { _ in }
+  ) throws(OpsError) -> HeartbeatReport {
     guard try lockHeartbeat() else {
       var report = HeartbeatReport()
       report.isBusy = true
@@ -54,7 +58,12 @@ extension Engine {
     do throws(OpsError) {
       _ = try session.query(all: Self.upkeep.map { ($0, Parameters()) })
       var report = try beat()
-      while drain, report.filledBatch { report = report + (try beat()) }
+      progress(report)
+      while drain, report.filledBatch {
+        let batch = try beat()
+        progress(batch)
+        report = report + batch
+      }
       try emitOutcome("heartbeat:success", report, error: nil)
       return report
     } catch {
@@ -140,7 +149,7 @@ extension Engine {
   private static let unprocessed = Statement(
     """
     SELECT \(AgentEvent.select("a")),
-      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = a.id AND e.version = a.version),
+      \(entryOf("a")),
       \(Conditions.holding(of: "a.data", paths: "$2::text[]")), \(causationDepth)
     FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 1 AND 2000000000
     ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
@@ -155,6 +164,13 @@ extension Engine {
       THEN coalesce((SELECT p.policy_snapshot->>'causation_depth' FROM ops_mission_proposals AS p
         WHERE p.id = (a.data->>'proposal_id')::uuid), '1') END
     """
+  /// The entry that last changed a row. The partitions made ahead of need are not looked into.
+  static func entryOf(_ row: String) -> String {
+    """
+    (SELECT e.entry FROM ledger.events AS e WHERE e.stream = \(row).id AND e.version = \(row).version
+      AND e.entry <= (SELECT last_value FROM ledger.entry_sequence))
+    """
+  }
   private static let drawIfUnprocessed = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
@@ -235,7 +251,7 @@ extension Engine {
   private static let queuedReactions = Statement(
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
-      (SELECT e.entry FROM ledger.events AS e WHERE e.stream = r.id AND e.version = r.version)
+      \(entryOf("r"))
     FROM ops_agent_reactions AS r
       LEFT JOIN ops_mission_proposals AS p
         ON p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
@@ -271,16 +287,16 @@ extension Engine {
       for row in 0..<rows.count {
         let reaction = try rows.row(row, of: Reaction.self)
         try draft.load(reaction, as: reaction.id)
-        let key = reaction.dedupeKey
+        let request = reaction.request
         let recorded = try rows.existing(row)
-        let existing = made[key] ?? recorded
+        let existing = made[request.dedupeKey] ?? recorded
         let outcome = draft.propose(
-          reaction, existing: existing, policies: self.cache.policies,
+          request, existing: existing, policies: self.cache.policies,
           executors: Executors.names, today: &today,
           cause: try rows.cause(row, Reaction.columns.count + 4))
         if let outcome {
           // The gate's refusal gives the key up again.
-          if outcome.status != .rejected { made[key] = outcome }
+          if outcome.status != .rejected { made[request.dedupeKey] = outcome }
           taken.created += 1
         }
         taken.processed += 1

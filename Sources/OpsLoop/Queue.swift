@@ -61,7 +61,7 @@ enum Queue {
     Statement(
       """
       SELECT \(Step.select("c")), \(Mission.select("m")),
-        (SELECT e.entry FROM ledger.events AS e WHERE e.stream = c.id AND e.version = c.version),
+        \(Engine.entryOf("c")),
         \(failedRuns(of: "c"))
       FROM (\(steps)) AS c CROSS JOIN LATERAL (
         SELECT * FROM ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
@@ -136,7 +136,9 @@ enum Queue {
             AND coalesce(s.not_before, s.created_at) > n.now
           ORDER BY coalesce(s.not_before, s.created_at) LIMIT 1) AS f),
         (SELECT min(lease_expires_at) FROM ops_mission_steps WHERE status = 'running')))
-        - (SELECT extract(epoch FROM now) FROM n))::float8
+        - (SELECT extract(epoch FROM now) FROM n))::float8,
+      (SELECT count(*) FROM n, ledger.workers AS w WHERE w.watches AND w.name < $3::text
+        AND w.seen_at > n.now - interval '1 minute')
     """)
 }
 
@@ -144,20 +146,23 @@ enum Queue {
 struct QueueLook {
   var isClaimable: Bool
   var isLeaseExpired: Bool
+  /// Workers that watch, too, and come first by their names.
+  var rank: Int
   /// Until something becomes due or a lease ends, where either is known.
   var seconds: Double?
 }
 
 extension Engine {
-  func lookAtQueue() throws(OpsError) -> QueueLook {
+  func lookAtQueue(_ worker: String) throws(OpsError) -> QueueLook {
     var parameters = Parameters()
     parameters.texts(Self.runnable(cache.policies.worker))
     parameters.float8(settings.staleSeconds)
+    parameters.text(worker)
     let rows = try session.query(Queue.look, parameters)
     return try onRow { () throws(PostgresError) in
       QueueLook(
         isClaimable: try rows.bool(0, 0), isLeaseExpired: try rows.bool(0, 1),
-        seconds: try rows.float8IfPresent(0, 2))
+        rank: Int(try rows.int8(0, 3)), seconds: try rows.float8IfPresent(0, 2))
     }
   }
 

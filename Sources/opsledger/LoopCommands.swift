@@ -52,7 +52,9 @@ enum LoopCommands {
   @discardableResult
   private static func run(_ engine: Engine, _ call: Invocation) throws(OpsError) -> Bool {
     let watch = Stopwatch()
-    let report = try engine.heartbeat(drain: call.flag("drain"))
+    let bar = Progress("heartbeat", unit: "agent events")
+    defer { bar.finish() }
+    let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
     var note = report.isBusy ? "Another heartbeat is running" : nil
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }

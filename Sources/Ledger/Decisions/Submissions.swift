@@ -90,7 +90,8 @@ extension Draft {
   /// - Parameter existing: What became of the proposal that holds its dedupe key already.
   /// - Returns: Whether a proposal could be had.
   public mutating func propose(
-    _ reaction: Reaction, existing: SubmissionOutcome?, policies: Policies, executors: Set<String>,
+    _ request: Reaction.Request, existing: SubmissionOutcome?, policies: Policies,
+    executors: Set<String>,
     today: inout ProposalCounts, cause: Int64?
   ) -> SubmissionOutcome? {
     do {
@@ -98,29 +99,40 @@ extension Draft {
       if let existing {
         outcome = existing
       } else {
-        let payload = (try? JSON(parsing: reaction.payload)) ?? .null
-        let source = payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init)
         outcome = try submit(
-          payload["proposal_template"] ?? .null, source: source ?? .reaction,
-          dedupeKey: reaction.dedupeKey, policies: policies, executors: executors, today: &today,
-          depth: payload["causation_depth"]?.intValue ?? 1, cause: cause)
+          request.template, source: request.source, dedupeKey: request.dedupeKey,
+          policies: policies, executors: executors, today: &today, depth: request.depth,
+          cause: cause)
       }
-      append(.done(outcome), of: Reaction.self, to: reaction.id, cause: cause)
+      append(.done(outcome), of: Reaction.self, to: request.reaction, cause: cause)
       return outcome
     } catch {
       append(
         .failed(code: error.code.rawValue, error: error.description), of: Reaction.self,
-        to: reaction.id, cause: cause)
+        to: request.reaction, cause: cause)
       return nil
     }
   }
 }
 
 extension Reaction {
-  /// The key under which its proposal is made once.
-  public var dedupeKey: String {
+  /// What a queued reaction asks for, as its payload has it.
+  public struct Request: Sendable {
+    public let reaction: StreamID
+    /// The key under which its proposal is made once.
+    public let dedupeKey: String
+    let source: Proposal.Source
+    let template: JSON
+    let depth: Int
+  }
+
+  public var request: Request {
     let payload = (try? JSON(parsing: payload)) ?? .null
-    return payload["dedupe_key"]?.stringValue ?? id.description
+    return Request(
+      reaction: id, dedupeKey: payload["dedupe_key"]?.stringValue ?? id.description,
+      source: payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init) ?? .reaction,
+      template: payload["proposal_template"] ?? .null,
+      depth: payload["causation_depth"]?.intValue ?? 1)
   }
 }
 

@@ -31,7 +31,8 @@ extension ReactionMatrix {
   ) -> PatternAnswer {
     let data = (try? JSON(parsing: event.data)) ?? .null
     return ask(
-      pattern, about: event, data, Rendering(event), facts, at: at, last: last, draw: draw)
+      pattern, about: event, data, Rendering(event, data: data), facts, at: at, last: last,
+      draw: draw)
   }
 
   func ask(
@@ -72,7 +73,7 @@ extension Draft {
     lastReaction: inout [String: Instant], cause: Int64?
   ) -> [AgentEvent.PatternOutcome] {
     let data = (try? JSON(parsing: event.data)) ?? .null
-    let rendering = Rendering(event)
+    let rendering = Rendering(event, data: data)
     var outcomes: [AgentEvent.PatternOutcome] = []
     var intents: [(StreamID, Reaction.Intent)] = []
     for pattern in matrix.patterns {

@@ -10,12 +10,17 @@ public struct Rendering: Sendable {
   private let event: JSON
 
   public init(_ event: AgentEvent) {
+    self.init(event, data: (try? JSON(parsing: event.data)) ?? .null)
+  }
+
+  /// - Parameter data: The event's, parsed.
+  init(_ event: AgentEvent, data: JSON) {
     self.event = .object([
       "id": .string(event.id.description), "type": .string(event.type),
       "dedupe_key": .optional(event.dedupeKey),
       "mission_id": .optional(event.missionID?.description),
       "created_at": .string(event.createdAt.description), "thought": .optional(event.thought),
-      "data": (try? JSON(parsing: event.data)) ?? .null,
+      "data": data,
     ])
   }
 
