@@ -3,7 +3,7 @@ import Ledger
 import Log
 import Postgres
 
-/// Fills a fresh ledger with a long history: events, command keys and rows, each by binary COPY.
+/// Fills a fresh ledger with a long history: events and command keys by binary COPY, rows by a rebuild.
 struct Generator {
   private let target: Session.Target
   private let batches: Int
@@ -14,7 +14,6 @@ struct Generator {
     batches = max(1, (events + aBatch / 2) / aBatch)
   }
 
-  /// As a superuser, who may write rows without their foreign keys.
   func run() throws(OpsError) {
     let session = try Session(target)
     let policies = try Self.policies(session)
@@ -22,15 +21,11 @@ struct Generator {
       throw OpsError(.notFound, "the policy reaction_matrix was not seeded")
     }
     let first = try self.first(session)
-    do throws(PostgresError) {
-      let connection = try Connection(url: target.url)
-      let constraints = try Constraints(of: connection)
-      try constraints.drop(on: connection)
-      try write(after: first, policies, matrix)
-      try connection.execute("SET maintenance_work_mem = '256MB'")
-      try constraints.make(on: connection)
-      try connection.execute("VACUUM (ANALYZE)")
-    } catch {
+    do throws(PostgresError) { try write(after: first, policies, matrix) } catch {
+      throw OpsError(database: error)
+    }
+    try Replays.rebuild(target)
+    do throws(PostgresError) { try Connection(url: target.url).execute("VACUUM (ANALYZE)") } catch {
       throw OpsError(database: error)
     }
   }

@@ -1,34 +1,17 @@
 import Ledger
-import Log
 import Postgres
 
-/// Writes entries and the rows that they leave, each table by a COPY of its own.
+/// Writes entries and their command keys, each by a COPY of its own.
 struct LogWriter {
   private(set) var events = 0
   private var entry: Int64
   private let log: CopyWriter
   private let commands: CopyWriter
-  private let agentEvents: CopyWriter
-  private let reactions: CopyWriter
-  private let proposals: CopyWriter
-  private let missions: CopyWriter
-  private let steps: CopyWriter
-  private let runs: CopyWriter
-  private var all: [CopyWriter]
 
   init(_ url: String, after entry: Int64) throws(PostgresError) {
     self.entry = entry
-    var all: [CopyWriter] = []
     func open(_ table: String, _ columns: String) throws(PostgresError) -> CopyWriter {
-      let connection = try Connection(url: url)
-      try connection.execute("SET session_replication_role = replica")
-      let writer = try connection.copyIn(
-        "COPY \(table) (\(columns)) FROM STDIN (FORMAT binary)")
-      all.append(writer)
-      return writer
-    }
-    func open<N: Noun>(_ noun: N.Type) throws(PostgresError) -> CopyWriter {
-      try open(N.table, N.columns.map(\.name).joined(separator: ", "))
+      try Connection(url: url).copyIn("COPY \(table) (\(columns)) FROM STDIN (FORMAT binary)")
     }
     log = try open(
       "ledger.events",
@@ -36,13 +19,6 @@ struct LogWriter {
       entry, index, stream, version, type, recorded_at, actor, cause, command, data, content, salt
       """)
     commands = try open("ledger.commands", "command, entry, events, recorded_at")
-    agentEvents = try open(AgentEvent.self)
-    reactions = try open(Reaction.self)
-    proposals = try open(Proposal.self)
-    missions = try open(Mission.self)
-    steps = try open(Step.self)
-    runs = try open(Run.self)
-    self.all = all
   }
 
   /// - Parameter swappingLast: The last entry is stored before the one before it, as the faster of
@@ -56,18 +32,11 @@ struct LogWriter {
       try write(entries[index], number: entry + Int64(index) + 1)
     }
     entry += Int64(entries.count)
-    let drafts = entries.map(\.draft)
-    try write(drafts.map(\.agentEvents), to: agentEvents)
-    try write(drafts.map(\.reactions), to: reactions)
-    try write(drafts.map(\.proposals), to: proposals)
-    try write(drafts.map(\.missions), to: missions)
-    try write(drafts.map(\.steps), to: steps)
-    try write(drafts.map(\.runs), to: runs)
   }
 
-  mutating func finish() throws(PostgresError) {
-    for writer in all { try writer.finish() }
-    all = []
+  func finish() throws(PostgresError) {
+    try log.finish()
+    try commands.finish()
   }
 
   private mutating func write(
@@ -101,19 +70,6 @@ struct LogWriter {
         log.uuid(salt.low, salt.high ^ salt.low &* 31)
       }
       events += 1
-    }
-  }
-
-  /// Each row as the last of the drafts leaves it.
-  private func write<N: Noun>(
-    _ tables: [DraftTable<N>], to writer: CopyWriter
-  ) throws(PostgresError) {
-    var written = Set<StreamID>()
-    for table in tables.reversed() {
-      for (stream, row) in table.rows where written.insert(stream).inserted {
-        try writer.row(N.columns.count)
-        for column in N.columns { writer.append(column.get(row)) }
-      }
     }
   }
 }
