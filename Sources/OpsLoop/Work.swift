@@ -141,6 +141,8 @@ public struct Completion: Sendable {
   public var failed = 0
   /// Outcomes that were not recorded, since the lease was another's by then.
   public var refused: [(StepOutcome, OpsError)] = []
+  /// Missions with steps left, which may follow what has ended.
+  public var open: Set<StreamID> = []
 }
 
 extension Engine {
@@ -171,6 +173,7 @@ extension Engine {
           refused[index] = error
         }
       }
+      completion.open = Set(counts.lazy.filter { $0.value.unfinished > 0 }.map(\.key))
       return .object([
         "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
         "refused": .array(refused.keys.sorted().map(JSON.int)),
@@ -181,6 +184,7 @@ extension Engine {
       // What the last attempt decided, after another had recorded it, counts for nothing.
       completion.succeeded = committed.result["succeeded"]?.intValue ?? 0
       completion.failed = committed.result["failed"]?.intValue ?? 0
+      completion.open = Set(outcomes.map(\.missionID))
       refused = [:]
       for index in committed.result["refused"]?.arrayValue?.compactMap(\.intValue) ?? []
       where outcomes.indices.contains(index) {

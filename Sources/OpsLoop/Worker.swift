@@ -197,8 +197,9 @@ public final class Worker {
     result.refused += completion.refused.count
     result.succeeded += completion.succeeded
     result.failed += completion.failed
-    ended.formUnion(outcomes.map(\.missionID))
-    isHopeful = true
+    ended.formUnion(completion.open)
+    // Where nothing may follow, a look tells whether there is more, for less than a claim.
+    if !ended.isEmpty || !options.watch { isHopeful = true }
     // It will not take what follows: somebody else may.
     if shouldStop() { engine.wake() }
   }
@@ -218,11 +219,11 @@ public final class Worker {
 
   /// Waits until somebody says that there is work, a look finds some, or it is told to stop.
   private func wait() throws(OpsError) {
-    let look = try engine.lookAtQueue()
+    let look = try engine.lookAtQueue(options.name)
     var seconds = min(max(look.seconds ?? options.lookSeconds, 0.02), options.lookSeconds)
     if look.isClaimable && result.halt == nil || look.isLeaseExpired {
       isHopeful = true
-      if disappointments < 2 {
+      if disappointments == 0 {
         lastRecovery = -1
         return
       }
@@ -234,9 +235,24 @@ public final class Worker {
       guard left > 0 else { return }
       // In slices, since a signal does not end the wait.
       if try engine.session.hears(withinMillis: Int(min(left, 0.2) * 1000) + 1) {
-        isHopeful = true
+        letOthersGoFirst(look.rank)
         return
       }
+    }
+  }
+}
+
+extension Worker {
+  private static let rankMax = 8
+  private static let turnMicros: UInt32 = 10_000
+
+  /// What one call wakes all workers for, one of them mostly takes whole: the first claims at once, the
+  /// others look in their turn whether anything is left.
+  private func letOthersGoFirst(_ rank: Int) {
+    if rank == 0 {
+      isHopeful = true
+    } else {
+      usleep(UInt32(min(rank, Self.rankMax)) * Self.turnMicros)
     }
   }
 }
