@@ -55,7 +55,8 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text)
+GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text),
+    ledger.capture_unwrap(json)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
