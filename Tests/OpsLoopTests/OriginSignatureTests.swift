@@ -59,7 +59,7 @@ struct OriginSignatureTests {
         try ledger.lines(
           """
           SELECT DISTINCT p.prosecdef::text, p.provolatile::text, p.proowner::regrole::text,
-            array_to_string(p.proconfig, ';') FROM \(Self.ours)
+            p.proconfig[1] FROM \(Self.ours)
           """)
       #expect(settings == ["false|v|opsledger_owner|search_path=pg_catalog, public, pg_temp"])
       #expect(

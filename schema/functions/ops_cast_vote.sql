@@ -8,7 +8,8 @@
 -- Used by  the origin's clients.
 CREATE OR REPLACE FUNCTION public.ops_cast_vote(
     p_proposal_id uuid, p_agent_role text, p_vote text, p_reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 DECLARE
     proposal public.ops_mission_proposals;
     instant timestamptz;

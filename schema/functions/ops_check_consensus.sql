@@ -7,7 +7,8 @@
 -- Locks    the proposal's row.
 -- Used by  the origin's clients; ops_cast_vote.
 CREATE OR REPLACE FUNCTION public.ops_check_consensus(p_proposal_id uuid) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 DECLARE
     instant CONSTANT timestamptz := ledger.now();
     proposal public.ops_mission_proposals;

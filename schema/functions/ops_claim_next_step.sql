@@ -10,7 +10,8 @@
 -- Used by  the origin's workers. They insert the run themselves.
 CREATE OR REPLACE FUNCTION public.ops_claim_next_step(p_lease_minutes integer)
 RETURNS SETOF public.ops_mission_steps
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+SET enable_seqscan = off AS $$
 DECLARE
     step uuid;
     mission uuid;

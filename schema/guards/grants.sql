@@ -72,7 +72,7 @@ BEGIN
             p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\_%'
             OR p.pronamespace = 'ledger'::regnamespace AND p.proname IN (
                 'now', 'check_ballot', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
-                'gate', 'halted', 'json_whole', 'next_step', 'objection', 'policy_fault',
+                'gate', 'halted', 'json_whole', 'next_follower', 'next_step', 'objection', 'policy_fault',
                 'policy_field_fits', 'recover_steps', 'refuse_template', 'report_own',
                 'require_read_committed', 'step_fault', 'submit', 'template_fault', 'template_steps',
                 'texts_of', 'time_text', 'vote_rules', 'worker_rules'))
