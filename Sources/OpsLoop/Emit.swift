@@ -104,6 +104,13 @@ extension Engine {
 }
 
 extension Rows {
+  /// The ids in the first column.
+  func streamIDs() throws(OpsError) -> [StreamID] {
+    try onRow { () throws(PostgresError) in
+      try (0..<count).map { (row) throws(PostgresError) in StreamID(try uuid(row, 0)) }
+    }
+  }
+
   /// The id in the first column of the first row.
   func firstID() throws(OpsError) -> StreamID? {
     guard count > 0 else { return nil }

@@ -86,12 +86,20 @@ extension Engine {
         try takeReactions()
       }
     }
+    var filledAttention = false
+    if due.hasAmendments {
+      let honoured = try honourAmendments()
+      report.warnings += honoured.warnings
+      filledAttention = honoured.isFull
+      if honoured.missions + honoured.requeued > 0 { wake() }
+    }
     if due.hasExpiredLeases { report.recovered = try recoverLeases() }
     if report.created + report.recovered.requeued > 0 { wake() }
     if due.hasOverdueVotes { report.votesExpired = try expireVotes() }
     report.filledBatch =
       report.events == settings.eventBatch || report.processed == settings.reactionBatch
-      || report.recovered.total == Self.recoveryMax || report.votesExpired == Self.expiryMax
+      || filledAttention || report.recovered.total == Self.recoveryMax
+      || report.votesExpired == Self.expiryMax
     return report
   }
 
@@ -102,13 +110,21 @@ extension Engine {
 
   /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
   /// nothing has.
-  private func lookAround() throws(OpsError) -> (hasExpiredLeases: Bool, hasOverdueVotes: Bool) {
-    let answers = try session.query(all: [cache.request, anyExpired, anyOverdue])
+  private func lookAround() throws(OpsError) -> Due {
+    let answers = try session.query(all: [cache.request, anyExpired, anyOverdue, anyAttention])
     _ = try cache.take(answers[0])
     try settlePolicies()
     return try onRow { () throws(PostgresError) in
-      (try answers[1].bool(0, 0), try answers[2].bool(0, 0))
+      Due(
+        hasExpiredLeases: try answers[1].bool(0, 0), hasOverdueVotes: try answers[2].bool(0, 0),
+        hasAmendments: try answers[3].bool(0, 0))
     }
+  }
+
+  private struct Due {
+    var hasExpiredLeases: Bool
+    var hasOverdueVotes: Bool
+    var hasAmendments: Bool
   }
 
   private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 3)")

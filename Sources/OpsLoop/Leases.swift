@@ -163,10 +163,6 @@ extension Engine {
     }
     return renewed
   }
-
-  func onRow<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
-    try OpsLoop.onRow(body)
-  }
 }
 
 /// Runs what the database may refuse, and says it in the ledger's words.

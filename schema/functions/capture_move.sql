@@ -128,6 +128,16 @@ BEGIN
         PERFORM set_config('opsledger.hand', '', true);  -- Nothing had changed.
     ELSE
         PERFORM set_config('opsledger.hand', 'moved', true);
+        -- For the loop to go on from; before the draw, since it may wait for a heartbeat.
+        INSERT INTO ledger.attention AS a (stream, noun, mark, is_new, noted_at)
+        SELECT p.stream, min(split_part(p.type, '.', 1)), max(p.seq), bool_or(p.version = 1),
+            ledger.now()
+        FROM ledger.pending AS p
+        WHERE p.tx = own AND p.kind = 'event' AND (p.type IN ('proposal.amended', 'proposal.inserted')
+            OR p.type IN ('step.amended', 'step.inserted') AND strpos(p.data, '"status": ') > 0)
+        GROUP BY p.stream ORDER BY p.stream
+        ON CONFLICT (stream) DO UPDATE SET mark = EXCLUDED.mark,
+            is_new = EXCLUDED.is_new, noted_at = EXCLUDED.noted_at;
         SELECT d.entry, d.recorded_at INTO drawn FROM ledger.draw() AS d;
         -- By version, since a trigger's statement ends before the one that it is part of.
         INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data,

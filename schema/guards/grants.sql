@@ -40,7 +40,8 @@ REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence, ledger.workers
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
-GRANT SELECT ON ledger.ddl_permits, ledger.pending TO opsledger_auditor;
+GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
+GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;

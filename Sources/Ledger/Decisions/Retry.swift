@@ -15,21 +15,21 @@ extension Draft {
         facts: ["step_id": step.id.description, "status": step.status.rawValue])
     }
     try requeue(step, why)
-    let released = Self.released(of: siblings, by: step)
+    let released = Self.released(of: siblings, by: step.id)
     for sibling in released { try requeue(sibling, why) }
     return 1 + released.count
   }
 
-  private mutating func requeue(_ step: Step, _ why: String?) throws(OpsError) {
+  mutating func requeue(_ step: Step, _ why: String?) throws(OpsError) {
     for event in try Step.decide(.requeue(why: why), given: step) {
       append(event, of: Step.self, to: step.id)
     }
   }
 
-  /// The skipped steps that need none, by whatever detour, of the other dead ones.
-  private static func released(of siblings: [Step], by retried: Step) -> [Step] {
+  /// The skipped steps that need none, by whatever detour, of the dead ones but the one retried.
+  static func released(of siblings: [Step], by retried: StreamID?) -> [Step] {
     var blocked = Set(
-      siblings.filter { $0.phase == .dead && $0.id != retried.id }.compactMap(\.ordinal))
+      siblings.filter { $0.phase == .dead && $0.id != retried }.compactMap(\.ordinal))
     let skipped = siblings.filter { $0.phase == .skipped }
     var isGrowing = true
     while isGrowing {

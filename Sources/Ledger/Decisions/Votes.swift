@@ -49,7 +49,14 @@ extension Draft {
       return VoteOutcome(status: .pending, missionID: nil, consensus: nil)
     }
     append(.voteCast(ballot), of: Proposal.self, to: proposal.id)
-    let consensus = (row(proposal.id, of: Proposal.self) ?? proposal).consensus(under: rules)
+    return try count(row(proposal.id, of: Proposal.self) ?? proposal, rules, executors)
+  }
+
+  /// Decides a proposal by the votes that its row holds, where they decide it.
+  mutating func count(
+    _ proposal: Proposal, _ rules: VoteRules, _ executors: Set<String>
+  ) throws(OpsError) -> VoteOutcome {
+    let consensus = proposal.consensus(under: rules)
     switch consensus {
     case .approved(let roles):
       let template = try Template(
@@ -82,7 +89,7 @@ extension Draft {
 
   /// The rules that its row keeps. A row that a hand made voting has none, and gets what the policy
   /// says, counted from its making.
-  private func rules(of proposal: Proposal, _ policies: Policies) -> VoteRules {
+  func rules(of proposal: Proposal, _ policies: Policies) -> VoteRules {
     if let rules = proposal.voteRules { return rules }
     let template = (try? JSON(parsing: proposal.template)) ?? .null
     let risk = template["risk_level"]?.stringValue.flatMap(Risk.init) ?? .medium

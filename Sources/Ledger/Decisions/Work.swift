@@ -229,7 +229,7 @@ extension Draft {
   }
 
   /// Skips what has not run, or waits to run again, and fails the mission.
-  private mutating func failMission(
+  mutating func failMission(
     of step: Step, _ error: String, _ rules: WorkRules, _ counts: inout StepCounts
   ) {
     for (id, other) in steps.rows
@@ -243,7 +243,7 @@ extension Draft {
     reportMission(step.missionID, "failed", error: error, rules)
   }
 
-  private mutating func reportMission(
+  mutating func reportMission(
     _ id: StreamID, _ outcome: String, error: String?, _ rules: WorkRules
   ) {
     guard let mission = row(id, of: Mission.self) else { return }
