@@ -150,7 +150,11 @@ def by_hand(client):
         "RETURNING id"))[0]
     persistently(lambda: client.run(
         f"UPDATE ops_mission_proposals SET status = 'approved', approved_at = now() WHERE id = '{proposal}'"))
-    persistently(lambda: client.run(f"SELECT ops_create_mission_from_proposal('{proposal}')"))
+    # Half of them crash here: our heartbeat makes the mission. The others ask twice, as who lost an answer.
+    if random.random() < 0.5:
+        make = f"SELECT ops_create_mission_from_proposal('{proposal}')"
+        first, again = (persistently(lambda: client.run(make)) for _ in range(2))
+        assert first == again, (first, again)
     return 2
 
 
