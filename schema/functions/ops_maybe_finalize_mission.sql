@@ -34,6 +34,8 @@ BEGIN
                 ELSE format('step %s is dead still', coalesce(s.ordinal, 0)) END AS error
         INTO failed FROM public.ops_mission_steps AS s
         WHERE s.mission_id = p_mission_id AND s.status = 'failed'
+            -- Of a mission that has failed, what was skipped since is no failure.
+            AND (s.failure_count > 0 OR mission.status <> 'failed')
         ORDER BY s.updated_at >= mission.updated_at DESC, s.failure_count > 0 DESC,
             CASE WHEN s.updated_at >= mission.updated_at THEN s.updated_at END DESC,
             s.ordinal, s.id
