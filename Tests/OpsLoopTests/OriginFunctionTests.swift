@@ -344,6 +344,36 @@ struct OriginFunctionTests {
     }
   }
 
+  @Test(
+    "in a failed mission a death skips what waited then, and what was queued since is left alone")
+  func finalizeFailed() throws {
+    try TestLedger.with { ledger in
+      _ = try ledger.lines(
+        Self.create(
+          #"{"risk_level": "low", "parallel": true, "steps": [{"kind": "noop"}, {"kind": "noop"}, "#
+            + #"{"kind": "noop"}]}"#))
+      for _ in 0..<3 { _ = try ledger.value("SELECT id FROM ops_claim_next_step(5)") }
+      func write(_ step: Int, _ columns: String) throws {
+        try ledger.moveClock(seconds: 1)
+        try ledger.execute("UPDATE ops_mission_steps SET \(columns) WHERE ordinal = \(step)")
+        try ledger.execute("SELECT ops_maybe_finalize_mission(id) FROM ops_missions")
+      }
+      func statuses() throws -> [String] {
+        try ledger.lines("SELECT status FROM ops_mission_steps ORDER BY ordinal")
+      }
+      try write(0, "status = 'failed', failure_count = 3, last_error = 'no'")
+      #expect(try ledger.lines("SELECT status FROM ops_missions") == ["failed"])
+      #expect(try statuses() == ["failed", "running", "running"])
+      try write(0, "status = 'queued', failure_count = 0, last_error = NULL")
+      try write(1, "status = 'failed', last_error = 'skipped: step 0 failed'")
+      #expect(try statuses() == ["queued", "failed", "running"])
+      try write(2, "status = 'failed', failure_count = 3, last_error = 'no'")
+      #expect(try statuses() == ["failed", "failed", "failed"])
+      #expect(
+        try ledger.count("ops_mission_steps WHERE last_error = 'skipped: step 2 failed'") == 1)
+    }
+  }
+
   @Test("the origin's trigger function serves tables of others, whoever writes them")
   func updatedAt() throws {
     try TestLedger.with { ledger in
