@@ -1,7 +1,8 @@
 /// Every command there is, in the order of the help. A new group of commands adds its list here.
 enum CommandTable {
   static let all: [Command] =
-    DemoCommand.all + DatabaseCommands.all + StartCommands.all + StatusCommand.all
+    DemoCommand.all + DatabaseCommands.all + StartCommands.all + DoctorCommand.all
+    + StatusCommand.all
     + ConfigCommand.all + LoopCommands.all + HaltCommands.all + EventCommands.all
     + ProposalCommands.all
     + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all

@@ -69,6 +69,16 @@ public enum Installer {
     }
   }
 
+  /// The files of this release's schema that the database has not, or has from another release.
+  static func pending(_ session: Session) throws(OpsError) -> [String] {
+    let connection = try session.connection()
+    do throws(PostgresError) {
+      return try Plan(files: SchemaFile.sql, recorded: try recorded(connection)).record.map(\.path)
+    } catch {
+      throw Plan.refusal(error) ?? OpsError(database: error)
+    }
+  }
+
   private static func recorded(
     _ connection: Connection
   ) throws(PostgresError) -> [String: Recorded] {

@@ -1,0 +1,104 @@
+extension Check {
+  private static let ours = """
+    ('opsledger_owner', 'opsledger_tables', 'opsledger_engine', 'opsledger_operator',
+      'opsledger_auditor', 'opsledger_keeper', 'opsledger_repair')
+    """
+
+  // MARK: - Roles
+
+  static let roles = [
+    Check(
+      name: "roles", severity: .fail,
+      fine: "none of ours logs in, or stands above the others",
+      remedy: "ALTER ROLE … NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE",
+      sql: """
+        SELECT format('%s %s', r.rolname, concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'can log in' END,
+          CASE WHEN r.rolsuper THEN 'is a superuser' END,
+          CASE WHEN r.rolbypassrls THEN 'passes row-level policies' END,
+          CASE WHEN r.rolcreaterole THEN 'may create roles' END))
+        FROM pg_roles AS r WHERE r.rolname IN \(ours)
+          AND (r.rolcanlogin OR r.rolsuper OR r.rolbypassrls OR r.rolcreaterole) ORDER BY 1
+        """),
+    Check(
+      name: "keepers", severity: .fail,
+      fine: "nobody but the engine can become the keeper, and nobody the log's owner",
+      remedy: "REVOKE the membership: it passes capture, or owns the log",
+      sql: """
+        SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
+        FROM pg_auth_members AS m
+        WHERE m.roleid IN (to_regrole('opsledger_owner'), to_regrole('opsledger_keeper'),
+            to_regrole('opsledger_repair'))
+          AND (m.roleid, m.member) NOT IN (
+            (to_regrole('opsledger_keeper')::oid, to_regrole('opsledger_repair')::oid),
+            (to_regrole('opsledger_repair')::oid, to_regrole('opsledger_engine')::oid))
+          AND NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.oid = m.member)
+        ORDER BY 1
+        """),
+    Check(
+      name: "role makers", severity: .warn,
+      fine: "no login that is no superuser may create roles",
+      remedy: "before PostgreSQL 16, CREATEROLE can grant itself any role, ours too: take it away",
+      sql: """
+        SELECT format('%s may create roles', r.rolname) FROM pg_roles AS r
+        WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+        ORDER BY 1
+        """),
+    Check(
+      name: "functions", severity: .fail,
+      fine: "those of the ledger are nobody's unless granted",
+      remedy:
+        "REVOKE EXECUTE ON FUNCTION … FROM PUBLIC, or lay the schema again with `opsledger init`",
+      sql: """
+        SELECT format('PUBLIC may call %s', p.oid::regprocedure) FROM pg_proc AS p
+        WHERE (p.pronamespace IN (to_regnamespace('ledger'), to_regnamespace('ledger_guard'))
+            OR p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\\_%'
+              AND p.proowner = to_regrole('opsledger_owner'))
+          AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+            WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') ORDER BY 1
+        """),
+    Check(
+      name: "this login", severity: .warn,
+      fine: "it is no superuser",
+      remedy: "use a login in opsledger_engine: nothing guards against a superuser",
+      sql: """
+        SELECT format('%s is a superuser', r.rolname) FROM pg_roles AS r
+        WHERE r.rolname = session_user AND r.rolsuper
+        """),
+  ]
+
+  // MARK: - The server
+
+  static let server = [
+    Check(
+      name: "durability", severity: .warn,
+      fine: "what is committed is on disk",
+      remedy: "with these settings a crash can lose what was acknowledged, or more",
+      sql: """
+        SELECT format('%s is %s', s.name, s.setting) FROM pg_settings AS s
+        WHERE (s.name IN ('fsync', 'full_page_writes') AND s.setting = 'off')
+          OR s.name = 'synchronous_commit' AND s.setting = 'off' ORDER BY 1
+        """),
+    Check(
+      name: "appends", severity: .warn,
+      fine: "none stays open",
+      remedy: "the seal waits for it: end it with pg_terminate_backend, or COMMIT PREPARED",
+      sql: """
+        SELECT format('%s has held the seal at entry %s since %s',
+          coalesce('process ' || f.pid || ' (' || coalesce(a.usename::text, 'another login') || ')',
+            'a prepared transaction'), f.bound, coalesce(a.xact_start::text, 'nobody may say when'))
+        FROM ledger.appends_in_flight() AS f LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
+        WHERE a.xact_start < clock_timestamp() - interval '1 minute' OR f.pid IS NULL ORDER BY 1
+        """),
+    Check(
+      name: "idle transactions", severity: .warn,
+      fine: "none has been idle for ten minutes",
+      remedy: "dead rows of the queues pile up behind it: end it, or set "
+        + "idle_in_transaction_session_timeout on the operators' roles",
+      sql: """
+        SELECT format('process %s (%s, %s) has been idle in a transaction since %s', a.pid, a.usename,
+          coalesce(nullif(a.application_name, ''), 'no name'), a.state_change)
+        FROM pg_stat_activity AS a WHERE a.state LIKE 'idle in transaction%'
+          AND a.state_change < clock_timestamp() - interval '10 minutes' ORDER BY a.state_change
+        """),
+  ]
+}

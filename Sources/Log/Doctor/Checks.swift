@@ -1,0 +1,117 @@
+extension Check {
+  /// In the order in which they are told: the log, the tables, the roles, the server.
+  static let all = log + tables + roles + server
+
+  // MARK: - The log
+
+  /// The log, each of its partitions, and the checkpoints.
+  private static let appendOnly = """
+    SELECT 'ledger.events'::regclass AS oid UNION ALL SELECT 'ledger.checkpoints'
+    UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
+    """
+
+  private static let log = [
+    Check(
+      name: "log triggers", severity: .fail,
+      fine: "log, partitions and checkpoints refuse UPDATE, DELETE and TRUNCATE",
+      remedy: "lay the schema again with `opsledger init`, and `audit` what was written meanwhile",
+      sql: """
+        SELECT format('%s: trigger %s is missing, or not ENABLE ALWAYS', a.oid::regclass, n.name)
+        FROM (\(appendOnly)) AS a, unnest(ARRAY['append_only', 'append_only_rows']) AS n(name)
+        WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = a.oid AND t.tgname = n.name
+          AND t.tgenabled = 'A' AND t.tgfoid = to_regproc('ledger.refuse_change'))
+        ORDER BY 1
+        """),
+    Check(
+      name: "log privileges", severity: .fail,
+      fine: "no role may change or empty it",
+      remedy: "REVOKE them, and ask who granted them",
+      sql: """
+        SELECT format('%s may %s %s', CASE p.grantee WHEN 0 THEN 'PUBLIC' ELSE p.grantee::regrole::text END,
+          p.privilege_type, a.oid::regclass)
+        FROM (\(appendOnly)) AS a JOIN pg_class AS c ON c.oid = a.oid,
+          aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS p
+        WHERE p.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE') ORDER BY 1
+        """),
+    Check(
+      name: "log keys", severity: .fail,
+      fine: "each partition holds each event of a stream once",
+      remedy: "`verify` names streams with two events of one version",
+      sql: """
+        SELECT format('%s has no unique index of (stream, version)', i.inhrelid::regclass)
+        FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
+          AND NOT EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = i.inhrelid
+            AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
+            AND pg_get_indexdef(x.indexrelid) LIKE '%(stream, version)') ORDER BY 1
+        """),
+    Check(
+      name: "entry numbers", severity: .fail,
+      fine: "one at a time, never back",
+      remedy:
+        "numbers of appends in flight could be taken for sealed: stop writers, then `opsledger init`",
+      sql: """
+        SELECT format('ledger.entry_sequence has CACHE %s, CYCLE %s, and %s', s.seqcache, s.seqcycle,
+          CASE WHEN pg_sequence_last_value(s.seqrelid) IS NULL THEN 'no number burnt' ELSE 'one burnt' END)
+        FROM pg_sequence AS s WHERE s.seqrelid = 'ledger.entry_sequence'::regclass AND (
+          s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1
+          OR pg_sequence_last_value(s.seqrelid) IS NULL)
+        """),
+    Check(
+      name: "partitions ahead", severity: .warn,
+      fine: "the log has room ahead",
+      remedy: "run `opsledger heartbeat`, which makes them; without one, appends fail in the end",
+      sql: """
+        SELECT format('entry numbers stand at %s, and the last partition ends at %s', n.at, n.ends)
+        FROM (SELECT pg_sequence_last_value('ledger.entry_sequence') AS at, (
+          SELECT max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''?([0-9]+)''?\\)')::bigint)
+          FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+          WHERE i.inhparent = 'ledger.events'::regclass) AS ends) AS n
+        WHERE coalesce(n.ends, 0) - n.at < 1000000
+        """),
+    Check(
+      name: "frozen schema", severity: .fail,
+      fine: "event triggers refuse DDL on the log, and what would switch capture off",
+      remedy:
+        "a superuser lays them with `opsledger init`; where there is none, owners of tables and of the "
+        + "log can change them, and only checkpoints kept elsewhere show it",
+      sql: """
+        SELECT format('event trigger %s is missing, or not ENABLE ALWAYS', n.name)
+        FROM unnest(ARRAY['opsledger_frozen_start', 'opsledger_frozen_ddl', 'opsledger_frozen_drop',
+          'opsledger_tables_ddl', 'opsledger_tables_drop', 'opsledger_tables_rewrite']) AS n(name)
+        WHERE NOT EXISTS (SELECT FROM pg_event_trigger AS e
+          WHERE e.evtname = n.name AND e.evtenabled = 'A')
+        """),
+  ]
+
+  // MARK: - The eight tables
+
+  private static let tables = [
+    Check(
+      name: "capture", severity: .fail,
+      fine: "every change of the eight tables is recorded",
+      remedy: "lay the schema again with `opsledger init`, then `verify`",
+      sql: "SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f ORDER BY 1"),
+    Check(
+      name: "row-level policies", severity: .fail,
+      fine: "none is forced on the ledger",
+      remedy: "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: replay, verify and capture refuse to run "
+        + "where rows could be hidden from them",
+      sql: """
+        SELECT format('%s forces row-level security on its owners', c.oid::regclass)
+        FROM pg_class AS c WHERE c.relforcerowsecurity AND (
+          c.relnamespace = 'ledger'::regnamespace
+          OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k))
+        ORDER BY 1
+        """),
+    Check(
+      name: "replication", severity: .fail,
+      fine: "no subscription writes the eight tables",
+      remedy:
+        "replicate the log and `rebuild` there: a subscription's rows reach capture one by one",
+      sql: """
+        SELECT format('a subscription writes %s', s.srrelid::regclass) FROM pg_subscription_rel AS s
+        WHERE s.srrelid IN (SELECT to_regclass('public.' || k.relation)
+          FROM ledger.captured_columns() AS k) ORDER BY 1
+        """),
+  ]
+}

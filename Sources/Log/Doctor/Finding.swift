@@ -1,0 +1,89 @@
+public import Ledger
+import Postgres
+
+/// What `doctor` says of one protection.
+public struct Finding: Equatable, Sendable {
+  public enum Verdict: String, Comparable, Sendable {
+    case pass = "PASS"
+    case warn = "WARN"
+    case fail = "FAIL"
+
+    public static func < (a: Verdict, b: Verdict) -> Bool { a.rank < b.rank }
+
+    private var rank: Int {
+      switch self {
+      case .pass: 0
+      case .warn: 1
+      case .fail: 2
+      }
+    }
+  }
+
+  public var name: String
+  public var verdict: Verdict
+  /// What was seen, a sentence each; where all is well, one.
+  public var saw: [String]
+  /// What to do about it; nil where nothing is wrong.
+  public var remedy: String?
+
+  public init(name: String, verdict: Verdict, saw: [String], remedy: String? = nil) {
+    self.name = name
+    self.verdict = verdict
+    self.saw = saw
+    self.remedy = remedy
+  }
+}
+
+/// One protection: a query whose rows are what is wrong with it.
+struct Check: Sendable {
+  var name: String
+  /// What a row means.
+  var severity: Finding.Verdict
+  /// What to say where there are no rows.
+  var fine: String
+  var remedy: String
+  var sql: String
+}
+
+extension Session {
+  /// Looks at every protection of the ledger, in the catalogue. It changes nothing and needs no more rights
+  /// than to read; what it may not look at is a warning.
+  ///
+  /// - Throws: Where the database is out of reach.
+  public func examine() throws(OpsError) -> [Finding] {
+    var findings = [try examineSchema()]
+    for check in Check.all { findings.append(try examine(check)) }
+    return findings
+  }
+
+  private func examine(_ check: Check) throws(OpsError) -> Finding {
+    do throws(OpsError) {
+      let rows = try query(Statement(check.sql))
+      let saw = try onDatabase { () throws(PostgresError) in
+        var saw: [String] = []
+        for row in 0..<rows.count { saw.append(try rows.text(row, 0)) }
+        return saw
+      }
+      if saw.isEmpty { return Finding(name: check.name, verdict: .pass, saw: [check.fine]) }
+      return Finding(
+        name: check.name, verdict: check.severity, saw: saw, remedy: check.remedy)
+    } catch {
+      if error.code == .databaseUnreachable { throw error }
+      return Finding(
+        name: check.name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
+        remedy: "ask as a login that may: the engine's, or an auditor's")
+    }
+  }
+
+  private func examineSchema() throws(OpsError) -> Finding {
+    let pending = try Installer.pending(self)
+    if pending.isEmpty {
+      return Finding(
+        name: "schema", verdict: .pass, saw: ["it is the one of release \(Installer.release)"])
+    }
+    return Finding(
+      name: "schema", verdict: .warn,
+      saw: pending.map { "\($0) is not laid, or is another release's" },
+      remedy: "lay it with `opsledger init`")
+  }
+}
