@@ -19,10 +19,13 @@ BEGIN
         RAISE EXCEPTION 'a json value is nested deeper than 240 levels'
             USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
     END IF;
-    IF written = 'null' OR starts_with(written, '{"json": ')
-        AND (SELECT count(*) FROM jsonb_object_keys(value)) = 1
-    THEN
-        RETURN '{"json": ' || written || '}';
+    -- An IF with a query in it would start the executor for each value.
+    IF written = 'null' THEN
+        RETURN '{"json": null}';
+    ELSIF starts_with(written, '{"json": ') THEN
+        IF (SELECT count(*) FROM jsonb_object_keys(value)) = 1 THEN
+            RETURN '{"json": ' || written || '}';
+        END IF;
     END IF;
     RETURN written;
 END
@@ -124,10 +127,12 @@ $$;
 
 -- Who: session_user, since current_user is a definer's; as whom; and by which program.
 CREATE OR REPLACE FUNCTION ledger.capture_hand() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('"role": %s, "application": %s, "session_user": %s',
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN format('"role": %s, "application": %s, "session_user": %s',
         to_json(current_setting('role')), to_json(current_setting('application_name')),
-        to_json(session_user::text))
+        to_json(session_user::text));
+END
 $$;
 
 ALTER FUNCTION ledger.capture_json(jsonb) OWNER TO opsledger_owner;

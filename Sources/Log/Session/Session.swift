@@ -146,6 +146,15 @@ public final class Session {
 extension OpsError {
   /// What a failure of the database means to whoever asked.
   public init(database error: PostgresError) {
+    // Functions of ours say which of our codes it is.
+    if let code = Code(rawValue: String(error.message.prefix(7))),
+      error.message.dropFirst(7).hasPrefix(": ")
+    {
+      self.init(
+        code, String(error.message.dropFirst(9)), hint: error.hint,
+        facts: ["sqlstate": error.sqlstate])
+      return
+    }
     switch error.sqlstate {
     case "42P01", "3F000", "42883", "42703":
       self.init(
@@ -188,6 +197,7 @@ extension OpsError {
         error.sqlstate == "42P07" || error.sqlstate == "42710"
           ? "something of that name was there before; a ledger wants a database of its own" : nil
       )
+    case "55": return (.conflict, "the database refuses it: \(error.message)", error.hint)
     case "53":
       let hints = [
         "53100": "its disk is full", "53200": "it is out of memory",
