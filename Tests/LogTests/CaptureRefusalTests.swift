@@ -11,43 +11,45 @@ struct CaptureRefusalTests {
   private static let item =
     "INSERT INTO ops_demand_radar (id, title, stage) VALUES ('\(id)', 'a', 'watching')"
 
-  @Test(
-    "what cannot be recorded, or would be recorded wrongly, is refused",
-    arguments: [
-      ("UPDATE ops_policy SET key = 'c' WHERE key = 'loop'", "55000"),
-      ("UPDATE ops_demand_radar SET id = gen_random_uuid()", "55000"),
-      ("UPDATE ops_policy SET version = version - 1", "55000"),
-      ("UPDATE ops_policy SET version = version + 2", "55000"),
-      ("INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')", "23505"),
-      ("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE ops_policy", "25001"),
-      ("UPDATE ops_demand_radar SET created_at = '10000-01-01'", "22008"),
-      ("UPDATE ops_demand_radar SET created_at = '0044-03-15 BC'", "22008"),
-      (
-        "INSERT INTO ops_policy (key, value) VALUES ('deep', (repeat('[', 250) || repeat(']', 250))::jsonb)",
-        "22000"
-      ),
-      (
-        "INSERT INTO ops_demand_radar (title, stage) VALUES ('a', 'watching'); SELECT ledger.draw()",
-        "55000"
-      ),
-      (
-        """
-        UPDATE ops_demand_radar SET notes = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
-        UPDATE ops_demand_radar SET notes = 'b', version = version
-        """, "55000"
-      ),
-      (
-        """
-        WITH d AS (DELETE FROM ops_demand_radar RETURNING id)
-        INSERT INTO ops_demand_radar (id, title, stage) SELECT id, 'b', 'watching' FROM d
-        """, "40001"
-      ),
-      ("SET ROLE opsledger_keeper; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
-    ])
-  func refused(sql: String, sqlstate: String) throws {
+  private static let refused: [(sql: String, sqlstate: String)] = [
+    ("UPDATE ops_policy SET key = 'c' WHERE key = 'loop'", "55000"),
+    ("UPDATE ops_demand_radar SET id = gen_random_uuid()", "55000"),
+    ("UPDATE ops_policy SET version = version - 1", "55000"),
+    ("UPDATE ops_policy SET version = version + 2", "55000"),
+    ("INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')", "23505"),
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE ops_policy", "25001"),
+    ("UPDATE ops_demand_radar SET created_at = '10000-01-01'", "22008"),
+    ("UPDATE ops_demand_radar SET created_at = '0044-03-15 BC'", "22008"),
+    (
+      "INSERT INTO ops_policy (key, value) VALUES ('deep', (repeat('[', 250) || repeat(']', 250))::jsonb)",
+      "22000"
+    ),
+    (
+      "INSERT INTO ops_demand_radar (title, stage) VALUES ('a', 'watching'); SELECT ledger.draw()",
+      "55000"
+    ),
+    (
+      """
+      UPDATE ops_demand_radar SET notes = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
+      UPDATE ops_demand_radar SET notes = 'b', version = version
+      """, "55000"
+    ),
+    (
+      """
+      WITH d AS (DELETE FROM ops_demand_radar RETURNING id)
+      INSERT INTO ops_demand_radar (id, title, stage) SELECT id, 'b', 'watching' FROM d
+      """, "40001"
+    ),
+    ("SET ROLE opsledger_keeper; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
+  ]
+
+  @Test("what cannot be recorded, or would be recorded wrongly, is refused")
+  func refused() throws {
     try TestLedger.with { ledger in
       try ledger.execute(Self.item)
-      #expect(try failure(ledger, sql) == sqlstate)
+      for (sql, sqlstate) in Self.refused {
+        #expect(try failure(ledger, sql) == sqlstate, "\(sql)")
+      }
       try expectEqual(ledger)
     }
   }
