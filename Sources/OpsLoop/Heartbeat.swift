@@ -60,9 +60,11 @@ extension Engine {
       var report = try beat()
       progress(report)
       while drain, report.filledBatch {
-        let batch = try beat()
-        progress(batch)
-        report = report + batch
+        report = report + (try drainSideBySide(progress))
+        // What the last reactions reported of themselves.
+        let last = try beat()
+        progress(last)
+        report = report + last
       }
       try emitOutcome("heartbeat:success", report, error: nil)
       return report
@@ -72,7 +74,10 @@ extension Engine {
     }
   }
 
-  private func beat() throws(OpsError) -> HeartbeatReport {
+  /// One batch of everything.
+  ///
+  /// - Parameter leavingReactions: Another thread takes those.
+  func beat(leavingReactions: Bool = false) throws(OpsError) -> HeartbeatReport {
     var report = HeartbeatReport()
     let due = try lookAround()
     let policies = cache.policies
@@ -82,9 +87,7 @@ extension Engine {
       let taken = try withPolicies { () throws(OpsError) in try takeEvents() }
       (report.events, report.queued) = (taken.events, taken.queued)
       report.warnings += taken.tooDeep.values.sorted()
-      (report.processed, report.created) = try withPolicies { () throws(OpsError) in
-        try takeReactions()
-      }
+      if !leavingReactions { (report.processed, report.created) = try takeReactions() }
     }
     var filledAttention = false
     if due.hasAmendments {
@@ -283,7 +286,11 @@ extension Engine {
     """)
 
   /// Turns one batch of reactions into proposals.
-  private func takeReactions() throws(OpsError) -> (processed: Int, created: Int) {
+  func takeReactions() throws(OpsError) -> (processed: Int, created: Int) {
+    try withPolicies { () throws(OpsError) in try takeReactionsOnce() }
+  }
+
+  private func takeReactionsOnce() throws(OpsError) -> (processed: Int, created: Int) {
     var taken = (processed: 0, created: 0)
     let gate = Gate(cache.policies.caps)
     var batch = Parameters()

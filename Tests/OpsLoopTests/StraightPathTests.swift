@@ -40,6 +40,30 @@ struct StraightPathTests {
     }
   }
 
+  @Test("a drain takes events and reactions side by side, each once, and says so batch by batch")
+  func drain() throws {
+    try TestLedger.with { ledger in
+      var settings = LoopSettings()
+      (settings.eventBatch, settings.reactionBatch) = (7, 5)
+      let engine = try ledger.engine("test", settings)
+      for number in 0..<60 {
+        try engine.emit(
+          "build:main:failed",
+          .object(["build": .string("main-\(number)"), "source": .string("ci")]))
+      }
+      var batches: [Int] = []
+      let beat = try engine.heartbeat(drain: true) { batches.append($0.events) }
+      #expect((beat.events, beat.queued, beat.processed, beat.created) == (60, 60, 60, 60))
+      #expect(batches.reduce(0, +) == 60)
+      #expect(batches.max() == 7)
+      #expect(try ledger.count("ops_missions") == 60)
+      #expect(try ledger.count("ops_agent_reactions WHERE status = 'done'") == 60)
+      let idle = try engine.heartbeat(drain: true)
+      #expect((idle.events, idle.processed) == (0, 0))
+      try ledger.expectEqual()
+    }
+  }
+
   @Test("a second heartbeat on an idle ledger does nothing")
   func idle() throws {
     try TestLedger.with { ledger in
