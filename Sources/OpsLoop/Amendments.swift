@@ -30,7 +30,7 @@ extension Engine {
     var honoured = AmendmentsHonoured()
     let listed = try session.query(Self.listAttention)
     honoured.isFull = listed.count == Self.attentionMax
-    let (proposals, steps, marks) = try Self.read(listed)
+    let (proposals, missions, marks) = try Self.read(listed)
     for id in proposals {
       do throws(OpsError) {
         if try goOn(fromProposal: id) { honoured.missions += 1 }
@@ -39,9 +39,7 @@ extension Engine {
         honoured.warnings.append("proposal \(id) was changed by hand: \(error)")
       }
     }
-    var ofSteps = Parameters()
-    ofSteps.uuids(steps)
-    for id in try session.readBack(Self.missionsOfSteps, ofSteps).streamIDs() {
+    for id in missions {
       do throws(OpsError) { honoured.requeued += try goOn(fromMission: id) } catch {
         guard error.isOfItsRow else { throw error }
         honoured.warnings.append("mission \(id) was changed by hand: \(error)")
@@ -62,13 +60,11 @@ extension Engine {
     DELETE FROM ledger.attention AS a USING unnest($1::uuid[], $2::bigint[]) AS v(stream, mark)
     WHERE a.stream = v.stream AND a.mark = v.mark
     """)
-  private static let missionsOfSteps = Statement(
-    "SELECT DISTINCT mission_id FROM ops_mission_steps WHERE id = ANY ($1::uuid[]) ORDER BY 1")
 
   private static func read(
     _ rows: Rows
-  ) throws(OpsError) -> (proposals: [StreamID], steps: [StreamID], marks: Parameters) {
-    var (proposals, steps): ([StreamID], [StreamID]) = ([], [])
+  ) throws(OpsError) -> (proposals: [StreamID], missions: [StreamID], marks: Parameters) {
+    var (proposals, missions): ([StreamID], [StreamID]) = ([], [])
     var marks = ArrayBuilder(.int8)
     try onRow { () throws(PostgresError) in
       for row in 0..<rows.count {
@@ -76,7 +72,7 @@ extension Engine {
         if try rows.text(row, 1) == NounName.proposal.rawValue {
           proposals.append(id)
         } else {
-          steps.append(id)
+          missions.append(id)
         }
         marks.int8(try rows.int8(row, 2))
       }
@@ -84,7 +80,7 @@ extension Engine {
     var parameters = Parameters()
     parameters.uuids(try rows.streamIDs())
     parameters.array(marks)
-    return (proposals, steps, parameters)
+    return (proposals, missions, parameters)
   }
 
   private func goOn(fromProposal id: StreamID) throws(OpsError) -> Bool {

@@ -3,12 +3,13 @@
 -- What the log could not be read back from is refused (22000) instead of recorded: a payload that cannot
 -- be read would stop verify and rebuild for the whole ledger.
 --
--- Used by  capture. In PL/pgSQL, whose simple expressions start no executor.
+-- Used by  capture. In PL/pgSQL, whose simple expressions start no executor; with the settings of capture's
+--          functions, which alone may call them: a SET of their own would cost more than they do.
 
 -- A json value: JSON null and objects whose only key is `json` wrapped, which a bare null and such a
 -- wrap are told from. Payloads nest three levels above a value, and readers stop at 256.
 CREATE OR REPLACE FUNCTION ledger.capture_json(value jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     written CONSTANT text := value::text;
 BEGIN
@@ -48,7 +49,7 @@ $$;
 
 -- A time: RFC 3339 in UTC, whatever the session's settings are.
 CREATE OR REPLACE FUNCTION ledger.capture_time(value timestamptz) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF isfinite(value) THEN
         IF value < '0001-01-01 00:00:00+00' OR value >= '10000-01-01 00:00:00+00' THEN
@@ -64,7 +65,7 @@ $$;
 
 -- An array of integers: one dimension, counted from 1, no NULL in it.
 CREATE OR REPLACE FUNCTION ledger.capture_integers(value integer[]) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF cardinality(value) > 0 AND (array_ndims(value) <> 1 OR array_lower(value, 1) <> 1
         OR array_position(value, NULL) IS NOT NULL)
@@ -79,7 +80,7 @@ $$;
 -- What stays of a json column that mixes structure and content when its content is erased: Swift's
 -- `eraseContent` of proposal, reaction and run.
 CREATE OR REPLACE FUNCTION ledger.capture_erased(relation text, value jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     kept jsonb;
 BEGIN
@@ -115,7 +116,7 @@ $$;
 
 -- Of a json object the members of these names that are scalars; of anything else nothing.
 CREATE OR REPLACE FUNCTION ledger.capture_scalars(value jsonb, names text[]) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF jsonb_typeof(value) <> 'object' THEN
         RETURN '{}';

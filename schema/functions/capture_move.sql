@@ -111,7 +111,7 @@ $$;
 -- The move: at commit, or earlier by SET CONSTRAINTS.
 CREATE OR REPLACE FUNCTION ledger.capture_move() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+SET row_security = off SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     own CONSTANT xid8 := pg_current_xact_id();
     drawn record;
@@ -130,12 +130,17 @@ BEGIN
         PERFORM set_config('opsledger.hand', 'moved', true);
         -- For the loop to go on from; before the draw, since it may wait for a heartbeat.
         INSERT INTO ledger.attention AS a (stream, noun, mark, is_new, noted_at)
-        SELECT p.stream, min(split_part(p.type, '.', 1)), max(p.seq), bool_or(p.version = 1),
-            ledger.now()
-        FROM ledger.pending AS p
-        WHERE p.tx = own AND p.kind = 'event' AND (p.type IN ('proposal.amended', 'proposal.inserted')
-            OR p.type IN ('step.amended', 'step.inserted') AND strpos(p.data, '"status": ') > 0)
-        GROUP BY p.stream ORDER BY p.stream
+        SELECT n.stream, n.noun, max(n.seq), bool_or(n.version = 1), ledger.now()
+        FROM (
+            SELECT p.stream, 'proposal' AS noun, p.seq, p.version FROM ledger.pending AS p
+            WHERE p.tx = own AND p.type IN ('proposal.amended', 'proposal.inserted')
+            UNION ALL
+            SELECT s.mission_id, 'mission', p.seq, p.version
+            FROM ledger.pending AS p JOIN public.ops_mission_steps AS s ON s.id = p.stream
+            WHERE p.tx = own AND p.type IN ('step.amended', 'step.inserted')
+              AND strpos(p.data, '"status": ') > 0
+        ) AS n
+        GROUP BY n.stream, n.noun ORDER BY n.stream
         ON CONFLICT (stream) DO UPDATE SET mark = EXCLUDED.mark,
             is_new = EXCLUDED.is_new, noted_at = EXCLUDED.noted_at;
         SELECT d.entry, d.recorded_at INTO drawn FROM ledger.draw() AS d;
