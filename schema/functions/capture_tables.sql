@@ -8,8 +8,8 @@
 --
 -- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
 -- An engine's write costs one look at its own entry (opsledger.entry, set by draw); only what is not
--- there is looked at further. Plans are pinned: one made on an empty log would read all of it later, and
--- OLD and NEW pair by hash or in quadratic time.
+-- there is looked at further. For that, plans are pinned: one made on an empty log would read all of it
+-- later, and OLD and NEW pair by hash or in quadratic time.
 --
 -- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
 --          On no other table: whoever attached them elsewhere would write into foreign streams.
@@ -19,8 +19,10 @@ DECLARE
     pins CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_seqscan = off
 SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan';
-    -- OLD and NEW pair by hash.
-    by_hash CONSTANT text := ' SET enable_nestloop = off SET enable_mergejoin = off';
+    -- Each setting of a function is set and reset on each call, an engine's too: capture_pin sets them
+    -- where a hand's rows are staged.
+    light CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp';
     -- A scalar subquery is never made a join: one look into an index for each row, in one partition.
     own CONSTANT text := 'SELECT e.version FROM ledger.events AS e
             WHERE e.entry BETWEEN drawn AND drawn AND e.stream = %s AND e.version = %s
@@ -118,17 +120,19 @@ END $body$;$sql$,
     END IF;$sql$ ELSE '' END);
 
         EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s%11$s AS $body$
+CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s AS $body$
 DECLARE
     drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     since bigint;
     hand text;
+    pinned text[];
 BEGIN%3$s
     IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows AS n WHERE (%8$s) IS NULL) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
+    pinned := ledger.capture_pin();
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
@@ -138,18 +142,20 @@ BEGIN%3$s
     FROM new_rows AS n
     WHERE drawn IS NULL OR (%8$s) IS NULL;
     PERFORM ledger.capture_check('%1$s', since, true);
+    PERFORM ledger.capture_unpin(pinned);
     RETURN NULL;
 END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'n'),
+            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.columns, made.contents,
-            format(own, replace(made.stream, '@', 'n'), 'n.version'), NULL, NULL, by_hash);
+            format(own, replace(made.stream, '@', 'n'), 'n.version'));
 
         EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s%11$s AS $body$
+CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s AS $body$
 DECLARE
     drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     since bigint;
     hand text;
+    pinned text[];
     staged bigint;
     wrong record;
 BEGIN%3$s
@@ -158,6 +164,7 @@ BEGIN%3$s
     ELSIF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
+    pinned := ledger.capture_pin();
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
     -- A row that was touched twice is there twice, and pairs by its versions.
@@ -176,7 +183,7 @@ BEGIN%3$s
                 WHERE o.%9$s = n.%9$s AND o.version + 1 = n.version)
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.%9$s = n.%9$s AND o.version = n.version
-                  AND NOT ROW(%10$s)::record *<> ROW(%12$s)::record)
+                  AND NOT ROW(%10$s)::record *<> ROW(%11$s)::record)
           AND (drawn IS NULL OR (%8$s) IS NULL)
         LIMIT 1;
         IF FOUND THEN
@@ -186,19 +193,21 @@ BEGIN%3$s
     IF staged > 0 THEN
         PERFORM ledger.capture_check('%1$s', since, false);
     END IF;
+    PERFORM ledger.capture_unpin(pinned);
     RETURN NULL;
 END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'n'),
+            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.changes, made.content_changes,
             format(own, replace(made.stream, '@', 'n'), 'n.version'), made.key,
-            replace(made.image, '@', 'o'), by_hash, replace(made.image, '@', 'n'));
+            replace(made.image, '@', 'o'), replace(made.image, '@', 'n'));
 
         EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s%7$s AS $body$
+CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s AS $body$
 DECLARE
     drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     since bigint;
     hand text;
+    pinned text[];
 BEGIN%3$s
     INSERT INTO ledger.tombstones AS t (stream, noun, version)
     SELECT %4$s, '%5$s', o.version + 1 FROM old_rows AS o
@@ -209,6 +218,7 @@ BEGIN%3$s
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
+    pinned := ledger.capture_pin();
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
@@ -216,10 +226,11 @@ BEGIN%3$s
     FROM old_rows AS o
     WHERE drawn IS NULL OR (%6$s) IS NULL;
     PERFORM ledger.capture_check('%1$s', since, false);
+    PERFORM ledger.capture_unpin(pinned);
     RETURN NULL;
 END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'o'),
-            made.noun, format(own, replace(made.stream, '@', 'o'), 'o.version + 1'), by_hash);
+            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'o'),
+            made.noun, format(own, replace(made.stream, '@', 'o'), 'o.version + 1'));
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_truncate_%1$s() RETURNS trigger %2$s AS $body$
@@ -259,6 +270,35 @@ END $body$;$sql$,
             ALTER FUNCTION ledger.capture_truncate_%1$s() OWNER TO opsledger_owner', made.relation);
     END LOOP;
 END $generate$;
+
+-- While a hand's rows are staged: no row is hidden, rows pair by hash, and no plan was made for an empty log.
+-- Returns what the settings were, for capture_unpin.
+CREATE OR REPLACE FUNCTION ledger.capture_pin() RETURNS text[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before CONSTANT text[] := ARRAY[current_setting('row_security'), current_setting('jit'),
+        current_setting('plan_cache_mode'), current_setting('enable_seqscan'),
+        current_setting('enable_bitmapscan'), current_setting('enable_nestloop'),
+        current_setting('enable_mergejoin')];
+BEGIN
+    PERFORM ledger.capture_unpin(
+        ARRAY['off', 'off', 'force_generic_plan', 'off', 'off', 'off', 'off']);
+    RETURN before;
+END
+$$;
+CREATE OR REPLACE FUNCTION ledger.capture_unpin(settings text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('row_security', settings[1], true), set_config('jit', settings[2], true),
+        set_config('plan_cache_mode', settings[3], true),
+        set_config('enable_seqscan', settings[4], true),
+        set_config('enable_bitmapscan', settings[5], true),
+        set_config('enable_nestloop', settings[6], true),
+        set_config('enable_mergejoin', settings[7], true);
+END
+$$;
+ALTER FUNCTION ledger.capture_pin() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_unpin(text[]) OWNER TO opsledger_owner;
 
 -- Whether this transaction has appended the event itself, by a command. Entries of its own are above the
 -- last seal, which keeps the look-up out of old partitions.
