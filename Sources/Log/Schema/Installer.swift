@@ -65,7 +65,14 @@ public enum Installer {
       report.adopted = plan.adopt.map(\.path)
     } catch {
       try? connection.rollbackIfOpen()
-      throw Plan.refusal(error) ?? OpsError(database: error)
+      if let refusal = Plan.refusal(error) { throw refusal }
+      let failure = OpsError(database: error)
+      guard failure.code == .notAllowed else { throw failure }
+      throw OpsError(
+        .notAllowed, failure.message,
+        hint:
+          "the schema is laid by a superuser, once and after upgrades: roles and event triggers need one"
+      )
     }
   }
 
