@@ -41,6 +41,22 @@ struct CaptureRefusalTests {
       """, "40001"
     ),
     ("SET ROLE opsledger_keeper; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
+    // Capture lifted, and left so, whatever the order.
+    ("SET ROLE opsledger_keeper; SELECT ledger_guard.lift_capture()", "42501"),
+    (
+      """
+      BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SET ROLE opsledger_keeper;
+      SELECT ledger_guard.lift_capture()
+      """, "42501"
+    ),
+    (
+      """
+      BEGIN; SET ROLE opsledger_keeper; SELECT ledger_guard.lift_capture(), ledger_guard.restore_capture();
+      SELECT ledger_guard.lift_capture(); COMMIT
+      """, "42501"
+    ),
+    ("SET ROLE opsledger_engine; SELECT ledger_guard.lift_capture()", "42501"),
+    ("SET ROLE opsledger_tables; SELECT ledger_guard.restore_capture()", "42501"),
   ]
 
   @Test("what cannot be recorded, or would be recorded wrongly, is refused")
@@ -50,6 +66,21 @@ struct CaptureRefusalTests {
       for (sql, sqlstate) in Self.refused {
         #expect(try failure(ledger, sql) == sqlstate, "\(sql)")
       }
+      try expectEqual(ledger)
+    }
+  }
+
+  @Test("a fill lifts capture for its own transaction, and ends with it in force")
+  func lifted() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(Self.item)
+      try ledger.executeOffTheRecord("DELETE FROM ops_demand_radar; DELETE FROM ops_policy")
+      let report = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+      #expect(report.written["ops_demand_radar"]?.inserted == 1)
+      #expect(try ledger.count("ledger_guard.table_faults()") == 0)
+      #expect(try ledger.count("ledger.ddl_permits") == 0)
+      try ledger.execute("UPDATE ops_demand_radar SET notes = 'a'")
+      #expect(try ledger.count("ledger.events WHERE type = 'radar.amended'") == 1)
       try expectEqual(ledger)
     }
   }

@@ -169,6 +169,35 @@ import Testing
     }
   }
 
+  @Test("rows made ahead are sent whole, between others, and more than once")
+  func madeAhead() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute("CREATE TABLE t (a int, b text)")
+      let made = CopyRows()
+      for row in 0..<20_000 as Range<Int32> {
+        try made.row(2)
+        made.int4(row)
+        made.text("row \(row)")
+      }
+      let writer = try connection.copyIn("COPY t FROM STDIN (FORMAT binary)")
+      try writer.row(2)
+      writer.int4(-1)
+      writer.null()
+      for _ in 0..<2 { try writer.rows(made) }
+      #expect(try writer.finish() == 40_001)
+      let right = Statement(
+        "SELECT count(*) FROM t WHERE a = -1 AND b IS NULL OR b = 'row ' || a")
+      #expect(try connection.query(right).int8(0, 0) == 40_001)
+
+      try made.row(2)
+      let second = try connection.copyIn("COPY t FROM STDIN (FORMAT binary)")
+      let cutShort = #expect(throws: PostgresError.self) { try second.rows(made) }
+      #expect(cutShort?.kind == .usage)
+      second.abort("given up")
+      try expectUsable(connection)
+    }
+  }
+
   @Test("a violated constraint fails the COPY as a whole, early or at its end")
   func violation() throws {
     try TestServer.withConnection { (connection) throws in

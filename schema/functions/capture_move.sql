@@ -120,7 +120,7 @@ BEGIN
         RAISE EXCEPTION 'ledger.capture_move is for ledger.pending' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF NEW.kind = 'keeper' THEN
-        PERFORM ledger.capture_keeper_ends();
+        PERFORM ledger.capture_keeper_ends(NEW.type IS NOT NULL);
         DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'keeper';
         RETURN NULL;
     END IF;
@@ -174,9 +174,18 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ledger.capture_keeper_ends() RETURNS void
+CREATE OR REPLACE FUNCTION ledger.capture_keeper_ends(was_lifted boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    IF was_lifted AND (
+        SELECT count(*) FROM pg_trigger AS t
+        WHERE t.tgname IN ('capture_insert', 'capture_insert_row') AND t.tgenabled = 'A'
+          AND t.tgrelid IN (SELECT to_regclass('public.' || c.relation) FROM ledger.captured_columns() AS c)
+    ) <> 2 * (SELECT count(DISTINCT c.relation) FROM ledger.captured_columns() AS c)
+    THEN
+        RAISE EXCEPTION 'the keeper''s transaction lifted capture, and has not restored it'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Only `opsledger rebuild` lifts it.';
+    END IF;
     IF NOT EXISTS (
         SELECT FROM ledger.events AS e
         WHERE e.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'ledger:main')
@@ -206,5 +215,5 @@ ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_ow
 ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_keeper_ends() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;

@@ -5,7 +5,7 @@
 -- Returns  nothing.
 -- Locks    SHARE ROW EXCLUSIVE on the table where something is missing; none otherwise, so that laying
 --          the schema again does not queue writers.
--- Used by  guards/capture.sql.
+-- Used by  have_capture, guards/capture.sql.
 CREATE OR REPLACE FUNCTION ledger_guard.have_trigger(
     target regclass, name text, definition text, function text
 ) RETURNS void

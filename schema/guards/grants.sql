@@ -61,9 +61,12 @@ GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uu
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
 
 -- What is wrong with the eight tables, for doctor: the catalogue, which everybody may read.
-GRANT USAGE ON SCHEMA ledger_guard TO opsledger_engine, opsledger_operator, opsledger_auditor;
+GRANT USAGE ON SCHEMA ledger_guard
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger_guard.table_faults(), ledger.captured_columns()
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture()
+    TO opsledger_keeper;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
 -- do is what the caller may. service_role, where there is one, is the origin's clients' role.

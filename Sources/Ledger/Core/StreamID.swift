@@ -79,23 +79,28 @@ extension StreamID: CustomStringConvertible {
   /// Reads the 36 characters; nil for anything else.
   public init?(utf8 bytes: UnsafeRawBufferPointer) {
     guard bytes.count == 36 else { return nil }
-    var (high, low): (UInt64, UInt64) = (0, 0)
-    var nibble = 0
-    for (index, byte) in bytes.enumerated() {
-      if index == 8 || index == 13 || index == 18 || index == 23 {
-        guard byte == UInt8(ascii: "-") else { return nil }
-        continue
-      }
-      let digit: UInt8
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
-      case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
-      default: return nil
-      }
-      if nibble < 16 { high = high << 4 | UInt64(digit) } else { low = low << 4 | UInt64(digit) }
-      nibble += 1
+    let hyphen = UInt8(ascii: "-")
+    guard bytes[8] == hyphen, bytes[13] == hyphen, bytes[18] == hyphen, bytes[23] == hyphen else {
+      return nil
     }
+    var (high, low): (UInt64, UInt64) = (0, 0)
+    var isHex = true
+    // Without a branch a digit: a log's payloads hold more of these than of anything else.
+    func read(_ range: Range<Int>, into half: inout UInt64) {
+      for index in range {
+        let byte = bytes[index]
+        let letter = (byte | 0x20) &- UInt8(ascii: "a")
+        let digit = byte &- UInt8(ascii: "0")
+        isHex = isHex && (digit < 10 || letter < 6)
+        half = half << 4 | UInt64(digit < 10 ? digit : letter &+ 10)
+      }
+    }
+    read(0..<8, into: &high)
+    read(9..<13, into: &high)
+    read(14..<18, into: &high)
+    read(19..<23, into: &low)
+    read(24..<36, into: &low)
+    guard isHex else { return nil }
     self.init(high: high, low: low)
   }
 }

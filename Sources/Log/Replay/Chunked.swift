@@ -15,6 +15,16 @@ struct Chunked<Element>: RandomAccessCollection {
     _modify { yield &chunks[index >> Self.shift][index & Self.mask] }
   }
 
+  /// The elements where they lie, without a copy of each.
+  func withEach<E: Error>(_ body: (UnsafePointer<Element>) throws(E) -> Void) throws(E) {
+    for chunk in chunks {
+      try chunk.withUnsafeBufferPointer { (chunk) throws(E) in
+        guard let base = chunk.baseAddress else { return }
+        for index in chunk.indices { try body(base + index) }
+      }
+    }
+  }
+
   mutating func append(_ element: Element) {
     if count & Self.mask == 0 {
       chunks.append([])

@@ -2,15 +2,17 @@ import Dispatch
 import Ledger
 import Synchronization
 
-/// Folds slices on threads of their own and hands them over one by one, at most one finished slice
-/// waiting for each worker: memory holds a few slices, never the log.
-final class FoldStream {
-  /// A fold on its way from the thread that made it to the one that writes it. Never shared: its
-  /// maker lets go of it.
-  private final class Box: @unchecked Sendable {
-    let result: Result<(Fold, Slice), OpsError>
+/// Folds slices on threads of their own, makes of each what is to be written, and hands that over, at most
+/// one waiting for each worker: memory holds a few slices, never the log.
+final class FoldStream<Made> {
+  typealias Make = @Sendable (consuming Fold, Slice) throws(OpsError) -> Made
 
-    init(_ result: Result<(Fold, Slice), OpsError>) { self.result = result }
+  /// What was made on its way from its thread to the one that writes it. Never shared: its maker lets
+  /// go of it.
+  private final class Box: @unchecked Sendable {
+    let result: Result<Made, OpsError>
+
+    init(_ result: Result<Made, OpsError>) { self.result = result }
   }
 
   private final class Shared: Sendable {
@@ -31,21 +33,21 @@ final class FoldStream {
 
   init(
     _ slices: [Slice], _ target: Session.Target, snapshot: String, workers: Int,
-    _ progress: ReplayProgress
+    _ progress: ReplayProgress, make: @escaping Make
   ) {
     left = slices.count
     for _ in 0..<min(workers, slices.count) {
       DispatchQueue.global().async(group: shared.done) { [shared] in
-        Self.work(slices, target, snapshot, progress, shared)
+        Self.work(slices, target, snapshot, progress, shared, make)
       }
     }
   }
 
   private static func work(
     _ slices: [Slice], _ target: Session.Target, _ snapshot: String, _ progress: ReplayProgress,
-    _ shared: Shared
+    _ shared: Shared, _ make: Make
   ) {
-    func hand(_ result: Result<(Fold, Slice), OpsError>) {
+    func hand(_ result: Result<Made, OpsError>) {
       let box = Box(result)
       shared.room.wait()
       shared.boxes.withLock { $0.append(box) }
@@ -57,22 +59,23 @@ final class FoldStream {
       while !shared.isStopped.load(ordering: .relaxed) {
         let index = shared.next.add(1, ordering: .relaxed).oldValue
         guard index < slices.count else { return }
-        hand(.success((try slices[index].fold(on: connection, progress), slices[index])))
+        let fold = try slices[index].fold(on: connection, progress)
+        hand(.success(try make(fold, slices[index])))
       }
     } catch {
       hand(.failure(error))
     }
   }
 
-  /// The next folded slice, in no particular order; nil after the last.
-  func next() throws(OpsError) -> (Fold, Slice)? {
+  /// What was made of the next slice, in no particular order; nil after the last.
+  func next() throws(OpsError) -> Made? {
     guard left > 0 else { return nil }
     shared.filled.wait()
     left -= 1
     let box = shared.boxes.withLock { $0.removeFirst() }
     shared.room.signal()
     switch box.result {
-    case .success(let folded): return folded
+    case .success(let made): return made
     case .failure(let error):
       left = 0
       throw error

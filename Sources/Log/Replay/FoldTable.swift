@@ -8,8 +8,9 @@ import Ledger
 /// hole in the log.
 struct FoldTable<N: Noun> {
   struct Slot {
-    let stream: StreamID
+    /// First, so that it lies where its slot does (``withEachRow(_:)``).
     var row: N?
+    let stream: StreamID
     var version: Int32 = 0
     var last = LogPosition(entry: 0, index: 0)
     var at = Instant(micros: .min)
@@ -30,13 +31,22 @@ struct FoldTable<N: Noun> {
     index.find(stream) { slots[$0].stream == stream }
   }
 
+  /// The rows that the events left, each where it lies: copying one costs as much as writing it.
+  func withEachRow<E: Error>(_ body: (UnsafePointer<N>) throws(E) -> Void) throws(E) {
+    try slots.withEach { (slot) throws(E) in
+      guard slot.pointee.row != nil else { return }
+      // What an optional holds lies at its start.
+      try body(UnsafeRawPointer(slot).assumingMemoryBound(to: N.self))
+    }
+  }
+
   mutating func markSeen(_ slot: Int) { slots[slot].isSeen = true }
 
   /// The slot of a stream, made where the stream is new.
   private mutating func slot(of stream: StreamID) -> Int {
     if let known = find(stream) { return known }
     index.insert(stream, slot: slots.count) { slots[$0].stream }
-    slots.append(Slot(stream: stream, row: nil))
+    slots.append(Slot(row: nil, stream: stream))
     return slots.count - 1
   }
 

@@ -165,50 +165,59 @@ private final class Rebuild {
 
   /// Every row, compared and mended slice by slice, without the keys that would be in the way.
   func mendAll(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
-    try all(found) { (fold, slice, connection) throws(OpsError) in
-      try self.repair(fold, slice, connection)
-    }
+    try all(
+      found, make: { (fold, slice) in (fold, slice) },
+      write: { (made, connection) throws(OpsError) in
+        let (fold, slice) = made
+        guard fold.context.problems.isEmpty else { return fold }
+        try self.repair(fold, slice, connection)
+        return fold
+      })
   }
 
-  /// Empty tables, filled by COPY.
+  /// Empty tables, filled by COPY, which capture's triggers would make write row by row.
   func fill() throws(OpsError) -> RebuildReport {
-    try all(VerifyReport()) { (fold, slice, connection) throws(OpsError) in
-      var fill = Fill(fold, on: connection)
-      try fill.visitParentsFirst()
-      self.written.merge(fill.counts) { $0 + $1 }
-      try self.repairOwnRow(fold, slice, connection)
-    }
+    try all(
+      VerifyReport(), intoEmpty: true, make: { (fold, _) throws(OpsError) in try Fill(fold) },
+      write: { (fill, connection) throws(OpsError) in
+        guard fill.fold.context.problems.isEmpty else { return fill.fold }
+        for filled in fill.tables {
+          let count = try filled.write(on: connection)
+          self.written[filled.table, default: RepairCount()].inserted += count
+        }
+        try self.repairOwnRow(fill.fold, connection)
+        return fill.fold
+      })
   }
 
-  private func repairOwnRow(
-    _ fold: Fold, _ slice: Slice, _ connection: Connection
-  ) throws(OpsError) {
+  private func repairOwnRow(_ fold: Fold, _ connection: Connection) throws(OpsError) {
     guard !fold.ledger.slots.isEmpty else { return }
     var own = Fold()
     own.ledger = fold.ledger
     try repair(own, .streams(fold.ledger.slots.map(\.stream)), connection)
   }
 
-  private func all(
-    _ found: VerifyReport,
-    _ write: (Fold, Slice, Connection) throws(OpsError) -> Void
+  /// - Parameter write: Gives the fold back; where that met problems it has written nothing.
+  private func all<Made>(
+    _ found: VerifyReport, intoEmpty: Bool = false, make: @escaping FoldStream<Made>.Make,
+    write: (Made, Connection) throws(OpsError) -> Fold
   ) throws(OpsError) -> RebuildReport {
     let (rows, events) = try session.estimate()
     progress.expect(events)
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       var replayed = (entries: 0, events: 0)
-      let (snapshot, constraints) = try self.prepare(connection)
+      let (snapshot, constraints) = try self.prepare(connection, intoEmpty: intoEmpty)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
         Slice.all(rows: rows, countMin: 4), self.session.target, snapshot: snapshot, workers: 1,
-        self.progress)
+        self.progress, make: make)
       defer { stream.stop() }
-      while let (fold, slice) = try stream.next() {
+      while let made = try stream.next() {
+        let fold = try write(made, connection)
         guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
         replayed.events += fold.eventCount
         replayed.entries += fold.entryCount
-        try write(fold, slice, connection)
       }
       let missing = try Verifier.brokenEntries(
         entries: replayed.entries, events: replayed.events, on: connection)
@@ -235,11 +244,11 @@ private final class Rebuild {
 
   /// The moment that the readers share, and the tables without their keys.
   private func prepare(
-    _ connection: Connection
+    _ connection: Connection, intoEmpty: Bool
   ) throws(OpsError) -> (snapshot: String, Constraints) {
     try onDatabase { () throws(PostgresError) in
       let snapshot = try connection.query(SharedSnapshot.export).text(0, 0)
-      let constraints = try Constraints(of: connection)
+      let constraints = try Constraints(of: connection, liftingCapture: intoEmpty)
       try constraints.drop(on: connection)
       return (snapshot, constraints)
     }

@@ -1,5 +1,5 @@
-package import Ledger
-package import Postgres
+import Ledger
+import Postgres
 
 /// What a repair wrote into one table.
 public struct RepairCount: Equatable, Sendable {
@@ -147,59 +147,6 @@ extension Noun {
     case .agentEvent, .proposal: "dedupe_key"
     case .run: "run_id"
     case .reaction, .mission, .step, .policy, .radar, .ledger: nil
-    }
-  }
-}
-
-/// Fills empty tables from a fold by binary COPY.
-struct Fill: NounVisitor {
-  let fold: Fold
-  let connection: Connection
-  var counts: [String: RepairCount] = [:]
-
-  init(_ fold: Fold, on connection: Connection) {
-    self.fold = fold
-    self.connection = connection
-  }
-
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
-  ) throws(OpsError) {
-    // The ledger's own row is not one of the eight, and may be there.
-    guard N.name != .ledger else { return }
-    let columns = N.columns
-    let slots = fold[keyPath: table].slots
-    guard slots.contains(where: { $0.row != nil }) else { return }
-    do throws(PostgresError) {
-      let writer = try connection.copyIn(
-        "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)")
-      for slot in slots {
-        guard let row = slot.row else { continue }
-        try writer.row(columns.count)
-        withUnsafePointer(to: row) { row in
-          for column in columns { writer.append(column.get(at: row)) }
-        }
-      }
-      counts[N.table, default: RepairCount()].inserted += try writer.finish()
-    } catch {
-      throw OpsError(database: error)
-    }
-  }
-}
-
-extension CopyWriter {
-  package func append(_ value: Value) {
-    switch value {
-    case .null: null()
-    case .int(let number): int4(number)
-    case .text(let text): self.text(text)
-    case .uuid(let id): uuid(id.high, id.low)
-    case .time(let instant): timestamptz(microsSince1970: instant.micros)
-    case .json(let text): jsonb(text)
-    case .ints(let numbers):
-      var array = ArrayBuilder(.int4)
-      for number in numbers { array.int4(number) }
-      self.array(array)
     }
   }
 }

@@ -1,0 +1,70 @@
+package import Ledger
+package import Postgres
+
+/// The rows of a fold as a COPY into empty tables takes them: made where the fold was, while the slice
+/// before is still being written.
+struct Fill: NounVisitor {
+  struct Filled {
+    let table: String
+    let sql: String
+    let rows: CopyRows
+  }
+
+  /// What is left of it: the ledger's own row is not one of the eight, and may be there.
+  private(set) var fold: Fold
+  /// Parents before children.
+  private(set) var tables: [Filled] = []
+
+  init(_ fold: consuming Fold) throws(OpsError) {
+    self.fold = fold
+    try visitParentsFirst()
+  }
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    guard N.name != .ledger else { return }
+    let columns = N.columns
+    let rows = CopyRows()
+    try onDatabase { () throws(PostgresError) in
+      try fold[keyPath: table].withEachRow { (row) throws(PostgresError) in
+        try rows.row(columns.count)
+        for index in columns.indices { rows.append(columns[index].get(at: row)) }
+      }
+    }
+    fold[keyPath: table] = FoldTable()
+    guard rows.rowsWritten > 0 else { return }
+    tables.append(
+      Filled(
+        table: N.table, sql: "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)",
+        rows: rows))
+  }
+}
+
+extension Fill.Filled {
+  /// - Returns: How many rows the server stored.
+  func write(on connection: Connection) throws(OpsError) -> Int {
+    try onDatabase { () throws(PostgresError) in
+      let writer = try connection.copyIn(sql)
+      try writer.rows(rows)
+      return try writer.finish()
+    }
+  }
+}
+
+extension CopyRows {
+  package func append(_ value: Value) {
+    switch value {
+    case .null: null()
+    case .int(let number): int4(number)
+    case .text(let text): self.text(text)
+    case .uuid(let id): uuid(id.high, id.low)
+    case .time(let instant): timestamptz(microsSince1970: instant.micros)
+    case .json(let text): jsonb(text)
+    case .ints(let numbers):
+      var array = ArrayBuilder(.int4)
+      for number in numbers { array.int4(number) }
+      self.array(array)
+    }
+  }
+}
