@@ -102,6 +102,50 @@ struct CaptureRefusalTests {
     }
   }
 
+  @Test("names that the caller's search_path puts first are not capture's")
+  func hijackedNames() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(
+        """
+        CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+        CREATE FUNCTION evil.met() RETURNS boolean LANGUAGE plpgsql AS $$
+          BEGIN RAISE 'met as %', current_user; END $$;
+        -- Cheap, so that it is asked before what is ours.
+        DO $$ DECLARE type text; BEGIN
+          FOREACH type IN ARRAY '{bigint,uuid,integer,text,xid}'::text[] LOOP
+            EXECUTE format('CREATE FUNCTION evil.met(%1$s, %1$s) RETURNS boolean LANGUAGE plpgsql
+              COST 0.0001 AS %2$L', type, 'BEGIN RETURN evil.met(); END');
+          END LOOP;
+        END $$;
+        CREATE OPERATOR evil.= (FUNCTION = evil.met, LEFTARG = bigint, RIGHTARG = bigint);
+        CREATE OPERATOR evil.<= (FUNCTION = evil.met, LEFTARG = bigint, RIGHTARG = bigint);
+        CREATE OPERATOR evil.>= (FUNCTION = evil.met, LEFTARG = bigint, RIGHTARG = bigint);
+        CREATE OPERATOR evil.= (FUNCTION = evil.met, LEFTARG = uuid, RIGHTARG = uuid);
+        CREATE OPERATOR evil.= (FUNCTION = evil.met, LEFTARG = integer, RIGHTARG = integer);
+        CREATE OPERATOR evil.<> (FUNCTION = evil.met, LEFTARG = text, RIGHTARG = text);
+        CREATE OPERATOR evil.|| (FUNCTION = evil.met, LEFTARG = text, RIGHTARG = text);
+        CREATE OPERATOR evil.= (FUNCTION = evil.met, LEFTARG = xid, RIGHTARG = xid);
+        CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.met());
+        CREATE FUNCTION evil.set_config(pg_catalog.text, pg_catalog.text, boolean)
+          RETURNS pg_catalog.text LANGUAGE sql AS 'SELECT evil.met()::pg_catalog.text';
+        SET search_path = evil, pg_catalog, public;
+        SET opsledger.entry = '2';
+        """ + Self.item
+          + """
+          ; UPDATE ops_demand_radar SET notes = 'a';
+          UPDATE ops_policy SET value = '{"a": 1}' WHERE value <> '{}';
+          DO $$ BEGIN
+            IF current_setting('search_path') OPERATOR(pg_catalog.<>) 'evil, pg_catalog, public' THEN
+              RAISE 'the path is %', current_setting('search_path');
+            END IF;
+          END $$
+          """)
+      #expect(try ledger.count("ledger.events WHERE type LIKE 'radar.%'") == 2)
+      #expect(try ledger.count("ledger.events WHERE type = 'policy.amended'") > 0)
+      try expectEqual(ledger)
+    }
+  }
+
   @Test("a row that was put back behind its history is refused, until it is rebuilt")
   func behind() throws {
     try TestLedger.with { ledger in

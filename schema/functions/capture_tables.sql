@@ -8,8 +8,8 @@
 --
 -- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
 -- An engine's write costs one look at its own entry (opsledger.entry, set by draw); only what is not
--- there is looked at further. For that, plans are pinned: one made on an empty log would read all of it
--- later, and OLD and NEW pair by hash or in quadratic time.
+-- there is looked at further. For that, names and plans are pinned: a plan made on an empty log would read all
+-- of it later, and OLD and NEW pair by hash or in quadratic time.
 --
 -- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
 --          On no other table: whoever attached them elsewhere would write into foreign streams.
@@ -19,14 +19,35 @@ DECLARE
     pins CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_seqscan = off
 SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan';
-    -- Each setting of a function is set and reset on each call, an engine's too: capture_pin sets them
-    -- where a hand's rows are staged.
-    light CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp';
+    -- Each setting of a function is set and reset on each call, an engine's too: those of planning are
+    -- set by capture_pin, and search_path below, where a hand's rows are staged. What comes before runs
+    -- under the caller's search_path, so each name and operator in it has its schema.
+    light CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER';
+    declares CONSTANT text := $sql$
+    drawn CONSTANT bigint := CASE
+        WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
+        THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
+    since bigint;
+    hand pg_catalog.text;
+    pinned pg_catalog.text[];
+    path pg_catalog.text;$sql$;
     -- A scalar subquery is never made a join: one look into an index for each row, in one partition.
     own CONSTANT text := 'SELECT e.version FROM ledger.events AS e
-            WHERE e.entry BETWEEN drawn AND drawn AND e.stream = %s AND e.version = %s
-              AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid';
+            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+              AND e.stream OPERATOR(pg_catalog.=) %s AND e.version OPERATOR(pg_catalog.=) %s
+              AND e.command IS NOT NULL
+              AND e.xmin OPERATOR(pg_catalog.=) pg_catalog.xid(pg_catalog.pg_current_xact_id())';
+    -- Most calls end here: an engine's write, all on the record, or a statement that touched no row.
+    passes CONSTANT text := $sql$
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE (%s) IS NULL) THEN
+        RETURN NULL;
+    END IF;
+    path := pg_catalog.current_setting('search_path');
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);$sql$;
+    leaves CONSTANT text := $sql$
+    PERFORM ledger.capture_unpin(pinned);
+    PERFORM set_config('search_path', path, true);
+    RETURN NULL;$sql$;
     head CONSTANT text := $sql$
     IF TG_RELID <> 'public.%1$s'::regclass THEN
         RAISE EXCEPTION '%% is for public.%1$s', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -59,7 +80,7 @@ BEGIN
             bool_or(e.name = 'updated_at') AS has_updated_at,
             CASE min(e.noun)
                 WHEN 'policy' THEN 'ledger.uuid_v5(''92b812ff-fcda-5ec4-a524-d529e92a7a52'','
-                    ' ''policy:'' || @.key)'
+                    ' ''policy:'' OPERATOR(pg_catalog.||) @.key)'
                 ELSE '@.id' END AS stream,
             string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version')
                 AS image,
@@ -121,17 +142,8 @@ END $body$;$sql$,
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s AS $body$
-DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
-    since bigint;
-    hand text;
-    pinned text[];
-BEGIN%3$s
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows AS n WHERE (%8$s) IS NULL) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM new_rows) THEN
-        RETURN NULL;
-    END IF;
+DECLARE%9$s
+BEGIN%10$s%3$s
     pinned := ledger.capture_pin();
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
@@ -141,29 +153,19 @@ BEGIN%3$s
         nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
     FROM new_rows AS n
     WHERE drawn IS NULL OR (%8$s) IS NULL;
-    PERFORM ledger.capture_check('%1$s', since, true);
-    PERFORM ledger.capture_unpin(pinned);
-    RETURN NULL;
+    PERFORM ledger.capture_check('%1$s', since, true);%11$s
 END $body$;$sql$,
             made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.columns, made.contents,
-            format(own, replace(made.stream, '@', 'n'), 'n.version'));
+            format(own, replace(made.stream, '@', 'n'), 'n.version'), declares,
+            format(passes, format(own, replace(made.stream, '@', 'n'), 'n.version')), leaves);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s AS $body$
-DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
-    since bigint;
-    hand text;
-    pinned text[];
+DECLARE%12$s
     staged bigint;
-    wrong record;
-BEGIN%3$s
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows AS n WHERE (%8$s) IS NULL) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM new_rows) THEN
-        RETURN NULL;
-    END IF;
+    wrong pg_catalog.record;
+BEGIN%13$s%3$s
     pinned := ledger.capture_pin();
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
@@ -192,17 +194,17 @@ BEGIN%3$s
     END IF;
     IF staged > 0 THEN
         PERFORM ledger.capture_check('%1$s', since, false);
-    END IF;
-    PERFORM ledger.capture_unpin(pinned);
-    RETURN NULL;
+    END IF;%14$s
 END $body$;$sql$,
             made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.changes, made.content_changes,
             format(own, replace(made.stream, '@', 'n'), 'n.version'), made.key,
-            replace(made.image, '@', 'o'), replace(made.image, '@', 'n'));
+            replace(made.image, '@', 'o'), replace(made.image, '@', 'n'), declares,
+            format(passes, format(own, replace(made.stream, '@', 'n'), 'n.version')), leaves);
 
         EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s AS $body$
+CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s
+SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     since bigint;

@@ -1,4 +1,5 @@
--- Switches capture off, as only a superuser can: for the floors of benches, which write the tables themselves.
+-- Takes capture away, as only a superuser can: for the floors of benches, which write the tables themselves. Switched off,
+-- its transition tables would be filled nonetheless.
 DO $$
 DECLARE
     found record;
@@ -8,6 +9,6 @@ BEGIN
     END LOOP;
     FOR found IN SELECT t.tgrelid::regclass AS target, t.tgname AS name FROM pg_trigger AS t
         WHERE t.tgname LIKE 'capture\_%' AND t.tgrelid::regclass::text LIKE 'ops\_%' LOOP
-        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', found.target, found.name);
+        EXECUTE format('DROP TRIGGER %I ON %s', found.name, found.target);
     END LOOP;
 END $$;
