@@ -207,12 +207,13 @@ private final class Rebuild {
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       var replayed = (entries: 0, events: 0)
-      let (snapshot, constraints) = try self.prepare(connection, intoEmpty: intoEmpty)
+      let snapshot = try self.snapshot(connection)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
         Slice.all(rows: rows, countMin: 4), self.session.target, snapshot: snapshot, workers: 1,
         self.progress, make: make)
       defer { stream.stop() }
+      let constraints = try self.dropped(connection, intoEmpty: intoEmpty)
       while let made = try stream.next() {
         let fold = try write(made, connection)
         guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
@@ -228,11 +229,11 @@ private final class Rebuild {
       }
       report.found.events = replayed.events
       try onDatabase { () throws(PostgresError) in
-        // Indexes are sorted by two workers, which plans on our connections otherwise never use.
+        // Indexes are sorted by two processes, which plans on our connections otherwise never use.
         try connection.execute(
           """
           SET LOCAL maintenance_work_mem = '256MB';
-          SET LOCAL max_parallel_maintenance_workers = 2;
+          SET LOCAL max_parallel_maintenance_workers = 1;
           SET LOCAL min_parallel_table_scan_size = '1MB'
           """)
         try constraints.make(on: connection)
@@ -242,15 +243,21 @@ private final class Rebuild {
     }
   }
 
-  /// The moment that the readers share, and the tables without their keys.
-  private func prepare(
-    _ connection: Connection, intoEmpty: Bool
-  ) throws(OpsError) -> (snapshot: String, Constraints) {
+  /// The moment that the readers share.
+  private func snapshot(_ connection: Connection) throws(OpsError) -> String {
     try onDatabase { () throws(PostgresError) in
-      let snapshot = try connection.query(SharedSnapshot.export).text(0, 0)
+      try connection.query(SharedSnapshot.export).text(0, 0)
+    }
+  }
+
+  /// The tables without their keys, and what makes them again.
+  private func dropped(
+    _ connection: Connection, intoEmpty: Bool
+  ) throws(OpsError) -> Constraints {
+    try onDatabase { () throws(PostgresError) in
       let constraints = try Constraints(of: connection, liftingCapture: intoEmpty)
       try constraints.drop(on: connection)
-      return (snapshot, constraints)
+      return constraints
     }
   }
 
