@@ -173,13 +173,13 @@ struct CaptureRefusalTests {
         defer { connection.close() }
         if index == 0 {
           try connection.execute("BEGIN; DELETE FROM ops_policy WHERE key = 'r'")
-          try wait(ledger, for: "wait_event_type = 'Lock' AND query LIKE 'INSERT%'")
+          try ledger.wait(for: "wait_event_type = 'Lock' AND query LIKE 'INSERT%'")
           try connection.execute("COMMIT")
           return ""
         }
         try connection.execute(
           "BEGIN ISOLATION LEVEL \(isolation); SELECT count(*) FROM ops_policy")
-        try wait(ledger, for: "state = 'idle in transaction' AND query LIKE '%DELETE%'")
+        try ledger.wait(for: "state = 'idle in transaction' AND query LIKE '%DELETE%'")
         do {
           try connection.execute("INSERT INTO ops_policy (key) VALUES ('r')")
           return "none"
@@ -190,17 +190,6 @@ struct CaptureRefusalTests {
       #expect(try ledger.value("SELECT version FROM ops_policy WHERE key = 'r'") == "3")
       try expectEqual(ledger)
     }
-  }
-
-  private func wait(_ ledger: TestLedger, for what: String) throws {
-    for _ in 0..<500 {
-      let isThere = try ledger.value(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND \(what))"
-      )
-      if isThere == "true" { return }
-      usleep(10_000)
-    }
-    throw TestFailure("nobody came to: \(what)")
   }
 
   private func failure(_ ledger: TestLedger, _ sql: String) throws -> String? {

@@ -30,6 +30,48 @@ struct HandMadeRowsTests {
     }
   }
 
+  @Test("who takes a key that a hand gives up comes after it in the log: no two hold it at once")
+  func keyGivenUp() throws {
+    try TestLedger.with { ledger in
+      _ = try ledger.engine().emit("scout:find", key: "k")
+      _ = try ledger.engine().submit(.noops(.fine), source: .manual, dedupeKey: "k")
+      for (table, type) in [
+        ("ops_agent_events", "agent_event.reported"),
+        ("ops_mission_proposals", "proposal.submitted"),
+      ] {
+        let row = try ledger.value("SELECT id FROM \(table) WHERE dedupe_key = 'k'")
+        _ = try atOnce(2) { index in
+          if index == 0 {
+            let hand = try Connection(url: ledger.adminURL)
+            defer { hand.close() }
+            try hand.execute(
+              """
+              BEGIN; UPDATE ops_missions SET proposal_id = NULL;
+              DELETE FROM \(table) WHERE dedupe_key = 'k'
+              """)
+            try ledger.wait(for: "wait_event_type = 'Lock' AND query LIKE '%FOR NO KEY UPDATE%'")
+            return try hand.execute("COMMIT")
+          }
+          try ledger.wait(for: "state = 'idle in transaction' AND query LIKE '%DELETE%'")
+          if table == "ops_agent_events" {
+            #expect(try !ledger.engine().emit("scout:find", key: "k").isDuplicate)
+          } else {
+            _ = try ledger.engine().submit(.noops(.fine), source: .manual, dedupeKey: "k")
+          }
+        }
+        let entries = "SELECT max(entry) FROM ledger.events WHERE"
+        #expect(
+          try ledger.value(
+            """
+            SELECT (\(entries) stream = '\(row)' AND type LIKE '%.removed')
+              < (\(entries) type = '\(type)')
+            """) == "true", "\(table)")
+        #expect(try ledger.count("\(table) WHERE dedupe_key = 'k' AND id <> '\(row)'") == 1)
+      }
+      try ledger.expectEqual()
+    }
+  }
+
   @Test("a version that no history leads to stops nobody else")
   func absurdVersion() throws {
     try TestLedger.with { ledger in

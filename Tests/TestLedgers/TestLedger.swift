@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 public import Log
 public import OpsLoop
 import Postgres
@@ -81,6 +82,15 @@ public struct TestLedger: Sendable {
     defer { connection.close() }
     let rows = try connection.query(Statement("SELECT coalesce((\(sql))::text, '')"))
     return try rows.text(0, 0)
+  }
+
+  /// Waits until a session of this database is in this state of `pg_stat_activity`.
+  public func wait(for what: String) throws {
+    for _ in 0..<500 {
+      if try count("pg_stat_activity WHERE datname = current_database() AND \(what)") > 0 { return }
+      usleep(10_000)
+    }
+    throw TestFailure("nobody came to: \(what)")
   }
 
   public func count(_ from: String) throws -> Int {
