@@ -266,14 +266,15 @@ private struct TakenEvents {
 // MARK: - Reactions
 
 extension Engine {
-  /// Queued reactions, each with the proposal that has its dedupe key already, and that one's mission.
+  /// Queued reactions, each with the proposal that has its dedupe key already, and that one's mission. Not
+  /// joins, since a plan made while there were no proposals would read all of them for each reaction.
   private static let queuedReactions = Statement(
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
       \(entryOf("r"))
     FROM ops_agent_reactions AS r
-      LEFT JOIN ops_mission_proposals AS p
-        ON p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
+      LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM ops_mission_proposals AS p
+        WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
       LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
     WHERE r.status = 'queued' AND r.version BETWEEN 1 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint

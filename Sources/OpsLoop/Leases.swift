@@ -76,17 +76,31 @@ extension Engine {
     return recovered
   }
 
-  /// A lease ends when it says; without one, when its step was not touched for a while.
+  /// A lease ends when it says; without one, when its step was not touched for a while. Two conditions,
+  /// each a range of the index of running steps.
   ///
   /// - Parameter stale: The number of the parameter that says how long that is, in seconds.
-  static func isExpired(stale: String) -> String {
-    """
-    s.status = 'running' AND coalesce(s.lease_expires_at,
-      greatest(s.reserved_at, s.updated_at) + make_interval(secs => \(stale)::double precision))
-      < (SELECT ledger.now())
-    """
+  static func expiry(stale: String) -> (leases: String, untouched: String) {
+    (
+      "s.status = 'running' AND s.lease_expires_at < (SELECT ledger.now())",
+      """
+      s.status = 'running' AND s.lease_expires_at IS NULL AND greatest(s.reserved_at, s.updated_at)
+        + make_interval(secs => \(stale)::double precision) < (SELECT ledger.now())
+      """
+    )
   }
-  private static let isExpired = isExpired(stale: "$1")
+  /// Whether there is one, at the cost of two looks into that index however many run.
+  static func isAnyExpired(stale: String) -> String {
+    let (leases, untouched) = expiry(stale: stale)
+    return """
+      (EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(leases))
+        OR EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(untouched)))
+      """
+  }
+  private static let isExpired: String = {
+    let (leases, untouched) = expiry(stale: "$1")
+    return "(\(leases) OR \(untouched))"
+  }()
   private static let expired = Statement(
     """
     SELECT \(Step.select("s")), \(Mission.select("m")), \(Run.select("r"))
@@ -114,11 +128,11 @@ extension Engine {
   private static let drawIfExpired = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(isExpired))
+    WHERE \(isAnyExpired(stale: "$1"))
     """)
 
   private static let hasExpired = Statement(
-    "SELECT EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(isExpired))")
+    "SELECT \(isAnyExpired(stale: "$1"))")
   /// Whether any lease has run out.
   var anyExpired: (Statement, Parameters) { (Self.hasExpired, expired.1) }
 

@@ -128,7 +128,7 @@ enum Queue {
         SELECT FROM ops_mission_steps AS s WHERE \(isReady)
           AND coalesce(s.executor, s.kind) = x.executor
           AND coalesce(s.not_before, s.created_at) <= n.now LIMIT 1) AS one),
-      EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(Engine.isExpired(stale: "$2"))),
+      \(Engine.isAnyExpired(stale: "$2")),
       (extract(epoch FROM least(
         (SELECT min(f.at) FROM n, unnest($1::text[]) AS x(executor) CROSS JOIN LATERAL (
           SELECT coalesce(s.not_before, s.created_at) AS at FROM ops_mission_steps AS s
