@@ -7,7 +7,8 @@ import OpsLoop
 import Postgres
 import Synchronization
 
-/// The whole loop, from the agent event to the mission that has succeeded, for some seconds.
+/// The whole loop, from the agent event to the mission that has succeeded: events for some seconds, and
+/// then until every mission that they led to has ended.
 struct Cycle {
   let target: Session.Target
   let workers: Int
@@ -88,11 +89,13 @@ struct Cycle {
   private func shared(until end: Double) throws(OpsError) {
     let failure = Mutex<OpsError?>(nil)
     let backlog = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
     let group = DispatchGroup()
     func run(_ name: String, _ body: @escaping @Sendable (Engine) throws(OpsError) -> Void) {
       DispatchQueue(label: name).async(group: group) {
         do throws(OpsError) { try body(try self.engine(name)) } catch {
           failure.withLock { $0 = $0 ?? error }
+          isOver.store(true, ordering: .relaxed)
         }
       }
     }
@@ -106,17 +109,20 @@ struct Cycle {
           backlog.add(self.heartbeatBatch, ordering: .relaxed)
         }
       }
+      let session = try Session(self.target)
+      while try self.isUnfinished(session), !isOver.load(ordering: .relaxed) { usleep(10_000) }
+      isOver.store(true, ordering: .relaxed)
     }
     run("heartbeat") { (engine) throws(OpsError) in
-      while Bench.now() < end {
+      while !isOver.load(ordering: .relaxed) {
         _ = try engine.heartbeat(drain: true) { backlog.subtract($0.events, ordering: .relaxed) }
       }
     }
     for number in 0..<(workers - 2) {
       run("worker/\(number)") { (engine) throws(OpsError) in
-        while Bench.now() < end {
+        while !isOver.load(ordering: .relaxed) {
           let report = try self.worker(
-            engine, "worker/\(number)", shouldStop: { Bench.now() >= end }
+            engine, "worker/\(number)", shouldStop: { isOver.load(ordering: .relaxed) }
           ).run()
           if report.claimed == 0 { usleep(2000) }
         }
@@ -124,6 +130,17 @@ struct Cycle {
     }
     group.wait()
     if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  private func isUnfinished(_ session: Session) throws(OpsError) -> Bool {
+    let rows = try session.query(
+      .init(
+        """
+        SELECT EXISTS (SELECT FROM ops_agent_events WHERE processed_at IS NULL)
+          OR EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')
+          OR EXISTS (SELECT FROM ops_missions WHERE status IN ('approved', 'running'))
+        """))
+    do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
 
   private func progress() throws(OpsError) -> (missions: Int64, events: Int64) {
