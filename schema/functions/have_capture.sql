@@ -69,8 +69,8 @@ DECLARE
 BEGIN
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
     FOR target IN SELECT DISTINCT c.relation FROM ledger.captured_columns() AS c LOOP
-        EXECUTE format('DROP TRIGGER capture_insert_row ON public.%I', target);
-        EXECUTE format('DROP TRIGGER capture_insert ON public.%I', target);
+        EXECUTE format('DROP TRIGGER IF EXISTS capture_insert_row ON public.%I', target);
+        EXECUTE format('DROP TRIGGER IF EXISTS capture_insert ON public.%I', target);
     END LOOP;
     DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
     -- Last: where constraints are immediate, this is looked at now, and refused.

@@ -1,5 +1,5 @@
-package import Ledger
-package import Postgres
+import Ledger
+import Postgres
 
 /// The rows of a fold as a COPY into empty tables takes them: made where the fold was, while the slice
 /// before is still being written.
@@ -53,7 +53,7 @@ extension Fill.Filled {
 }
 
 extension CopyRows {
-  package func append(_ value: Value) {
+  fileprivate func append(_ value: Value) {
     switch value {
     case .null: null()
     case .int(let number): int4(number)

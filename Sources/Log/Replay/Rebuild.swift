@@ -105,6 +105,18 @@ extension RepairCount {
   }
 }
 
+/// What was made of a slice, for a rebuild to look at before it writes.
+private protocol HasFold {
+  var fold: Fold { get }
+}
+
+extension Fill: HasFold {}
+
+private struct FoldedSlice: HasFold {
+  let fold: Fold
+  let slice: Slice
+}
+
 /// One transaction of a rebuild: under the lock, as the keeper.
 private final class Rebuild {
   private let session: Session
@@ -166,12 +178,9 @@ private final class Rebuild {
   /// Every row, compared and mended slice by slice, without the keys that would be in the way.
   func mendAll(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
     try all(
-      found, make: { (fold, slice) in (fold, slice) },
+      found, make: { (fold, slice) in FoldedSlice(fold: fold, slice: slice) },
       write: { (made, connection) throws(OpsError) in
-        let (fold, slice) = made
-        guard fold.context.problems.isEmpty else { return fold }
-        try self.repair(fold, slice, connection)
-        return fold
+        try self.repair(made.fold, made.slice, connection)
       })
   }
 
@@ -180,13 +189,11 @@ private final class Rebuild {
     try all(
       VerifyReport(), intoEmpty: true, make: { (fold, _) throws(OpsError) in try Fill(fold) },
       write: { (fill, connection) throws(OpsError) in
-        guard fill.fold.context.problems.isEmpty else { return fill.fold }
         for filled in fill.tables {
           let count = try filled.write(on: connection)
           self.written[filled.table, default: RepairCount()].inserted += count
         }
         try self.repairOwnRow(fill.fold, connection)
-        return fill.fold
       })
   }
 
@@ -197,10 +204,9 @@ private final class Rebuild {
     try repair(own, .streams(fold.ledger.slots.map(\.stream)), connection)
   }
 
-  /// - Parameter write: Gives the fold back; where that met problems it has written nothing.
-  private func all<Made>(
+  private func all<Made: HasFold>(
     _ found: VerifyReport, intoEmpty: Bool = false, make: @escaping FoldStream<Made>.Make,
-    write: (Made, Connection) throws(OpsError) -> Fold
+    write: (Made, Connection) throws(OpsError) -> Void
   ) throws(OpsError) -> RebuildReport {
     let (rows, events) = try session.estimate()
     progress.expect(events)
@@ -215,10 +221,10 @@ private final class Rebuild {
       defer { stream.stop() }
       let constraints = try self.dropped(connection, intoEmpty: intoEmpty)
       while let made = try stream.next() {
-        let fold = try write(made, connection)
-        guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
-        replayed.events += fold.eventCount
-        replayed.entries += fold.entryCount
+        guard made.fold.context.problems.isEmpty else { return self.refuse(&report, made.fold) }
+        replayed.events += made.fold.eventCount
+        replayed.entries += made.fold.entryCount
+        try write(made, connection)
       }
       let missing = try Verifier.brokenEntries(
         entries: replayed.entries, events: replayed.events, on: connection)
