@@ -48,6 +48,11 @@ let package = Package(
       name: "Log", dependencies: ["Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
       swiftSettings: settings),
 
+    // The store and what it is for: segments, snapshots, restore, retention.
+    .target(
+      name: "Archive", dependencies: ["Log", "Ledger", "JSON", "Postgres", "Crypto"],
+      swiftSettings: settings),
+
     // Heartbeat, worker, executors.
     .target(
       name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
