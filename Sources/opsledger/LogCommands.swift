@@ -73,12 +73,12 @@ enum LogCommands {
     let stop = call.flag("follow") ? StopSignal() : nil
     let session = try call.session()
     var printer = Printer(json: call.wantsJSON)
-    var sealed = try session.seal()
+    var sealed = try session.sealed()
     query.entries = 0...sealed
     if query.limit > 0 { try session.log(query) { printer.print($0) } }
     while let stop, stop.sleep(millis: 500) {
       Output.standard.flush()
-      let now = try session.seal()
+      let now = try session.sealed()
       guard now > sealed else { continue }
       query.entries = (sealed + 1)...now
       (query.keeps, query.limit) = (.first, Int.max)

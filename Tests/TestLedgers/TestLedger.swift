@@ -32,6 +32,14 @@ public struct TestLedger: Sendable {
     return try body(TestLedger(name))
   }
 
+  /// Runs `body` with a copy of the database, which nobody has settled, and drops it afterwards.
+  public func withCopy<Value>(_ body: (TestLedger) throws -> Value) throws -> Value {
+    let name = TestServer.newName()
+    try TestServer.copy(database, to: name)
+    defer { TestServer.drop(name) }
+    return try body(TestLedger(name))
+  }
+
   init(_ database: String) throws {
     guard let server = TestServer.url else { throw TestFailure(TestServer.missing) }
     self.database = database

@@ -30,6 +30,12 @@ public enum TestServer {
 
   /// Makes an empty database.
   public static func create(_ name: String, template: String = "template0") throws {
+    try copy(template, to: name)
+    if template != "template0" { try settle(name) }
+  }
+
+  /// Makes a database that is a copy of another.
+  static func copy(_ template: String, to name: String) throws {
     let admin = try connect()
     // Two copies of one template wait for each other's connection to it to end.
     for attempt in 0..<200 {
@@ -40,6 +46,14 @@ public enum TestServer {
         usleep(50_000)
       }
     }
+  }
+
+  /// A copy is refused until it is settled: what `restore` does.
+  private static func settle(_ name: String) throws(PostgresError) {
+    guard let url else { return }
+    let connection = try Connection(url: self.url(url, database: name))
+    try connection.execute("SELECT ledger.settle_home(0)")
+    connection.close()
   }
 
   public static func drop(_ name: String) {

@@ -7,6 +7,7 @@
 --          that whatever this transaction appends is greater than the b it shows.
 -- Refuses  in a transaction whose hands' changes are staged (capture): what it appended would get a smaller
 --          number than they, though it came after them.
+--          Where the database is not the one that was settled (ledger.require_home), OPS_015.
 -- Sets     opsledger.entry, to the end of the transaction: where capture looks for its events first.
 -- Used by  every append. Assignments that never start the executor, where queries took
 --          twice as long. SET search_path would add 2 us, so each name has its schema instead.
@@ -25,6 +26,7 @@ BEGIN
     shown := pg_catalog.pg_advisory_xact_lock_shared(
         5572078638964146176 OPERATOR(pg_catalog.|) entry) IS NOT NULL;
     entry := pg_catalog.nextval('ledger.entry_sequence');
+    PERFORM ledger.require_home();
     shown := pg_catalog.set_config('opsledger.entry', entry::pg_catalog.text, true) IS NOT NULL;
     recorded_at := ledger.now();
 END

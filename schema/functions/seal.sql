@@ -3,6 +3,7 @@
 -- Returns  the greatest entry that is sealed now: every entry up to it is committed or never will be.
 --          On a replica, which sees neither the locks nor the true sequence, the last seal committed.
 -- Locks    none that an append waits for. Two seals of one number: the second waits for the first.
+-- Refuses  where the database is not the one that was settled (ledger.require_home), OPS_015.
 -- Used by  heartbeat, push, and readers of history that may write. What was sealed may be read from the
 --          next statement on, by `entry <= ledger.sealed()` in a snapshot of its own: a snapshot older
 --          than the seal can miss entries that were committed in between.
@@ -23,6 +24,7 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                 HINT = 'Seal in a transaction of its own, then begin the one that reads.';
     END IF;
+    PERFORM ledger.require_home();
     -- Everything before a seal is flushed with it: what is exported after it cannot be lost by a crash.
     IF current_setting('synchronous_commit') IN ('off', 'local') THEN
         PERFORM set_config('synchronous_commit', 'on', true);

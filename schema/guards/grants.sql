@@ -38,7 +38,8 @@ REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.events, ledger.ch
 -- Nobody sets the sequence back; draw needs no more than USAGE.
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
-    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence, ledger.workers
+    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
+    ledger.home_sequence, ledger.workers
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
@@ -56,6 +57,10 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint) TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.mark_home() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text),
     ledger.capture_unwrap(json)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;

@@ -9,6 +9,7 @@ BEGIN
     shown := pg_catalog.pg_advisory_xact_lock_shared(
         5572078638964146176 OPERATOR(pg_catalog.|) entry) IS NOT NULL;
     entry := pg_catalog.nextval('ledger.entry_sequence');
+    PERFORM ledger.require_home();
     recorded_at := ledger.now();
 END
 $$;

@@ -69,6 +69,17 @@ extension Check {
         WHERE coalesce(n.ends, 0) - n.at < 1000000
         """),
     Check(
+      name: "home", severity: .fail,
+      fine: "this database is the one that was settled",
+      remedy: "settle it with `opsledger restore`: until then nothing is recorded here",
+      sql: """
+        SELECT CASE pg_sequence_last_value('ledger.home_sequence')
+          WHEN 0 THEN 'the store was seen to hold history that this database lacks'
+          ELSE 'it is a copy, an old one put back, or a promoted standby' END
+        WHERE CASE WHEN NOT pg_is_in_recovery()
+          THEN ledger.home() <> pg_sequence_last_value('ledger.home_sequence') END
+        """),
+    Check(
       name: "frozen schema", severity: .fail,
       fine: "event triggers refuse DDL on the log, and what would switch capture off",
       remedy:

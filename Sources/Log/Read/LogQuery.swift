@@ -90,12 +90,21 @@ extension Session {
     }
   }
 
-  /// Seals what can be sealed, where we may write, and says how far the log is sealed.
-  public func seal() throws(OpsError) -> Int64 {
+  /// Seals what can be sealed.
+  ///
+  /// - Returns: The greatest entry that is sealed.
+  /// - Throws: `OPS_015` where this database is not the one that was settled.
+  public func seal() throws(OpsError) -> Int64 { try number(Statement("SELECT ledger.seal()")) }
+
+  /// How far the log is sealed, for those who read it: seals first, where that is allowed here.
+  public func sealed() throws(OpsError) -> Int64 {
     do throws(OpsError) {
-      return try number(Statement("SELECT ledger.seal()"))
+      return try seal()
     } catch {
-      guard error.code == .notAllowed || error.facts["sqlstate"] == "25006" else { throw error }
+      guard
+        error.code == .notAllowed || error.code == .storeDiverged
+          || error.facts["sqlstate"] == "25006"
+      else { throw error }
       return try number(Statement("SELECT ledger.sealed()"))
     }
   }

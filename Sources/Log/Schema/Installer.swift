@@ -36,6 +36,7 @@ public enum Installer {
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
     try laySchema(session, &report)
     if report.isNewer { return report }
+    try settle(session)
     try seed(session, name: name, actor: actor, &report)
     let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
     do { report.partitions = Int(try made.int4(0, 0)) } catch { throw OpsError(database: error) }
@@ -179,6 +180,15 @@ public enum Installer {
       }
       return nil
     }
+  }
+
+  /// A ledger lives where it was first begun; one that has moved is for `restore`.
+  private static func settle(_ session: Session) throws(OpsError) {
+    _ = try session.query(
+      Statement(
+        """
+        SELECT ledger.settle_home(0) WHERE pg_sequence_last_value('ledger.home_sequence') IS NULL
+        """))
   }
 
   // MARK: - Seeds

@@ -1,0 +1,90 @@
+import Ledger
+import Log
+import Postgres
+import TestLedgers
+import Testing
+
+/// A database that is not the one that was settled draws and seals nothing.
+@Suite(.needsServer)
+struct HomeTests {
+  private static let byHand =
+    "INSERT INTO ops_demand_radar (title, stage) VALUES ('by hand', 'watching')"
+
+  /// A copy of a ledger with an agent event, made as a file copy within one cluster is.
+  private static func withCopy(_ body: (TestLedger) throws -> Void) throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      _ = try session.perform(.new(), .report(.sample()))
+      session.drop()
+      try ledger.withCopy { try body($0) }
+    }
+  }
+
+  @Test("a copy refuses commands, hands and seals, and keeps its numbers")
+  func copy() throws {
+    try Self.withCopy { copy in
+      let session = try copy.session()
+      let before = try copy.count("ledger.events")
+      #expect(throws: OpsError.self) { try session.perform(.new(), .report(.sample())) }
+      do throws(OpsError) {
+        _ = try session.seal()
+        Issue.record("sealed")
+      } catch {
+        #expect(error.code == .storeDiverged)
+        #expect(error.hint?.contains("opsledger restore") == true)
+      }
+      #expect(throws: (any Error).self) { try copy.execute(Self.byHand) }
+      #expect(try copy.count("ledger.events") == before)
+      #expect(try copy.verify().isEqual)
+    }
+  }
+
+  @Test("what is settled goes on above the numbers that another may have drawn")
+  func settled() throws {
+    try Self.withCopy { copy in
+      let highest = Int64(try copy.value("SELECT max(entry) FROM ledger.events")) ?? 0
+      try copy.execute("SELECT ledger.settle_home(\(highest + 1000))")
+      let session = try copy.session()
+      let committed = try session.perform(.new(), .report(.sample()))
+      #expect((committed.entry ?? 0) > highest + 1000)
+      try copy.execute(Self.byHand)
+      #expect(try session.seal() >= committed.entry ?? .max)
+      #expect(try copy.verify().isEqual)
+      // Settled again at a number that is passed: numbers do not go back.
+      try copy.execute("SELECT ledger.settle_home(1)")
+      let next = try session.perform(.new(), .report(.sample())).entry
+      #expect((next ?? 0) > committed.entry ?? .max)
+    }
+  }
+
+  @Test("a ledger that is behind its store is stopped in sessions that are open")
+  func marked() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      _ = try session.perform(.new(), .report(.sample()))
+      let other = try ledger.session()
+      _ = try other.query(Statement("SELECT ledger.mark_home()"))
+      do throws(OpsError) {
+        _ = try session.perform(.new(), .report(.sample()))
+        Issue.record("recorded")
+      } catch {
+        #expect(error.code == .storeDiverged)
+        #expect(error.message.contains("the store holds history that this database lacks"))
+      }
+      #expect(throws: OpsError.self) { try ledger.session().seal() }
+    }
+  }
+
+  @Test("only the keeper settles, and nobody sets the numbers back")
+  func rights() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      for refused in [
+        "SELECT ledger.settle_home(0)", "SELECT setval('ledger.home_sequence', 1)",
+        "SELECT setval('ledger.entry_sequence', 1)", "SELECT nextval('ledger.home_sequence')",
+      ] {
+        #expect(throws: OpsError.self, "\(refused)") { try session.query(Statement(refused)) }
+      }
+    }
+  }
+}
