@@ -15,7 +15,6 @@ DECLARE
     ahead CONSTANT bigint := 4;
     first CONSTANT bigint := pg_sequence_last_value('ledger.entry_sequence') / span * span;
     low bigint;
-    part text;
     made integer := 0;
     permitted boolean := false;
 BEGIN
@@ -29,29 +28,13 @@ BEGIN
     permitted := FOUND;
 
     FOR low IN first .. first + ahead * span BY span LOOP
-        part := 'events_p' || lpad(low::text, 12, '0');
-        CONTINUE WHEN to_regclass('ledger.' || part) IS NOT NULL;
         BEGIN
-            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING ALL)', part);
-            EXECUTE format('ALTER TABLE ledger.%I ADD CONSTRAINT %I UNIQUE (stream, version)',
-                part, part || '_one_event_a_version');
-            EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE '
-                'ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', part);
-            EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER append_only', part);
-            -- The row trigger of the parent comes with this.
-            EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I '
-                'FOR VALUES FROM (%s) TO (%s)', part, low, low + span);
-            EXECUTE format('ALTER TABLE ledger.%I OWNER TO opsledger_owner', part);
-            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.%I '
-                'FROM opsledger_owner', part);
-            EXECUTE format('GRANT SELECT ON ledger.%I TO opsledger_engine, opsledger_operator, '
-                'opsledger_auditor, opsledger_keeper', part);
-            made := made + 1;
+            made := made + ledger_guard.add_partition(low, span);
         EXCEPTION WHEN lock_not_available THEN
             IF low <= first + span THEN
                 RAISE;
             END IF;
-            RAISE WARNING 'a lock on ledger.events did not come within 2 s: % made later', part;
+            RAISE WARNING 'a lock on ledger.events did not come within 2 s: the one from % made later', low;
             EXIT;
         END;
     END LOOP;
@@ -60,6 +43,60 @@ BEGIN
         DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
     END IF;
     RETURN made;
+END
+$$;
+
+-- ledger.have_partitions: makes the partitions that hold these entry numbers, where any is missing.
+--
+-- Returns  how many it made.
+-- Locks    as add_partitions; waits for another session that makes partitions.
+-- Used by  restore, before it puts events back.
+CREATE OR REPLACE FUNCTION ledger.have_partitions(entries bigint[]) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET default_tablespace = '' AS $$
+DECLARE
+    span CONSTANT bigint := 1000000;
+    low bigint;
+    made integer := 0;
+    permitted boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(19796, 2);
+    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+    permitted := FOUND;
+    FOR low IN SELECT DISTINCT e.entry / span * span FROM unnest(entries) AS e(entry) ORDER BY 1 LOOP
+        made := made + ledger_guard.add_partition(low, span);
+    END LOOP;
+    IF permitted THEN
+        DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
+    END IF;
+    RETURN made;
+END
+$$;
+
+-- ledger_guard.add_partition: one partition with its protections, where it is not there. The caller permits DDL.
+CREATE OR REPLACE FUNCTION ledger_guard.add_partition(low bigint, span bigint) RETURNS integer
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    part CONSTANT text := 'events_p' || lpad(low::text, 12, '0');
+BEGIN
+    IF to_regclass('ledger.' || part) IS NOT NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING ALL)', part);
+    EXECUTE format('ALTER TABLE ledger.%I ADD CONSTRAINT %I UNIQUE (stream, version)',
+        part, part || '_one_event_a_version');
+    EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE '
+        'ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', part);
+    EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER append_only', part);
+    -- The row trigger of the parent comes with this.
+    EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I '
+        'FOR VALUES FROM (%s) TO (%s)', part, low, low + span);
+    EXECUTE format('ALTER TABLE ledger.%I OWNER TO opsledger_owner', part);
+    EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.%I '
+        'FROM opsledger_owner', part);
+    EXECUTE format('GRANT SELECT ON ledger.%I TO opsledger_engine, opsledger_operator, '
+        'opsledger_auditor, opsledger_keeper', part);
+    RETURN 1;
 END
 $$;
 

@@ -57,7 +57,7 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint) TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]) TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.mark_home() TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

@@ -85,6 +85,44 @@ extension Verifier {
     """)
 }
 
+/// Makes command keys and tombstones again for events that were put back, as the log says they were.
+enum Books {
+  /// - Parameter entries: Those that were put back, both bounds included.
+  static func restore(
+    _ entries: ClosedRange<Int64>, on connection: Connection
+  ) throws(OpsError) {
+    var range = Parameters()
+    range.int8(entries.lowerBound)
+    range.int8(entries.upperBound)
+    try onDatabase { () throws(PostgresError) in
+      _ = try connection.pipeline([(keys, range), (tombstones, range)])
+    }
+  }
+
+  /// Of requests nothing is known but that they were done: a retry is answered with its entry.
+  private static let keys = Statement(
+    """
+    INSERT INTO ledger.commands (command, entry, events, recorded_at)
+    SELECT e.command, e.entry, (SELECT count(*) FROM ledger.events AS o WHERE o.entry = e.entry),
+      e.recorded_at
+    FROM ledger.events AS e
+    WHERE e.entry BETWEEN $1::bigint AND $2::bigint AND e.index = 0 AND e.command IS NOT NULL
+    ON CONFLICT (command) DO NOTHING
+    """)
+
+  private static let tombstones = Statement(
+    """
+    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    SELECT e.stream, split_part(min(e.type), '.', 1), max(e.version)
+    FROM ledger.events AS e
+    WHERE e.entry BETWEEN $1::bigint AND $2::bigint
+      AND split_part(e.type, '.', 2) IN ('removed', 'archived')
+    GROUP BY e.stream
+    ON CONFLICT (stream) DO UPDATE
+      SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
+    """)
+}
+
 extension Rows {
   /// Rows of `row, column, expected, found`.
   fileprivate func differences(table: String) throws(PostgresError) -> [Difference] {

@@ -1,6 +1,6 @@
 import Crypto
 import Dispatch
-import JSON
+public import JSON
 public import Ledger
 import Postgres
 
@@ -26,21 +26,29 @@ public struct RebuildReport: Sendable {
 
 /// Makes the tables from the log: the rows that differ are written, and no others.
 public enum Rebuilder {
+  /// As what a rebuild is recorded, in the transaction that writes the rows.
+  public enum Recording: Sendable {
+    case rebuilt
+    /// The end of a restore, with what it has to say.
+    case restored([String: JSON])
+  }
+
   /// Up to so many differing rows are mended one by one, while writers wait for about a second;
   /// more, and the whole of the log is folded under the lock.
   static let targetedMax = 20_000
 
+  /// - Parameter recording: What the event that records it is.
   /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
   /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
   ///   log for others' writes; `OPS_013` where the login cannot become the keeper.
   public static func run(
-    _ target: Session.Target, actor: String, checkOnly: Bool,
+    _ target: Session.Target, actor: String, checkOnly: Bool, recording: Recording = .rebuilt,
     _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
     if !checkOnly, try isEmpty(session) {
       let filled = try Rebuild(
-        session, actor, progress, attemptsMax: lockAttemptsMax
+        session, actor, recording, progress, attemptsMax: lockAttemptsMax
       ).fill()
       guard case .rebuilt = filled.outcome, try hasForeignTriggers(session) else { return filled }
       // Somebody's trigger may have changed what was written.
@@ -55,7 +63,8 @@ public enum Rebuilder {
     var report = RebuildReport(outcome: .rebuilt, found: found)
     var latest = found
     for _ in 0..<3 {
-      let rebuild = Rebuild(session, actor, progress, attemptsMax: lockAttemptsMax)
+      let rebuild = Rebuild(
+        session, actor, recording, progress, attemptsMax: lockAttemptsMax)
       let next =
         latest.streams.count <= targetedMax
         ? try rebuild.mend(latest) : try rebuild.mendAll(latest)
@@ -121,13 +130,16 @@ private struct FoldedSlice: HasFold {
 private final class Rebuild {
   private let session: Session
   private let actor: String
+  private let recording: Rebuilder.Recording
   private let progress: ReplayProgress
   private let attemptsMax: Int
   private var written: [String: RepairCount] = [:]
 
   init(
-    _ session: Session, _ actor: String, _ progress: ReplayProgress, attemptsMax: Int
+    _ session: Session, _ actor: String, _ recording: Rebuilder.Recording,
+    _ progress: ReplayProgress, attemptsMax: Int
   ) {
+    self.recording = recording
     self.attemptsMax = attemptsMax
     self.session = session
     self.actor = actor
@@ -333,8 +345,13 @@ private final class Rebuild {
     }
     var draft = Draft(at: Instant(micros: at), ids: .random())
     if row.count == 1 { try draft.load(try row.row(0, of: LedgerRecord.self), as: .ledger) }
-    draft.append(
-      .rebuilt(report: summary(report).text), of: LedgerRecord.self, to: .ledger)
+    let event: LedgerRecord.Event =
+      switch recording {
+      case .rebuilt: .rebuilt(report: summary(report).text)
+      case .restored(let facts):
+        .restored(report: JSON.object(facts.merging(["rebuilt": summary(report)]) { $1 }).text)
+      }
+    draft.append(event, of: LedgerRecord.self, to: .ledger)
     let header = EntryHeader(command: newCommandID(), actor: actor, digest: nil, result: nil)
     let writes = draft.writes(entry: entry, header, session: session)
     _ = try onDatabase { () throws(PostgresError) in try connection.pipeline(writes) }
