@@ -27,6 +27,8 @@ let package = Package(
     .systemLibrary(name: "CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .systemLibrary(
+      name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev", "pkg-config"])]),
     .target(
       name: "CSimdJSON", cxxSettings: simd, linkerSettings: [.linkedLibrary("simdjson")]),
     .target(name: "CSchema", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
@@ -37,6 +39,7 @@ let package = Package(
     .target(
       name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
+    .target(name: "LZ4", dependencies: ["CLZ4"], swiftSettings: settings),
     .target(name: "CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
 
@@ -50,7 +53,7 @@ let package = Package(
 
     // The store and what it is for: segments, snapshots, restore, retention.
     .target(
-      name: "Archive", dependencies: ["Log", "Ledger", "JSON", "Postgres", "Crypto"],
+      name: "Archive", dependencies: ["Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto"],
       swiftSettings: settings),
 
     // Heartbeat, worker, executors.
@@ -103,6 +106,9 @@ let package = Package(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
+    .testTarget(
+      name: "LZ4Tests", dependencies: ["LZ4", "Crypto", "Host", "TestSupport"],
+      swiftSettings: settings),
     .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests",

@@ -1,0 +1,30 @@
+/// A frame that decoders pass over: a place for what is not content.
+///
+/// - Source: LZ4 Frame Format 1.6.1, "Skippable Frames": magic and size, little-endian.
+public enum SkippableFrame {
+  public static let headerBytes = 8
+
+  /// The header of a frame whose body follows it.
+  ///
+  /// - Parameter kind: 0…15, the last digit of the magic number 0x184D2A5x.
+  public static func header(kind: UInt8, bodyBytes: UInt32) -> [UInt8] {
+    precondition(kind < 16, "there are sixteen kinds of skippable frame")
+    return [magic, bodyBytes].enumerated().flatMap { index, word in
+      let word = index == 0 ? word | UInt32(kind) : word
+      return (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) }
+    }
+  }
+
+  /// Reads a header; nil where the bytes do not begin with one.
+  public static func read(
+    _ bytes: UnsafeRawBufferPointer
+  ) -> (kind: UInt8, bodyBytes: UInt32)? {
+    guard bytes.count >= headerBytes else { return nil }
+    let first = UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
+    guard first & ~15 == magic else { return nil }
+    let size = bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+    return (UInt8(first & 15), UInt32(littleEndian: size))
+  }
+
+  private static let magic: UInt32 = 0x184D_2A50
+}
