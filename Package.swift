@@ -119,7 +119,10 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "LogTests",
-      dependencies: ["Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport", "CSchema"],
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers", "TestSupport",
+        "CSchema",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "OpsLoopTests",

@@ -30,10 +30,23 @@ struct Fold {
       at: Instant(micros: try row[5].timestamptz()))
     let event = EventView(
       fixed: fixed, data: row[6].bytes, content: row[7].isNull ? nil : row[7].bytes)
+    take(event, type: row[4].bytes)
+  }
+
+  /// Takes one line of `COPY ledger.events TO`.
+  mutating func take(_ line: EventLine) {
+    let fixed = EventView.Fixed(
+      position: LogPosition(entry: line.entry, index: line.index), stream: line.stream,
+      version: line.version, at: line.recordedAt)
+    take(EventView(fixed: fixed, data: line.data, content: line.content), type: line.type)
+  }
+
+  private mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
     eventCount += 1
-    if fixed.position.index == 0 { entryCount += 1 }
-    guard let type = types.find(row[4].bytes) else {
-      context.problems.append(LogProblem(fixed, .unknownType(try row[4].text())))
+    if event.fixed.position.index == 0 { entryCount += 1 }
+    guard let type = types.find(name) else {
+      let unknown = String(decoding: name, as: UTF8.self)
+      context.problems.append(LogProblem(event.fixed, .unknownType(unknown)))
       return
     }
     switch type.noun {

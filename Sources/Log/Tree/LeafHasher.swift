@@ -1,0 +1,83 @@
+public import Crypto
+private import Ledger
+
+/// Computes the leaf of an event in the Merkle tree over the log: the RFC 6962 leaf hash of
+///
+/// ```
+/// "opsledger/event/v1\n" ‖ u64 entry ‖ u32 index ‖ 16 B stream ‖ u32 version ‖ i64 recorded_at
+/// ‖ u16 length ‖ type ‖ u16 length ‖ actor ‖ u64 cause ‖ 16 B command ‖ SHA-256(data) ‖ SHA-256(salt ‖ content)
+/// ```
+///
+/// big-endian, the time in microseconds since 1970 in UTC, cause and command zero where there is none. The last
+/// is zero where there never was content, and the commitment where it was erased.
+///
+/// Allocates nothing for an event. Owned by one thread at a time.
+public final class LeafHasher {
+  private let hasher = SHA256()
+  private static let prefix = [UInt8](0...0) + Array("opsledger/event/v1\n".utf8)
+  private let leaf = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: prefix.count + 144 + 2 * Int(UInt16.max), alignment: 16)
+  @exclusivity(unchecked) private var used = 0
+
+  public init() { leaf.copyBytes(from: Self.prefix) }
+
+  deinit { leaf.deallocate() }
+
+  /// - Throws: For a type or an actor of more than 65,535 bytes.
+  public func leaf(of event: EventLine) throws(EventLineError) -> Digest {
+    let data = hasher.hash(event.data)
+    used = Self.prefix.count
+    put(UInt64(bitPattern: event.entry))
+    put(UInt32(bitPattern: event.index))
+    put(event.stream.high)
+    put(event.stream.low)
+    put(UInt32(bitPattern: event.version))
+    put(event.recordedAt.micros)
+    try put(event.type, "type")
+    try put(event.actor, "actor")
+    put(UInt64(bitPattern: event.cause ?? 0))
+    put(event.command?.high ?? 0)
+    put(event.command?.low ?? 0)
+    put(data)
+    put(commitment(to: event))
+    return hasher.hash(UnsafeRawBufferPointer(rebasing: leaf[..<used]))
+  }
+
+  private func commitment(to event: EventLine) -> Digest {
+    if let commitment = event.commitment { return commitment }
+    guard let content = event.content, let salt = event.salt else { return .zero }
+    hasher.update(salt)
+    return hasher.hash(content)
+  }
+
+  private func put<Value: FixedWidthInteger>(_ value: Value) {
+    leaf.storeBytes(of: value.bigEndian, toByteOffset: used, as: Value.self)
+    used += MemoryLayout<Value>.size
+  }
+
+  private func put(_ digest: Digest) {
+    digest.withUnsafeBytes { leaf[used...].copyBytes(from: $0) }
+    used += Digest.byteCount
+  }
+
+  private func put(
+    _ text: UnsafeRawBufferPointer, _ column: String
+  ) throws(EventLineError) {
+    guard let count = UInt16(exactly: text.count) else {
+      throw EventLineError(column, "has more than 65535 bytes")
+    }
+    put(count)
+    UnsafeMutableRawBufferPointer(rebasing: leaf[used...]).copyMemory(from: text)
+    used += text.count
+  }
+
+  /// The leaf of an event that is at hand as a value.
+  public func leaf(of event: LoggedEvent) throws(EventLineError) -> Digest {
+    var line: [UInt8] = []
+    event.writeLine(to: &line)
+    let reader = EventLineReader()
+    return try line.withUnsafeBytes { line in
+      Result { () throws(EventLineError) in try leaf(of: reader.read(line)) }
+    }.get()
+  }
+}
