@@ -53,7 +53,8 @@ let package = Package(
 
     // The store and what it is for: segments, snapshots, restore, retention.
     .target(
-      name: "Archive", dependencies: ["Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto"],
+      name: "Archive",
+      dependencies: ["Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "Host"],
       swiftSettings: settings),
 
     // Heartbeat, worker, executors.
@@ -123,6 +124,9 @@ let package = Package(
         "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers", "TestSupport",
         "CSchema",
       ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ArchiveTests", dependencies: ["Archive", "Ledger", "Crypto", "Host", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "OpsLoopTests",

@@ -11,6 +11,10 @@ public enum FileSystem {
     /// Permission bits, without the kind.
     public let mode: UInt32
     public let bytes: Int
+    /// Which file it is, among all of one file system.
+    public let inode: UInt64
+    /// How many names it has; none once it was removed.
+    public let names: Int
   }
 
   /// Status of what is at a path, or nil if nothing is, or if it may not be seen.
@@ -169,5 +173,7 @@ extension FileSystem.Status {
     owner = raw.st_uid
     mode = raw.st_mode & 0o7777
     bytes = Int(raw.st_size)
+    inode = UInt64(raw.st_ino)
+    names = Int(raw.st_nlink)
   }
 }

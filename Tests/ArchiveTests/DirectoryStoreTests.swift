@@ -1,0 +1,125 @@
+import Archive
+import Glibc
+import Host
+import Ledger
+import Testing
+
+@Suite("A store in a directory")
+struct DirectoryStoreTests {
+  @Test("keeps the rules of every store", arguments: ObjectStoreRules.names)
+  func rules(name: String) async throws {
+    try await withScratchDirectory { path in
+      let root = path + "/store"
+      #expect(mkdir(root, 0o750) == 0)
+      let rules = ObjectStoreRules(store: DirectoryStore(root), other: DirectoryStore(root + "/"))
+      try await rules.check(name)
+      #expect(hidden(in: root) == [])
+    }
+  }
+
+  @Test("directories are made as they are needed, 0750, and files 0640, whatever the umask is")
+  func modes() async throws {
+    try await withScratchDirectory { path in
+      let store = DirectoryStore(path + "/a/b/store")
+      #expect(throws: OpsError.self) { try store.list("") }
+      let isMade = try put(store, "c/d/file", [1])
+      #expect(isMade)
+      for made in ["a", "a/b", "a/b/store", "a/b/store/c", "a/b/store/c/d"] {
+        #expect(FileSystem.status("\(path)/\(made)")?.mode == 0o750, "\(made)")
+      }
+      #expect(FileSystem.status("\(path)/a/b/store/c/d/file")?.mode == 0o640)
+      #expect(FileSystem.status("\(path)/a/b/store/c/d/file")?.names == 1)
+    }
+  }
+
+  @Test("what a dead process left is swept by a later one, what a living one makes is not")
+  func sweeping() async throws {
+    try await withScratchDirectory { path in
+      try touch(path + "/.tmp.1.dead", "half")
+      try touch(path + "/.other", "kept")
+      let living = try DirectoryStore(path).make("living")
+      try write(living, [1, 2])
+      #expect(hidden(in: path).count == 2)
+      // Linked, and died before the temporary was removed.
+      try touch(path + "/whole", "whole")
+      #expect(link(path + "/whole", path + "/.tmp.2.dead") == 0)
+      #expect(try put(DirectoryStore(path), "new", [3]))
+      #expect(hidden(in: path).contains { $0.hasSuffix(".dead") } == false)
+      #expect(try living.publish())
+      #expect(hidden(in: path) == [".other"])
+      #expect(
+        try DirectoryStore(path).list("").map(\.name) == ["living", "new", "whole"])
+    }
+  }
+
+  @Test("links in a store are named and not followed, in and out of it; the store may be one")
+  func links() async throws {
+    try await withScratchDirectory { path in
+      try touch(path + "/outside", "secret")
+      let store = DirectoryStore(path + "/store")
+      #expect(try put(store, "d/file", [1]))
+      #expect(symlink("../outside", path + "/store/leaf") == 0)
+      #expect(symlink("..", path + "/store/folder") == 0)
+      for attempt: () throws -> Any in [
+        { try store.read("leaf", nil) }, { try store.read("folder/outside", nil) },
+        { try store.make("folder/new") }, { try store.list("") }, { try store.list("folder/") },
+        { try store.remove("folder/outside") },
+      ] {
+        let error = #expect(throws: OpsError.self) { _ = try attempt() }
+        #expect(error?.code == .notAllowed, "\(error?.description ?? "")")
+      }
+      #expect(try !put(store, "leaf", [1]))
+      #expect(try FileSystem.readText(path + "/outside") == "secret")
+      #expect(try store.list("d/").count == 1)
+      #expect(symlink("store", path + "/link") == 0)
+      #expect(try DirectoryStore(path + "/link").read("d/file", nil) == [1])
+    }
+  }
+
+  @Test("what is no file of a store is passed over, and no pipe is waited for")
+  func foreign() async throws {
+    try await withScratchDirectory { path in
+      #expect(mkdir(path + "/lost+found", 0o700) == 0)
+      try touch(path + "/lost+found/x", "")
+      #expect(mkfifo(path + "/pipe", 0o600) == 0)
+      try touch(path + "/a b", "named so that somebody sees it")
+      let store = DirectoryStore(path)
+      #expect(try store.list("").map(\.name) == ["a b"])
+      for name in ["pipe", "a b"] {
+        #expect(throws: OpsError.self) { try store.read(name, nil) }
+      }
+    }
+  }
+
+  @Test("a file where a directory should be is named")
+  func notADirectory() async throws {
+    try await withScratchDirectory { path in
+      try touch(path + "/file", "")
+      let error = #expect(throws: OpsError.self) { try DirectoryStore(path + "/file").make("a") }
+      #expect(error?.message.contains(path + "/file: Not a directory") == true)
+    }
+  }
+}
+
+/// Names that begin with a dot, in a directory and all below it.
+private func hidden(in path: String) -> [String] {
+  FileSystem.names(in: path).flatMap { name -> [String] in
+    if name.hasPrefix(".") { return [name] }
+    let below = path + "/" + name
+    let kind = FileSystem.status(below, followingLink: false)?.kind
+    return kind == .directory ? hidden(in: below) : []
+  }
+}
+
+private func touch(_ path: String, _ text: String) throws {
+  try FileSystem.write(text, to: path)
+}
+
+/// Runs a body with a directory of its own (0700), which is gone afterwards.
+func withScratchDirectory<Answer>(_ body: (String) async throws -> Answer) async throws -> Answer {
+  var template = Array("/tmp/opsledger-store.XXXXXX".utf8CString)
+  try #require(mkdtemp(&template) != nil)
+  let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  defer { _ = try? Subprocess("rm", ["-rf", "--", path]).run() }
+  return try await body(path)
+}
