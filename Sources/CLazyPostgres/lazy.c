@@ -94,6 +94,8 @@ FORWARD(
     int, PQsendQueryPrepared,
     (PGconn *conn, const char *stmtName, int nParams, const char *const *paramValues, const int *paramLengths, const int *paramFormats, int resultFormat),
     (conn, stmtName, nParams, paramValues, paramLengths, paramFormats, resultFormat))
+FORWARD(int, PQsendDescribePrepared, (PGconn *conn, const char *stmt), (conn, stmt))
+FORWARD(int, PQsetSingleRowMode, (PGconn *conn), (conn))
 FORWARD(PGresult *, PQgetResult, (PGconn *conn), (conn))
 FORWARD(int, PQisBusy, (PGconn *conn), (conn))
 FORWARD(int, PQconsumeInput, (PGconn *conn), (conn))
@@ -109,6 +111,7 @@ FORWARD(char *, PQresultErrorMessage, (const PGresult *res), (res))
 FORWARD(char *, PQresultErrorField, (const PGresult *res, int fieldcode), (res, fieldcode))
 FORWARD(int, PQntuples, (const PGresult *res), (res))
 FORWARD(int, PQnfields, (const PGresult *res), (res))
+FORWARD(int, PQnparams, (const PGresult *res), (res))
 FORWARD(int, PQbinaryTuples, (const PGresult *res), (res))
 FORWARD(char *, PQfname, (const PGresult *res, int field_num), (res, field_num))
 FORWARD(Oid, PQftype, (const PGresult *res, int field_num), (res, field_num))

@@ -15,6 +15,7 @@ public struct TypeOID: Hashable, Sendable {
   @inlinable public static var text: TypeOID { TypeOID(25) }
   @inlinable public static var json: TypeOID { TypeOID(114) }
   @inlinable public static var float8: TypeOID { TypeOID(701) }
+  @inlinable public static var numeric: TypeOID { TypeOID(1700) }
   @inlinable public static var timestamptz: TypeOID { TypeOID(1184) }
   @inlinable public static var uuid: TypeOID { TypeOID(2950) }
   @inlinable public static var jsonb: TypeOID { TypeOID(3802) }

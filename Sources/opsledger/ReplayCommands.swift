@@ -62,7 +62,7 @@ enum ReplayCommands {
   }
 
   /// Shows how far a replay is.
-  private static func watched<Report>(
+  static func watched<Report>(
     _ label: String, _ replay: (ReplayProgress) throws(OpsError) -> Report
   ) throws(OpsError) -> Report {
     let progress = Progress(label, unit: "events")

@@ -14,9 +14,12 @@ struct Fill: NounVisitor {
   private(set) var fold: Fold
   /// Parents before children.
   private(set) var tables: [Filled] = []
+  private let prefix: String
 
-  init(_ fold: consuming Fold) throws(OpsError) {
+  /// - Parameter prefix: The schema of the tables, with its point; none for the live ones.
+  init(_ fold: consuming Fold, into prefix: String = "") throws(OpsError) {
     self.fold = fold
+    self.prefix = prefix
     try visitParentsFirst()
   }
 
@@ -36,7 +39,8 @@ struct Fill: NounVisitor {
     guard rows.rowsWritten > 0 else { return }
     tables.append(
       Filled(
-        table: N.table, sql: "COPY \(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)",
+        table: N.table,
+        sql: "COPY \(prefix)\(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)",
         rows: rows))
   }
 }

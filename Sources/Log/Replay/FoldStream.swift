@@ -32,20 +32,20 @@ final class FoldStream<Made> {
   private var left: Int
 
   init(
-    _ slices: [Slice], _ target: Session.Target, snapshot: String, workers: Int,
-    _ progress: ReplayProgress, make: @escaping Make
+    _ slices: [Slice], entries: ClosedRange<Int64>? = nil, _ target: Session.Target,
+    snapshot: String, workers: Int, _ progress: ReplayProgress, make: @escaping Make
   ) {
     left = slices.count
     for _ in 0..<min(workers, slices.count) {
       DispatchQueue.global().async(group: shared.done) { [shared] in
-        Self.work(slices, target, snapshot, progress, shared, make)
+        Self.work(slices, entries, target, snapshot, progress, shared, make)
       }
     }
   }
 
   private static func work(
-    _ slices: [Slice], _ target: Session.Target, _ snapshot: String, _ progress: ReplayProgress,
-    _ shared: Shared, _ make: Make
+    _ slices: [Slice], _ entries: ClosedRange<Int64>?, _ target: Session.Target,
+    _ snapshot: String, _ progress: ReplayProgress, _ shared: Shared, _ make: Make
   ) {
     func hand(_ result: Result<Made, OpsError>) {
       let box = Box(result)
@@ -59,7 +59,7 @@ final class FoldStream<Made> {
       while !shared.isStopped.load(ordering: .relaxed) {
         let index = shared.next.add(1, ordering: .relaxed).oldValue
         guard index < slices.count else { return }
-        let fold = try slices[index].fold(on: connection, progress)
+        let fold = try slices[index].fold(on: connection, entries: entries, progress)
         hand(.success(try make(fold, slices[index])))
       }
     } catch {

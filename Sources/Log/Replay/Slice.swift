@@ -6,6 +6,8 @@ enum Slice: Sendable {
   /// The streams whose hash leaves this remainder.
   case hash(remainder: Int, of: Int)
   case streams([StreamID])
+  /// Of the streams that have events among these entries, those whose hash leaves this remainder.
+  case changed(in: ClosedRange<Int64>, remainder: Int, of: Int)
 
   /// The condition on an expression that gives a row's stream.
   func predicate(on stream: String) -> String {
@@ -15,13 +17,18 @@ enum Slice: Sendable {
       "(uuid_hash(\(stream)) & 1073741823) % \(count) = \(remainder)"
     case .streams(let streams):
       "\(stream) = ANY ('{\(streams.map(\.description).joined(separator: ","))}'::uuid[])"
+    case .changed(let entries, let remainder, let count):
+      Slice.hash(remainder: remainder, of: count).predicate(on: stream)
+        + " AND \(stream) IN (SELECT changed.stream FROM ledger.events AS changed WHERE"
+        + " changed.entry BETWEEN \(entries.lowerBound) AND \(entries.upperBound))"
     }
   }
 
-  /// The events of the slice, as ``Fold`` reads them.
-  var events: String {
-    "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(predicate(on: "stream"))) "
-      + "TO STDOUT (FORMAT binary)"
+  /// The events of the slice among these entries, or all of them, as ``Fold`` reads them.
+  func events(_ entries: ClosedRange<Int64>? = nil) -> String {
+    let bounds = entries.map { " AND entry BETWEEN \($0.lowerBound) AND \($0.upperBound)" } ?? ""
+    return "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(predicate(on: "stream"))"
+      + "\(bounds)) TO STDOUT (FORMAT binary)"
   }
 
   /// The live rows of the slice.

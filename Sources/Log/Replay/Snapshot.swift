@@ -78,14 +78,24 @@ extension Slice {
     return (0..<count).map { .hash(remainder: $0, of: count) }
   }
 
-  /// Folds the events of this slice.
+  /// Folds the events of this slice, all of them or those of these entries.
   func fold(
-    on connection: Connection, _ progress: ReplayProgress
+    on connection: Connection, entries: ClosedRange<Int64>? = nil, _ progress: ReplayProgress
   ) throws(OpsError) -> Fold {
     var fold = Fold()
-    var reported = 0
+    try read(into: &fold, on: connection, entries: entries, progress)
+    fold.finish()
+    return fold
+  }
+
+  /// Goes on with a fold.
+  func read(
+    into fold: inout Fold, on connection: Connection, entries: ClosedRange<Int64>?,
+    _ progress: ReplayProgress
+  ) throws(OpsError) {
+    var reported = fold.eventCount
     do throws(PostgresError) {
-      let reader = try connection.copyReader(events)
+      let reader = try connection.copyReader(events(entries))
       while let row = try reader.next() {
         try fold.take(row)
         if fold.eventCount & 0x3FFF == 0 {
@@ -97,8 +107,6 @@ extension Slice {
       throw OpsError(database: error)
     }
     progress.add(fold.eventCount - reported)
-    fold.finish()
-    return fold
   }
 }
 

@@ -1,0 +1,130 @@
+public import Ledger
+public import Postgres
+
+/// One statement of a person's, run where it can read a state and write nothing.
+///
+/// It is parsed alone, so that it is one statement; it must give rows; the transaction can only read, and
+/// cannot be made to write again, since a snapshot was taken; its own temporary tables grant it no more
+/// than SELECT; and it is rolled back.
+struct StateQuery {
+  let sql: String
+  let connection: Connection
+
+  /// - Parameters:
+  ///   - head: Called once, before any row. What it throws ends the query.
+  ///   - each: Called with each row.
+  /// - Returns: Live tables that functions of the query read.
+  /// - Throws: `OPS_019` where it is not one statement that gives rows, or reads a live table; `OPS_013`
+  ///   where it would write.
+  func run(
+    head: ([TextQuery.Column]) throws(OpsError) -> Void, each: (borrowing TextQuery.Row) -> Void
+  ) throws(OpsError) -> [String] {
+    try fenced { () throws(OpsError) in
+      let query = try prepared()
+      try head(query.columns)
+      try Self.theirs { () throws(PostgresError) in try query.run(each) }
+      return try liveTables()
+    }
+  }
+
+  /// What the query gives, without running it.
+  @discardableResult
+  func check() throws(OpsError) -> [TextQuery.Column] {
+    try fenced { () throws(OpsError) in try prepared().columns }
+  }
+
+  private func fenced<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
+    try onDatabase { () throws(PostgresError) in try connection.execute(Self.fence) }
+    // The locks that tell what it read go with the savepoint, and so does what it left.
+    defer { try? connection.execute("ROLLBACK TO SAVEPOINT opsledger_query") }
+    return try body()
+  }
+
+  private func prepared() throws(OpsError) -> TextQuery {
+    let query = try Self.theirs { () throws(PostgresError) in try TextQuery(sql, on: connection) }
+    guard !query.columns.isEmpty else {
+      throw OpsError(
+        .badInput, "the statement gives no rows", hint: "one SELECT, VALUES, SHOW or EXPLAIN")
+    }
+    guard query.parameterCount == 0 else {
+      throw OpsError(.badInput, "the query names a parameter, $1, and there is none")
+    }
+    // Parsing it locked what it reads, through views too.
+    let live = try liveTables()
+    guard live.isEmpty else {
+      throw OpsError(
+        .badInput, "the query reads \(live.joined(separator: ", ")) as it is now",
+        hint: "name the tables without their schema; views of your own are over the live ones")
+    }
+    return query
+  }
+
+  private static let fence = """
+    SAVEPOINT opsledger_query;
+    REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON \
+    \((StateShapes.tables + ["opsledger_moment"]).map { "pg_temp." + $0 }.joined(separator: ", ")) \
+    FROM CURRENT_USER;
+    SET TRANSACTION READ ONLY;
+    SELECT 1
+    """
+
+  /// The live ones of the eight that this transaction holds a lock on.
+  private func liveTables() throws(OpsError) -> [String] {
+    var parameters = Parameters()
+    parameters.texts(StateShapes.tables.map { "public." + $0 })
+    return try onDatabase { () throws(PostgresError) in
+      let rows = try connection.query(Self.locked, parameters)
+      var names: [String] = []
+      for row in 0..<rows.count { names.append(try rows.text(row, 0)) }
+      return names
+    }
+  }
+
+  private static let locked = Statement(
+    """
+    SELECT DISTINCT t.name FROM unnest($1::text[]) AS t(name)
+    JOIN pg_locks AS l ON l.relation = to_regclass(t.name)
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' ORDER BY 1
+    """)
+
+  /// What the database says of a person's own SQL is not about the schema of the ledger.
+  private static func theirs<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+    do { return try body() } catch {
+      switch error.sqlstate {
+      case "25006", "42501", "25001":
+        throw OpsError(
+          .notAllowed, "the query may only read: \(error.message)",
+          facts: ["sqlstate": error.sqlstate])
+      case let state
+      where ["42", "22", "0A", "25", "P0", "2F", "3F", "21"].contains(state.prefix(2)):
+        throw OpsError(
+          .badInput, "the query: \(error.message)", hint: error.hint,
+          facts: ["sqlstate": error.sqlstate])
+      default: throw OpsError(database: error)
+      }
+    }
+  }
+}
+
+extension TimeTravel {
+  /// Runs one statement that reads, against the tables as of a moment.
+  ///
+  /// - Parameters:
+  ///   - head: Called once with the columns, before any row.
+  ///   - each: Called with each row, as the server sends it.
+  /// - Returns: Live tables that functions of the query read as they are now.
+  /// - Throws: `OPS_019` for what is not one statement that gives rows, `OPS_013` where it would write.
+  public static func query(
+    _ sql: String, _ target: Session.Target, at entry: Int64,
+    _ progress: ReplayProgress = ReplayProgress(), head: ([TextQuery.Column]) -> Void,
+    each: (borrowing TextQuery.Row) -> Void
+  ) throws(OpsError) -> [String] {
+    let tables = try StateTables(target, .temporary)
+    defer { tables.end() }
+    // What cannot be run at all is said before the work.
+    _ = try StateQuery(sql: sql, connection: tables.connection).check()
+    try tables.move(to: entry, progress)
+    return try StateQuery(sql: sql, connection: tables.connection).run(
+      head: { (columns) throws(OpsError) in head(columns) }, each: each)
+  }
+}
