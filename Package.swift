@@ -126,7 +126,11 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(
-      name: "ArchiveTests", dependencies: ["Archive", "Ledger", "Crypto", "Host", "TestSupport"],
+      name: "ArchiveTests",
+      dependencies: [
+        "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "Host",
+        "TestLedgers", "TestSupport",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "OpsLoopTests",

@@ -1,0 +1,159 @@
+import Crypto
+import LZ4
+import Ledger
+
+/// A file of a store that is a run of frames and an index: reads of it what is asked for, and no more.
+final class FramedFile {
+  let file: StoredFile
+  let index: FramedIndex
+  /// Where the index begins.
+  let indexOffset: UInt64
+  private let trailer: FramedIndex.Trailer
+  private let store: any ObjectStore
+  private let decoder = FrameDecoder()
+  private let hasher = SHA256()
+  /// Bytes that were read of the file.
+  private(set) var bytesRead: UInt64 = 0
+
+  /// Reads the index: a piece from the end of the file, and the rest of it where it is longer.
+  init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
+    self.store = store
+    self.file = file
+    let tail = min(file.size, 32 << 10)
+    var bytes = try Self.read(store, file, (file.size - tail)..<file.size)
+    do throws(Damage) {
+      trailer = try FramedIndex.Trailer(bytes[...])
+      guard trailer.frameBytes >= UInt64(FramedIndex.trailerBytes), trailer.frameBytes <= file.size
+      else { throw Damage("its index is longer than it is itself") }
+    } catch { throw Self.error(file, store, error, entries: nil) }
+    indexOffset = file.size - trailer.frameBytes
+    if trailer.frameBytes > tail {
+      bytes = try Self.read(store, file, indexOffset..<(file.size - tail)) + bytes
+    } else {
+      bytes.removeFirst(Int(tail - trailer.frameBytes))
+    }
+    bytesRead = max(tail, trailer.frameBytes)
+    do throws(Damage) {
+      index = try FramedIndex(bytes, at: indexOffset)
+    } catch { throw Self.error(file, store, error, entries: nil) }
+  }
+
+  // MARK: Frames
+
+  /// The text of a frame, of the right length and SHA-256; good until the next call.
+  func text(_ number: Int) throws(OpsError) -> UnsafeRawBufferPointer {
+    let frame = index.frames[number]
+    let bytes = try read(frame.offset..<(frame.offset + UInt64(frame.bytes)))
+    return try decode(bytes[...], number, decoder, hasher)
+  }
+
+  /// Decodes and checks a frame that was read.
+  func decode(
+    _ bytes: ArraySlice<UInt8>, _ number: Int, _ decoder: FrameDecoder, _ hasher: SHA256
+  ) throws(OpsError) -> UnsafeRawBufferPointer {
+    do throws(Damage) {
+      return try index.decode(bytes, number, decoder, hasher)
+    } catch { throw self.error(error) }
+  }
+
+  /// All frames' bytes in order, then the SHA-256 of the file is compared. Reads large pieces.
+  func eachFrame(
+    _ body: (Int, ArraySlice<UInt8>) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    let hasher = SHA256()
+    var piece: [UInt8] = []
+    var start: UInt64 = 0
+    for (number, frame) in index.frames.enumerated() {
+      let end = frame.offset + UInt64(frame.bytes)
+      if end > start + UInt64(piece.count) {
+        start = frame.offset
+        piece = try read(start..<max(end, min(indexOffset, start + Self.pieceBytes)))
+      }
+      let slice = piece[Int(frame.offset - start)..<Int(end - start)]
+      slice.withUnsafeBytes { hasher.update($0) }
+      try body(number, slice)
+    }
+    let rest = try read(indexOffset..<(file.size - UInt64(Self.bytesAfterSHA256)))
+    hasher.update(rest)
+    guard hasher.finish() == trailer.fileSHA256 else {
+      throw error(Damage("it does not have the SHA-256 that is written at its end"))
+    }
+  }
+
+  /// The file's SHA-256, length, format and magic.
+  private static let bytesAfterSHA256 = 48
+  /// What is read at once at most.
+  private static let pieceBytes: UInt64 = 2 << 20
+
+  private func read(_ range: Range<UInt64>) throws(OpsError) -> [UInt8] {
+    bytesRead += UInt64(range.count)
+    return try Self.read(store, file, range)
+  }
+
+  private static func read(
+    _ store: any ObjectStore, _ file: StoredFile, _ range: Range<UInt64>
+  ) throws(OpsError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let end = min(range.upperBound, start + pieceBytes)
+      let piece = try store.read(file.name, start..<end)
+      guard piece.count == Int(end - start) else {
+        throw error(
+          file, store, Damage("it is shorter than it was when the store was listed"), entries: nil)
+      }
+      // Without a copy where one piece is all.
+      if start == range.lowerBound { bytes = piece } else { bytes += piece }
+      start = end
+    }
+    return bytes
+  }
+
+  // MARK: Errors
+
+  /// What is damaged, and which entries cannot be had for it.
+  func error(_ damage: Damage) -> OpsError {
+    Self.error(
+      file, store, damage, entries: damage.frame.map { index.frames[$0].entries } ?? index.entries)
+  }
+
+  static func error(
+    _ file: StoredFile, _ store: any ObjectStore, _ damage: Damage, entries: ClosedRange<Int64>?
+  ) -> OpsError {
+    var facts = ["file": file.name, "store": store.place]
+    if let entries {
+      facts["first_entry"] = String(entries.lowerBound)
+      facts["last_entry"] = String(entries.upperBound)
+    }
+    if let frame = damage.frame { facts["frame"] = String(frame) }
+    let place = damage.frame.map { "frame \($0) of \(file.name)" } ?? file.name
+    return OpsError(
+      .storeDiverged,
+      "\(place) in \(store.place) \(damage.isNewer ? "cannot be read" : "is damaged"): \(damage.what)",
+      hint: damage.isNewer
+        ? "use a newer release" : "put it back from another copy of the store",
+      facts: facts)
+  }
+}
+
+extension FramedIndex {
+  /// Decodes and checks a frame's bytes; good until the decoder's next call.
+  func decode(
+    _ bytes: ArraySlice<UInt8>, _ number: Int, _ decoder: FrameDecoder, _ hasher: SHA256
+  ) throws(Damage) -> UnsafeRawBufferPointer {
+    let frame = frames[number]
+    let decoded = bytes.withUnsafeBytes { bytes in
+      Result { () throws(LZ4Error) in
+        try decoder.decode(bytes, bytesMax: Int(frame.textBytes))
+      }
+    }
+    switch decoded {
+    case .failure(let error): throw Damage("it holds \(error)", frame: number)
+    case .success(let text):
+      guard text.count == Int(frame.textBytes), hasher.hash(text) == frame.sha256 else {
+        throw Damage("its text does not have the SHA-256 of the index", frame: number)
+      }
+      return text
+    }
+  }
+}

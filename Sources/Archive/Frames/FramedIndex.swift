@@ -1,0 +1,162 @@
+import Crypto
+import LZ4
+import Ledger
+
+/// The last frame of a file of the store: what is in the others. Decoders of LZ4 pass over it.
+///
+/// `docs/formats/segment.md` has it byte by byte.
+struct FramedIndex: Equatable, Sendable {
+  enum Kind: UInt32, Sendable {
+    case segment = 1
+    case snapshot = 2
+  }
+
+  /// Of all that is written here; raised with any change of it.
+  static let format: UInt32 = 1
+  /// The last digit of the skippable frame's magic number 0x184D2A5A; 0xE is that of seekable zstd.
+  static let skippableKind: UInt8 = 10
+  static let magic = Array("OPSLEDGR".utf8)
+  /// Two SHA-256, length, format and magic.
+  static let trailerBytes = 80
+  /// PostgreSQL has no longer line either.
+  static let textBytesMax: UInt32 = 1 << 30
+
+  var kind: Kind
+  /// Of the ledger whose history it is.
+  var identity: StreamID
+  /// What it covers, numbers that no entry has included.
+  var entries: ClosedRange<Int64>
+  /// 1; of a file that was written again without what was erased, one more.
+  var generation: UInt32
+  var frames: [FrameRecord]
+  /// What only this kind of file has.
+  var particulars: [UInt8]
+
+  var lines: UInt64 { frames.reduce(0) { $0 + UInt64($1.lines) } }
+  var textBytes: UInt64 { frames.reduce(0) { $0 + UInt64($1.textBytes) } }
+
+  // MARK: Writing
+
+  /// The skippable frame up to its trailer.
+  private var content: [UInt8] {
+    var wire = WireWriter()
+    wire.put(kind.rawValue)
+    wire.put(identity)
+    wire.put(entries.lowerBound)
+    wire.put(entries.upperBound)
+    wire.put(generation)
+    wire.put(UInt32(truncatingIfNeeded: particulars.count))
+    wire.put(UInt32(truncatingIfNeeded: frames.count))
+    wire.put(particulars)
+    for frame in frames { frame.write(to: &wire) }
+    for frame in frames { wire.put(frame.filter.bytes) }
+    return wire.bytes
+  }
+
+  /// The whole frame, which ends the file.
+  ///
+  /// - Parameter hasher: Has taken all bytes of the file before it.
+  func encode(ending hasher: SHA256) -> [UInt8] {
+    let content = content
+    let length = UInt32(content.count + Self.trailerBytes)
+    var wire = WireWriter()
+    wire.put(SkippableFrame.header(kind: Self.skippableKind, bodyBytes: length))
+    wire.put(content)
+    wire.put(SHA256.hash(wire.bytes))
+    hasher.update(wire.bytes)
+    wire.put(hasher.finish())
+    wire.put(length)
+    wire.put(Self.format)
+    wire.put(Self.magic)
+    return wire.bytes
+  }
+
+}
+
+extension FramedIndex {
+  /// What the last bytes of a file say.
+  struct Trailer: Equatable {
+    let indexSHA256: Digest
+    let fileSHA256: Digest
+    /// Of the skippable frame, its header included.
+    let frameBytes: UInt64
+
+    /// - Throws: Also for a format that is not known here, by its number.
+    init(_ bytes: ArraySlice<UInt8>) throws(Damage) {
+      let magic = FramedIndex.magic
+      let trailerBytes = FramedIndex.trailerBytes
+      var wire = WireReader(bytes.suffix(trailerBytes))
+      guard bytes.count >= trailerBytes, bytes.suffix(8).elementsEqual(magic),
+        let indexSHA256 = try? wire.digest(), let fileSHA256 = try? wire.digest(),
+        let length = try? wire.int(UInt32.self), let format = try? wire.int(UInt32.self)
+      else { throw Damage("it does not end as a file of a store does: it is cut short, or none") }
+      guard format == FramedIndex.format else { throw .unknownFormat(format) }
+      self.indexSHA256 = indexSHA256
+      self.fileSHA256 = fileSHA256
+      frameBytes = UInt64(length) + UInt64(SkippableFrame.headerBytes)
+    }
+  }
+
+  /// Reads the whole skippable frame.
+  ///
+  /// - Parameter offset: Where it begins in the file, which is where the other frames must end.
+  init(_ bytes: [UInt8], at offset: UInt64) throws(Damage) {
+    let trailer = try Trailer(bytes[...])
+    let content = bytes.dropLast(Self.trailerBytes)
+    guard SHA256.hash(Array(content)) == trailer.indexSHA256 else {
+      throw Damage("its index does not have the SHA-256 that is written at its end")
+    }
+    let header = bytes.withUnsafeBytes { SkippableFrame.read($0) }
+    guard let header, header.kind == Self.skippableKind,
+      Int(header.bodyBytes) == bytes.count - SkippableFrame.headerBytes
+    else { throw Damage("its index is not the frame that its end names") }
+    do {
+      try self.init(content.dropFirst(SkippableFrame.headerBytes))
+    } catch let damage as Damage {
+      throw damage
+    } catch { throw Damage("its index is cut short") }
+    try checkGeometry(upTo: offset)
+  }
+
+  private init(_ content: ArraySlice<UInt8>) throws {
+    var wire = WireReader(content)
+    let number: UInt32 = try wire.int()
+    guard let kind = Kind(rawValue: number) else {
+      throw Damage("it is of kind \(number), which this release does not know")
+    }
+    self.kind = kind
+    identity = try wire.id()
+    let (first, last): (Int64, Int64) = (try wire.int(), try wire.int())
+    guard first <= last else { throw Damage("its entries end before they begin") }
+    entries = first...last
+    generation = try wire.int()
+    let particularBytes: UInt32 = try wire.int()
+    let count: UInt32 = try wire.int()
+    particulars = Array(try wire.take(Int(particularBytes)))
+    guard Int(count) <= wire.left / FrameRecord.wireBytes else { throw WireReader.CutShort() }
+    var filterBytes: [UInt32] = []
+    frames = []
+    for number in 0..<Int(count) {
+      let (frame, bytes) = try FrameRecord.read(&wire, number: number)
+      frames.append(frame)
+      filterBytes.append(bytes)
+    }
+    for (number, bytes) in filterBytes.enumerated() {
+      frames[number].filter = StreamFilter(bytes: Array(try wire.take(Int(bytes))))
+    }
+    guard wire.left == 0 else { throw Damage("its index has bytes too many") }
+  }
+
+  /// Frames lie one after the other, and their sizes can be true.
+  private func checkGeometry(upTo end: UInt64) throws(Damage) {
+    var offset: UInt64 = 0
+    for (number, frame) in frames.enumerated() {
+      guard frame.offset == offset, frame.bytes > 0, frame.lines > 0, frame.textBytes > 0,
+        frame.textBytes <= Self.textBytesMax,
+        UInt64(frame.textBytes) <= UInt64(frame.bytes) * 255
+      else { throw Damage("its index has a frame that cannot be there", frame: number) }
+      offset += UInt64(frame.bytes)
+    }
+    guard offset == end else { throw Damage("its frames do not end where its index begins") }
+  }
+}

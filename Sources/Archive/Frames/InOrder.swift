@@ -1,0 +1,57 @@
+import Dispatch
+import Ledger
+
+/// Does pieces of work side by side and takes their results in the order in which they were given: at most
+/// `width` are under way or wait to be taken, so that memory holds a few and never all of them.
+struct InOrder<Made: Sendable> {
+  /// One piece's result on its way from its thread. Written once, before its semaphore is signalled.
+  private final class Slot: @unchecked Sendable {
+    let isDone = DispatchSemaphore(value: 0)
+    var result: Result<Made, Damage>?
+  }
+
+  private let width: Int
+  private let take: (Made) throws(OpsError) -> Void
+  /// What becomes of a piece of work that failed, by its number.
+  private let refuse: (Damage, Int) -> OpsError
+  private var pending: ArraySlice<Slot> = []
+  private var taken = 0
+
+  init(
+    width: Int = 3, refuse: @escaping (Damage, Int) -> OpsError,
+    take: @escaping (Made) throws(OpsError) -> Void
+  ) {
+    self.width = width
+    self.refuse = refuse
+    self.take = take
+  }
+
+  mutating func add(
+    _ work: @escaping @Sendable () throws(Damage) -> Made
+  ) throws(OpsError) {
+    while pending.count >= width { try takeNext() }
+    let slot = Slot()
+    pending.append(slot)
+    DispatchQueue.global().async {
+      slot.result = Result { () throws(Damage) in try work() }
+      slot.isDone.signal()
+    }
+  }
+
+  /// Takes what is under way.
+  mutating func finish() throws(OpsError) {
+    while !pending.isEmpty { try takeNext() }
+  }
+
+  private mutating func takeNext() throws(OpsError) {
+    guard let slot = pending.popFirst() else { return }
+    slot.isDone.wait()
+    let number = taken
+    taken += 1
+    switch slot.result {
+    case .success(let made): try take(made)
+    case .failure(let damage): throw refuse(damage, number)
+    case nil: preconditionFailure("work that was signalled has a result")
+    }
+  }
+}

@@ -1,0 +1,175 @@
+public import Crypto
+import LZ4
+public import Ledger
+public import Log
+
+/// Reads a segment. To open it reads the index alone; then the frames that are asked for. Owned by one thread at
+/// a time.
+///
+/// What is damaged throws `OPS_015`, whose facts name file, frame, and the first and last entry that cannot be had.
+public final class SegmentReader {
+  public let index: SegmentIndex
+  private let file: FramedFile
+  private let lineReader = EventLineReader()
+
+  /// Reads and checks the index: the file's end, its geometry, the roots that it names.
+  public init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
+    guard let name = SegmentName(path: file.name) else {
+      throw FramedFile.error(file, store, Damage("it is not called as a segment is"), entries: nil)
+    }
+    do throws(OpsError) {
+      self.file = try FramedFile(store, file)
+      do throws(Damage) {
+        index = try SegmentIndex(self.file.index, of: name)
+      } catch { throw FramedFile.error(file, store, error, entries: name.entries) }
+    } catch {
+      throw Self.losing(name.entries, error)
+    }
+  }
+
+  /// Without its index nothing of a file can be had.
+  private static func losing(_ entries: ClosedRange<Int64>, _ error: OpsError) -> OpsError {
+    guard error.code == .storeDiverged else { return error }
+    let lost = ["first_entry": "\(entries.lowerBound)", "last_entry": "\(entries.upperBound)"]
+    return OpsError(
+      error.code, error.message, hint: error.hint,
+      facts: error.facts.merging(lost) { old, _ in old })
+  }
+
+  /// How much of the file was read so far.
+  public var bytesRead: UInt64 { file.bytesRead }
+
+  // MARK: Lines
+
+  /// The lines of a frame, checked by their SHA-256; good until the next call of this reader.
+  public func text(ofFrame number: Int) throws(OpsError) -> UnsafeRawBufferPointer {
+    try file.text(number)
+  }
+
+  /// Hands over the lines of these entries in the order of the log, each with its newline and as an event;
+  /// both are good until the next.
+  public func lines(
+    of entries: ClosedRange<Int64>,
+    _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    for (number, frame) in index.frames.enumerated() where frame.entries.overlaps(entries) {
+      try lines(ofFrame: number) { (line, event) throws(OpsError) in
+        if entries.contains(event.entry) { try body(line, event) }
+      }
+    }
+  }
+
+  /// Hands over the lines of these streams in the order of the log, reading only frames that may have some.
+  public func lines(
+    of streams: Set<StreamID>,
+    _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    let hashes = streams.map(StreamFilter.hash)
+    for (number, frame) in index.frames.enumerated() where frame.filter.mayHold(hashes) {
+      try lines(ofFrame: number) { (line, event) throws(OpsError) in
+        if streams.contains(event.stream) { try body(line, event) }
+      }
+    }
+  }
+
+  private func lines(
+    ofFrame number: Int, _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    try SegmentFrameMaker.eachLine(of: try file.text(number)) { (line) throws(OpsError) in
+      let event: EventLine
+      do throws(EventLineError) { event = try lineReader.read(line) } catch {
+        throw file.error(Damage("\(error)", frame: number))
+      }
+      try body(line, event)
+    }
+  }
+
+  // MARK: Everything
+
+  /// A frame all of which was checked.
+  public struct CheckedFrame: Sendable {
+    public let number: Int
+    /// Its lines.
+    public let text: [UInt8]
+    /// Of its events, in order.
+    public let leaves: [Digest]
+  }
+
+  /// Reads the whole file and checks every hash: each frame against the index, each event's leaf against the
+  /// roots, all bytes against the SHA-256 at the end.
+  ///
+  /// - Parameter each: Gets the frames in order, each when it was checked. The roots are compared after the
+  ///   last: what was done with the frames counts only when this returns.
+  public func verify(
+    each body: @escaping (CheckedFrame) throws(OpsError) -> Void = { _ in }
+  ) throws(OpsError) {
+    let check = Check(index)
+    let (framed, file) = (file.index, file)
+    var work = InOrder<(frame: SegmentFrame, text: [UInt8])> { damage, number in
+      var damage = damage
+      damage.frame = number
+      return file.error(damage)
+    } take: { (made) throws(OpsError) in
+      let number = check.number
+      do throws(Damage) { try check.take(made.frame) } catch { throw file.error(error) }
+      try body(CheckedFrame(number: number, text: made.text, leaves: made.frame.leaves))
+    }
+    do throws(OpsError) {
+      try file.eachFrame { (number, bytes) throws(OpsError) in
+        try work.add { () throws(Damage) in
+          // The text lies in its decoder.
+          let decoder = FrameDecoder()
+          defer { withExtendedLifetime(decoder) {} }
+          let text = try framed.decode(bytes, number, decoder, SHA256())
+          return (try SegmentFrameMaker().read(text), Array(text))
+        }
+      }
+    } catch {
+      // A frame's own damage says more than that of the file.
+      try work.finish()
+      throw error
+    }
+    try work.finish()
+    do throws(Damage) { try check.finish() } catch { throw file.error(error) }
+  }
+
+  /// Compares what the frames hold with what the index says.
+  private final class Check {
+    private let index: SegmentIndex
+    private let tree = TreeHasher()
+    private var after: MerkleFrontier
+    private var own = MerkleFrontier()
+    private var entryCount: UInt64 = 0
+    private var last: LinePosition?
+    private(set) var number = 0
+
+    init(_ index: SegmentIndex) {
+      self.index = index
+      after = index.before
+    }
+
+    func take(_ frame: SegmentFrame) throws(Damage) {
+      var record = frame.record
+      record.offset = index.frames[number].offset
+      record.bytes = index.frames[number].bytes
+      guard record == index.frames[number] else {
+        throw Damage("it does not hold what the index says", frame: number)
+      }
+      if let last, last >= frame.first {
+        throw Damage("its lines are not in the order of the log", frame: number)
+      }
+      entryCount += frame.entryCount - (last?.entry == frame.first.entry ? 1 : 0)
+      last = frame.last
+      for leaf in frame.leaves {
+        after.append(leaf, tree)
+        own.append(leaf, tree)
+      }
+      number += 1
+    }
+
+    func finish() throws(Damage) {
+      guard after == index.after, own.root(tree) == index.ownRoot, entryCount == index.entryCount
+      else { throw Damage("its events are not those of the roots that its index names") }
+    }
+  }
+}
