@@ -7,5 +7,5 @@ enum CommandTable {
     + ProposalCommands.all
     + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
     + PolicyCommands.all
-    + LogCommands.all + StateCommands.all + ReplayCommands.all
+    + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all
 }

@@ -32,7 +32,7 @@ enum StateCommands {
     examples: [
       .init(line: "state at 41", meaning: "how many rows there were after entry 41"),
       .init(
-        line: "state at -2h --query \"SELECT status, count(*) FROM ops_missions GROUP BY 1\"",
+        line: "state at -2h --query 'SELECT status, count(*) FROM ops_missions GROUP BY 1'",
         meaning: "any question about two hours ago"),
       .init(
         line: "state at 2026-11-24T14:00Z --into before_the_fire", meaning: "for a longer look"),
@@ -66,7 +66,7 @@ enum StateCommands {
   private static func print(
     _ sql: String, at moment: Moment, _ target: Session.Target, _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
-    call.note(line(moment))
+    call.note("as of \(line(moment))")
     var printer = RowPrinter(json: call.wantsJSON)
     let live = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.query(
@@ -133,12 +133,12 @@ enum StateCommands {
 // MARK: - For people
 
 extension StateCommands {
-  /// `as of entry 41, recorded 2026-11-24 06:00:28.123 UTC`
+  /// `entry 41, recorded 2026-11-24 06:00:28.123 UTC`
   static func line(_ moment: Moment) -> String {
     guard let last = moment.last, let at = moment.recordedAt else {
-      return "as of entry \(moment.entry), before the first"
+      return "entry \(moment.entry), before the first"
     }
-    var line = "as of entry \(moment.entry), "
+    var line = "entry \(moment.entry), "
     line += last == moment.entry ? "" : "a gap; the one before it, \(last), was "
     line += "recorded \(Shown.fineTime(at)) UTC"
     if moment.isProvisional {
@@ -147,7 +147,7 @@ extension StateCommands {
     return line
   }
 
-  static func text(_ moment: Moment) -> String { line(moment) + "\n" }
+  private static func text(_ moment: Moment) -> String { "as of \(line(moment))\n" }
 
   private static func text(_ counts: StateCounts) -> String {
     var table = TextTable([

@@ -1,0 +1,130 @@
+public import Ledger
+import Postgres
+
+/// The first entry after which a question is answered yes.
+public struct Bisection: Equatable, Sendable {
+  public let entry: Int64
+  /// How many states of the tables were made to find it.
+  public let statesBuilt: Int
+
+  public init(entry: Int64, statesBuilt: Int) {
+    self.entry = entry
+    self.statesBuilt = statesBuilt
+  }
+}
+
+extension TimeTravel {
+  /// Finds the first entry after which the query's boolean became true, by halving.
+  ///
+  /// The tables are made once and then moved, by the streams that have events in between. Where the answer
+  /// changes more than once, one of the changes from false to true is found.
+  ///
+  /// - Parameters:
+  ///   - sql: One statement that gives one boolean; NULL, and no row, are false.
+  ///   - from: Where it must be false.
+  ///   - to: Where it must be true.
+  /// - Throws: `OPS_011` where it is true at the start or false at the end, `OPS_019` where the query gives
+  ///   something else.
+  public static func bisect(
+    _ sql: String, _ target: Session.Target, from: Int64, to: Int64,
+    _ progress: ReplayProgress = ReplayProgress()
+  ) throws(OpsError) -> Bisection {
+    guard from <= to else {
+      throw OpsError(.badInput, "the search goes from \(from) to \(to), which is before it")
+    }
+    let search = try Search(sql, target, progress)
+    defer { search.tables.end() }
+    return try search.run(from: from, to: to)
+  }
+
+  private final class Search {
+    let tables: StateTables
+    private let question: StateQuery
+    private let entries: Session
+    private let progress: ReplayProgress
+    private var statesBuilt = 0
+
+    init(
+      _ sql: String, _ target: Session.Target, _ progress: ReplayProgress
+    ) throws(OpsError) {
+      entries = try Session(target)
+      tables = try StateTables(target, .temporary)
+      question = StateQuery(sql: sql, connection: tables.connection)
+      self.progress = progress
+      let columns = try question.check()
+      guard columns.count == 1, columns[0].type == .bool else {
+        throw OpsError(
+          .badInput, "the query must give one boolean, and gives \(columns.count) column(s)",
+          hint: "like SELECT count(*) > 5 FROM ops_missions")
+      }
+    }
+
+    func run(from: Int64, to: Int64) throws(OpsError) -> Bisection {
+      guard !(try isTrue(at: from)) else {
+        throw OpsError(
+          .notFound, "it is true already at entry \(from)",
+          hint: "begin earlier, --from; or is it asked the wrong way round?")
+      }
+      guard try isTrue(at: to), var high = try last(upTo: to), high > from else {
+        throw OpsError(.notFound, "it is not true at entry \(to)", hint: "go further, --to")
+      }
+      var low = from
+      while case let between = try count(after: low, before: high), between > 0 {
+        let middle = try entry(after: low, skipping: between / 2)
+        if try isTrue(at: middle) { high = middle } else { low = middle }
+      }
+      return Bisection(entry: high, statesBuilt: statesBuilt)
+    }
+
+    private func isTrue(at entry: Int64) throws(OpsError) -> Bool {
+      try tables.move(to: entry, progress)
+      statesBuilt += 1
+      var answers: [Bool] = []
+      // More rows than one are counted, not kept.
+      let live = try question.run(
+        head: { (_) throws(OpsError) in },
+        each: { row in if answers.count < 2 { answers.append(row[0] == "t") } })
+      guard live.isEmpty else {
+        throw OpsError(
+          .badInput, "a function of the query reads \(live.joined(separator: ", ")) as it is now")
+      }
+      guard answers.count < 2 else {
+        throw OpsError(.badInput, "the query gives more than one row at entry \(entry)")
+      }
+      return answers.first ?? false
+    }
+
+    private func last(upTo entry: Int64) throws(OpsError) -> Int64? {
+      try number("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint", entry)
+    }
+
+    private func count(after low: Int64, before high: Int64) throws(OpsError) -> Int64 {
+      try number(
+        """
+        SELECT count(*) FROM ledger.events AS e
+        WHERE e.index = 0 AND e.entry > $1::bigint AND e.entry < $2::bigint
+        """, low, high) ?? 0
+    }
+
+    private func entry(after low: Int64, skipping count: Int64) throws(OpsError) -> Int64 {
+      let found = try number(
+        """
+        SELECT e.entry FROM ledger.events AS e WHERE e.index = 0 AND e.entry > $1::bigint
+        ORDER BY e.entry OFFSET $2::bigint LIMIT 1
+        """, low, count)
+      guard let found else {
+        throw OpsError(.inconsistentRow, "entries after \(low) are gone from the log")
+      }
+      return found
+    }
+
+    private func number(_ sql: String, _ values: Int64...) throws(OpsError) -> Int64? {
+      var parameters = Parameters()
+      for value in values { parameters.int8(value) }
+      let rows = try entries.query(Statement(sql), parameters)
+      return try onDatabase { () throws(PostgresError) in
+        rows.isEmpty ? nil : try rows.int8IfPresent(0, 0)
+      }
+    }
+  }
+}
