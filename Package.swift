@@ -70,7 +70,9 @@ let package = Package(
     // Parsing and printing only.
     .executableTarget(
       name: "opsledger",
-      dependencies: ["Demo", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host"],
+      dependencies: [
+        "Demo", "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host",
+      ],
       swiftSettings: settings),
 
     // Measures the hot paths for tools/bench; not shipped.

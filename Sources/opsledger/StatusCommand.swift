@@ -76,6 +76,8 @@ enum StatusCommand {
       ("missions, 24 h", missions.joined(separator: ", ")),
       ("entries", "sealed up to \(status.sealed), drawn up to \(status.drawn)"),
     ]
+    if let refusal = status.refusal { facts.append(("refuses", refusal)) }
+    facts.append(("store", store(status)))
     for appender in status.appenders { facts.append(("open append", line(appender, status.now))) }
     return Facts.text(facts)
   }
@@ -84,6 +86,13 @@ enum StatusCommand {
     guard let last = status.heartbeat else { return "none yet" }
     let ago = Timeline.span(from: last.at, to: status.now)
     return "\(last.succeeded ? "succeeded" : "failed") \(ago) ago, \(Shown.time(last.at))"
+  }
+
+  private static func store(_ status: LedgerStatus) -> String {
+    guard let stored = status.stored else { return "nothing was pushed yet" }
+    guard let since = status.unstoredSince else { return "has everything, up to entry \(stored)" }
+    return "has everything up to entry \(stored), and nothing of the last "
+      + Timeline.span(from: since, to: status.now)
   }
 
   private static func line(_ appender: LedgerStatus.Appender, _ now: Instant) -> String {
@@ -112,6 +121,9 @@ enum StatusCommand {
     out.json("halted", .optional(halt))
     out.json("last_heartbeat", .optional(status.heartbeat?.at.description))
     out.json("last_heartbeat_ok", status.heartbeat.map { .bool($0.succeeded) } ?? .null)
+    out.json("refusal", .optional(status.refusal))
+    out.json("stored_entry", status.stored.map(JSON.int) ?? .null)
+    out.json("unstored_since", .optional(status.unstoredSince?.description))
     var queues = JSONObjectWriter()
     queues.int("unprocessed_events", status.unprocessedEvents)
     queues.int("queued_reactions", status.queuedReactions)

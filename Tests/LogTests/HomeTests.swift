@@ -75,6 +75,28 @@ struct HomeTests {
     }
   }
 
+  @Test("what has changed of the place is known")
+  func homes() throws {
+    try TestLedger.with { ledger in
+      #expect(try ledger.session().home() == .here)
+      try ledger.withCopy { copy in
+        let home = try copy.session().home()
+        #expect(home == .elsewhere(onlyTimeline: false))
+      }
+      try ledger.execute(
+        """
+        SELECT setval('ledger.home_sequence', hashtextextended(ledger.place() || '/000000FF', 0))
+        """)
+      #expect(try ledger.session().home() == .elsewhere(onlyTimeline: true))
+      try ledger.session().markBehind()
+      #expect(try ledger.session().home() == .behind)
+      let session = try ledger.session()
+      try session.settleHome(above: 500)
+      #expect(try session.home() == .here)
+      #expect(try session.highestEntries().drawn == 500)
+    }
+  }
+
   @Test("only the keeper settles, and nobody sets the numbers back")
   func rights() throws {
     try TestLedger.with { ledger in

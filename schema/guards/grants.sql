@@ -1,7 +1,7 @@
 -- Who may do what. Nothing is granted elsewhere, but for the partitions (ledger.add_partitions).
 --
 --                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger
---   opsledger_engine     read, write        RI   RI        RI           RIU         read, write
+--   opsledger_engine     read, write        RI   RI        R            RIU         read, write
 --   opsledger_keeper     read, write        RI   RI        R            RIU         read, write
 --   opsledger_operator   read, write        R    R         R            R           R
 --   opsledger_auditor    read               R    R         R            R           R
@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]) TO opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.mark_home() TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text),

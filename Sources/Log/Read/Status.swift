@@ -37,20 +37,28 @@ public struct LedgerStatus: Sendable {
   /// Missions that were created in the last 24 hours, by status.
   public var missions24h: [String: Int64] = [:]
   public var heartbeat: Heartbeat?
+  /// The last entry that a store is known to have; nil where nothing was ever pushed.
+  public var stored: Int64?
+  /// When the first event was recorded that no store has.
+  public var unstoredSince: Instant?
+  /// Why nothing is recorded here, where that is so.
+  public var refusal: String? { home.refusal }
+  var home = Home.here
 }
 
 extension Session {
   /// Asks for everything in one round trip; the seal is brought up to date first, where we may write.
   public func status() throws(OpsError) -> LedgerStatus {
     var status = LedgerStatus()
-    status.sealed = try seal()
+    status.sealed = try sealed()
+    status.home = try home()
     let connection = try connection()
     status.database = connection.database
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
-        [Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders].map {
-          ($0, Parameters())
-        })
+        [
+          Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders, Self.stored,
+        ].map { ($0, Parameters()) })
     }
     try onDatabase { () throws(PostgresError) in
       try status.take(place: answers[0])
@@ -64,6 +72,8 @@ extension Session {
           succeeded: try answers[3].bool(0, 1))
       }
       try status.take(appenders: answers[4])
+      status.stored = try answers[5].int8IfPresent(0, 0)
+      status.unstoredSince = try answers[5].timestamptzIfPresent(0, 1).map(Instant.init(micros:))
     }
     return status
   }
@@ -93,6 +103,12 @@ extension Session {
     """
     SELECT created_at, type = 'heartbeat:success' FROM ops_agent_events
     WHERE type IN ('heartbeat:success', 'heartbeat:failure') ORDER BY created_at DESC LIMIT 1
+    """)
+  private static let stored = Statement(
+    """
+    SELECT c.entry, (SELECT e.recorded_at FROM ledger.events AS e WHERE e.entry > c.entry
+      ORDER BY e.entry, e.index LIMIT 1)
+    FROM (SELECT max(c.entry) AS entry FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL) AS c
     """)
   private static let appenders = Statement(
     """

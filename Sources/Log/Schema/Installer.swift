@@ -45,6 +45,16 @@ public enum Installer {
 
   // MARK: - Schema
 
+  /// Lays the schema and nothing in it, for a ledger that comes from its store.
+  ///
+  /// - Returns: Whether there was none.
+  package static func lay(_ session: Session) throws(OpsError) -> Bool {
+    var report = Report(
+      applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
+    try laySchema(session, &report)
+    return report.isFresh
+  }
+
   private static func laySchema(_ session: Session, _ report: inout Report) throws(OpsError) {
     let connection = try session.connection()
     do throws(PostgresError) {

@@ -215,6 +215,6 @@ extension OpsError {
 }
 
 /// Runs what the database may refuse, and says it in the ledger's words.
-func onDatabase<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
+package func onDatabase<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
   do { return try body() } catch { throw OpsError(database: error) }
 }

@@ -1,0 +1,171 @@
+import Crypto
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What a push did.
+public struct PushReport: Equatable, Sendable {
+  /// The last entry that the store covers now.
+  public var tip: Int64
+  /// Written now.
+  public var events = 0
+  public var segments: [SegmentName] = []
+}
+
+/// Copies newly sealed entries into a store.
+///
+/// A segment is whole and read back before it has its name, and has its name before the database notes its root: cut
+/// short anywhere, the next push goes on. Of two at once the second waits, and finds nothing left.
+public struct Pusher {
+  private let session: Session
+  private let files: any ObjectStore
+  private let progress: ReplayProgress
+
+  /// Entries of one log partition, which no segment crosses the end of.
+  static let span: Int64 = 1_000_000
+
+  public init(
+    _ session: Session, _ files: any ObjectStore, _ progress: ReplayProgress = ReplayProgress()
+  ) {
+    self.session = session
+    self.files = files
+    self.progress = progress
+  }
+
+  /// - Parameter mayBegin: Whether a store is begun where there is none; one that was there and is gone is out of
+  ///   reach.
+  /// - Throws: `OPS_015` where the store is another ledger's, or holds what this database lacks; this database is
+  ///   then stopped until `restore` has settled it.
+  public func run(mayBegin: Bool = true) throws(OpsError) -> PushReport {
+    let connection = try session.connection()
+    try onDatabase { () throws(PostgresError) in
+      try connection.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(19796, 5)")
+    }
+    defer {
+      try? connection.execute("SELECT pg_advisory_unlock(19796, 5); SET lock_timeout = '10s'")
+    }
+    let store = mayBegin ? try open() : try checked(Store.existing(files))
+    let list = try store.segments()
+    if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
+    let sealed = try session.seal()
+    var tree = try TipComparison(session, store, list, sealed: sealed).run()
+    var report = PushReport(tip: list.tip)
+    while let next = try session.firstEntry(from: report.tip + 1, to: sealed) {
+      let end = min(sealed, (next / Self.span + 1) * Self.span - 1)
+      try write(report.tip + 1...end, store, &tree, &report)
+    }
+    for name in list.superseded { try files.remove(name.path) }
+    return report
+  }
+
+  /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.
+  private func settle(_ store: Store, _ list: SegmentList) throws(OpsError) {
+    _ = try TipComparison(session, store, list, sealed: try session.sealed()).run()
+    try session.settleHome(above: max(try session.highestEntries().drawn, list.tip) + Home.jump)
+    let facts: [String: JSON] = [
+      "store": .string(files.place), "tip": .int(list.tip), "because": .string("another timeline"),
+    ]
+    _ = try session.record(.moved(report: JSON.object(facts).text), by: "push")
+  }
+
+  private func open() throws(OpsError) -> Store {
+    let own = try session.ledgerRecord()
+    let known = try Store.open(files)
+    let store =
+      if let known { known } else {
+        try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
+      }
+    return try checked(store)
+  }
+
+  private func checked(_ store: Store) throws(OpsError) -> Store {
+    let own = try session.ledgerRecord()
+    guard store.record.identity == own.identity else {
+      throw OpsError(
+        .storeDiverged,
+        "\(files.place) is the store of \(store.record.title) (\(store.record.identity)), "
+          + "not of \(own.title) (\(own.identity))",
+        hint: "name another place, or another database")
+    }
+    return store
+  }
+
+  private func write(
+    _ entries: ClosedRange<Int64>, _ store: Store, _ tree: inout MerkleFrontier,
+    _ report: inout PushReport
+  ) throws(OpsError) {
+    let name = SegmentName(entries)
+    let writer = try SegmentWriter(files, name, identity: store.record.identity, before: tree)
+    let lines = try LogLines(entries, on: try session.connection())
+    while let line = try lines.next() { try writer.write(line) }
+    let (index, isNew) = try writer.finish()
+    guard isNew else {
+      throw OpsError(
+        .storeDiverged, "\(files.place) has \(name.path) already, and this push did not write it",
+        hint: "another database pushes into this store: see `opsledger archive verify`")
+    }
+    tree = index.after
+    try session.record(
+      StoredRoot(entry: entries.upperBound, frontier: tree, root: index.root))
+    report.tip = entries.upperBound
+    report.events += Int(clamping: index.eventCount)
+    report.segments.append(name)
+  }
+}
+
+/// Whether the database has what the store has up to its tip.
+private struct TipComparison {
+  let session: Session
+  let store: Store
+  let list: SegmentList
+  let sealed: Int64
+
+  init(_ session: Session, _ store: Store, _ list: SegmentList, sealed: Int64) {
+    self.session = session
+    self.store = store
+    self.list = list
+    self.sealed = sealed
+  }
+
+  /// - Returns: The tree up to the tip, to go on from.
+  func run() throws(OpsError) -> MerkleFrontier {
+    guard let last = list.segments.last else { return MerkleFrontier() }
+    guard list.tip <= sealed else {
+      throw try stop("it has entries up to \(list.tip), the database up to \(sealed)")
+    }
+    let index = try store.reader(of: last).index
+    let known = try session.storedRoot(at: list.tip)
+    let here = if let known { known.root } else { try hashed(upTo: index) }
+    guard here == index.root else {
+      throw try stop(
+        "its root at entry \(list.tip) is \(index.root.hex), the database's \(here.hex)")
+    }
+    return index.after
+  }
+
+  /// The database's root at the tip where it was not noted: hashed on from the last segment at whose end it was.
+  private func hashed(upTo index: SegmentIndex) throws(OpsError) -> Digest {
+    var tree = MerkleFrontier()
+    var first: Int64 = 1
+    for segment in list.segments.dropLast().reversed() {
+      let entry = segment.name.entries.upperBound
+      guard let known = try session.storedRoot(at: entry) else { continue }
+      (tree, first) = (known.frontier, entry + 1)
+      break
+    }
+    let hasher = TreeHasher()
+    let lines = try LogLines(first...list.tip, on: try session.connection())
+    while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
+    return tree.root(hasher)
+  }
+
+  /// Nothing more is recorded in a database that lacks what its store has.
+  private func stop(_ what: String) throws(OpsError) -> OpsError {
+    try session.markBehind()
+    return OpsError(
+      .storeDiverged, "\(store.files.place) is ahead of this database, or differs: \(what)",
+      hint: "bring the database back with `opsledger restore`; until then nothing is recorded in it"
+    )
+  }
+}

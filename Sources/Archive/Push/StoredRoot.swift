@@ -1,0 +1,64 @@
+import Crypto
+import Ledger
+import Log
+import Postgres
+
+/// What the database knows of the tree up to an entry: a checkpoint with a root.
+struct StoredRoot {
+  let entry: Int64
+  let frontier: MerkleFrontier
+  let root: Digest
+}
+
+extension Session {
+  /// The checkpoint with a root at exactly this entry, where there is one.
+  func storedRoot(at entry: Int64) throws(OpsError) -> StoredRoot? {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    let rows = try query(
+      Statement(
+        """
+        SELECT c.root, c.frontier FROM ledger.checkpoints AS c
+        WHERE c.entry = $1::bigint AND c.root IS NOT NULL
+        """), parameters)
+    guard rows.count == 1 else { return nil }
+    let (root, frontier) = try onDatabase { () throws(PostgresError) in
+      (try rows.byteaIfPresent(0, 0), try rows.byteaIfPresent(0, 1))
+    }
+    guard let root = root.flatMap({ Digest($0) }),
+      let frontier = frontier.flatMap({ MerkleFrontier($0) })
+    else {
+      throw OpsError(
+        .storeDiverged, "the checkpoint at entry \(entry) has a root that is none",
+        hint: "ledger.checkpoints was changed: see `opsledger doctor`")
+    }
+    return StoredRoot(entry: entry, frontier: frontier, root: root)
+  }
+
+  /// Records a root. One that is there stays.
+  func record(_ root: StoredRoot) throws(OpsError) {
+    var parameters = Parameters()
+    parameters.int8(root.entry)
+    parameters.int8(Int64(clamping: root.frontier.size))
+    parameters.bytes(root.root.bytes)
+    parameters.bytes(root.frontier.bytes)
+    _ = try query(
+      Statement("SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea)"), parameters
+    )
+  }
+
+  /// The first entry from this one on that has events, if any up to `last`.
+  func firstEntry(from first: Int64, to last: Int64) throws(OpsError) -> Int64? {
+    var parameters = Parameters()
+    parameters.int8(first)
+    parameters.int8(last)
+    let rows = try query(
+      Statement(
+        """
+        SELECT e.entry FROM ledger.events AS e
+        WHERE e.entry BETWEEN $1::bigint AND $2::bigint ORDER BY e.entry, e.index LIMIT 1
+        """), parameters)
+    guard rows.count == 1 else { return nil }
+    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
+  }
+}

@@ -1,0 +1,152 @@
+import Crypto
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What a restore did.
+public struct RestoreReport: Sendable {
+  public enum Outcome: Equatable, Sendable {
+    /// The database had every entry that the store has, lives here, and its tables equal the log.
+    case nothingToDo
+    /// It had every entry, but lived elsewhere.
+    case moved
+    case restored
+  }
+
+  public var outcome: Outcome
+  /// The last entry that the store covers, and the root there.
+  public var tip: Int64
+  public var root: String
+  /// Put back now.
+  public var events = 0
+  public var segments = 0
+  /// Entries that the database has and the store has not yet.
+  public var isAhead = false
+  /// Rows that the tables were given, by table.
+  public var written: [String: RepairCount] = [:]
+  /// The entry that records it.
+  public var entry: Int64?
+}
+
+/// Brings a database to have every entry that a store has, whatever was missing.
+///
+/// Begun again after it was cut short, it goes on: until its end nothing else is recorded in the database.
+public struct Restorer {
+  private let target: Session.Target
+  private let session: Session
+  private let store: Store
+  private let actor: String
+  private let progress: ReplayProgress
+
+  public init(
+    _ target: Session.Target, _ store: Store, actor: String,
+    _ progress: ReplayProgress = ReplayProgress()
+  ) throws(OpsError) {
+    self.target = target
+    self.store = store
+    self.actor = actor
+    self.progress = progress
+    session = try Session(target)
+  }
+
+  /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or
+  ///   where the store is damaged; nothing was changed then.
+  public func run() throws(OpsError) -> RestoreReport {
+    _ = try Installer.lay(session)
+    try requireSameLedger()
+    let segments = try store.segments()
+    let survey = try Survey(session, store, segments).run()
+    var report = RestoreReport(
+      outcome: .nothingToDo, tip: segments.tip, root: survey.root.hex, isAhead: survey.isAhead)
+    let home = try session.home()
+    if !survey.missing.isEmpty {
+      try session.markBehind()
+      for part in survey.missing { try put(part, &report) }
+      report.outcome = .restored
+    } else if home != .here {
+      report.outcome = .moved
+    }
+    if report.outcome != .nothingToDo {
+      let highest = max(try session.highestEntries().drawn, segments.tip)
+      try session.settleHome(above: highest + Home.jump)
+    }
+    if segments.tip > 0, try session.seal() >= segments.tip {
+      try session.record(
+        StoredRoot(entry: segments.tip, frontier: survey.tree, root: survey.root))
+    }
+    try rebuild(&report)
+    return report
+  }
+
+  private func requireSameLedger() throws(OpsError) {
+    guard let own = try session.ledgerIdentity(), own != store.record.identity else { return }
+    throw OpsError(
+      .storeDiverged,
+      "the database is another ledger's (\(own)) than \(store.files.place) "
+        + "(\(store.record.title), \(store.record.identity))",
+      hint: "restore into an empty database, or name this ledger's store")
+  }
+
+  /// Puts the events of one segment back, or those of them that are missing.
+  private func put(_ part: Survey.Missing, _ report: inout RestoreReport) throws(OpsError) {
+    let reader = try store.reader(of: part.segment)
+    try session.havePartitions(
+      of: reader.index.frames.flatMap { [$0.entries.lowerBound, $0.entries.upperBound] })
+    var events = 0
+    try session.restoring(part.segment.name.entries) { (connection) throws(OpsError) in
+      let writer = try onDatabase { () throws(PostgresError) in
+        try connection.copyIn("COPY ledger.events FROM STDIN")
+      }
+      if part.isWhole {
+        try reader.verify { (frame) throws(OpsError) in try writer.send(frame.text) }
+        events = Int(clamping: reader.index.eventCount)
+      } else {
+        // Another session reads what this one adds to.
+        try store.compare(part.segment, try Session(target)) { (difference) throws(OpsError) in
+          guard case .missing(let line, _) = difference else { return }
+          try onDatabase { () throws(PostgresError) in try writer.raw(line) }
+          events += 1
+        }
+      }
+      _ = try onDatabase { () throws(PostgresError) in try writer.finish() }
+    }
+    report.events += events
+    report.segments += 1
+  }
+
+  private func rebuild(_ report: inout RestoreReport) throws(OpsError) {
+    let facts: [String: JSON] = [
+      "store": .string(store.files.place), "tip": .int(report.tip), "root": .string(report.root),
+      "events": .int(report.events),
+    ]
+    let rebuilt = try Rebuilder.run(
+      target, actor: actor, checkOnly: false, recording: .restored(facts), progress)
+    switch rebuilt.outcome {
+    case .rebuilt:
+      report.outcome = .restored
+      report.written = rebuilt.written
+      report.entry = rebuilt.entry
+    case .equal, .wouldWrite:
+      guard report.outcome != .nothingToDo else { return }
+      let text = JSON.object(facts).text
+      report.entry = try session.record(
+        report.outcome == .moved ? .moved(report: text) : .restored(report: text), by: actor)
+    case .refused:
+      throw OpsError(
+        .storeDiverged,
+        "every entry is back, but the log itself is broken in \(rebuilt.found.logProblems) places",
+        hint: "see `opsledger verify`")
+    }
+  }
+}
+
+extension CopyWriter {
+  fileprivate func send(_ lines: [UInt8]) throws(OpsError) {
+    try lines.withUnsafeBytes { lines in
+      Result { () throws(OpsError) in
+        try onDatabase { () throws(PostgresError) in try raw(lines) }
+      }
+    }.get()
+  }
+}

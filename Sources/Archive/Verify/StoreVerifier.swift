@@ -1,0 +1,63 @@
+import Crypto
+public import Ledger
+
+/// What reading all of a store found.
+public struct StoreReport: Equatable, Sendable {
+  /// The last entry up to which the store is sound.
+  public var tip: Int64 = 0
+  /// The root there.
+  public var root = TreeHasher.emptyRoot.hex
+  /// Read and sound.
+  public var segments = 0
+  public var events = 0
+  /// What is damaged, missing, or does not belong.
+  public var faults: [String] = []
+  /// What is no fault: leftovers that the next push clears away.
+  public var notes: [String] = []
+}
+
+/// Reads every byte of a store and compares every hash; goes on after a fault, so that all are named.
+public struct StoreVerifier {
+  private let store: Store
+
+  public init(_ store: Store) { self.store = store }
+
+  /// - Parameter progress: Called with the events read and those that the indexes name.
+  public func run(_ progress: (Int, Int) -> Void = { _, _ in }) throws(OpsError) -> StoreReport {
+    var report = StoreReport()
+    let list: SegmentList
+    do throws(OpsError) {
+      list = try store.segments()
+    } catch {
+      guard error.code == .storeDiverged else { throw error }
+      report.faults.append(error.message)
+      return report
+    }
+    report.faults += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
+    var tree = MerkleFrontier()
+    var isWhole = true
+    for segment in list.segments {
+      do throws(OpsError) {
+        let reader = try store.reader(of: segment)
+        let index = reader.index
+        try reader.verify()
+        if isWhole, index.before != tree {
+          report.faults.append(
+            "\(segment.name.path) does not go on from the segment before it: another history's")
+          isWhole = false
+        }
+        tree = index.after
+        report.segments += 1
+        report.events += Int(clamping: index.eventCount)
+        progress(report.events, report.events)
+        if isWhole { (report.tip, report.root) = (segment.name.entries.upperBound, index.root.hex) }
+      } catch {
+        guard error.code == .storeDiverged || error.code == .notFound else { throw error }
+        report.faults.append(error.message)
+        isWhole = false
+      }
+    }
+    return report
+  }
+}

@@ -1,0 +1,91 @@
+package import Ledger
+package import Postgres
+
+/// Whether this database is the one in which the ledger was settled; see `schema/functions/home.sql`.
+package enum Home: Equatable {
+  /// It is.
+  case here
+  /// Nobody has settled anywhere: the schema was just laid.
+  case nowhere
+  /// It is a copy, or an old one put back. Where only the timeline is another, the cluster was promoted or recovered.
+  case elsewhere(onlyTimeline: Bool)
+  /// The store was seen to hold what this database lacks, or a restore was begun.
+  case behind
+
+  /// How far numbers jump where it is settled: what was drawn elsewhere, and neither seen nor stored, is not drawn again.
+  package static let jump: Int64 = 1 << 20
+}
+
+extension Home {
+  /// Why nothing is recorded there, where that is so.
+  var refusal: String? {
+    switch self {
+    case .here, .nowhere: nil
+    case .elsewhere(onlyTimeline: true): "this server was promoted: push or restore settles that"
+    case .elsewhere(onlyTimeline: false):
+      "this is a copy, or an old one put back: restore settles that"
+    case .behind: "the store has what this database lacks: restore brings it back"
+    }
+  }
+}
+
+extension Session {
+  package func home() throws(OpsError) -> Home {
+    let rows = try query(
+      Statement(
+        """
+        SELECT m.mark, CASE WHEN pg_is_in_recovery() THEN true ELSE m.mark = ledger.home() END, EXISTS (
+          SELECT FROM generate_series(1, 1000) AS t(line)
+          WHERE hashtextextended(ledger.place() || '/' || lpad(upper(to_hex(t.line)), 8, '0'), 0) = m.mark)
+        FROM (SELECT pg_sequence_last_value('ledger.home_sequence') AS mark) AS m
+        """))
+    return try onDatabase { () throws(PostgresError) in
+      guard let mark = try rows.int8IfPresent(0, 0) else { return .nowhere }
+      if mark == 0 { return .behind }
+      return try rows.bool(0, 1) ? .here : .elsewhere(onlyTimeline: try rows.bool(0, 2))
+    }
+  }
+
+  /// Stops everything that would be recorded here until ``settleHome(above:)``.
+  package func markBehind() throws(OpsError) {
+    _ = try query(Statement("SELECT ledger.mark_home()"))
+  }
+
+  /// Makes this database the one in which the ledger lives; its next number is greater than `entry`.
+  package func settleHome(above entry: Int64) throws(OpsError) {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    try asKeeper { (connection) throws(OpsError) in
+      _ = try onDatabase { () throws(PostgresError) in
+        try connection.query(Statement("SELECT ledger.settle_home($1::bigint)"), parameters)
+      }
+    }
+    try addPartitions()
+  }
+
+  /// Runs `body` in a transaction as `opsledger_keeper`, whose writes to the log are those of a restore.
+  package func asKeeper(
+    _ body: (Connection) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    let connection = try connection()
+    defer { try? connection.rollbackIfOpen() }
+    try onDatabase { () throws(PostgresError) in
+      try connection.execute("BEGIN; SET LOCAL ROLE opsledger_keeper")
+    }
+    try body(connection)
+    try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
+  }
+
+  /// The greatest number that was drawn here, and the greatest that has an event.
+  package func highestEntries() throws(OpsError) -> (drawn: Int64, recorded: Int64) {
+    let rows = try query(
+      Statement(
+        """
+        SELECT coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0),
+          coalesce((SELECT max(e.entry) FROM ledger.events AS e), 0)
+        """))
+    return try onDatabase { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.int8(0, 1))
+    }
+  }
+}

@@ -1,0 +1,203 @@
+import Archive
+import Crypto
+import Host
+import JSON
+import Ledger
+import Log
+
+/// `archive …`: the store, which holds the history outside of the database.
+enum ArchiveCommands {
+  static let all = [push, list, verify]
+
+  static let push = Command(
+    group: .recover, name: "archive push",
+    summary: "copy what was sealed since the last push into the store",
+    options: [
+      .init(name: "watch", help: "go on: losing the database loses what is younger"),
+      .init(name: "every", value: "D", help: "with --watch, once in so much time (5s)"),
+    ],
+    notes: [
+      "Every file is read back before it counts. A push that was cut short is gone on with; of two "
+        + "at once the second waits. It refuses a store of another ledger, and one that holds what "
+        + "this database lacks (OPS_015): then nothing is recorded here before opsledger restore."
+    ],
+    examples: [
+      .init(
+        line: "--store /backup/ops archive push", meaning: "begin a store, or bring it up to date"),
+      .init(line: "archive push --watch --every 5s", meaning: "for ever, into OPS_STORE"),
+    ]
+  ) { (call) throws(OpsError) in
+    let every = try call.millis("every") ?? 5000
+    if every < 1 { throw .badInput("--every wants a time above 0") }
+    let stop = StopSignal()
+    let session = try call.session()
+    let stores = try call.openStores()
+    var known: Set<String> = []
+    repeat {
+      for store in stores
+      where try pushed(session, store, call, isKnown: known.contains(store.place)) {
+        known.insert(store.place)
+      }
+      Output.standard.flush()
+    } while call.flag("watch") && stop.sleep(millis: every)
+    return .fine
+  }
+
+  /// - Returns: Whether it could.
+  private static func pushed(
+    _ session: Session, _ store: any ObjectStore, _ call: Invocation, isKnown: Bool
+  ) throws(OpsError) -> Bool {
+    let watch = Stopwatch()
+    let report: PushReport
+    do throws(OpsError) {
+      report = try Pusher(session, store).run(mayBegin: !isKnown)
+    } catch {
+      // What passes by itself does not end a watch.
+      let passes = [.databaseUnreachable, .notFound, .notAllowed, .conflict].contains(error.code)
+      guard call.flag("watch"), passes else { throw error }
+      call.note("warning: \(error); tried again")
+      return false
+    }
+    if call.wantsJSON {
+      Output.standard.line(json(report, store))
+    } else if !report.segments.isEmpty || !call.flag("watch") {
+      Output.standard.write(text(report, store, watch))
+    }
+    return true
+  }
+
+  static let list = Command(
+    group: .recover, name: "archive list",
+    summary: "the segments of the store: entries, events, times, sizes",
+    examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
+  ) { (call) throws(OpsError) in
+    for files in try call.openStores() {
+      let store = try Store.existing(files)
+      let segments = try store.segments().segments
+      var rows: [(SegmentList.Segment, SegmentIndex)] = []
+      for segment in segments { rows.append((segment, try store.reader(of: segment).index)) }
+      if call.wantsJSON {
+        Output.standard.line("[" + rows.map(json).joined(separator: ",\n ") + "]")
+      } else {
+        Output.standard.write(text(rows, store))
+      }
+    }
+    return .fine
+  }
+
+  static let verify = Command(
+    group: .recover, name: "archive verify",
+    summary: "read all of the store and check every byte of it",
+    notes: [
+      "Every hash of every frame, every event's leaf against the segment's roots, and the roots one "
+        + "after the other. It needs no database. Exit 1: something is damaged or missing."
+    ],
+    examples: [.init(line: "--store /backup/ops archive verify", meaning: "could it be restored?")]
+  ) { (call) throws(OpsError) in
+    var isSound = true
+    for files in try call.openStores() {
+      let watch = Stopwatch()
+      let progress = Progress("verify", unit: "events")
+      let report = try StoreVerifier(try Store.existing(files)).run {
+        progress.show(done: $0, of: $1)
+      }
+      progress.finish()
+      if call.wantsJSON {
+        Output.standard.line(json(report, files))
+      } else {
+        Output.standard.write(text(report, files, watch))
+      }
+      isSound = isSound && report.faults.isEmpty
+    }
+    return isSound ? .fine : .no
+  }
+}
+
+// MARK: - For people
+
+extension ArchiveCommands {
+  private static func text(
+    _ report: PushReport, _ store: any ObjectStore, _ watch: Stopwatch
+  ) -> String {
+    let place = Terminal.printable(store.place)
+    guard !report.segments.isEmpty else {
+      return "\(place) has everything up to entry \(report.tip)\n"
+    }
+    return "pushed \(Shown.count(report.events, "event")) to \(place) in \(watch.text): "
+      + "\(Shown.count(report.segments.count, "segment")), up to entry \(report.tip)\n"
+  }
+
+  private static func text(
+    _ rows: [(SegmentList.Segment, SegmentIndex)], _ store: Store
+  ) -> String {
+    var table = TextTable([
+      .init(title: "ENTRIES", canShrink: false), .init(title: "EVENTS", alignsRight: true),
+      .init(title: "FROM", canShrink: false), .init(title: "TO", canShrink: false),
+      .init(title: "BYTES", alignsRight: true),
+    ])
+    for (segment, index) in rows {
+      let entries = segment.name.entries
+      table.add([
+        "\(entries.lowerBound)–\(entries.upperBound)", Shown.count(Int(clamping: index.eventCount)),
+        index.frames.first.map { "\($0.times.lowerBound)" } ?? "",
+        index.frames.last.map { "\($0.times.upperBound)" } ?? "",
+        Shown.count(Int(clamping: segment.file.size)),
+      ])
+    }
+    let events = rows.reduce(0) { $0 + Int(clamping: $1.1.eventCount) }
+    return "\(Terminal.printable(store.record.title)), \(Terminal.printable(store.files.place)): "
+      + "\(Shown.count(events, "event")) in \(Shown.count(rows.count, "segment"))\n" + table.text()
+  }
+
+  private static func text(
+    _ report: StoreReport, _ store: any ObjectStore, _ watch: Stopwatch
+  ) -> String {
+    var text =
+      "\(Terminal.printable(store.place)): read \(Shown.count(report.events, "event")) in "
+      + "\(Shown.count(report.segments, "segment")), \(watch.text)\n"
+    for fault in report.faults { text += "  \(Terminal.printable(fault))\n" }
+    for note in report.notes { text += "  note: \(Terminal.printable(note))\n" }
+    return text
+      + (report.faults.isEmpty
+        ? "sound up to entry \(report.tip), root \(report.root)\n"
+        : "\(Shown.count(report.faults.count, "fault"))\n")
+  }
+}
+
+// MARK: - For scripts
+
+extension ArchiveCommands {
+  private static func json(_ report: PushReport, _ store: any ObjectStore) -> String {
+    var out = JSONObjectWriter()
+    out.string("store", store.place)
+    out.int("tip", report.tip)
+    out.int("events", report.events)
+    out.json("segments", .array(report.segments.map { .string($0.path) }))
+    return out.finish()
+  }
+
+  private static func json(_ row: (SegmentList.Segment, SegmentIndex)) -> String {
+    let (segment, index) = row
+    var out = JSONObjectWriter()
+    out.string("file", segment.name.path)
+    out.int("first_entry", segment.name.entries.lowerBound)
+    out.int("last_entry", segment.name.entries.upperBound)
+    out.int("events", index.eventCount)
+    out.int("bytes", segment.file.size)
+    out.string("root", index.root.hex)
+    return out.finish()
+  }
+
+  private static func json(_ report: StoreReport, _ store: any ObjectStore) -> String {
+    var out = JSONObjectWriter()
+    out.bool("ok", report.faults.isEmpty)
+    out.string("store", store.place)
+    out.int("tip", report.tip)
+    out.string("root", report.root)
+    out.int("segments", report.segments)
+    out.int("events", report.events)
+    out.json("faults", .array(report.faults.map(JSON.string)))
+    out.json("notes", .array(report.notes.map(JSON.string)))
+    return out.finish()
+  }
+}

@@ -1,0 +1,22 @@
+-- ledger.note_root: the root of the Merkle tree over the events up to a sealed entry, as a checkpoint of its own beside
+-- the seal. One that is there stays.
+--
+-- Returns  nothing.
+-- Refuses  an entry that is not sealed: what may still come would not be in the tree.
+-- Used by  push, restore.
+CREATE OR REPLACE FUNCTION ledger.note_root(
+    entry bigint, size bigint, root bytea, frontier bytea
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF note_root.entry > ledger.sealed() THEN
+        RAISE EXCEPTION 'entry % is not sealed', note_root.entry
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'ledger.seal() first.';
+    END IF;
+    INSERT INTO ledger.checkpoints (entry, sealed_at, size, root, frontier)
+    VALUES (note_root.entry, ledger.now(), note_root.size, note_root.root, note_root.frontier)
+    ON CONFLICT DO NOTHING;
+END
+$$;
+ALTER FUNCTION ledger.note_root(bigint, bigint, bytea, bytea) OWNER TO opsledger_owner;
