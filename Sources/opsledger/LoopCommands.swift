@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -23,6 +24,7 @@ enum LoopCommands {
     examples: [
       .init(line: "heartbeat --drain", meaning: "until nothing is left"),
       .init(line: "heartbeat --every 5m", meaning: "for ever; SIGTERM ends it between two runs"),
+      .init(line: "--store /backup/ops heartbeat", meaning: "and push what it recorded"),
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every")
@@ -56,6 +58,7 @@ enum LoopCommands {
     defer { bar.finish() }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
+    if !report.isBusy { try push(engine.session, call) }
     var note = report.isBusy ? "Another heartbeat is running" : nil
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
     if call.wantsJSON {
@@ -70,6 +73,16 @@ enum LoopCommands {
       }
     }
     return report.filledBatch
+  }
+
+  /// A heartbeat that has a store ends with a push; one that fails is a warning.
+  private static func push(_ session: Session, _ call: Invocation) throws(OpsError) {
+    guard try !call.stores().isEmpty else { return }
+    for store in try call.openStores() {
+      do throws(OpsError) { _ = try Pusher(session, store).run() } catch {
+        call.note("warning: nothing was pushed to \(store.place): \(error)")
+      }
+    }
   }
 
   /// `Halted since 2026-11-24 06:00:28 by cli/ann@host: why`.

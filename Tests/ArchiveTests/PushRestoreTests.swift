@@ -90,6 +90,33 @@ struct PushRestoreTests {
     }
   }
 
+  @Test("small segments of a partition become one when all of it is stored")
+  func merging() throws {
+    try Self.withHistory { ledger in
+      let files = MemoryStore()
+      _ = try push(ledger, files)
+      try Self.work(ledger, 1)
+      let small = try push(ledger, files).tip
+      #expect(try Store.existing(files).segments().segments.count == 2)
+      // Beyond the partition's end.
+      try ledger.execute("SELECT ledger.settle_home(1000000)")
+      try Self.work(ledger, 1)
+      let report = try push(ledger, files)
+      #expect(report.merged == [SegmentName(1...999_999)])
+      let list = try Store.existing(files).segments()
+      #expect(list.segments.count == 2 && list.tip > small && list.superseded.isEmpty)
+      let found = try StoreVerifier(try Store.existing(files)).run()
+      #expect(found.faults.isEmpty)
+      #expect(try found.events == ledger.count("ledger.events"))
+      #expect(try push(ledger, files).merged.isEmpty)
+      try TestLedger.withEmptyDatabase { other in
+        _ = try restore(other, files)
+        let (there, here) = (try log(other), try log(ledger))
+        #expect(there == here)
+      }
+    }
+  }
+
   @Test("a root that was not noted is computed, and must be the store's")
   func unnoted() throws {
     try Self.withHistory { ledger in

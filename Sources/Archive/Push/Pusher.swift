@@ -11,6 +11,8 @@ public struct PushReport: Equatable, Sendable {
   /// Written now.
   public var events = 0
   public var segments: [SegmentName] = []
+  /// Made of the small ones of a log partition.
+  public var merged: [SegmentName] = []
 }
 
 /// Copies newly sealed entries into a store.
@@ -51,11 +53,17 @@ public struct Pusher {
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
     var report = PushReport(tip: list.tip)
-    while let next = try session.firstEntry(from: report.tip + 1, to: sealed) {
-      let end = min(sealed, (next / Self.span + 1) * Self.span - 1)
-      try write(report.tip + 1...end, store, &tree, &report)
+    while report.tip < sealed {
+      let first = report.tip + 1
+      let end = first / Self.span * Self.span + Self.span - 1
+      let last = min(sealed, end)
+      // Numbers that no entry has are worth a segment only where they end a partition.
+      if last < end, try session.firstEntry(from: first, to: last) == nil { break }
+      try write(first...last, store, &tree, &report)
     }
     for name in list.superseded { try files.remove(name.path) }
+    report.merged = try store.mergePartitions(
+      report.segments.isEmpty ? list : store.segments())
     return report
   }
 

@@ -56,6 +56,7 @@ struct Survey {
   private mutating func look(_ segment: SegmentList.Segment) throws(OpsError) {
     let entries = segment.name.entries
     guard try session.firstEntry(from: entries.lowerBound, to: entries.upperBound) != nil else {
+      guard try store.reader(of: segment).index.eventCount > 0 else { return }
       missing.append(Missing(segment: segment, isWhole: true))
       firstMissing = min(firstMissing ?? .max, entries.lowerBound)
       return

@@ -1,0 +1,36 @@
+import Ledger
+
+extension Store {
+  /// Merges the small segments of each log partition that is stored to its end: one after another, so that what was cut
+  /// short is gone on with.
+  ///
+  /// A segment goes only after the one that replaces it was written and verified.
+  ///
+  /// - Returns: The segments that were made.
+  func mergePartitions(_ list: SegmentList) throws(OpsError) -> [SegmentName] {
+    var made: [SegmentName] = []
+    for group in list.mergeable {
+      var readers: [SegmentReader] = []
+      for segment in group { readers.append(try reader(of: segment)) }
+      made.append(try SegmentWriter.merge(readers, into: files).index.name)
+      for segment in group { try files.remove(segment.name.path) }
+    }
+    return made
+  }
+}
+
+extension SegmentList {
+  /// Segments of one log partition, where it has several and is stored to its end.
+  var mergeable: [[Segment]] {
+    var groups: [[Segment]] = []
+    var group: [Segment] = []
+    for segment in segments {
+      group.append(segment)
+      // No segment crosses the end of a partition.
+      guard (segment.name.entries.upperBound + 1) % Pusher.span == 0 else { continue }
+      if group.count > 1 { groups.append(group) }
+      group = []
+    }
+    return groups
+  }
+}
