@@ -15,6 +15,7 @@ struct CapturedRun {
   private let processDescriptor: Int32
   private let timeoutMillis: Int?
   private let graceMillis: Int
+  private let stop: StopSignal?
   private let bytesMax: Int
   private var input: [UInt8]
   private var inputFile: Int32
@@ -40,6 +41,7 @@ struct CapturedRun {
     processDescriptor = host_process_descriptor(child)
     timeoutMillis = command.timeoutMillis
     graceMillis = command.graceMillis
+    stop = command.stop
     bytesMax = command.outputBytesMax
     input = command.input
     inputFile = ours[0]
@@ -67,11 +69,10 @@ struct CapturedRun {
   }
 
   private mutating func enforceTimeout() {
-    guard let timeoutMillis else { return }
     let now = watch.elapsedMillis
     if let killAtMillis {
       if now >= killAtMillis { killpg(pid, SIGKILL) }
-    } else if now >= timeoutMillis {
+    } else if timeoutMillis.map({ now >= $0 }) ?? false || stop?.isRaised ?? false {
       timedOut = true
       killAtMillis = now + graceMillis
       killpg(pid, SIGTERM)
@@ -90,6 +91,7 @@ struct CapturedRun {
       waits.append(pollfd(fd: processDescriptor, events: Int16(POLLIN), revents: 0))
     }
     var waitMillis = processDescriptor >= 0 ? 1000 : 10
+    if stop != nil { waitMillis = min(waitMillis, 50) }
     if let next = killAtMillis ?? timeoutMillis {
       waitMillis = min(waitMillis, max(1, next - watch.elapsedMillis))
     }

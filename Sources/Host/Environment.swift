@@ -61,6 +61,11 @@ public struct Environment: Sendable {
     return Value(text: String(text), origin: .file(file))
   }
 
+  /// All settings whose names begin so.
+  public func values(prefix: String) -> [String: String] {
+    dotEnv.merging(process) { $1 }.filter { $0.key.hasPrefix(prefix) && !$0.value.isEmpty }
+  }
+
   /// Every variable of this process.
   public static func processVariables() -> [String: String] {
     var variables: [String: String] = [:]

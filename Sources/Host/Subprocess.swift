@@ -24,6 +24,8 @@ public struct Subprocess: Sendable {
   /// TERM is sent to the group after so long, and KILL `graceMillis` later.
   public var timeoutMillis: Int?
   public var graceMillis = 2000
+  /// What ends it as a timeout does, when somebody asks us to stop.
+  public var stop: StopSignal?
   /// How much of stdout and of stderr is kept, in bytes. The child may write more.
   public var outputBytesMax = 1 << 20
 

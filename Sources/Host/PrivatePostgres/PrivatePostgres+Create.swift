@@ -170,6 +170,17 @@ extension PrivatePostgres {
     rmdir(folder)
   }
 
+  /// Removes the one that is in a directory, also one whose creation was cut short.
+  public static func remove(at directory: String) throws(HostError) {
+    let folder = folder(in: directory)
+    for name in ["/cluster", "/cluster.draft"] where FileSystem.exists(folder + name) {
+      let text = try FileSystem.readText(folder + name)
+      return try PrivatePostgres(
+        folder: folder, record: try ClusterRecord(text, path: folder + name)
+      ).remove()
+    }
+  }
+
   private func removeFiles() throws(HostError) {
     try Self.removeTree(dataDirectory)
     try Self.removeTree(socketDirectory)

@@ -10,6 +10,7 @@ struct Comparison: NounVisitor {
   private(set) var fold: Fold
   private let slice: Slice
   private let connection: Connection
+  private let leavingOut: NounName?
 
   private(set) var rowsCompared: [String: Int] = [:]
   private(set) var differences: [Difference] = []
@@ -34,10 +35,14 @@ struct Comparison: NounVisitor {
     let live: String
   }
 
-  init(_ fold: Fold, _ slice: Slice, on connection: Connection) {
+  /// - Parameter leavingOut: A noun whose rows are not looked at.
+  init(
+    _ fold: Fold, _ slice: Slice, on connection: Connection, leavingOut: NounName? = nil
+  ) {
     self.fold = fold
     self.slice = slice
     self.connection = connection
+    self.leavingOut = leavingOut
   }
 
   mutating func run() throws(OpsError) { try visitParentsFirst() }
@@ -45,6 +50,7 @@ struct Comparison: NounVisitor {
   mutating func visit<N: Noun>(
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
+    if N.name == leavingOut { return }
     // Taken out while it is used: reaching it through the key path costs as much as comparing a row.
     var folded = FoldTable<N>()
     swap(&folded, &fold[keyPath: table])

@@ -144,17 +144,21 @@ public enum Verifier {
 
   private static func finish(_ session: Session, _ partial: inout Partial) throws(OpsError) {
     let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
-    let others = try session.query(Self.otherColumns, knownColumns())
-    do throws(PostgresError) {
-      partial.report.entry = try last.int8(0, 0)
-      for row in 0..<others.count { partial.report.notCovered.append(try others.text(row, 0)) }
-    } catch {
-      throw OpsError(database: error)
-    }
+    partial.report.entry = try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }
+    partial.report.notCovered = try notCovered(session)
     try checkReferences(session, &partial.report)
   }
 
-  /// Columns that operators added are theirs.
+  /// What the log says nothing of: columns that operators added are theirs.
+  static func notCovered(_ session: Session) throws(OpsError) -> [String] {
+    let others = try session.query(otherColumns, knownColumns())
+    return try onDatabase { () throws(PostgresError) in
+      var names: [String] = []
+      for row in 0..<others.count { names.append(try others.text(row, 0)) }
+      return names
+    }
+  }
+
   private static let otherColumns = Statement(
     """
     SELECT format('%I.%I', c.relname, a.attname)
