@@ -4,15 +4,19 @@ import JSON
 import Ledger
 import Log
 
-/// `restore`: the database from its store.
+/// `restore`: the database from its store, and the tables back to a moment.
 enum RestoreCommand {
   static let all = [restore]
 
   static let restore = Command(
     group: .recover, name: "restore",
-    summary: "bring a database to have every entry that the store has",
+    summary: "bring a database to have every entry of the store; the tables back to a moment",
     options: [
-      .init(name: "to", value: "URL", help: "the database; empty, old, or moved (else --database)")
+      .init(name: "to", value: "URL", help: "the database; empty, old, or moved (else --database)"),
+      .init(
+        name: "at", value: "WHEN",
+        help: "then take the tables back: an entry, a time, -2h; wants --why"),
+      .init(name: "why", value: "W", help: "the reason, which history keeps"),
     ],
     notes: [
       "Whatever is missing comes back: all of it, its last hours, or nothing where it only moved. "
@@ -20,6 +24,10 @@ enum RestoreCommand {
         + "stays. While it runs, and where it was cut short, nothing else is recorded there. Where "
         + "both have entries that the other lacks, it names the first that differs and changes "
         + "nothing (OPS_015).",
+      "--at goes forward: one entry more makes the tables what they were, the log keeps what "
+        + "happened since, and the loop is halted. It names the steps that ran since and would run "
+        + "again; while there are any, resume wants --run-again. It needs no store where the "
+        + "database is whole.",
       "An empty database wants a login that may create roles and event triggers.",
     ],
     examples: [
@@ -27,32 +35,80 @@ enum RestoreCommand {
         line: "--store /backup/ops restore --to postgresql://postgres@/ops",
         meaning: "everything, after a disaster"),
       .init(line: "--store /backup/ops restore", meaning: "settle a copy, or a promoted standby"),
+      .init(
+        line: "restore --at 2026-11-24T14:00:00Z --why 'a wrong policy'",
+        meaning: "the tables as they were then"),
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let files = try call.openStores()[0]
-    let store = try Store.existing(files)
-    let named = call.text("to").map { Session.Target(url: $0) }
-    var target = if let named { named } else { try call.target(as: .superuser) }
+    let why = try call.prose("why")
+    let when = try call.text("at").map { (text) throws(OpsError) in try When(text) }
+    if when != nil, why == nil { throw .badInput("--at wants --why") }
+    let stores = try call.stores()
+    let files = stores.isEmpty && when != nil ? nil : try call.openStores()[0]
+    var target = try target(call)
     target.application = "opsledger restore"
     let progress = Progress("restore", unit: "events")
     defer { progress.finish() }
-    let report = try Restorer(
-      target, store, actor: try call.actor,
-      ReplayProgress { progress.show(done: $0, of: $1) }
-    ).run()
-    if call.wantsJSON {
-      Output.standard.line(json(report, watch))
+    let replay = ReplayProgress { progress.show(done: $0, of: $1) }
+    var report: (any RestoreText)?
+    if let files {
+      let store = try Store.existing(files)
+      let restored = try Restorer(target, store, actor: try call.actor, replay).run()
+      report = FromStore(report: restored, place: files.place)
     } else {
-      Output.standard.write(text(report, store, watch))
+      try requireWhole(target, try call.actor, replay)
+    }
+    if let when, let why {
+      let moment = try Session(target).moment(when)
+      let back = try TimeTravel.goBack(
+        target, to: moment.entry, why: why, actor: try call.actor, replay)
+      report = BackInTime(report: back, recordedAt: moment.recordedAt, first: report)
+    }
+    progress.finish()
+    guard let report else { return .fine }
+    if call.wantsJSON {
+      var out = JSONObjectWriter()
+      report.write(to: &out)
+      out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
+      Output.standard.line(out.finish())
+    } else {
+      Output.standard.write(report.text(watch))
     }
     return .fine
   }
 
-  private static func text(
-    _ report: RestoreReport, _ store: Store, _ watch: Stopwatch
-  ) -> String {
-    let place = Terminal.printable(store.files.place)
+  private static func target(_ call: Invocation) throws(OpsError) -> Session.Target {
+    if let named = call.text("to") { return Session.Target(url: named) }
+    return try call.target(as: .superuser)
+  }
+
+  /// Without a store the database itself must be what its log says.
+  private static func requireWhole(
+    _ target: Session.Target, _ actor: String, _ progress: ReplayProgress
+  ) throws(OpsError) {
+    try Session(target).requireLedger()
+    let rebuilt = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
+    guard case .refused = rebuilt.outcome else { return }
+    throw OpsError(
+      .inconsistentRow,
+      "the log itself is broken in \(rebuilt.found.logProblems) places, and no store is named",
+      hint: "see `opsledger verify`; restore with --store")
+  }
+}
+
+/// What a restore has to say.
+private protocol RestoreText {
+  func text(_ watch: Stopwatch) -> String
+  func write(to out: inout JSONObjectWriter)
+}
+
+private struct FromStore: RestoreText {
+  let report: RestoreReport
+  let place: String
+
+  func text(_ watch: Stopwatch) -> String {
+    let place = Terminal.printable(place)
     var text: String
     switch report.outcome {
     case .nothingToDo:
@@ -67,22 +123,27 @@ enum RestoreCommand {
     }
     text += "the store's tip is entry \(report.tip), root \(report.root)\n"
     if report.isAhead { text += "what the database has beyond it stays; push it\n" }
-    for (name, count) in report.written.sorted(by: { $0.key < $1.key }) {
-      let rows = count.inserted + count.updated + count.removed
-      if rows > 0 { text += "  \(name): \(Shown.count(rows, "row")) written\n" }
-    }
+    text += Self.rows(report.written)
     if let entry = report.entry { text += "recorded in entry \(entry)\n" }
     return text
   }
 
-  private static func json(_ report: RestoreReport, _ watch: Stopwatch) -> String {
+  static func rows(_ written: [String: RepairCount]) -> String {
+    var text = ""
+    for (name, count) in written.sorted(by: { $0.key < $1.key }) {
+      let rows = count.inserted + count.updated + count.removed
+      if rows > 0 { text += "  \(name): \(Shown.count(rows, "row")) written\n" }
+    }
+    return text
+  }
+
+  func write(to out: inout JSONObjectWriter) {
     let outcome =
       switch report.outcome {
       case .nothingToDo: "nothing_to_do"
       case .moved: "moved"
       case .restored: "restored"
       }
-    var out = JSONObjectWriter()
     out.string("outcome", outcome)
     out.int("tip", report.tip)
     out.string("root", report.root)
@@ -90,7 +151,52 @@ enum RestoreCommand {
     out.int("segments", report.segments)
     out.bool("ahead", report.isAhead)
     out.json("entry", report.entry.map(JSON.int) ?? .null)
-    out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
-    return out.finish()
+  }
+}
+
+private struct BackInTime: RestoreText {
+  let report: GoingBack
+  let recordedAt: Instant?
+  /// What a store gave before.
+  let first: (any RestoreText)?
+
+  func text(_ watch: Stopwatch) -> String {
+    var text = first?.text(watch) ?? ""
+    let time = recordedAt.map { " (\(Shown.time($0)))" } ?? ""
+    text +=
+      "the tables are what they were after entry \(report.moment)\(time): "
+      + "\(Shown.count(report.events, "event")) in entry \(report.entry)\n"
+    text += FromStore.rows(report.written)
+    text += "what happened since stays in the log: `opsledger state at` shows it\n"
+    text += "the loop is halted until `opsledger resume`\n"
+    return text + (report.again.count == 0 ? "" : Self.named(report.again))
+  }
+
+  private static func named(_ again: RunAgain) -> String {
+    var text =
+      "\(Shown.count(again.count, "step")) ran since and would run again; "
+      + "resume wants --run-again:\n"
+    for step in again.steps.prefix(20) { text += "  \(step.shown)\n" }
+    if again.count > 20 { text += "  and \(again.count - 20) more\n" }
+    return text
+  }
+
+  func write(to out: inout JSONObjectWriter) {
+    first?.write(to: &out)
+    out.int("at", report.moment)
+    out.int("back_entry", report.entry)
+    out.int("back_events", report.events)
+    out.int("run_again", report.again.count)
+    out.json("run_again_steps", .array(report.again.steps.map { .string($0.step.description) }))
+  }
+}
+
+extension RunAgain.Step {
+  /// `radar 0193…, once more by agent event 0193…`.
+  var shown: String {
+    let name = Terminal.printable(kind.isEmpty ? "step" : kind)
+    guard waitsAs != .step else { return "\(name) \(step)" }
+    let what = waitsAs.rawValue.replacing("_", with: " ")
+    return "\(name) \(step), once more by \(what) \(waiting)"
   }
 }

@@ -255,6 +255,8 @@ extension Timeline {
   ) -> String? {
     let thing =
       noun == "step" ? name(event.stream) : noun.split(separator: "_").joined(separator: " ")
+    // What a hand did was no command; `restore --at` is one.
+    let how = event.command == nil ? " by hand" : ""
     switch kind {
     case "amended":
       let changes = (data["changes"]?.objectValue ?? [:]).merging(content.objectValue ?? [:]) {
@@ -268,9 +270,9 @@ extension Timeline {
         return
           "\(key) \(Shown.brief(values.first?.text, 60)) → \(Shown.brief(values.last?.text, 60))"
       }
-      return "\(thing) amended by hand: \(list.joined(separator: ", "))"
-    case "inserted": return "\(thing) inserted by hand"
-    case "removed": return "\(thing) removed by hand"
+      return "\(thing) amended\(how): \(list.joined(separator: ", "))"
+    case "inserted": return "\(thing) inserted\(how)"
+    case "removed": return "\(thing) removed\(how)"
     case "archived": return "\(thing) archived into \(data["segment"]?.stringValue ?? "?")"
     case "restored": return "\(thing) restored from the archive"
     case "erased": return "\(thing): its content was erased"

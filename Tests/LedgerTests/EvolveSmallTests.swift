@@ -108,7 +108,8 @@ struct EvolveLedgerTests {
   func reports(state: RowState<LedgerRecord>) throws {
     let events: [LedgerRecord.Event] = [
       .migrated(file: "0004_log.sql", sha256: "ab"), .rebuilt(report: "{}"), .moved(report: "{}"),
-      .restored(report: "{}"), .forked(report: "{}"), .signingKeyChanged(report: "{}"),
+      .restored(report: "{}"), .forked(identity: nil, report: "{}"),
+      .signingKeyChanged(report: "{}"),
       .drilled(report: "{}"),
     ]
     for event in events { try expect(event, on: state, sets: ["updated_at": now]) }

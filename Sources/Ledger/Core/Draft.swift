@@ -64,11 +64,7 @@ public struct Draft: Sendable {
     _ event: StreamEvent<N>, to stream: StreamID, cause: Int64? = nil
   ) {
     let version = self[keyPath: N.drafted].fold(event, stream, at)
-    let (data, content) = event.payload()
-    events.append(
-      DraftedEvent(
-        stream: stream, version: version, type: event.type, data: data, content: content,
-        cause: cause))
+    events.append(DraftedEvent(event, of: stream, version: version, cause: cause))
   }
 }
 
@@ -80,6 +76,16 @@ public struct DraftedEvent: Sendable {
   public let data: String
   public let content: String?
   public let cause: Int64?
+
+  public init<N: Noun>(
+    _ event: StreamEvent<N>, of stream: StreamID, version: Int32, cause: Int64? = nil
+  ) {
+    self.stream = stream
+    self.version = version
+    type = event.type
+    (data, content) = event.payload()
+    self.cause = cause
+  }
 }
 
 /// The rows of one noun that a command loaded or made.

@@ -24,9 +24,10 @@ public struct LedgerRecord: Sendable {
     case migrated(file: String, sha256: String)
     case rebuilt(report: String)
     /// The database lives somewhere else than before.
-    case moved(report: String)
-    case restored(report: String)
-    case forked(report: String)
+    case moved(report: String, why: String? = nil)
+    case restored(report: String, why: String? = nil)
+    /// Goes on in a store of its own, as a line of history with this identity.
+    case forked(identity: StreamID?, report: String, why: String? = nil)
     case signingKeyChanged(report: String)
     case drilled(report: String)
   }
@@ -55,6 +56,7 @@ extension LedgerRecord: Noun {
       fresh.title = name
       fresh.createdAt = recorded.at
       row = fresh
+    case .forked(let identity?, _, _): row?.identity = identity
     case .migrated, .rebuilt, .moved, .restored, .forked, .signingKeyChanged, .drilled: break
     }
     if let updated = row?.updatedAt { row?.updatedAt = max(updated, recorded.at) }
@@ -88,9 +90,15 @@ extension LedgerRecord.Event: NounEvent {
     case .migrated(let file, let sha256):
       data.string("file", file)
       data.string("sha256", sha256)
-    case .rebuilt(let report), .moved(let report), .restored(let report), .forked(let report),
-      .signingKeyChanged(let report), .drilled(let report):
+    case .rebuilt(let report), .signingKeyChanged(let report), .drilled(let report):
       data.raw("report", WrappedJSON.wrap(report))
+    case .moved(let report, let why), .restored(let report, let why):
+      data.raw("report", WrappedJSON.wrap(report))
+      if let why { content.string("why", why) }
+    case .forked(let identity, let report, let why):
+      if let identity { data.string("identity", identity.description) }
+      data.raw("report", WrappedJSON.wrap(report))
+      if let why { content.string("why", why) }
     }
   }
 
@@ -101,9 +109,16 @@ extension LedgerRecord.Event: NounEvent {
     case .migrated:
       self = .migrated(file: try payload.text("file"), sha256: try payload.text("sha256"))
     case .rebuilt: self = .rebuilt(report: try payload.json("report"))
-    case .moved: self = .moved(report: try payload.json("report"))
-    case .restored: self = .restored(report: try payload.json("report"))
-    case .forked: self = .forked(report: try payload.json("report"))
+    case .moved:
+      self = .moved(
+        report: try payload.json("report"), why: payload.optionalContentText("why"))
+    case .restored:
+      self = .restored(
+        report: try payload.json("report"), why: payload.optionalContentText("why"))
+    case .forked:
+      self = .forked(
+        identity: try payload.optionalID("identity"), report: try payload.json("report"),
+        why: payload.optionalContentText("why"))
     case .signingKeyChanged: self = .signingKeyChanged(report: try payload.json("report"))
     case .drilled: self = .drilled(report: try payload.json("report"))
     }

@@ -68,8 +68,12 @@ extension Draft {
     return parameters
   }
 
+  func appendEvents(to parameters: inout Parameters) { parameters.events(events) }
+}
+
+extension Parameters {
   /// Seven arrays, one element an event.
-  func appendEvents(to parameters: inout Parameters) {
+  mutating func events(_ events: [DraftedEvent]) {
     var streams = ArrayBuilder(.uuid)
     var versions = ArrayBuilder(.int4)
     var types = ArrayBuilder(.text)
@@ -96,13 +100,13 @@ extension Draft {
         }
       }
     }
-    parameters.array(streams)
-    parameters.array(versions)
-    parameters.array(types)
-    parameters.array(causes)
-    parameters.array(datas)
-    parameters.array(contents)
-    parameters.array(salts)
+    array(streams)
+    array(versions)
+    array(types)
+    array(causes)
+    array(datas)
+    array(contents)
+    array(salts)
   }
 }
 

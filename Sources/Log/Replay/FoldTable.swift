@@ -64,6 +64,19 @@ struct FoldTable<N: Noun> {
     }
   }
 
+  /// Folds an event that is being recorded now.
+  mutating func record(
+    _ event: StreamEvent<N>, to stream: StreamID, at instant: Instant
+  ) -> DraftedEvent {
+    let slot = slot(of: stream)
+    slots[slot].version += 1
+    slots[slot].at = instant
+    let version = slots[slot].version
+    N.evolve(
+      &slots[slot].row, event, Recorded(stream: stream, version: version, at: instant))
+    return DraftedEvent(event, of: stream, version: version)
+  }
+
   private mutating func apply(
     _ event: EventView, kind: Int, to slot: Int, _ context: FoldContext
   ) {

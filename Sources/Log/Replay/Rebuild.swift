@@ -127,13 +127,13 @@ private struct FoldedSlice: HasFold {
 }
 
 /// One transaction of a rebuild: under the lock, as the keeper.
-private final class Rebuild {
-  private let session: Session
-  private let actor: String
+final class Rebuild {
+  let session: Session
+  let actor: String
   private let recording: Rebuilder.Recording
-  private let progress: ReplayProgress
+  let progress: ReplayProgress
   private let attemptsMax: Int
-  private var written: [String: RepairCount] = [:]
+  private(set) var written: [String: RepairCount] = [:]
 
   init(
     _ session: Session, _ actor: String, _ recording: Rebuilder.Recording,
@@ -161,7 +161,7 @@ private final class Rebuild {
     }
   }
 
-  private func repair(
+  func repair(
     _ fold: Fold, _ slice: Slice, _ connection: Connection
   ) throws(OpsError) {
     // What the keeper writes is recorded by no event, so it ends with a look that finds nothing: what
@@ -246,16 +246,7 @@ private final class Rebuild {
         return report
       }
       report.found.events = replayed.events
-      try onDatabase { () throws(PostgresError) in
-        // Indexes are sorted by two processes, which plans on our connections otherwise never use.
-        try connection.execute(
-          """
-          SET LOCAL maintenance_work_mem = '256MB';
-          SET LOCAL max_parallel_maintenance_workers = 1;
-          SET LOCAL min_parallel_table_scan_size = '1MB'
-          """)
-        try constraints.make(on: connection)
-      }
+      try self.make(constraints, connection)
       try self.record(&report, connection)
       return report
     }
@@ -269,7 +260,7 @@ private final class Rebuild {
   }
 
   /// The tables without their keys, and what makes them again.
-  private func dropped(
+  func dropped(
     _ connection: Connection, intoEmpty: Bool
   ) throws(OpsError) -> Constraints {
     try onDatabase { () throws(PostgresError) in
@@ -279,10 +270,23 @@ private final class Rebuild {
     }
   }
 
+  func make(_ constraints: Constraints, _ connection: Connection) throws(OpsError) {
+    try onDatabase { () throws(PostgresError) in
+      // Indexes are sorted by two processes, which plans on our connections otherwise never use.
+      try connection.execute(
+        """
+        SET LOCAL maintenance_work_mem = '256MB';
+        SET LOCAL max_parallel_maintenance_workers = 1;
+        SET LOCAL min_parallel_table_scan_size = '1MB'
+        """)
+      try constraints.make(on: connection)
+    }
+  }
+
   // MARK: The transaction
 
   /// Runs `body` with all projections locked against writers, and commits where it rebuilt.
-  private func locked(
+  func locked(
     _ body: (Connection) throws(OpsError) -> RebuildReport
   ) throws(OpsError) -> RebuildReport {
     var attempt = 0

@@ -100,7 +100,7 @@ extension TimeTravel {
     defer { snapshot.end() }
     let range = (from + 1)...to
     // Both moments of a slice are in memory.
-    let count = Slice.all(rows: 2 * (try streamCount(range, on: session))).count
+    let count = Slice.all(rows: 2 * (try streamCount(range, on: session.connection()))).count
     let id = snapshot.id
     let merged = Mutex<Result<StateDiff, OpsError>>(.success(StateDiff()))
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
@@ -124,19 +124,21 @@ extension TimeTravel {
     return diff
   }
 
-  private static func streamCount(
-    _ range: ClosedRange<Int64>, on session: Session
+  static func streamCount(
+    _ range: ClosedRange<Int64>, on connection: Connection
   ) throws(OpsError) -> Int {
     var parameters = Parameters()
     parameters.int8(range.lowerBound)
     parameters.int8(range.upperBound)
-    let rows = try session.query(
-      Statement(
-        """
-        SELECT count(DISTINCT e.stream) FROM ledger.events AS e
-        WHERE e.entry BETWEEN $1::bigint AND $2::bigint
-        """), parameters)
-    return try onDatabase { () throws(PostgresError) in Int(try rows.int8(0, 0)) }
+    return try onDatabase { () throws(PostgresError) in
+      let rows = try connection.query(
+        Statement(
+          """
+          SELECT count(DISTINCT e.stream) FROM ledger.events AS e
+          WHERE e.entry BETWEEN $1::bigint AND $2::bigint
+          """), parameters)
+      return Int(try rows.int8(0, 0))
+    }
   }
 
   private static func compare(

@@ -80,9 +80,11 @@ extension LedgerRecord: Sampled {
     case .created: .created(identity: g.id(), name: g.text())
     case .migrated: .migrated(file: g.text(), sha256: g.text())
     case .rebuilt: .rebuilt(report: g.jsonText())
-    case .moved: .moved(report: g.jsonText())
-    case .restored: .restored(report: g.jsonText())
-    case .forked: .forked(report: g.jsonText())
+    case .moved: .moved(report: g.jsonText(), why: g.maybe { $0.text() })
+    case .restored: .restored(report: g.jsonText(), why: g.maybe { $0.text() })
+    case .forked:
+      .forked(
+        identity: g.maybe { $0.id() }, report: g.jsonText(), why: g.maybe { $0.text() })
     case .signingKeyChanged: .signingKeyChanged(report: g.jsonText())
     case .drilled: .drilled(report: g.jsonText())
     }

@@ -1,0 +1,244 @@
+import JSON
+public import Ledger
+import Postgres
+
+/// What taking the tables back to a moment came to.
+public struct GoingBack: Sendable {
+  /// The moment, and the entry that takes the tables back to it.
+  public var moment: Int64
+  public var entry: Int64
+  public var events: Int
+  /// Rows written, by table.
+  public var written: [String: RepairCount]
+  /// What has run since, and would run again.
+  public var again: RunAgain
+}
+
+extension TimeTravel {
+  /// Takes the eight tables back to a moment, by one entry of ordinary events, and halts the loop.
+  ///
+  /// What happened since stays in the log. Versions go on: whoever holds a lease that was given since is fenced out.
+  /// Keys and holds stay as they are.
+  ///
+  /// - Parameters:
+  ///   - moment: A sealed entry.
+  ///   - rowsMax: So many rows are held in memory, of both moments.
+  /// - Throws: `OPS_012` where the tables cannot be locked, `OPS_016` where the log is broken; nothing is recorded then.
+  public static func goBack(
+    _ target: Session.Target, to moment: Int64, why: String, actor: String,
+    _ progress: ReplayProgress = ReplayProgress(), rowsMax: Int? = nil,
+    lockAttemptsMax: Int = 30
+  ) throws(OpsError) -> GoingBack {
+    let rebuild = Rebuild(
+      try Session(target), actor, .rebuilt, progress, attemptsMax: lockAttemptsMax)
+    var result: GoingBack?
+    _ = try rebuild.locked { (connection) throws(OpsError) in
+      let way = try WayBack(rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax)
+      result = try way.run()
+      return RebuildReport(outcome: .rebuilt, found: VerifyReport())
+    }
+    guard let result else { throw OpsError(.conflict, "the tables were not taken back") }
+    return result
+  }
+}
+
+/// The transaction that goes back: under the lock of a rebuild, as the keeper. It records first what each row has to
+/// become, then makes the tables what the log says now, as a rebuild does.
+private final class WayBack {
+  private let rebuild: Rebuild
+  private let connection: Connection
+  private let moment: Int64
+  private let why: String
+  private let rowsMax: Int
+  /// The last entry that there is: nothing is added while the tables are locked.
+  private let last: Int64
+  private let entry: Int64
+  private let at: Instant
+  private let command = newCommandID()
+  /// Not written yet.
+  private var events: [DraftedEvent] = []
+  private var eventCount = 0
+
+  init(
+    _ rebuild: Rebuild, _ connection: Connection, to moment: Int64, _ why: String, _ rowsMax: Int
+  ) throws(OpsError) {
+    self.rebuild = rebuild
+    self.connection = connection
+    self.moment = moment
+    self.why = why
+    self.rowsMax = rowsMax
+    (last, entry, at) = try onDatabase { () throws(PostgresError) in
+      let last = try connection.query(
+        Statement("SELECT coalesce(max(e.entry), 0) FROM ledger.events AS e")
+      ).int8(0, 0)
+      let drawn = try connection.query(Command.alwaysDraw)
+      return (last, try drawn.int8(0, 0), Instant(micros: try drawn.timestamptz(0, 1)))
+    }
+  }
+
+  func run() throws(OpsError) -> GoingBack {
+    guard moment <= last else {
+      throw OpsError(.notFound, "entry \(moment) is beyond the last, \(last)")
+    }
+    let ran = try RanSince(moment, upTo: last, on: connection)
+    if moment < last { try takeBack() }
+    try record(
+      .own(
+        Policy.Event.set(
+          key: LoopState.key, value: halted, rollbackTo: nil, why: why)),
+      to: .policy(LoopState.key), \.policies)
+    let again = try ran.waiting(on: connection)
+    let report = report(again)
+    try record(
+      .own(LedgerRecord.Event.restored(report: report.text, why: why)), to: .ledger, \.ledger)
+    try finish()
+    return GoingBack(
+      moment: moment, entry: entry, events: eventCount, written: rebuild.written, again: again)
+  }
+
+  private var halted: String {
+    JSON.object(["state": .string(LoopState.State.halted.rawValue), "why": .string(why)]).text
+  }
+
+  private func report(_ again: RunAgain) -> JSON {
+    let tables = rebuild.written.mapValues { count in
+      JSON.object([
+        "inserted": .int(count.inserted), "updated": .int(count.updated),
+        "removed": .int(count.removed),
+      ])
+    }
+    return .object([
+      "at": .int(moment), "events": .int(eventCount), "tables": .object(tables),
+      "run_again": again.json,
+    ])
+  }
+
+  // MARK: The eight tables
+
+  private func takeBack() throws(OpsError) {
+    let range = (moment + 1)...last
+    let streams = try TimeTravel.streamCount(range, on: connection)
+    // Both moments of a slice are in memory.
+    let count = max(1, (2 * streams + rowsMax - 1) / rowsMax)
+    rebuild.progress.expect(try rebuild.session.estimate().events)
+    // A slice knows nothing of the rows that another one's refer to.
+    let constraints =
+      count > 1 ? try rebuild.dropped(connection, intoEmpty: false) : nil
+    for remainder in 0..<count {
+      try takeBack(.changed(in: range, remainder: remainder, of: count), range)
+    }
+    if let constraints { try rebuild.make(constraints, connection) }
+  }
+
+  private func takeBack(_ slice: Slice, _ range: ClosedRange<Int64>) throws(OpsError) {
+    let before = try slice.fold(on: connection, entries: 0...moment, rebuild.progress)
+    var now = before
+    try slice.read(into: &now, on: connection, entries: range, rebuild.progress)
+    now.finish()
+    try now.requireSound()
+    var recorder = BackRecorder(before: before, now: now, at: at)
+    try recorder.visitParentsFirst()
+    events += recorder.events
+    try write()
+    try rebuild.repair(recorder.now, slice, connection)
+  }
+
+  /// Records one event of a row that is not taken back, and writes the row.
+  private func record<N: Noun>(
+    _ event: StreamEvent<N>, to stream: StreamID, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    let slice = Slice.streams([stream])
+    var fold = try slice.fold(on: connection, entries: 0...last, ReplayProgress())
+    try fold.requireSound()
+    events.append(fold[keyPath: table].record(event, to: stream, at: at))
+    try write()
+    try rebuild.repair(fold, slice, connection)
+  }
+
+  // MARK: The entry
+
+  /// Writes the events, a thousand at a time.
+  private func write() throws(OpsError) {
+    var start = 0
+    while start < events.count {
+      let chunk = Array(events[start..<min(start + 1000, events.count)])
+      start += chunk.count
+      var parameters = Parameters(reserving: 12, bytes: 256 * chunk.count)
+      parameters.int8(entry)
+      parameters.time(at)
+      parameters.text(rebuild.actor)
+      parameters.uuid(command)
+      parameters.int4(Int32(eventCount))
+      parameters.events(chunk)
+      eventCount += chunk.count
+      _ = try onDatabase { () throws(PostgresError) in
+        try connection.query(Self.insertEvents, parameters)
+      }
+    }
+    events = []
+  }
+
+  private static let insertEvents = Statement(
+    """
+    INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
+      command, data, content, salt)
+    SELECT $1::bigint, $5::integer + (v.at - 1)::integer, v.stream, v.version, v.type,
+      $2::timestamptz, $3::text, v.cause, $4::uuid, v.data, v.content, v.salt
+    FROM unnest($6::uuid[], $7::integer[], $8::text[], $9::bigint[], $10::json[], $11::json[],
+      $12::bytea[]) WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at)
+    """)
+
+  /// The command's key, and the tombstones of rows that left.
+  private func finish() throws(OpsError) {
+    try Books.restore(entry...entry, on: connection)
+  }
+}
+
+/// Finds what each row has to become, records it, and folds it.
+private struct BackRecorder: NounVisitor {
+  let before: Fold
+  private(set) var now: Fold
+  private(set) var events: [DraftedEvent] = []
+  private let at: Instant
+
+  init(before: Fold, now: Fold, at: Instant) {
+    self.before = before
+    self.now = now
+    self.at = at
+  }
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    // The eight alone: keys, holds and the ledger itself stay as they are.
+    guard !N.table.hasPrefix("ledger.") else { return }
+    var folded = FoldTable<N>()
+    swap(&folded, &now[keyPath: table])
+    defer { swap(&folded, &now[keyPath: table]) }
+    let (old, columns) = (before[keyPath: table], N.columns.filter { $0.name != "version" })
+    for at in 0..<folded.slots.count {
+      let stream = folded.slots[at].stream
+      // The loop is halted instead.
+      if N.name == .policy, stream == .policy(LoopState.key) { continue }
+      let then = old.find(stream).flatMap { old.slots[$0].row }
+      guard let event = Self.event(from: folded.slots[at].row, to: then, columns) else { continue }
+      events.append(folded.record(.common(event), to: stream, at: self.at))
+    }
+  }
+
+  private static func event<N: Noun>(
+    from row: N?, to then: N?, _ columns: [Column<N>]
+  ) -> CommonEvent<N>? {
+    switch (row, then) {
+    case (nil, nil): return nil
+    case (nil, let then?): return .inserted(columns.map { ColumnValue($0.name, $0.get(then)) })
+    case (_, nil): return .removed
+    case (let row?, let then?):
+      let changes = columns.compactMap { column -> ColumnChange? in
+        let (from, to) = (column.get(row), column.get(then))
+        return from.same(as: to) ? nil : ColumnChange(column.name, from: from, to: to)
+      }
+      return changes.isEmpty ? nil : .amended(changes)
+    }
+  }
+}
