@@ -104,6 +104,14 @@ struct EvolveLedgerTests {
       ])
   }
 
+  @Test("forked gives it the new line's identity")
+  func forked() throws {
+    let event = LedgerRecord.Event.forked(identity: Fixed.id(2), report: "{}")
+    for state in LedgerRecord.states {
+      try expect(event, on: state, sets: ["identity": .uuid(Fixed.id(2)), "updated_at": now])
+    }
+  }
+
   @Test("everything else that happens to a ledger moves updated_at", arguments: LedgerRecord.states)
   func reports(state: RowState<LedgerRecord>) throws {
     let events: [LedgerRecord.Event] = [
