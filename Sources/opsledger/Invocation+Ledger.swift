@@ -10,9 +10,11 @@ extension Invocation {
     as login: PrivatePostgres.Login = .engine, creating: Bool = false
   ) throws(OpsError) -> Session.Target {
     let database = try database(as: login, creating: creating)
-    return Session.Target(
+    var target = Session.Target(
       url: database.url, application: "opsledger \(command.name)",
       connectTimeoutMillis: database.connectTimeoutMillis)
+    if !(try stores().isEmpty) { target.coldLog = try storedLog() }
+    return target
   }
 
   /// A session with a ledger that this release can use.

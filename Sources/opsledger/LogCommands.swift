@@ -16,8 +16,12 @@ enum LogCommands {
       .init(
         name: "limit", value: "N",
         help: "at most so many: the last (50), with --entry the first (all)"),
+      .offline,
     ],
-    notes: ["With --json one object a line, under the columns of ledger.events."],
+    notes: [
+      "With --json one object a line, under the columns of ledger.events. Events that retention took out of "
+        + "the database are read from the store."
+    ],
     examples: [
       .init(line: "log show --entry 41-45", meaning: "what those entries recorded"),
       .init(line: "log show --type 'step.*' --limit 20", meaning: "the last ones of steps"),
@@ -37,7 +41,11 @@ enum LogCommands {
       query.limit = Int.max
     }
     var printer = Printer(json: call.wantsJSON)
-    try call.session().log(query) { printer.print($0) }
+    if call.flag("offline") {
+      _ = try query.run(in: call.storedLog()) { printer.print($0) }
+    } else {
+      try call.session().log(query) { printer.print($0) }
+    }
     if printer.count == 0 { call.note("no such events") }
     return .fine
   }
@@ -59,6 +67,7 @@ enum LogCommands {
       .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
       .init(name: "follow", help: "go on, and print events as they are sealed"),
       .init(name: "limit", value: "N", help: "begin with so many (10)"),
+      .offline,
     ],
     notes: [
       "What is sealed can no longer change: nothing is ever inserted before it. An append that "
@@ -70,9 +79,17 @@ enum LogCommands {
     query.sealedOnly = true
     query.stream = try call.id(option: "stream", of: "row")
     query.type = call.text("type")
+    var printer = Printer(json: call.wantsJSON)
+    if call.flag("offline") {
+      guard !call.flag("follow") else {
+        throw .badInput(
+          "--offline and --follow do not go together: nothing is added to a store alone")
+      }
+      _ = try query.run(in: call.storedLog()) { printer.print($0) }
+      return .fine
+    }
     let stop = call.flag("follow") ? StopSignal() : nil
     let session = try call.session()
-    var printer = Printer(json: call.wantsJSON)
     var sealed = try session.sealed()
     query.entries = 0...sealed
     if query.limit > 0 { try session.log(query) { printer.print($0) } }

@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -63,24 +64,47 @@ enum MissionCommands {
     group: .work, name: "mission history",
     summary: "tell a mission's whole story, from the log",
     arguments: [.init(name: "ID", help: "the mission's id")],
+    options: [.offline],
     notes: [
       "What started it, who or which policy decided, every attempt and who made it, and how it "
-        + "ended. It also works where the mission's rows are gone."
+        + "ended. It also works where the mission's rows are gone, and, with the store at hand, where "
+        + "retention took its events out of the database."
     ],
     examples: [
       .init(
         line: "mission history 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
-        meaning: "ids are what mission list shows")
+        meaning: "ids are what mission list shows"),
+      .init(
+        line: "mission history 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --offline --store /srv/ledger",
+        meaning: "with the database gone"),
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "mission")
+    if call.flag("offline") { return try offlineHistory(id, call) }
     let history = try call.session().history(ofMission: id)
     let timeline = Timeline(history)
     Output.standard.write(call.wantsJSON ? json(history, timeline) : timeline.text)
     return .fine
   }
 
-  private static func json(_ history: MissionHistory, _ timeline: Timeline) -> String {
+  private static func offlineHistory(
+    _ id: StreamID, _ call: Invocation
+  ) throws(OpsError) -> ExitStatus {
+    let log = try call.storedLog()
+    let history = try MissionHistory(ofMission: id, in: log)
+    let timeline = Timeline(history)
+    if call.wantsJSON {
+      Output.standard.write(json(history, timeline, read: log.bytesRead))
+      return .fine
+    }
+    Output.standard.write(timeline.text)
+    call.note("read \(Shown.bytes(Int64(log.bytesRead))) of \(Shown.bytes(Int64(try log.bytes())))")
+    return .fine
+  }
+
+  private static func json(
+    _ history: MissionHistory, _ timeline: Timeline, read: UInt64? = nil
+  ) -> String {
     var out = JSONObjectWriter()
     out.string("mission_id", history.mission.description)
     out.string("status", timeline.status)
@@ -95,6 +119,7 @@ enum MissionCommands {
     out.int("steps", timeline.stepCount)
     out.int("attempts", timeline.attemptCount)
     out.bool("in_tables", history.isInTables)
+    if let read { out.int("bytes_read", Int64(read)) }
     out.raw("events", "[" + history.events.map(\.json).joined(separator: ",\n ") + "]")
     return out.finish() + "\n"
   }

@@ -13,4 +13,12 @@ extension Invocation {
     }
     return places.map { DirectoryStore($0) }
   }
+
+  /// The log as the first of the stores has it; reads nothing yet.
+  func storedLog() throws(OpsError) -> StoredLog { StoredLog(try openStores()[0]) }
+}
+
+extension Command.Option {
+  static let offline = Command.Option(
+    name: "offline", help: "from the store alone, with no database")
 }

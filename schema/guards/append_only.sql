@@ -1,4 +1,4 @@
--- The log and the checkpoints are append-only: triggers, on top of the privileges that nobody has.
+-- The log, the checkpoints and what is known of the log that left are append-only: triggers, on top of the privileges that nobody has.
 --
 -- Kept twice on each table: by statement (also TRUNCATE, also of no row at all), and by row for
 -- logical replication, whose workers fire no statement triggers. ENABLE ALWAYS, so that
@@ -16,6 +16,8 @@ BEGIN
     FOR target IN
         SELECT 'ledger.events'::regclass
         UNION ALL SELECT 'ledger.checkpoints'
+        UNION ALL SELECT 'ledger.departed'
+        UNION ALL SELECT 'ledger.standing_events'
         UNION ALL SELECT i.inhrelid FROM pg_inherits AS i
         WHERE i.inhparent = 'ledger.events'::regclass
     LOOP

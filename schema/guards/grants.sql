@@ -33,13 +33,14 @@ GRANT INSERT, UPDATE, DELETE ON public.ops_policy, public.ops_mission_proposals,
 GRANT INSERT ON public.ops_policy_audit TO PUBLIC;
 
 -- The log and its books. The owner keeps what INSERT and SELECT need, and no more.
-REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.events, ledger.checkpoints
+REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
+    ON ledger.events, ledger.checkpoints, ledger.departed, ledger.standing_events
     FROM opsledger_owner;
 -- Nobody sets the sequence back; draw needs no more than USAGE.
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
-    ledger.home_sequence, ledger.workers
+    ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
@@ -57,7 +58,8 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]) TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]),
+    ledger.drop_partition(bigint, text, bigint, bytea, text) TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

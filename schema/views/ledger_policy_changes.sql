@@ -1,6 +1,6 @@
 -- ledger.policy_changes: every value that every policy has had, from the log.
 --
--- Finds the streams by the policies that are there and the tombstones of those that left, and their
+-- Those that have left the database too. Finds the streams by the policies that are there and the tombstones of those that left, and their
 -- events by (stream, version): the cost follows the number of policies and changes, not the log.
 --
 -- Used by  ops_policy_history, ops_policy_audit.
@@ -22,7 +22,7 @@ FROM (
         UNION
         SELECT t.stream FROM ledger.tombstones AS t WHERE t.noun = 'policy'
     ) AS s
-    JOIN ledger.events AS e USING (stream)
+    JOIN ledger.events_at_hand AS e USING (stream)
     WHERE e.type IN ('policy.set', 'policy.inserted', 'policy.removed')
        OR e.type = 'policy.amended' AND e.data -> 'changes' -> 'value' IS NOT NULL
 ) AS c;

@@ -42,7 +42,8 @@ struct Survey {
     return self
   }
 
-  /// The first segment at whose end the database has not noted the store's root.
+  /// The first segment at whose end the database has not noted the store's root. What has left the database had
+  /// its root noted first, and is not missing.
   private func firstUnknown() throws(OpsError) -> Int {
     for (at, segment) in list.segments.enumerated().reversed() {
       guard let known = try session.storedRoot(at: segment.name.entries.upperBound) else {

@@ -11,6 +11,8 @@ public final class SegmentReader {
   public let index: SegmentIndex
   private let file: FramedFile
   private let lineReader = EventLineReader()
+  /// Frames that were read for a few lines: whoever follows one mission comes back to them.
+  private var kept: [Int: [UInt8]] = [:]
 
   /// Reads and checks the index: the file's end, its geometry, the roots that it names.
   public init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
@@ -70,6 +72,71 @@ public final class SegmentReader {
         if streams.contains(event.stream) { try body(line, event) }
       }
     }
+  }
+
+  /// Hands over the lines that are wanted, in order or from the last one on, for as long as `body` says to go on.
+  ///
+  /// - Returns: False where it said to stop.
+  func lines(
+    _ wanted: ColdQuery, backwards: Bool = false,
+    _ body: (EventLine) throws(OpsError) -> Bool
+  ) throws(OpsError) -> Bool {
+    let choice = FrameChoice(wanted)
+    let numbers = index.frames.indices.filter { choice.mayHold(index.frames[$0]) }
+    for number in backwards ? numbers.reversed() : numbers {
+      let bytes = choice.isSparse ? try keptText(ofFrame: number) : nil
+      let goesOn =
+        if let bytes {
+          try bytes.withUnsafeBytes { text in
+            Result { () throws(OpsError) in
+              try lines(wanted, in: text, number, backwards: backwards, body)
+            }
+          }.get()
+        } else {
+          try lines(wanted, in: file.text(number), number, backwards: backwards, body)
+        }
+      guard goesOn else { return false }
+    }
+    return true
+  }
+
+  private func keptText(ofFrame number: Int) throws(OpsError) -> [UInt8] {
+    if let bytes = kept[number] { return bytes }
+    if kept.count >= Self.keptMax { kept.removeAll() }
+    let bytes = Array(try file.text(number))
+    kept[number] = bytes
+    return bytes
+  }
+
+  private static let keptMax = 16
+
+  private func lines(
+    _ wanted: ColdQuery, in text: UnsafeRawBufferPointer, _ number: Int, backwards: Bool,
+    _ body: (EventLine) throws(OpsError) -> Bool
+  ) throws(OpsError) -> Bool {
+    var lines: [UnsafeRawBufferPointer] = []
+    var goesOn = true
+    try SegmentFrameMaker.eachLine(of: text) { (line) throws(OpsError) in
+      guard goesOn, wanted.streams.mayHold(line) else { return }
+      if backwards { return lines.append(line) }
+      goesOn = try take(line, wanted, number, body)
+    }
+    for line in lines.reversed() where goesOn { goesOn = try take(line, wanted, number, body) }
+    return goesOn
+  }
+
+  private func take(
+    _ line: UnsafeRawBufferPointer, _ wanted: ColdQuery, _ number: Int,
+    _ body: (EventLine) throws(OpsError) -> Bool
+  ) throws(OpsError) -> Bool {
+    let event: EventLine
+    do throws(EventLineError) { event = try lineReader.read(line) } catch {
+      throw file.error(Damage("\(error)", frame: number))
+    }
+    guard wanted.entries.contains(event.entry), wanted.only?.contains(event.entry) ?? true,
+      wanted.streams.contains(event.stream), wanted.upTo.map({ event.recordedAt <= $0 }) ?? true
+    else { return true }
+    return try body(event)
   }
 
   private func lines(

@@ -7,6 +7,7 @@ extension Check {
   /// The log, each of its partitions, and the checkpoints.
   private static let appendOnly = """
     SELECT 'ledger.events'::regclass AS oid UNION ALL SELECT 'ledger.checkpoints'
+    UNION ALL SELECT 'ledger.departed' UNION ALL SELECT 'ledger.standing_events'
     UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
     """
 

@@ -11,7 +11,7 @@ extension Session {
     let rows = try query(
       Statement(
         """
-        SELECT (e.data ->> 'identity')::uuid FROM ledger.events AS e
+        SELECT (e.data ->> 'identity')::uuid FROM ledger.events_at_hand AS e
         WHERE e.stream = $1::uuid AND e.type = 'ledger.created' ORDER BY e.entry LIMIT 1
         """), parameters)
     return try rows.ids().first

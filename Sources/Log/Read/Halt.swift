@@ -14,7 +14,7 @@ extension Session {
     """
     SELECT e.recorded_at, e.actor, coalesce(p.version = e.version AND p.value::text
       = (e.data->'value')::jsonb::text, false)
-    FROM ledger.events AS e LEFT JOIN ops_policy AS p ON p.key = $2::text
+    FROM ledger.events_at_hand AS e LEFT JOIN ops_policy AS p ON p.key = $2::text
     WHERE e.stream = $1::uuid ORDER BY e.version DESC LIMIT 1
     """)
 

@@ -4,6 +4,8 @@ public import Postgres
 /// Reads history in one moment of the database, in which no partition of the log can leave.
 struct HistoryReader {
   private let connection: Connection
+  /// What of the log has left the database, if anything.
+  let departed: Departed?
 
   /// Runs `body` in a transaction of its own; its first questions travel with the transaction's
   /// beginning.
@@ -15,9 +17,11 @@ struct HistoryReader {
     defer { try? connection.rollbackIfOpen() }
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
-        [(begin, Parameters()), (lock, Parameters())] + first)
+        [(begin, Parameters()), (lock, Parameters()), (Departed.question, Parameters())] + first)
     }
-    return try body(Array(answers.dropFirst(2)), HistoryReader(connection: connection))
+    let reader = HistoryReader(
+      connection: connection, departed: try Departed(session.target, answers[2]))
+    return try body(Array(answers.dropFirst(3)), reader)
   }
 
   private static let begin = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -28,9 +32,35 @@ struct HistoryReader {
     try onDatabase { () throws(PostgresError) in try connection.pipeline(questions) }
   }
 
-  func events(_ question: (Statement, Parameters)) throws(OpsError) -> [LoggedEvent] {
-    let rows = try ask([question])[0]
-    return try onDatabase { () throws(PostgresError) in try LoggedEvent.all(rows) }
+  /// The events of what has left the database, in the order of the log.
+  func cold(_ wanted: ColdQuery) throws(OpsError) -> [LoggedEvent] {
+    var events: [LoggedEvent] = []
+    var wanted = wanted
+    guard let departed, let range = departed.part(of: wanted.entries) else { return events }
+    wanted.entries = range
+    try departed.log().events(wanted) { (event) throws(OpsError) in
+      events.append(LoggedEvent(event))
+      return true
+    }
+    return events
+  }
+
+  /// The events of these streams that have left the database: of those whose first one was not met in it.
+  func cold(of streams: Set<StreamID>, hot: [LoggedEvent]) throws(OpsError) -> [LoggedEvent] {
+    let whole = Set(hot.lazy.filter { $0.version == 1 }.map(\.stream))
+    let wanted = streams.subtracting(whole)
+    return wanted.isEmpty ? [] : try cold(ColdQuery(0...Int64.max, .these(wanted)))
+  }
+
+  /// The last event of what has left the database, of entries up to one, recorded up to a time.
+  func lastCold(upTo entry: Int64, at time: Instant? = nil) throws(OpsError) -> LoggedEvent? {
+    guard let departed, let range = departed.part(of: 0...max(0, entry)) else { return nil }
+    var found: LoggedEvent?
+    try departed.log().eventsBackwards(ColdQuery(range, upTo: time)) { (event) throws(OpsError) in
+      found = event
+      return false
+    }
+    return found
   }
 }
 

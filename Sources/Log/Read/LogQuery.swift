@@ -22,12 +22,47 @@ public struct LogQuery: Sendable {
   }
 }
 
+extension LogQuery {
+  /// Hands over its events of what has left the database, or of a store alone, in the order of the log.
+  ///
+  /// - Returns: How many.
+  public func run(
+    in log: any ColdLog, _ each: (LoggedEvent) -> Void
+  ) throws(OpsError) -> Int {
+    let types = type.map(Glob.init)
+    let wanted = ColdQuery(entries ?? 0...Int64.max, stream.map { .these([$0]) } ?? .all)
+    var found: [LoggedEvent] = []
+    var count = 0
+    guard limit > 0 else { return 0 }
+    switch keeps {
+    case .first:
+      try log.events(wanted) { (event) throws(OpsError) in
+        let event = LoggedEvent(event)
+        guard types?.matches(event.type) ?? true else { return true }
+        each(event)
+        count += 1
+        return count < limit
+      }
+      return count
+    case .last:
+      try log.eventsBackwards(wanted) { (event) throws(OpsError) in
+        if types?.matches(event.type) ?? true { found.append(event) }
+        return found.count < limit
+      }
+      for event in found.reversed() { each(event) }
+      return found.count
+    }
+  }
+}
+
 extension Session {
   static let logPage = 1000
 
   /// Hands over the events of a query, in the order of the log.
   ///
   /// The last ones of many are held in memory together; the first ones are read page by page.
+  ///
+  /// - Throws: `OPS_001` where some of them have left the database, and no store is at hand.
   public func log(
     _ query: LogQuery, _ each: (LoggedEvent) -> Void
   ) throws(OpsError) {
@@ -36,18 +71,45 @@ extension Session {
       let rows = try page(query, after: nil, limit: query.limit)
       for event in rows.reversed() { each(event) }
     case .first:
-      var left = query.limit
+      var query = query
+      query.limit -= try coldFirst(query, each)
       var last: (Int64, Int32)?
-      while left > 0 {
-        let size = min(left, Self.logPage)
+      while query.limit > 0 {
+        let size = min(query.limit, Self.logPage)
         let events = try page(query, after: last, limit: size)
         for event in events { each(event) }
         guard events.count == size, let end = events.last else { return }
         last = (end.entry, end.index)
-        left -= size
+        query.limit -= size
       }
     }
   }
+
+  /// Those that have left the database, which come first.
+  ///
+  /// - Returns: How many.
+  private func coldFirst(
+    _ query: LogQuery, _ each: (LoggedEvent) -> Void
+  ) throws(OpsError) -> Int {
+    try HistoryReader.read(self, first: []) { (_, reader) throws(OpsError) in
+      guard query.limit > 0, let departed = reader.departed,
+        let range = departed.part(of: query.entries ?? 0...Int64.max)
+      else { return 0 }
+      if let stream = query.stream, query.entries == nil {
+        var one = Parameters()
+        one.uuid(stream)
+        // Nothing of it has left where its first event is still here.
+        let first = try reader.ask([(Self.firstVersion, one)])[0]
+        if !first.isEmpty { return 0 }
+      }
+      var query = query
+      query.entries = range
+      return try query.run(in: departed.log(), each)
+    }
+  }
+
+  private static let firstVersion = Statement(
+    "SELECT e.entry FROM ledger.events AS e WHERE e.stream = $1::uuid AND e.version = 1")
 
   private func page(
     _ query: LogQuery, after last: (Int64, Int32)?, limit: Int
@@ -86,7 +148,17 @@ extension Session {
       ORDER BY e.entry \(order), e.index \(order) LIMIT $\(parameters.count)::bigint
       """)
     return try HistoryReader.read(self, first: [(statement, parameters)]) {
-      (answers, _) throws(OpsError) in try answers[0].events()
+      (answers, reader) throws(OpsError) in
+      let hot = try answers[0].events()
+      guard query.keeps == .last, hot.count < limit, hot.last?.version != 1 || query.stream == nil,
+        let departed = reader.departed,
+        let range = departed.part(of: query.entries ?? 0...Int64.max)
+      else { return hot }
+      var rest = query
+      (rest.entries, rest.limit) = (range, limit - hot.count)
+      var cold: [LoggedEvent] = []
+      _ = try rest.run(in: departed.log()) { cold.append($0) }
+      return hot + cold.reversed()
     }
   }
 

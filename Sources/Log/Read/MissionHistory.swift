@@ -21,23 +21,16 @@ extension Session {
   /// created in one entry, a lease names its run, a proposal's entry names its reaction. So nothing
   /// is searched, however long the log is, and it works without the rows as well.
   ///
-  /// - Throws: `OPS_011` where the log knows no such mission.
+  /// - Throws: `OPS_011` where the log knows no such mission; `OPS_001` where a part of it has left the database
+  ///   and no store is at hand.
   public func history(ofMission id: StreamID) throws(OpsError) -> MissionHistory {
     var one = Parameters()
     one.uuid(id)
-    return try HistoryReader.read(
-      self, first: [(Self.ownRows, one), (Self.ofStreams, Self.streams([id]))]
-    ) { (answers, reader) throws(OpsError) in
-      var search = HistorySearch(id, reader)
+    return try HistoryReader.read(self, first: [(Self.ownRows, one)]) {
+      (answers, reader) throws(OpsError) in
+      var search = HistorySearch(id, DatabaseSource(reader: reader))
       try search.take(rows: answers[0])
-      try search.take(try answers[1].events())
-      guard search.history.events.first?.type.hasPrefix("mission.") == true else {
-        throw OpsError(
-          .notFound, "the log has no mission \(id)", hint: "see `opsledger mission list`",
-          facts: ["mission_id": id.description])
-      }
-      try search.run()
-      return search.history
+      return try search.run()
     }
   }
 
@@ -50,10 +43,63 @@ extension Session {
       WHERE r.step_id IN (SELECT s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid)
     UNION ALL SELECT 'event', a.id FROM ops_agent_events AS a WHERE a.mission_id = $1::uuid
     """)
-  fileprivate static let ofStreams = Statement(
+}
+
+extension MissionHistory {
+  /// Reads a mission's history from what has left the database, or from a store alone.
+  ///
+  /// - Throws: `OPS_011` where there is no such mission.
+  public init(ofMission id: StreamID, in log: any ColdLog) throws(OpsError) {
+    var search = HistorySearch(id, ColdSource(log: log, entries: 0...Int64.max))
+    self = try search.run()
+  }
+}
+
+/// Where a history is looked for.
+private protocol HistorySource {
+  /// - Returns: The events of the streams; and the streams that the entries name as the mission's or its
+  ///   proposal's.
+  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
+    events: [LoggedEvent], named: [StreamID]
+  )
+}
+
+private struct HistoryQuestion {
+  var streams: Set<StreamID>
+  var entries: Set<Int64>
+  var mission: StreamID
+  var proposal: StreamID?
+}
+
+/// What the database holds, and before that what has left it.
+private struct DatabaseSource: HistorySource {
+  let reader: HistoryReader
+
+  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
+    events: [LoggedEvent], named: [StreamID]
+  ) {
+    var streams = Parameters()
+    streams.uuids(question.streams)
+    let answers = try reader.ask([
+      (Self.ofStreams, streams), (Self.ofEntries, entryParameters(question)),
+    ])
+    let hot = try answers[0].events()
+    var named = try answers[1].ids()
+    guard let departed = reader.departed else { return (hot, named) }
+    let cold = try reader.cold(of: question.streams, hot: hot)
+    let entries = question.entries.filter { $0 <= departed.last }
+    if !entries.isEmpty {
+      var question = question
+      (question.streams, question.entries) = ([], entries)
+      named += try ColdSource(log: departed.log(), entries: 0...departed.last).ask(question).named
+    }
+    return (cold + hot, named)
+  }
+
+  private static let ofStreams = Statement(
     "SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])")
   /// Of single entries, what belongs to one mission or proposal.
-  fileprivate static let ofEntries = Statement(
+  private static let ofEntries = Statement(
     """
     SELECT DISTINCT e.stream FROM ledger.events AS e WHERE e.entry = ANY ($1::bigint[])
       AND (e.type IN ('step.created', 'agent_event.reported')
@@ -61,27 +107,70 @@ extension Session {
         OR e.type = 'reaction.done' AND e.data->>'proposal_id' = $3::text)
     """)
 
-  fileprivate static func streams(_ ids: some Sequence<StreamID>) -> Parameters {
+  private func entryParameters(_ question: HistoryQuestion) -> Parameters {
     var parameters = Parameters()
-    parameters.uuids(ids)
+    var array = ArrayBuilder(.int8)
+    for entry in question.entries.sorted() { array.int8(entry) }
+    parameters.array(array)
+    parameters.text(question.mission.description)
+    parameters.text(question.proposal?.description)
     return parameters
+  }
+}
+
+/// What has left the database, or a store alone.
+private struct ColdSource: HistorySource {
+  let log: any ColdLog
+  let entries: ClosedRange<Int64>
+
+  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
+    events: [LoggedEvent], named: [StreamID]
+  ) {
+    var events: [LoggedEvent] = []
+    var named: [StreamID] = []
+    if !question.entries.isEmpty {
+      try log.events(ColdQuery(entries, only: question.entries)) { (event) throws(OpsError) in
+        if Self.isNamed(LoggedEvent(event), question) { named.append(event.stream) }
+        return true
+      }
+    }
+    if !question.streams.isEmpty {
+      try log.events(ColdQuery(entries, .these(question.streams))) { (event) throws(OpsError) in
+        events.append(LoggedEvent(event))
+        return true
+      }
+    }
+    return (events, named)
+  }
+
+  private static func isNamed(_ event: LoggedEvent, _ question: HistoryQuestion) -> Bool {
+    func names(_ key: String, _ id: StreamID?) -> Bool {
+      guard let id else { return false }
+      return (try? JSON(parsing: event.data))?.id(key) == id
+    }
+    return switch event.type {
+    case "step.created", "agent_event.reported": names("mission_id", question.mission)
+    case "reaction.done": names("proposal_id", question.proposal)
+    default: false
+    }
   }
 }
 
 /// Follows the names that events carry, until no stream is left that was not read.
 private struct HistorySearch {
   var history: MissionHistory
-  private let reader: HistoryReader
+  private let source: any HistorySource
   private var known: Set<StreamID>
   private var wanted: Set<StreamID> = []
   private var entries: Set<Int64> = []
   private var entriesRead: Set<Int64> = []
   private var proposal: StreamID?
 
-  init(_ mission: StreamID, _ reader: HistoryReader) {
+  init(_ mission: StreamID, _ source: any HistorySource) {
     history = MissionHistory(mission: mission)
     known = [mission]
-    self.reader = reader
+    wanted = [mission]
+    self.source = source
   }
 
   mutating func take(rows: Rows) throws(OpsError) {
@@ -91,35 +180,31 @@ private struct HistorySearch {
     }
   }
 
-  mutating func run() throws(OpsError) {
+  mutating func run() throws(OpsError) -> MissionHistory {
     while !wanted.isEmpty || !entries.isEmpty {
-      var questions: [(Statement, Parameters)] = []
-      if !wanted.isEmpty { questions.append((Session.ofStreams, Session.streams(wanted))) }
-      if !entries.isEmpty { questions.append((Session.ofEntries, entryParameters())) }
-      let hasStreams = !wanted.isEmpty
+      let question = HistoryQuestion(
+        streams: wanted, entries: entries, mission: history.mission, proposal: proposal)
       known.formUnion(wanted)
       entriesRead.formUnion(entries)
       (wanted, entries) = ([], [])
-      let answers = try reader.ask(questions)
-      if hasStreams { try take(try answers[0].events()) }
-      if questions.count == 2 || !hasStreams, let found = answers.last {
-        for id in try found.ids() { want(id) }
-      }
+      let (events, named) = try source.ask(question)
+      take(events)
+      for id in named { want(id) }
+      try requireMission()
     }
     history.events.sort { ($0.entry, $0.index) < ($1.entry, $1.index) }
+    return history
   }
 
-  private func entryParameters() -> Parameters {
-    var parameters = Parameters()
-    var array = ArrayBuilder(.int8)
-    for entry in entries.sorted() { array.int8(entry) }
-    parameters.array(array)
-    parameters.text(history.mission.description)
-    parameters.text(proposal?.description)
-    return parameters
+  private func requireMission() throws(OpsError) {
+    guard !history.events.contains(where: { $0.stream == history.mission && $0.isOfMission })
+    else { return }
+    throw OpsError(
+      .notFound, "the log has no mission \(history.mission)", hint: "see `opsledger mission list`",
+      facts: ["mission_id": history.mission.description])
   }
 
-  mutating func take(_ events: [LoggedEvent]) throws(OpsError) {
+  mutating func take(_ events: [LoggedEvent]) {
     history.events += events
     for event in events {
       let data = (try? JSON(parsing: event.data)) ?? .null
@@ -156,6 +241,10 @@ private struct HistorySearch {
     if isProposal { proposal = id }
     if !known.contains(id) { wanted.insert(id) }
   }
+}
+
+extension LoggedEvent {
+  fileprivate var isOfMission: Bool { type.hasPrefix("mission.") }
 }
 
 extension JSON {

@@ -23,12 +23,14 @@ extension Session {
         (Self.proposalRow, one), (Self.proposalMission, one), (Self.proposalEvents, one),
         (Self.clock, Parameters()),
       ]
-    ) { (answers, _) throws(OpsError) in
+    ) { (answers, reader) throws(OpsError) in
       guard answers[0].count == 1 else { throw OpsError.notFound("proposal", id) }
+      let hot = try answers[2].events()
       let missions = try answers[1].rows(of: Mission.self)
       return ProposalStory(
         proposal: try answers[0].row(0, of: Proposal.self), mission: missions.first?.id,
-        missionStatus: missions.first?.status, events: try answers[2].events(),
+        missionStatus: missions.first?.status,
+        events: try reader.cold(of: [id], hot: hot) + hot,
         now: try answers[3].clock())
     }
   }

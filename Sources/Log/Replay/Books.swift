@@ -44,18 +44,62 @@ extension Verifier {
   /// The command keys and the tombstones that the log does not know. Keys of the last thirty days must
   /// be there; older ones may have been cleared away.
   static func checkBooks(
-    _ session: Session, _ report: inout VerifyReport
+    _ reader: LogReader, _ report: inout VerifyReport
   ) throws(OpsError) {
-    let answers = try session.query(
-      all: [(wrongKeys, Parameters()), (needlessTombstones, Parameters())])
-    let (keys, tombstones) = try onDatabase { () throws(PostgresError) in
-      (
-        try answers[0].differences(table: "ledger.commands"),
-        try answers[1].differences(table: "ledger.tombstones")
-      )
+    var differences = try onDatabase { () throws(PostgresError) in
+      try reader.connection.query(wrongKeys).differences(table: "ledger.commands")
     }
-    report.note(ofBooks: keys + tombstones)
+    if reader.departed == nil {
+      differences += try onDatabase { () throws(PostgresError) in
+        try reader.connection.query(needlessTombstones).differences(table: "ledger.tombstones")
+      }
+    } else {
+      differences += try needlessTombstones(reader)
+    }
+    report.note(ofBooks: differences)
   }
+
+  /// The same where a part of the log has left the database: which rows left is read there first.
+  private static func needlessTombstones(
+    _ reader: LogReader
+  ) throws(OpsError) -> [Difference] {
+    var left: [StreamID: Int32] = [:]
+    try reader.cold(nil, .all) { (event) throws(OpsError) in
+      if event.saysThatARowLeft || left[event.stream] != nil { left[event.stream] = event.version }
+    }
+    let rows = try onDatabase { () throws(PostgresError) in
+      try reader.connection.query(tombstoneHistories)
+    }
+    var differences: [Difference] = []
+    for row in 0..<rows.count where differences.count < 1000 {
+      let (stream, version, hot, hasLeft) = try onDatabase { () throws(PostgresError) in
+        (
+          StreamID(try rows.uuid(row, 0)), try rows.int4(row, 1), try rows.int4(row, 2),
+          try rows.bool(row, 3)
+        )
+      }
+      let cold = left[stream]
+      let last = max(hot, cold ?? 0)
+      if hasLeft || cold != nil, version <= last { continue }
+      differences.append(
+        Difference(
+          table: "ledger.tombstones", row: stream.description,
+          column: hasLeft || cold != nil ? "version" : "*",
+          expected: hasLeft || cold != nil ? "at most \(last)" : nil,
+          found: hasLeft || cold != nil ? "\(version)" : "a row"))
+    }
+    return differences
+  }
+
+  /// Of each tombstone, what the log that is here says of its stream: the last version, and whether the row left.
+  private static let tombstoneHistories = Statement(
+    """
+    SELECT t.stream, t.version, coalesce(e.version, 0), coalesce(e.has_left, false)
+    FROM ledger.tombstones AS t LEFT JOIN LATERAL (
+      SELECT max(e.version) AS version,
+        bool_or(e.type IN (t.noun || '.removed', t.noun || '.archived')) AS has_left
+      FROM ledger.events AS e WHERE e.stream = t.stream) AS e ON true
+    """)
 
   /// Entries have one command each, so the first event speaks for all. Where none is wrong a plan for
   /// the first thousand would look each key up by itself.
@@ -135,5 +179,18 @@ extension Rows {
           found: try isNull(row, 3) ? nil : try text(row, 3)))
     }
     return differences
+  }
+}
+
+extension EventLine {
+  /// Whether it is an event after which its row is in no table.
+  var saysThatARowLeft: Bool {
+    func ends(_ suffix: StaticString) -> Bool {
+      let count = suffix.utf8CodeUnitCount
+      return type.count > count
+        && type.suffix(count).elementsEqual(
+          UnsafeRawBufferPointer(start: suffix.utf8Start, count: count))
+    }
+    return ends(".removed") || ends(".archived")
   }
 }

@@ -20,6 +20,8 @@ struct Fold {
   private(set) var eventCount = 0
   /// Entries whose first event was met.
   private(set) var entryCount = 0
+  /// Of both, those that had left the database.
+  private(set) var cold = (events: 0, entries: 0)
   private let types = EventTypes()
 
   /// Takes one row of `COPY (SELECT columns …)`.
@@ -40,6 +42,9 @@ struct Fold {
       version: line.version, at: line.recordedAt)
     take(EventView(fixed: fixed, data: line.data, content: line.content), type: line.type)
   }
+
+  /// Says that all events so far had left the database.
+  mutating func markCold() { cold = (eventCount, entryCount) }
 
   private mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
     eventCount += 1

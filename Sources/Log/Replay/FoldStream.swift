@@ -55,11 +55,11 @@ final class FoldStream<Made> {
     }
     do throws(OpsError) {
       let session = try Session(target)
-      let connection = try SharedSnapshot.join(snapshot, session)
+      let reader = try SharedSnapshot.join(snapshot, session)
       while !shared.isStopped.load(ordering: .relaxed) {
         let index = shared.next.add(1, ordering: .relaxed).oldValue
         guard index < slices.count else { return }
-        let fold = try slices[index].fold(on: connection, entries: entries, progress)
+        let fold = try slices[index].fold(on: reader, entries: entries, progress)
         hand(.success(try make(fold, slices[index])))
       }
     } catch {

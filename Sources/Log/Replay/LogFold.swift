@@ -25,10 +25,10 @@ package enum LogFold {
     _ slices: [Slice], _ target: Session.Target, _ snapshot: String
   ) throws(OpsError) -> (events: Int, rows: Int) {
     let session = try Session(target)
-    let connection = try SharedSnapshot.join(snapshot, session)
+    let reader = try SharedSnapshot.join(snapshot, session)
     var (events, rows) = (0, 0)
     for slice in slices {
-      let fold = try slice.fold(on: connection, ReplayProgress())
+      let fold = try slice.fold(on: reader, ReplayProgress())
       events += fold.eventCount
       rows += fold.rowCount
     }

@@ -101,7 +101,9 @@ public enum Rebuilder {
     let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
     let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
     let rows = try session.query(
-      Statement("SELECT NOT (\(any)) AND EXISTS (SELECT FROM ledger.events)"))
+      Statement(
+        "SELECT NOT (\(any)) AND (EXISTS (SELECT FROM ledger.events) "
+          + "OR EXISTS (SELECT FROM ledger.departed))"))
     do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
 }
@@ -153,7 +155,8 @@ final class Rebuild {
     try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       let slice = Slice.streams(Array(found.streams))
-      let fold = try slice.fold(on: connection, ReplayProgress())
+      let fold = try slice.fold(
+        on: LogReader(self.session.target, on: connection), ReplayProgress())
       guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
       try self.repair(fold, slice, connection)
       try self.record(&report, connection)
@@ -224,7 +227,8 @@ final class Rebuild {
     progress.expect(events)
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
-      var replayed = (entries: 0, events: 0)
+      var replayed = 0
+      var hot = (entries: 0, events: 0)
       let snapshot = try self.snapshot(connection)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
@@ -234,18 +238,20 @@ final class Rebuild {
       let constraints = try self.dropped(connection, intoEmpty: intoEmpty)
       while let made = try stream.next() {
         guard made.fold.context.problems.isEmpty else { return self.refuse(&report, made.fold) }
-        replayed.events += made.fold.eventCount
-        replayed.entries += made.fold.entryCount
+        replayed += made.fold.eventCount
+        hot.events += made.fold.eventCount - made.fold.cold.events
+        hot.entries += made.fold.entryCount - made.fold.cold.entries
         try write(made, connection)
       }
       let missing = try Verifier.brokenEntries(
-        entries: replayed.entries, events: replayed.events, on: connection)
+        entries: hot.entries, events: hot.events,
+        on: LogReader(self.session.target, on: connection))
       guard missing.isEmpty else {
         for problem in missing { report.found.note(problem) }
         report.outcome = .refused
         return report
       }
-      report.found.events = replayed.events
+      report.found.events = replayed
       try self.make(constraints, connection)
       try self.record(&report, connection)
       return report
@@ -320,6 +326,7 @@ final class Rebuild {
       SET LOCAL lock_timeout = '2s';
       SET LOCAL idle_in_transaction_session_timeout = 0;
       SET LOCAL ROLE opsledger_keeper;
+      LOCK TABLE ledger.events IN ACCESS SHARE MODE;
       LOCK TABLE \(tables.joined(separator: ", ")) IN EXCLUSIVE MODE
       """
     for attempt in 0..<attemptsMax {

@@ -1,4 +1,5 @@
 import Ledger
+import Postgres
 
 /// A part of all streams, small enough to be folded in memory: the events of these streams, and the
 /// rows that are theirs.
@@ -29,6 +30,25 @@ enum Slice: Sendable {
     let bounds = entries.map { " AND entry BETWEEN \($0.lowerBound) AND \($0.upperBound)" } ?? ""
     return "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(predicate(on: "stream"))"
       + "\(bounds)) TO STDOUT (FORMAT binary)"
+  }
+
+  /// Its streams, for a reader of what has left the database.
+  ///
+  /// Streams that changed must have done so in what the database holds; see ``LogReader/coldLast``.
+  func coldStreams(_ log: LogReader) throws(OpsError) -> ColdQuery.Streams {
+    switch self {
+    case .hash(_, 1): return .all
+    case .hash(let remainder, let count):
+      return .hash(remainder: UInt32(remainder), of: UInt32(count))
+    case .streams(let streams): return .these(Set(streams))
+    case .changed:
+      let rows = try onDatabase { () throws(PostgresError) in
+        try log.connection.query(
+          Statement(
+            "SELECT DISTINCT e.stream FROM ledger.events AS e WHERE \(predicate(on: "e.stream"))"))
+      }
+      return .these(Set(try rows.ids()))
+    }
   }
 
   /// The live rows of the slice.

@@ -31,7 +31,7 @@ final class SharedSnapshot {
   func end() { try? session.connection().rollbackIfOpen() }
 
   /// Begins a transaction on another session that sees the same moment.
-  static func join(_ id: String, _ session: Session) throws(OpsError) -> Connection {
+  static func join(_ id: String, _ session: Session) throws(OpsError) -> LogReader {
     let connection = try session.connection()
     do throws(PostgresError) {
       try connection.execute(
@@ -43,7 +43,12 @@ final class SharedSnapshot {
     } catch {
       throw OpsError(database: error)
     }
-    return connection
+    return try LogReader(session.target, on: connection)
+  }
+
+  /// The log as the session that opened it sees it.
+  func reader() throws(OpsError) -> LogReader {
+    try LogReader(session.target, on: session.connection())
   }
 }
 
@@ -80,22 +85,31 @@ extension Slice {
 
   /// Folds the events of this slice, all of them or those of these entries.
   func fold(
-    on connection: Connection, entries: ClosedRange<Int64>? = nil, _ progress: ReplayProgress
+    on reader: LogReader, entries: ClosedRange<Int64>? = nil, _ progress: ReplayProgress
   ) throws(OpsError) -> Fold {
     var fold = Fold()
-    try read(into: &fold, on: connection, entries: entries, progress)
+    try read(into: &fold, on: reader, entries: entries, progress)
     fold.finish()
     return fold
   }
 
-  /// Goes on with a fold.
+  /// Goes on with a fold: what has left the database first, then what it holds.
   func read(
-    into fold: inout Fold, on connection: Connection, entries: ClosedRange<Int64>?,
+    into fold: inout Fold, on log: LogReader, entries: ClosedRange<Int64>?,
     _ progress: ReplayProgress
   ) throws(OpsError) {
     var reported = fold.eventCount
+    try log.cold(entries, coldStreams(log)) { (event) throws(OpsError) in
+      fold.take(event)
+      if fold.eventCount & 0x3FFF == 0 {
+        progress.add(fold.eventCount - reported)
+        reported = fold.eventCount
+      }
+    }
+    fold.markCold()
+    if let entries, entries.upperBound <= log.coldLast { return }
     do throws(PostgresError) {
-      let reader = try connection.copyReader(events(entries))
+      let reader = try log.connection.copyReader(events(entries))
       while let row = try reader.next() {
         try fold.take(row)
         if fold.eventCount & 0x3FFF == 0 {
@@ -120,6 +134,7 @@ extension Session {
         SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
             THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
             ELSE pg_relation_size(c.oid) / 450 END), 0)::bigint
+          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d)
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
         """))

@@ -54,9 +54,10 @@ public enum Verifier {
     }
     var partial = merged.withLock { $0 }
     if let failure = partial.failure { throw failure }
-    try checkEntries(session, &partial)
-    try checkBooks(session, &partial.report)
-    try finish(session, &partial)
+    let reader = try snapshot.reader()
+    try checkEntries(reader, &partial)
+    try checkBooks(reader, &partial.report)
+    try finish(session, reader, &partial)
     return partial.report
   }
 
@@ -65,6 +66,8 @@ public enum Verifier {
     var report = VerifyReport()
     var failure: OpsError?
     var entries = 0
+    /// Of the events and entries, those that the database holds.
+    var hot = (events: 0, entries: 0)
 
     mutating func merge(_ other: Result<Partial, OpsError>) {
       switch other {
@@ -80,6 +83,7 @@ public enum Verifier {
           report.warnings.append(warning)
         }
         entries += part.entries
+        hot = (hot.events + part.hot.events, hot.entries + part.hot.entries)
       }
     }
   }
@@ -88,11 +92,11 @@ public enum Verifier {
     _ slices: [Slice], _ target: Session.Target, snapshot: String, _ progress: ReplayProgress
   ) throws(OpsError) -> Partial {
     let session = try Session(target)
-    let connection = try SharedSnapshot.join(snapshot, session)
+    let reader = try SharedSnapshot.join(snapshot, session)
     var partial = Partial()
     for slice in slices {
-      let fold = try slice.fold(on: connection, progress)
-      var comparison = Comparison(fold, slice, on: connection)
+      let fold = try slice.fold(on: reader, progress)
+      var comparison = Comparison(fold, slice, on: reader.connection)
       try comparison.run()
       partial.take(comparison)
     }
@@ -101,24 +105,29 @@ public enum Verifier {
 
   /// Entries are whole: an event that was removed from the end of a stream leaves no gap in the
   /// stream, but in its entry.
-  private static func checkEntries(_ session: Session, _ partial: inout Partial) throws(OpsError) {
+  /// What has left is held together by its segments' roots.
+  private static func checkEntries(
+    _ reader: LogReader, _ partial: inout Partial
+  ) throws(OpsError) {
     let problems = try brokenEntries(
-      entries: partial.entries, events: partial.report.events, on: try session.connection())
+      entries: partial.hot.entries, events: partial.hot.events, on: reader)
     for problem in problems { partial.report.note(problem) }
   }
 
   /// Entries that lack events, or have more than their command recorded.
   ///
   /// - Parameters:
-  ///   - entries: How many the replay met.
+  ///   - entries: How many the replay met of those that the database holds.
   ///   - events: The same, of events: where both are what the commands say, no entry is looked at.
   static func brokenEntries(
-    entries: Int, events: Int, on connection: Connection
+    entries: Int, events: Int, on reader: LogReader
   ) throws(OpsError) -> [LogProblem] {
-    try onDatabase { () throws(PostgresError) in
-      let sums = try connection.query(commandSums)
+    var last = Parameters()
+    last.int8(reader.coldLast)
+    return try onDatabase { () throws(PostgresError) in
+      let sums = try reader.connection.query(commandSums, last)
       if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [LogProblem]() }
-      let rows = try connection.query(entriesWithoutAllEvents)
+      let rows = try reader.connection.query(entriesWithoutAllEvents, last)
       var problems: [LogProblem] = []
       for row in 0..<rows.count {
         problems.append(
@@ -131,20 +140,25 @@ public enum Verifier {
   }
 
   private static let commandSums = Statement(
-    "SELECT count(*), coalesce(sum(events), 0)::bigint FROM ledger.commands")
+    """
+    SELECT count(*), coalesce(sum(events), 0)::bigint FROM ledger.commands WHERE entry > $1::bigint
+    """)
 
   private static let entriesWithoutAllEvents = Statement(
     """
     SELECT entry, greatest(e.top + 1, c.events)::bigint, coalesce(e.n, 0)
     FROM (SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e
-    FULL JOIN ledger.commands AS c USING (entry)
+    FULL JOIN (SELECT * FROM ledger.commands WHERE entry > $1::bigint) AS c USING (entry)
     WHERE e.n IS DISTINCT FROM e.top + 1 OR e.n <> c.events OR e.n IS NULL
     ORDER BY entry LIMIT 1000
     """)
 
-  private static func finish(_ session: Session, _ partial: inout Partial) throws(OpsError) {
+  private static func finish(
+    _ session: Session, _ reader: LogReader, _ partial: inout Partial
+  ) throws(OpsError) {
     let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
-    partial.report.entry = try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }
+    partial.report.entry = max(
+      try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.coldLast)
     partial.report.notCovered = try notCovered(session)
     try checkReferences(session, &partial.report)
   }
@@ -234,6 +248,8 @@ extension Verifier.Partial {
     let fold = comparison.fold
     report.events += fold.eventCount
     entries += fold.entryCount
+    hot.events += fold.eventCount - fold.cold.events
+    hot.entries += fold.entryCount - fold.cold.entries
     report.rows.merge(comparison.rowsCompared, uniquingKeysWith: +)
     report.add(comparison.differences, count: comparison.differenceCount)
     if report.streams.count <= Rebuilder.targetedMax {

@@ -9,6 +9,8 @@ public final class Session {
     public var url: String
     public var application: String
     public var connectTimeoutMillis: Int
+    /// What has left the database, where a store is at hand.
+    public var coldLog: (any ColdLog)?
 
     public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {
       self.url = url

@@ -43,6 +43,8 @@ extension TimeTravel {
     private let entries: Session
     private let progress: ReplayProgress
     private var statesBuilt = 0
+    /// The entries that have left the database, in order.
+    private var cold: [Int64] = []
 
     init(
       _ sql: String, _ target: Session.Target, _ progress: ReplayProgress
@@ -60,6 +62,7 @@ extension TimeTravel {
     }
 
     func run(from: Int64, to: Int64) throws(OpsError) -> Bisection {
+      cold = try tables.coldEntries(from...to)
       guard !(try isTrue(at: from)) else {
         throw OpsError(
           .notFound, "it is true already at entry \(from)",
@@ -96,22 +99,26 @@ extension TimeTravel {
 
     private func last(upTo entry: Int64) throws(OpsError) -> Int64? {
       try number("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint", entry)
+        ?? cold.last { $0 <= entry }
     }
 
     private func count(after low: Int64, before high: Int64) throws(OpsError) -> Int64 {
-      try number(
+      let hot = try number(
         """
         SELECT count(*) FROM ledger.events AS e
         WHERE e.index = 0 AND e.entry > $1::bigint AND e.entry < $2::bigint
-        """, low, high) ?? 0
+        """, low, high)
+      return (hot ?? 0) + Int64(cold.count { $0 > low && $0 < high })
     }
 
     private func entry(after low: Int64, skipping count: Int64) throws(OpsError) -> Int64 {
+      let left = cold.drop { $0 <= low }
+      if count < left.count { return left[left.startIndex + Int(count)] }
       let found = try number(
         """
         SELECT e.entry FROM ledger.events AS e WHERE e.index = 0 AND e.entry > $1::bigint
         ORDER BY e.entry OFFSET $2::bigint LIMIT 1
-        """, low, count)
+        """, low, count - Int64(left.count))
       guard let found else {
         throw OpsError(.inconsistentRow, "entries after \(low) are gone from the log")
       }

@@ -47,6 +47,7 @@ extension TimeTravel {
 private final class WayBack {
   private let rebuild: Rebuild
   private let connection: Connection
+  private let log: LogReader
   private let moment: Int64
   private let why: String
   private let rowsMax: Int
@@ -64,6 +65,7 @@ private final class WayBack {
   ) throws(OpsError) {
     self.rebuild = rebuild
     self.connection = connection
+    log = try LogReader(rebuild.session.target, on: connection)
     self.moment = moment
     self.why = why
     self.rowsMax = rowsMax
@@ -80,7 +82,7 @@ private final class WayBack {
     guard moment <= last else {
       throw OpsError(.notFound, "entry \(moment) is beyond the last, \(last)")
     }
-    let ran = try RanSince(moment, upTo: last, on: connection)
+    let ran = try RanSince(moment, upTo: last, on: log)
     if moment < last { try takeBack() }
     try record(
       .own(
@@ -117,7 +119,11 @@ private final class WayBack {
 
   private func takeBack() throws(OpsError) {
     let range = (moment + 1)...last
-    let streams = try TimeTravel.streamCount(range, on: connection)
+    // What changed among events that have left the database is found by looking at every stream.
+    let isHot = log.coldLast < range.lowerBound
+    let streams =
+      isHot
+      ? try TimeTravel.streamCount(range, on: connection) : try rebuild.session.estimate().rows
     // Both moments of a slice are in memory.
     let count = max(1, (2 * streams + rowsMax - 1) / rowsMax)
     rebuild.progress.expect(try rebuild.session.estimate().events)
@@ -125,15 +131,19 @@ private final class WayBack {
     let constraints =
       count > 1 ? try rebuild.dropped(connection, intoEmpty: false) : nil
     for remainder in 0..<count {
-      try takeBack(.changed(in: range, remainder: remainder, of: count), range)
+      let slice: Slice =
+        isHot
+        ? .changed(in: range, remainder: remainder, of: count)
+        : .hash(remainder: remainder, of: count)
+      try takeBack(slice, range)
     }
     if let constraints { try rebuild.make(constraints, connection) }
   }
 
   private func takeBack(_ slice: Slice, _ range: ClosedRange<Int64>) throws(OpsError) {
-    let before = try slice.fold(on: connection, entries: 0...moment, rebuild.progress)
+    let before = try slice.fold(on: log, entries: 0...moment, rebuild.progress)
     var now = before
-    try slice.read(into: &now, on: connection, entries: range, rebuild.progress)
+    try slice.read(into: &now, on: log, entries: range, rebuild.progress)
     now.finish()
     try now.requireSound()
     var recorder = BackRecorder(before: before, now: now, at: at)
@@ -148,7 +158,7 @@ private final class WayBack {
     _ event: StreamEvent<N>, to stream: StreamID, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
     let slice = Slice.streams([stream])
-    var fold = try slice.fold(on: connection, entries: 0...last, ReplayProgress())
+    var fold = try slice.fold(on: log, entries: 0...last, ReplayProgress())
     try fold.requireSound()
     events.append(fold[keyPath: table].record(event, to: stream, at: at))
     try write()

@@ -22,7 +22,7 @@ extension Session {
     let snapshot = try SharedSnapshot(self)
     defer { snapshot.end() }
     let fold = try Slice.streams(Array(streams)).fold(
-      on: try connection(), entries: 0...max(0, entry), ReplayProgress())
+      on: try snapshot.reader(), entries: 0...max(0, entry), ReplayProgress())
     try fold.requireSound()
     guard let mission = fold.missions.row(of: id) else {
       let first = history.events.first { $0.stream == id }

@@ -59,12 +59,17 @@ struct RanSince {
   private var reactions: [StreamID?] = []
   private var agentEvents: [StreamID?] = []
 
-  init(_ moment: Int64, upTo last: Int64, on connection: Connection) throws(OpsError) {
+  init(_ moment: Int64, upTo last: Int64, on log: LogReader) throws(OpsError) {
+    var cold: Set<StreamID> = []
+    try log.cold((moment + 1)...max(moment + 1, last), .all) { (event) throws(OpsError) in
+      if LoggedEvent(event).saysThatAStepRan { cold.insert(event.stream) }
+    }
     var parameters = Parameters()
     parameters.int8(moment)
     parameters.int8(last)
+    parameters.uuids(cold)
     try onDatabase { () throws(PostgresError) in
-      let rows = try connection.query(Self.find, parameters)
+      let rows = try log.connection.query(Self.find, parameters)
       for row in 0..<rows.count {
         steps.append(StreamID(try rows.uuid(row, 0)))
         kinds.append(try rows.textIfPresent(row, 1) ?? "")
@@ -83,7 +88,8 @@ struct RanSince {
       WHERE e.entry > $1::bigint AND e.entry <= $2::bigint
         AND (e.type IN ('step.leased', 'step.succeeded', 'step.attempt_failed')
           OR e.type = 'step.amended'
-            AND e.data -> 'changes' -> 'status' ->> 1 IN ('running', 'succeeded')))
+            AND e.data -> 'changes' -> 'status' ->> 1 IN ('running', 'succeeded'))
+      UNION SELECT unnest($3::uuid[]))
     SELECT DISTINCT ON (ran.step) ran.step, coalesce(s.executor, s.kind), m.proposal_id, r.id,
       r.event_id
     FROM ran LEFT JOIN ops_mission_steps AS s ON s.id = ran.step
@@ -212,4 +218,18 @@ extension Session {
           AND NOT EXISTS (SELECT FROM ops_missions AS m WHERE m.proposal_id = p.id))
       OR EXISTS (SELECT FROM ops_agent_events AS a WHERE a.id = v.id AND a.processed_at IS NULL)
     """)
+}
+
+extension LoggedEvent {
+  fileprivate var saysThatAStepRan: Bool {
+    switch type {
+    case "step.leased", "step.succeeded", "step.attempt_failed": true
+    case "step.amended":
+      switch (try? JSON(parsing: data))?["changes"]?["status"]?.arrayValue?.last?.stringValue {
+      case "running", "succeeded": true
+      default: false
+      }
+    default: false
+    }
+  }
 }

@@ -100,12 +100,21 @@ extension TimeTravel {
     defer { snapshot.end() }
     let range = (from + 1)...to
     // Both moments of a slice are in memory.
-    let count = Slice.all(rows: 2 * (try streamCount(range, on: session.connection()))).count
+    let reader = try snapshot.reader()
+    // What changed among events that have left the database is found by looking at every stream.
+    let isHot = reader.coldLast < range.lowerBound
+    let rows =
+      isHot ? try streamCount(range, on: session.connection()) : try session.estimate().rows
+    let count = Slice.all(rows: 2 * rows).count
     let id = snapshot.id
     let merged = Mutex<Result<StateDiff, OpsError>>(.success(StateDiff()))
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
       let mine = (0..<count).filter { $0 % Slice.workers == worker }
-        .map { Slice.changed(in: range, remainder: $0, of: count) }
+        .map { (remainder) -> Slice in
+          isHot
+            ? .changed(in: range, remainder: remainder, of: count)
+            : .hash(remainder: remainder, of: count)
+        }
       let result = Result { () throws(OpsError) in
         try compare(mine, range, target, id, limit: limit, progress)
       }
@@ -120,7 +129,7 @@ extension TimeTravel {
       }
     }
     var diff = try merged.withLock { $0 }.get()
-    try name(&diff.rows, range, on: session)
+    try name(&diff.rows, range, on: reader)
     return diff
   }
 
@@ -146,12 +155,12 @@ extension TimeTravel {
     _ snapshot: String, limit: Int, _ progress: ReplayProgress
   ) throws(OpsError) -> StateDiff {
     let session = try Session(target)
-    let connection = try SharedSnapshot.join(snapshot, session)
+    let reader = try SharedSnapshot.join(snapshot, session)
     var comparison = MomentComparison(limit: limit)
     for slice in slices {
-      let before = try slice.fold(on: connection, entries: 0...(range.lowerBound - 1), progress)
+      let before = try slice.fold(on: reader, entries: 0...(range.lowerBound - 1), progress)
       var after = before
-      try slice.read(into: &after, on: connection, entries: range, progress)
+      try slice.read(into: &after, on: reader, entries: range, progress)
       after.finish()
       try after.requireSound()
       comparison.diff.events += after.eventCount - before.eventCount
@@ -163,23 +172,33 @@ extension TimeTravel {
 
   /// The events that made the rows what they are.
   private static func name(
-    _ rows: inout [RowChange], _ range: ClosedRange<Int64>, on session: Session
+    _ rows: inout [RowChange], _ range: ClosedRange<Int64>, on reader: LogReader
   ) throws(OpsError) {
     let places = Dictionary(
       rows.enumerated().map { ($1.stream, $0) }, uniquingKeysWith: { a, _ in a })
+    try reader.cold(range, .these(Set(places.keys))) { (event) throws(OpsError) in
+      guard let place = places[event.stream] else { return }
+      rows[place].eventCount += 1
+      if rows[place].events.count < StateDiff.eventsMax {
+        rows[place].events.append(LoggedEvent(event))
+      }
+    }
+    let cold = rows.map(\.eventCount)
     var start = 0
     while start < rows.count {
       var parameters = Parameters()
       parameters.uuids(rows[start..<min(start + 500, rows.count)].map(\.stream))
       parameters.int8(range.lowerBound)
       parameters.int8(range.upperBound)
-      let answer = try session.query(eventsOfStreams, parameters)
+      let answer = try onDatabase { () throws(PostgresError) in
+        try reader.connection.query(eventsOfStreams, parameters)
+      }
       let events = try answer.events()
       for (row, event) in events.enumerated() {
         guard let place = places[event.stream] else { continue }
-        rows[place].events.append(event)
-        rows[place].eventCount = Int(
-          try onDatabase { () throws(PostgresError) in try answer.int8(row, 13) })
+        if rows[place].events.count < StateDiff.eventsMax { rows[place].events.append(event) }
+        let hot = try onDatabase { () throws(PostgresError) in try answer.int8(row, 13) }
+        rows[place].eventCount = cold[place] + Int(hot)
       }
       start += 500
     }

@@ -26,6 +26,8 @@ final class StateTables {
   /// Holds a moment of the log that the readers share.
   private let snapshot: SharedSnapshot
   private let estimated: (rows: Int, events: Int)
+  /// Entries that have left the database end with this one.
+  private let coldLast: Int64
   /// The entry as of which the tables are; nil before the first ``move(to:_:)``.
   private(set) var entry: Int64?
   /// Events that were folded.
@@ -46,6 +48,7 @@ final class StateTables {
     // the locks whether it reads one.
     let shapes = try StateShapes(reading)
     snapshot = try SharedSnapshot(reading)
+    coldLast = try snapshot.reader().coldLast
     session = try Session(target)
     let connection = try session.connection()
     self.connection = connection
@@ -92,7 +95,11 @@ final class StateTables {
   /// have events between the two moments.
   func move(to next: Int64, _ progress: ReplayProgress) throws(OpsError) {
     let slices: [Slice]
-    if let entry, entry != next {
+    if let entry, entry != next, min(entry, next) < coldLast {
+      // Which streams changed is not known here: all of them are made again.
+      try forgetAll()
+      slices = Slice.all(rows: estimated.rows)
+    } else if let entry, entry != next {
       let range = (min(entry, next) + 1)...max(entry, next)
       let streams = try forget(in: range)
       slices = Self.count(of: streams).map { .changed(in: range, remainder: $0, of: $1) }
@@ -134,6 +141,22 @@ final class StateTables {
     while let fill = try stream.next() {
       eventCount += fill.fold.eventCount
       for filled in fill.tables { _ = try filled.write(on: connection) }
+    }
+  }
+
+  /// The entries among these that have left the database.
+  func coldEntries(_ range: ClosedRange<Int64>) throws(OpsError) -> [Int64] {
+    var entries: [Int64] = []
+    try snapshot.reader().cold(range, .all) { (event) throws(OpsError) in
+      if entries.last != event.entry { entries.append(event.entry) }
+    }
+    return entries
+  }
+
+  private func forgetAll() throws(OpsError) {
+    try onDatabase { () throws(PostgresError) in
+      try connection.execute(
+        "TRUNCATE " + StateShapes.tables.map(qualified).joined(separator: ", "))
     }
   }
 
@@ -213,8 +236,8 @@ struct StateShapes {
   private static let viewTexts = Statement(
     """
     SELECT v.name, replace(replace(pg_get_viewdef(to_regclass(v.live)),
-      'ledger.policy_changes', 'pg_temp.opsledger_policy_changes'), 'ledger.events',
-      '(SELECT e.* FROM ledger.events AS e WHERE e.entry <= '
+      'ledger.policy_changes', 'pg_temp.opsledger_policy_changes'), 'ledger.events_at_hand',
+      '(SELECT e.* FROM ledger.events_at_hand AS e WHERE e.entry <= '
         '(SELECT m.entry FROM pg_temp.opsledger_moment AS m))')
     FROM (VALUES (1, 'opsledger_policy_changes', 'ledger.policy_changes'),
       (2, 'ops_policy_history', 'public.ops_policy_history'),

@@ -107,8 +107,13 @@ extension Session {
     var parameters = Parameters()
     parameters.time(time)
     parameters.int8(sealed)
-    let rows = try query(Self.greatestAtTime, parameters)
-    let found = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
+    let found = try HistoryReader.read(
+      self, first: [(Self.greatestAtTime, parameters)]
+    ) { (answers, reader) throws(OpsError) -> Int64? in
+      let hot = try onDatabase { () throws(PostgresError) in try answers[0].int8IfPresent(0, 0) }
+      if let hot { return hot }
+      return try reader.lastCold(upTo: sealed, at: time)?.entry
+    }
     guard let found else {
       throw OpsError(.notFound, "nothing was recorded at or before \(time)")
     }
@@ -128,20 +133,22 @@ extension Session {
     number.int8(entry)
     time.time(asked ?? Instant(micros: .min))
     time.int8(sealed)
-    let answers = try query(all: [(Self.lastUpTo, number), (Self.isSettled, time)])
-    return try onDatabase { () throws(PostgresError) in
-      let (last, settled) = (answers[0], answers[1])
-      return Moment(
-        entry: entry, last: last.isEmpty ? nil : try last.int8(0, 0),
-        recordedAt: last.isEmpty ? nil : Instant(micros: try last.timestamptz(0, 1)),
-        asked: asked, isProvisional: asked == nil ? false : !(try settled.bool(0, 0)))
+    let (last, isSettled) = try HistoryReader.read(
+      self, first: [(Self.lastUpTo, number), (Self.isSettled, time)]
+    ) { (answers, reader) throws(OpsError) -> (LoggedEvent?, Bool) in
+      let isSettled = try onDatabase { () throws(PostgresError) in try answers[1].bool(0, 0) }
+      if let last = try answers[0].events().first { return (last, isSettled) }
+      return (try reader.lastCold(upTo: entry), isSettled)
     }
+    return Moment(
+      entry: entry, last: last?.entry, recordedAt: last?.recordedAt, asked: asked,
+      isProvisional: asked != nil && !isSettled)
   }
 
   private static let lastUpTo = Statement(
     """
-    SELECT e.entry, e.recorded_at FROM ledger.events AS e WHERE e.entry <= $1::bigint
-    ORDER BY e.entry DESC LIMIT 1
+    SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.entry <= $1::bigint
+    ORDER BY e.entry DESC, e.index DESC LIMIT 1
     """)
 
   /// Whether a seal is later than a time, or nothing was drawn since the last one, which is over now.
