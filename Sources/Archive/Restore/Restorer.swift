@@ -99,7 +99,14 @@ public struct Restorer {
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
       if part.isWhole {
-        try reader.verify { (frame) throws(OpsError) in try writer.send(frame.text) }
+        let other = reader.index.frames.count > 1 ? CopyHand(target) : nil
+        try reader.verify { (frame) throws(OpsError) in
+          if let other, frame.number % 2 == 1 { return try other.send(frame.text) }
+          try writer.send(frame.text)
+        }
+        // What it put there is committed first: cut short between the two, the segment is one of which some
+        // events are missing, and what is made of all of them is made again.
+        try other?.finish()
         events = Int(clamping: reader.index.eventCount)
       } else {
         // Another session reads what this one adds to.
@@ -138,15 +145,5 @@ public struct Restorer {
         "every entry is back, but the log itself is broken in \(rebuilt.found.logProblems) places",
         hint: "see `opsledger verify`")
     }
-  }
-}
-
-extension CopyWriter {
-  fileprivate func send(_ lines: [UInt8]) throws(OpsError) {
-    try lines.withUnsafeBytes { lines in
-      Result { () throws(OpsError) in
-        try onDatabase { () throws(PostgresError) in try raw(lines) }
-      }
-    }.get()
   }
 }
