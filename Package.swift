@@ -105,6 +105,9 @@ let package = Package(
       name: "commit-cut",
       dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
       path: "Tests/CommitCut", swiftSettings: settings),
+    .executableTarget(
+      name: "store-damage", dependencies: ["Archive", "Ledger"], path: "Tests/StoreDamage",
+      swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),

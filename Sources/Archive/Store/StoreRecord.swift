@@ -66,7 +66,7 @@ public struct StoreRecord: Equatable, Sendable {
     if let format = json["format"]?.intValue, format != Self.format {
       throw OpsError(
         .storeDiverged,
-        "the store \(place) has format \(format), this release reads \(Self.format)",
+        "\(Self.name) of \(place) has format \(format), this release reads \(Self.format)",
         hint: "use a newer release")
     }
     let digest = text.dropLast(3).suffix(64)
