@@ -40,6 +40,11 @@ let package = Package(
       name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "LZ4", dependencies: ["CLZ4"], swiftSettings: settings),
+    // Both are loaded when they are needed, as libpq is: they bring two dozen libraries with them.
+    .target(name: "CCurl"),
+    .target(name: "CXML", cSettings: [.unsafeFlags(["-I/usr/include/libxml2"])]),
+    .target(name: "HTTP", dependencies: ["CCurl"], swiftSettings: settings),
+    .target(name: "XML", dependencies: ["CXML"], swiftSettings: settings),
     .target(name: "CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
 
@@ -54,7 +59,9 @@ let package = Package(
     // The store and what it is for: segments, snapshots, restore, retention.
     .target(
       name: "Archive",
-      dependencies: ["Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "Host"],
+      dependencies: [
+        "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML", "Host",
+      ],
       swiftSettings: settings),
 
     // Heartbeat, worker, executors.
@@ -133,8 +140,8 @@ let package = Package(
     .testTarget(
       name: "ArchiveTests",
       dependencies: [
-        "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "Host",
-        "TestLedgers", "TestSupport",
+        "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML",
+        "Host", "TestLedgers", "TestSupport",
       ],
       swiftSettings: settings),
     .testTarget(
