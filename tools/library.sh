@@ -6,7 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 forget_databases() {
     unset OPS_DATABASE_URL DATABASE_URL SUPABASE_URL OPSLEDGER_HOME OPS_DATABASE_URL_FILE \
         DATABASE_URL_FILE SUPABASE_URL_FILE PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS \
-        PGSERVICE PGHOSTADDR
+        PGSERVICE PGHOSTADDR OPS_STORE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN \
+        AWS_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE
 }
 
 # quietly LABEL COMMAND…: runs a command; its output only where it fails. On a terminal its last
@@ -85,9 +86,42 @@ start_scratch_postgres() {
 }
 
 stop_scratch_postgres() {
+    [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
     if [ -n "${scratch_pid:-}" ]; then
         kill -INT "$scratch_pid" 2>/dev/null || true
         wait "$scratch_pid" 2>/dev/null || true
     fi
     rm -rf "$scratch"
+}
+
+# s3_python: prints a Python with what tools/s3_server.py stands on; made the first time.
+s3_python() {
+    local place=$root/.build/s3-server
+    if ! cmp -s "$root/tools/s3_server.txt" "$place/made-for"; then
+        rm -rf "$place"
+        python3 -m venv "$place" &&
+            "$place/bin/pip" install -q --disable-pip-version-check -r "$root/tools/s3_server.txt" >&2 &&
+            cp "$root/tools/s3_server.txt" "$place/made-for" || return 1
+    fi
+    echo "$place/bin/python"
+}
+
+# start_s3 DIRECTORY [--tls]: an object store for tests on loopback. Writes DIRECTORY/s3, settings for a
+# shell to source; sets s3_pid. It ends when it is killed, or when its standard input closes.
+start_s3() {
+    local place=$1 python
+    shift
+    python=$(s3_python) || return 1
+    mkfifo "$place/s3.input"
+    "$python" "$root/tools/s3_server.py" "$place/s3" "$@" <"$place/s3.input" >"$place/s3.log" 2>&1 &
+    s3_pid=$!
+    exec {s3_input}>"$place/s3.input"
+    for _ in $(seq 300); do
+        [ -f "$place/s3" ] && return
+        kill -0 "$s3_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$place/s3.log" >&2
+    echo 'the object store does not start' >&2
+    return 1
 }

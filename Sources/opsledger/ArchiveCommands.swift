@@ -25,6 +25,9 @@ enum ArchiveCommands {
       .init(
         line: "--store /backup/ops archive push", meaning: "begin a store, or bring it up to date"),
       .init(line: "archive push --watch --every 5s", meaning: "for ever, into OPS_STORE"),
+      .init(
+        line: "--store s3://backup/ops archive push", meaning: "a bucket; AWS_… say how to reach it"
+      ),
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every") ?? 5000

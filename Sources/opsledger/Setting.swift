@@ -14,6 +14,12 @@ enum Setting: String, CaseIterable, Sendable {
   case workerMaxRetries = "OPS_WORKER_MAX_RETRIES"
   case staleStepMinutes = "OPS_STALE_STEP_MINUTES"
   case store = "OPS_STORE"
+  case bucketKey = "AWS_ACCESS_KEY_ID"
+  case bucketSecret = "AWS_SECRET_ACCESS_KEY"
+  case bucketToken = "AWS_SESSION_TOKEN"
+  case bucketRegion = "AWS_REGION"
+  case bucketEndpoint = "AWS_ENDPOINT_URL"
+  case bucketCertificates = "AWS_CA_BUNDLE"
   case signingKeyFile = "OPS_SIGNING_KEY_FILE"
   case apiKey = "OPS_API_KEY"
   case serviceRoleKey = "SUPABASE_SERVICE_ROLE_KEY"
@@ -26,8 +32,9 @@ enum Setting: String, CaseIterable, Sendable {
     case .stepLeaseMinutes: "5"
     case .workerMaxRetries: "3"
     case .staleStepMinutes: "15"
-    case .databaseURL, .plainDatabaseURL, .supabaseURL, .home, .store, .signingKeyFile, .apiKey,
-      .serviceRoleKey:
+    case .bucketRegion: "us-east-1"
+    case .databaseURL, .plainDatabaseURL, .supabaseURL, .home, .store, .bucketKey, .bucketSecret,
+      .bucketToken, .bucketEndpoint, .bucketCertificates, .signingKeyFile, .apiKey, .serviceRoleKey:
       nil
     }
   }
@@ -35,9 +42,12 @@ enum Setting: String, CaseIterable, Sendable {
   /// Whether `NAME_FILE` may hold it.
   var isSecret: Bool {
     switch self {
-    case .databaseURL, .plainDatabaseURL, .supabaseURL, .apiKey, .serviceRoleKey: true
+    case .databaseURL, .plainDatabaseURL, .supabaseURL, .bucketKey, .bucketSecret, .bucketToken,
+      .apiKey, .serviceRoleKey:
+      true
     case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
-      .workerMaxRetries, .staleStepMinutes, .store, .signingKeyFile:
+      .workerMaxRetries, .staleStepMinutes, .store, .bucketRegion, .bucketEndpoint,
+      .bucketCertificates, .signingKeyFile:
       false
     }
   }
@@ -46,9 +56,12 @@ enum Setting: String, CaseIterable, Sendable {
   func shown(_ value: String) -> String {
     switch self {
     case .databaseURL, .plainDatabaseURL, .supabaseURL: DatabaseChoice.masked(value)
-    case .apiKey, .serviceRoleKey: "****"
+    case .bucketKey, .bucketSecret, .bucketToken, .apiKey, .serviceRoleKey: "****"
+    // One with a login in it is refused, and shown to nobody all the same.
+    case .bucketEndpoint: DatabaseChoice.masked(value)
     case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
-      .workerMaxRetries, .staleStepMinutes, .store, .signingKeyFile:
+      .workerMaxRetries, .staleStepMinutes, .store, .bucketRegion, .bucketCertificates,
+      .signingKeyFile:
       value
     }
   }

@@ -1,4 +1,5 @@
 import Archive
+import Host
 import Ledger
 
 extension Invocation {
@@ -9,9 +10,35 @@ extension Invocation {
     let places = try stores()
     guard !places.isEmpty else {
       throw OpsError(
-        .databaseUnreachable, "no store", hint: "name one: --store DIR, or OPS_STORE")
+        .databaseUnreachable, "no store",
+        hint: "name one: --store DIR, --store s3://BUCKET/PREFIX, or OPS_STORE")
     }
-    return places.map { DirectoryStore($0) }
+    var stores: [any ObjectStore] = []
+    for place in places {
+      stores.append(
+        S3Store.isPlace(place)
+          ? try S3Store(place, bucketSettings(of: place)) : DirectoryStore(place))
+    }
+    return stores
+  }
+
+  /// How buckets are reached; all are in one place.
+  private func bucketSettings(of place: String) throws(OpsError) -> S3Settings {
+    guard let key = try environment.text(.bucketKey),
+      let secret = try environment.text(.bucketSecret)
+    else {
+      throw OpsError(
+        .databaseUnreachable, "no key for \(place)",
+        hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files that hold them in "
+          + "AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE")
+    }
+    var settings = S3Settings(accessKey: key, secretKey: secret)
+    settings.sessionToken = try environment.text(.bucketToken)
+    settings.region = try environment.text(.bucketRegion) ?? settings.region
+    settings.endpoint = try environment.text(.bucketEndpoint)
+    settings.certificates = try environment.text(.bucketCertificates)
+    settings.connectTimeoutMillis = try environment.millis(.connectTimeout)
+    return settings
   }
 
   /// The log as the first of the stores has it; reads nothing yet.

@@ -1,0 +1,117 @@
+import HTTP
+import Ledger
+import XML
+
+/// An answer that is no success: its status, and what the server calls it.
+struct S3Refusal: Equatable {
+  var status: Int
+  /// `NoSuchKey`; empty where it does not say.
+  var code = ""
+  var message = ""
+
+  init(status: Int) { self.status = status }
+
+  /// Nil of a success. One that holds an error is none: a server that has begun to answer cannot take it back.
+  init?(_ response: HTTPResponse) {
+    let mayHoldError = !response.isSuccess || response.headers["content-type"] == "application/xml"
+    let root = mayHoldError ? try? XMLElement(response.body) : nil
+    let error = root?.name == "Error" ? root : nil
+    guard !response.isSuccess || error != nil else { return nil }
+    status = response.isSuccess ? 500 : response.status
+    code = error?["Code"]?.text ?? ""
+    message = error?["Message"]?.text ?? ""
+  }
+}
+
+/// Why a request came to nothing.
+enum S3Failure {
+  case unanswered(HTTPError)
+  case refused(S3Refusal)
+
+  /// How many attempts this one counts for; 0: another would fare no better.
+  var attempts: Int {
+    switch self {
+    case .unanswered(let error):
+      switch error.kind {
+      case .connect, .lost: 1
+      // The wait was long already.
+      case .timeout: 2
+      case .tls, .unusable, .tooLarge: 0
+      }
+    case .refused(let refusal):
+      switch refusal.status {
+      case 408, 429, 500...: 1
+      case 409 where Self.busy.contains(refusal.code): 1
+      case 400 where Self.damaged.contains(refusal.code) || refusal.code == "RequestTimeout": 1
+      default: 0
+      }
+    }
+  }
+
+  /// Another request for the same name is under way.
+  static let busy: Set<String> = ["ConditionalRequestConflict", "OperationAborted"]
+  /// What arrived was not what was sent.
+  static let damaged: Set<String> = ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"]
+}
+
+extension OpsError {
+  init(_ failure: S3Failure, _ request: S3Request, in bucket: S3Bucket) {
+    let (code, reason, hint) = Self.meaning(of: failure, bucket)
+    let place = bucket.place.text
+    var facts = ["store": place]
+    if let file = request.file { facts["file"] = file }
+    self.init(
+      code, "store \(place): cannot \(request.doing): \(bucket.withoutSecrets(reason))", hint: hint,
+      facts: facts)
+  }
+
+  private static func meaning(
+    of failure: S3Failure, _ bucket: S3Bucket
+  ) -> (Code, reason: String, hint: String?) {
+    switch failure {
+    case .unanswered(let error):
+      switch error.kind {
+      case .tls:
+        return (
+          .databaseUnreachable, error.message,
+          "name the server's certificate authority in AWS_CA_BUNDLE, if it is to be trusted"
+        )
+      case .tooLarge: return (.storeDiverged, error.message, nil)
+      case .unusable: return (.databaseUnreachable, error.message, "apt-get install libcurl4")
+      case .connect, .timeout, .lost:
+        return (.databaseUnreachable, error.message, "look at AWS_ENDPOINT_URL and the network")
+      }
+    case .refused(let refusal):
+      let (code, hint) = meaning(of: refusal, bucket)
+      return (code, words(of: refusal), hint)
+    }
+  }
+
+  private static func words(of refusal: S3Refusal) -> String {
+    var words = refusal.code.isEmpty ? "status \(refusal.status)" : refusal.code
+    if !refusal.message.isEmpty { words += ": \(refusal.message.prefix(200))" }
+    return words
+  }
+
+  private static func meaning(of refusal: S3Refusal, _ bucket: S3Bucket) -> (Code, hint: String?) {
+    switch (refusal.status, refusal.code) {
+    case (_, "NoSuchBucket"):
+      (.databaseUnreachable, "make the bucket \(bucket.place.bucket), or look at its name")
+    case (404, _): (.notFound, nil)
+    case (_, "SignatureDoesNotMatch"), (_, "InvalidAccessKeyId"):
+      (.notAllowed, "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    case (_, "RequestTimeTooSkewed"): (.notAllowed, "set this machine's clock")
+    case (_, "ExpiredToken"), (_, "InvalidToken"): (.notAllowed, "look at AWS_SESSION_TOKEN")
+    case (301, _), (307, _), (_, "AuthorizationHeaderMalformed"):
+      (.notAllowed, "the bucket lies in another region: set AWS_REGION")
+    case (401, _), (403, _):
+      (.notAllowed, "let this key list the bucket, and get, put and delete objects in it")
+    case (412, _): (.conflict, nil)
+    case (409, _): (.conflict, "somebody else writes it at this moment: try again")
+    case (400, let code) where S3Failure.damaged.contains(code):
+      (.storeDiverged, "bytes are changed on the way to it")
+    case (408, _), (429, _), (500..., _), (400, "RequestTimeout"): (.databaseUnreachable, nil)
+    default: (.notAllowed, nil)
+    }
+  }
+}
