@@ -8,5 +8,5 @@ enum CommandTable {
     + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
     + PolicyCommands.all
     + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all
-    + ArchiveCommands.all + RestoreCommand.all + DrillCommand.all
+    + ArchiveCommands.all + RestoreCommand.all + DrillCommand.all + HoldCommands.all
 }

@@ -135,6 +135,8 @@ private struct EventsDocument {
     let sets: Set<String>
   }
 
+  private static let tables = Set(NounName.allCases.map { $0.sampled.table })
+
   private(set) var types: [EventType] = []
   private(set) var contentColumns: [String] = []
   private(set) var mixedColumns: [String] = []
@@ -155,7 +157,7 @@ private struct EventsDocument {
           EventType(
             name: names[0][0], data: Self.fields(cells[1]), content: Self.fields(cells[2]),
             sets: Set(names[3])))
-      } else if names[0].first?.hasPrefix("ops_") == true {
+      } else if let table = names[0].first, Self.tables.contains(table) {
         let column = "\(names[0][0]).\(names[1][0])"
         if cells.count == 3 {
           contentColumns.append(column + " " + (names[2].first ?? "NULL"))

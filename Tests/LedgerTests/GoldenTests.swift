@@ -60,6 +60,8 @@ struct GoldenTests {
     Golden.rowsPath(1): 0x22ea_4256_dc41_3cbd,
     Golden.eventsPath(2): 0x2009_4184_252c_3199,
     Golden.rowsPath(2): 0x2e9f_4176_e592_9577,
+    Golden.eventsPath(3): 0xc342_a652_476f_e8b6,
+    Golden.rowsPath(3): 0x34a0_4266_c61d_1412,
   ]
 
   @Test("they are what they were on the day they were made", arguments: Golden.editions)

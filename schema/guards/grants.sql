@@ -1,6 +1,6 @@
 -- Who may do what. Nothing is granted elsewhere, but for the partitions (ledger.add_partitions).
 --
---                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger
+--                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger, holds
 --   opsledger_engine     read, write        RI   RI        R            RIU         read, write
 --   opsledger_keeper     read, write        RI   RI        R            RIU         read, write
 --   opsledger_operator   read, write        R    R         R            R           R
@@ -39,14 +39,14 @@ REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
 -- Nobody sets the sequence back; draw needs no more than USAGE.
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
-    ledger.ledger, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
+    ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
     ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE, DELETE ON ledger.ledger TO opsledger_engine, opsledger_keeper;
+GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
 
 -- Functions.

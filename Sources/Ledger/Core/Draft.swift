@@ -14,6 +14,7 @@ public struct Draft: Sendable {
   public var runs = DraftTable<Run>()
   public var policies = DraftTable<Policy>()
   public var radar = DraftTable<Radar>()
+  public var holds = DraftTable<Hold>()
   public var ledger = DraftTable<LedgerRecord>()
 
   public init(at instant: Instant, ids: IDSource) {

@@ -10,7 +10,11 @@ public enum NounName: String, CaseIterable, Sendable {
   case run
   case policy
   case radar
+  case hold
   case ledger
+
+  /// Whether its rows are one of the eight tables that operators know.
+  public var isOfTheEight: Bool { self != .hold && self != .ledger }
 }
 
 /// What is the same for every event of a stream: which row, its how manieth event, and when.

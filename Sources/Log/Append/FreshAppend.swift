@@ -88,7 +88,7 @@ extension Draft {
     precondition(
       [
         policies.order, reactions.order, proposals.order, missions.order, steps.order, runs.order,
-        ledger.order,
+        holds.order, ledger.order,
       ].allSatisfy(\.isEmpty), "only rows that refer to no other are appended without loading")
     return names
   }

@@ -21,6 +21,7 @@ extension Draft {
     // Parents before children, so that a foreign key finds what it names.
     write(policies, session, &batch)
     write(ledger, session, &batch)
+    write(holds, session, &batch)
     write(radar, session, &batch)
     write(proposals, session, &batch)
     write(missions, session, &batch)

@@ -1,5 +1,5 @@
 public import Ledger
-import Postgres
+public import Postgres
 
 /// Which rows of a table to list, newest first.
 public struct RowQuery<N: Noun> {
@@ -133,6 +133,15 @@ extension RowQuery where N == Radar {
   }
 }
 
+extension RowQuery where N == Hold {
+  /// - Parameter all: Also those that were released.
+  public static func holds(all: Bool, limit: Int) -> RowQuery {
+    var query = RowQuery(order: "t.placed_at DESC, t.id DESC", limit: limit)
+    if !all { query.and("t.released_at IS NULL") }
+    return query
+  }
+}
+
 extension RowQuery where N == Policy {
   public static func policies(limit: Int) -> RowQuery {
     RowQuery(order: "t.key", limit: limit)
@@ -140,6 +149,10 @@ extension RowQuery where N == Policy {
 }
 
 extension Session {
+  /// The row that holds and prunes both lock: whichever is second sees what the first did.
+  public static let lockRetention = Statement(
+    "SELECT l.key FROM ledger.ledger AS l WHERE l.key = 'main' FOR NO KEY UPDATE")
+
   /// The titles of proposals, by their ids, where their templates have one.
   public func titles(of proposals: [StreamID]) throws(OpsError) -> [StreamID: String] {
     var parameters = Parameters()

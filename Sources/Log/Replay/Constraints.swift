@@ -11,7 +11,7 @@ package struct Constraints {
   package init(
     of connection: Connection, liftingCapture: Bool
   ) throws(PostgresError) {
-    let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
+    let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
     var parameters = Parameters()
     parameters.texts(tables)
     let rows = try connection.query(Self.find, parameters)

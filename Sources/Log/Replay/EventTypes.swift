@@ -24,6 +24,7 @@ struct EventTypes {
     add(Run.self)
     add(Policy.self)
     add(Radar.self)
+    add(Hold.self)
     add(LedgerRecord.self)
   }
 

@@ -10,7 +10,7 @@ struct Fill: NounVisitor {
     let rows: CopyRows
   }
 
-  /// What is left of it: the ledger's own row is not one of the eight, and may be there.
+  /// What is left of it: holds and the ledger's own row are not of the eight, and may be there.
   private(set) var fold: Fold
   /// Parents before children.
   private(set) var tables: [Filled] = []
@@ -26,7 +26,7 @@ struct Fill: NounVisitor {
   mutating func visit<N: Noun>(
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
-    guard N.name != .ledger else { return }
+    guard N.name.isOfTheEight else { return }
     let columns = N.columns
     let rows = CopyRows()
     try onDatabase { () throws(PostgresError) in

@@ -14,6 +14,7 @@ struct Fold {
   var runs = FoldTable<Run>()
   var policies = FoldTable<Policy>()
   var radar = FoldTable<Radar>()
+  var holds = FoldTable<Hold>()
   var ledger = FoldTable<LedgerRecord>()
 
   let context = FoldContext()
@@ -63,6 +64,7 @@ struct Fold {
     case .run: runs.take(event, kind: type.kind, context)
     case .policy: policies.take(event, kind: type.kind, context)
     case .radar: radar.take(event, kind: type.kind, context)
+    case .hold: holds.take(event, kind: type.kind, context)
     case .ledger: ledger.take(event, kind: type.kind, context)
     }
   }
@@ -70,7 +72,8 @@ struct Fold {
   /// Rows that the events left.
   var rowCount: Int {
     agentEvents.rowCount + reactions.rowCount + proposals.rowCount + missions.rowCount
-      + steps.rowCount + runs.rowCount + policies.rowCount + radar.rowCount + ledger.rowCount
+      + steps.rowCount + runs.rowCount + policies.rowCount + radar.rowCount + holds.rowCount
+      + ledger.rowCount
   }
 
   /// Ends a slice of the log.
@@ -83,6 +86,7 @@ struct Fold {
     runs.finish(context)
     policies.finish(context)
     radar.finish(context)
+    holds.finish(context)
     ledger.finish(context)
   }
 }
@@ -98,6 +102,7 @@ extension NounVisitor {
   /// Parents before children, so that a foreign key finds what it names.
   mutating func visitParentsFirst() throws(OpsError) {
     try visit(LedgerRecord.self, \.ledger)
+    try visit(Hold.self, \.holds)
     try visit(Policy.self, \.policies)
     try visit(Radar.self, \.radar)
     try visit(Proposal.self, \.proposals)
@@ -117,6 +122,7 @@ extension NounVisitor {
     try visit(Proposal.self, \.proposals)
     try visit(Radar.self, \.radar)
     try visit(Policy.self, \.policies)
+    try visit(Hold.self, \.holds)
     try visit(LedgerRecord.self, \.ledger)
   }
 }

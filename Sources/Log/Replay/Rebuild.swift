@@ -86,7 +86,7 @@ public enum Rebuilder {
 
   private static func hasForeignTriggers(_ session: Session) throws(OpsError) -> Bool {
     var parameters = Parameters()
-    parameters.texts(NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table })
+    parameters.texts(NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table })
     let rows = try session.query(
       Statement(
         """
@@ -98,7 +98,7 @@ public enum Rebuilder {
   }
 
   private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
-    let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
+    let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
     let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
     let rows = try session.query(
       Statement(
@@ -208,15 +208,16 @@ final class Rebuild {
           let count = try filled.write(on: connection)
           self.written[filled.table, default: RepairCount()].inserted += count
         }
-        try self.repairOwnRow(fill.fold, connection)
+        try self.repairOthers(fill.fold, connection)
       })
   }
 
-  private func repairOwnRow(_ fold: Fold, _ connection: Connection) throws(OpsError) {
-    guard !fold.ledger.slots.isEmpty else { return }
-    var own = Fold()
-    own.ledger = fold.ledger
-    try repair(own, .streams(fold.ledger.slots.map(\.stream)), connection)
+  private func repairOthers(_ fold: Fold, _ connection: Connection) throws(OpsError) {
+    let streams = fold.ledger.slots.map(\.stream) + fold.holds.slots.map(\.stream)
+    guard !streams.isEmpty else { return }
+    var others = Fold()
+    (others.ledger, others.holds) = (fold.ledger, fold.holds)
+    try repair(others, .streams(streams), connection)
   }
 
   private func all<Made: HasFold>(
@@ -412,6 +413,7 @@ private enum Parts {
     case Run.table: Run.column(named: column)?.part == .data
     case Policy.table: Policy.column(named: column)?.part == .data
     case Radar.table: Radar.column(named: column)?.part == .data
+    case Hold.table: Hold.column(named: column)?.part == .data
     case LedgerRecord.table: true
     default: false
     }

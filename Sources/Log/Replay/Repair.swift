@@ -146,7 +146,7 @@ extension Noun {
     switch name {
     case .agentEvent, .proposal: "dedupe_key"
     case .run: "run_id"
-    case .reaction, .mission, .step, .policy, .radar, .ledger: nil
+    case .reaction, .mission, .step, .policy, .radar, .hold, .ledger: nil
     }
   }
 }

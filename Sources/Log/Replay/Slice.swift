@@ -64,7 +64,7 @@ extension Noun {
     switch name {
     case .policy: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || key)"
     case .ledger: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'ledger:' || key)"
-    case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar: "id"
+    case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold: "id"
     }
   }
 

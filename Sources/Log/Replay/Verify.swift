@@ -184,7 +184,7 @@ public enum Verifier {
     """)
 
   private static func knownColumns() -> Parameters {
-    let tables = NounName.allCases.filter { $0 != .ledger }.map(TableText.of)
+    let tables = NounName.allCases.filter(\.isOfTheEight).map(TableText.of)
     var parameters = Parameters()
     parameters.texts(tables.map(\.table))
     parameters.texts(

@@ -95,6 +95,7 @@ struct TableText: Sendable {
   static let run = TableText(Run.self)
   static let policy = TableText(Policy.self)
   static let radar = TableText(Radar.self)
+  static let hold = TableText(Hold.self)
   static let ledger = TableText(LedgerRecord.self)
 
   static func of(_ noun: NounName) -> TableText {
@@ -107,6 +108,7 @@ struct TableText: Sendable {
     case .run: run
     case .policy: policy
     case .radar: radar
+    case .hold: hold
     case .ledger: ledger
     }
   }

@@ -232,7 +232,7 @@ private struct MomentComparison: NounVisitor {
   mutating func visit<N: Noun>(
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
-    guard N.name != .ledger else { return }
+    guard N.name.isOfTheEight else { return }
     let (old, columns) = (before[keyPath: table], N.columns)
     for slot in after[keyPath: table].slots {
       let earlier = old.find(slot.stream).flatMap { old.slots[$0].row }

@@ -199,7 +199,7 @@ final class StateTables {
 /// What the tables and views look like, read from the catalogue.
 struct StateShapes {
   /// The eight.
-  static let tables = NounName.allCases.filter { $0 != .ledger }.map { TableText.of($0).table }
+  static let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
   /// The expression that gives the stream of a row of each.
   static let streams = StreamExpressions.all
 
@@ -207,7 +207,7 @@ struct StateShapes {
   private var views: [(name: String, text: String)] = []
 
   init(_ session: Session) throws(OpsError) {
-    for noun in NounName.allCases where noun != .ledger {
+    for noun in NounName.allCases where noun.isOfTheEight {
       let text = TableText.of(noun)
       var parameters = Parameters()
       parameters.text("public." + text.table)
@@ -279,6 +279,6 @@ private struct StreamExpressions: NounVisitor {
   mutating func visit<N: Noun>(
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
-    if N.name != .ledger { found.append((N.table, N.streamSQL)) }
+    if N.name.isOfTheEight { found.append((N.table, N.streamSQL)) }
   }
 }

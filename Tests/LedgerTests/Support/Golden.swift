@@ -18,7 +18,7 @@ struct Golden {
   typealias Rows = [String: [String: [String: String?]]]
 
   /// One for each time that a type was added since.
-  static let editions = [1, 2]
+  static let editions = [1, 2, 3]
 
   static func eventsPath(_ edition: Int) -> String { "snapshots/events-v\(edition).jsonl" }
   static func rowsPath(_ edition: Int) -> String { "snapshots/rows-v\(edition).json" }

@@ -26,6 +26,7 @@ extension NounName {
     case .run: Run.self
     case .policy: Policy.self
     case .radar: Radar.self
+    case .hold: Hold.self
     case .ledger: LedgerRecord.self
     }
   }

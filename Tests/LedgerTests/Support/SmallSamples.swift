@@ -71,6 +71,42 @@ extension Radar: Sampled {
   ]
 }
 
+extension Hold: Sampled {
+  static let creating: [Event.Kind] = [.placed]
+  static let labels: [String: [String]] = [:]
+
+  static func sample(_ kind: Event.Kind, _ g: inout Generator) -> Event {
+    switch kind {
+    case .placed:
+      .placed(
+        g.pick([
+          .mission(g.id()), .source(g.text()), .time(from: g.instant(), until: g.instant()),
+        ]), by: g.text(), why: g.maybe { $0.text() })
+    case .released: .released(by: g.text(), why: g.maybe { $0.text() })
+    }
+  }
+
+  static let histories: [(name: String, events: [StreamEvent<Hold>])] = [
+    ("placed", [.own(.placed(.mission(Fixed.id(1)), by: "cli/ann", why: "a case"))]),
+    (
+      "released",
+      [
+        .own(.placed(.source("scout"), by: "cli/ann", why: "a case")),
+        .own(.released(by: "cli/bob", why: "settled")),
+      ]
+    ),
+    (
+      "over a time",
+      [
+        .own(
+          .placed(
+            .time(from: Instant(micros: 1_000_000), until: Instant(micros: 2_000_000)),
+            by: "cli/ann", why: "an audit"))
+      ]
+    ),
+  ]
+}
+
 extension LedgerRecord: Sampled {
   static let creating: [Event.Kind] = [.created]
   static let labels: [String: [String]] = [:]

@@ -1,0 +1,124 @@
+public import JSON
+
+/// What must not leave: a row of `ledger.holds`. Retention keeps the missions that it covers, whatever the rule says,
+/// until it is released.
+public struct Hold: Sendable {
+  public var id: StreamID
+  /// Which missions; a row that a hand made may name several of these, or none.
+  public var missionID: StreamID?
+  public var source: String?
+  public var fromTime: Instant?
+  public var untilTime: Instant?
+  public var why: String?
+  public var placedBy: String
+  public var placedAt: Instant
+  public var releasedAt: Instant?
+  public var version: Int32 = 0
+
+  public init(blank stream: StreamID) {
+    id = stream
+    placedBy = ""
+    placedAt = Instant(micros: 0)
+  }
+
+  /// What a hold covers.
+  public enum Scope: Equatable, Sendable {
+    /// One mission.
+    case mission(StreamID)
+    /// Missions that an agent event of this source led to, or that have one.
+    case source(String)
+    /// Missions that were open at any moment of this time, both ends included.
+    case time(from: Instant, until: Instant)
+  }
+
+  public enum Event: Equatable, Sendable {
+    case placed(Scope, by: String, why: String?)
+    case released(by: String, why: String?)
+  }
+
+  public var isReleased: Bool { releasedAt != nil }
+}
+
+extension Hold: Noun {
+  public static let name = NounName.hold
+  public static let table = "ledger.holds"
+  public static var drafted: any WritableKeyPath<Draft, DraftTable<Hold>> & Sendable { \.holds }
+  public static let columns: [Column<Hold>] = [
+    .uuid("id", \.id),
+    .uuid("mission_id", \.missionID),
+    .text("source", \.source),
+    .time("from_time", \.fromTime),
+    .time("until_time", \.untilTime),
+    .text("why", \.why, .content),
+    .text("placed_by", \.placedBy),
+    .time("placed_at", \.placedAt),
+    .time("released_at", \.releasedAt),
+    .int("version", \.version),
+  ]
+
+  public static func evolve(_ row: inout Hold?, _ event: Event, _ recorded: Recorded) {
+    switch event {
+    case .placed(let scope, let by, let why):
+      var fresh = Hold(blank: recorded.stream)
+      switch scope {
+      case .mission(let id): fresh.missionID = id
+      case .source(let source): fresh.source = source
+      case .time(let from, let until): (fresh.fromTime, fresh.untilTime) = (from, until)
+      }
+      fresh.why = why
+      fresh.placedBy = by
+      fresh.placedAt = recorded.at
+      row = fresh
+    case .released: row?.releasedAt = recorded.at
+    }
+  }
+}
+
+extension Hold.Event: NounEvent {
+  public enum Kind: String, CaseIterable, Sendable { case placed, released }
+
+  public var kind: Kind {
+    switch self {
+    case .placed: .placed
+    case .released: .released
+    }
+  }
+
+  public static func isRead(_ kind: Kind) -> Bool { kind == .placed }
+
+  public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
+    switch self {
+    case .placed(let scope, let by, let why):
+      switch scope {
+      case .mission(let id): data.string("mission_id", id.description)
+      case .source(let source): data.string("source", source)
+      case .time(let from, let until):
+        data.string("from_time", from.description)
+        data.string("until_time", until.description)
+      }
+      data.string("by", by)
+      if let why { content.string("why", why) }
+    case .released(let by, let why):
+      data.string("by", by)
+      if let why { content.string("why", why) }
+    }
+  }
+
+  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+    switch kind {
+    case .placed:
+      self = .placed(
+        try Self.scope(payload), by: try payload.text("by"),
+        why: payload.optionalContentText("why"))
+    case .released:
+      self = .released(
+        by: payload.optionalText("by") ?? "", why: payload.optionalContentText("why"))
+    }
+  }
+
+  private static func scope(_ payload: Payload) throws(Unreadable) -> Hold.Scope {
+    if let mission = try payload.optionalID("mission_id") { return .mission(mission) }
+    if let source = payload.optionalText("source") { return .source(source) }
+    return .time(from: try payload.time("from_time"), until: try payload.time("until_time"))
+  }
+}

@@ -1,0 +1,63 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// Holds keep missions whatever the retention rule says. Placing one and pruning lock the same row, so that
+/// neither is over before the other begins.
+extension Engine {
+  /// - Returns: The hold's id.
+  /// - Throws: `OPS_011` where nobody knows the mission, `OPS_019` for a time that ends before it begins.
+  public func placeHold(_ scope: Hold.Scope, why: String) throws(OpsError) -> StreamID {
+    if case .time(let from, let until) = scope, until < from {
+      throw OpsError(.badInput, "the time ends, \(until), before it begins, \(from)")
+    }
+    var known = Parameters()
+    var mission: StreamID?
+    if case .mission(let id) = scope { mission = id }
+    known.uuids(mission.map { [$0] } ?? [])
+    let by = actor
+    let command = Command(load: [(Session.lockRetention, Parameters()), (Self.knowsMission, known)])
+    {
+      (answers, draft) throws(OpsError) in
+      if let mission, answers[1].isEmpty { throw .notFound("mission", mission) }
+      let id = draft.newID()
+      draft.append(.placed(scope, by: by, why: why), of: Hold.self, to: id)
+      return .string(id.description)
+    }
+    let committed = try perform(command)
+    guard let id = committed.result.stringValue.flatMap({ StreamID($0) }) else {
+      throw OpsError(.conflict, "the hold was not placed")
+    }
+    return id
+  }
+
+  /// A mission that has left is known by its tombstone.
+  private static let knowsMission = Statement(
+    """
+    SELECT FROM ops_missions AS m WHERE m.id = ANY ($1::uuid[])
+    UNION ALL SELECT FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[]) AND t.noun = 'mission'
+    """)
+
+  /// - Returns: False where it was released before.
+  /// - Throws: `OPS_011` where there is no such hold.
+  public func releaseHold(_ id: StreamID, why: String) throws(OpsError) -> Bool {
+    var one = Parameters()
+    one.uuid(id)
+    let by = actor
+    let command = Command(load: [(Session.lockRetention, Parameters()), (Self.lockHold, one)]) {
+      (answers, draft) throws(OpsError) in
+      guard let hold = try answers[1].rows(of: Hold.self).first else {
+        throw .notFound("hold", id)
+      }
+      if hold.isReleased { return .bool(false) }
+      try draft.load(hold, as: id)
+      draft.append(.released(by: by, why: why), of: Hold.self, to: id)
+      return .bool(true)
+    }
+    return try perform(command).entry != nil
+  }
+
+  private static let lockHold = Statement(
+    "SELECT \(Hold.select("h")) FROM ledger.holds AS h WHERE h.id = $1::uuid FOR UPDATE")
+}
