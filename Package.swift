@@ -94,7 +94,9 @@ let package = Package(
     // Ledgers for tests, on a scratch server.
     .target(
       name: "TestLedgers",
-      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema", "TestSupport",
+      ],
       path: "Tests/TestLedgers", swiftSettings: settings),
     .executableTarget(
       name: "random-histories",

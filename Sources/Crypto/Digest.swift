@@ -1,7 +1,7 @@
 /// 32 bytes that stand for others: a SHA-256.
 public struct Digest: Hashable, Sendable {
   /// Big-endian, in order: comparing and hashing four words is cheaper than 32 bytes.
-  @usableFromInline let words: (UInt64, UInt64, UInt64, UInt64)
+  public let words: (UInt64, UInt64, UInt64, UInt64)
 
   public static let byteCount = 32
 

@@ -71,7 +71,7 @@ enum ArchiveCommands {
 
   static let list = Command(
     group: .recover, name: "archive list",
-    summary: "the segments of the store: entries, events, times, sizes",
+    summary: "the segments and snapshots of the store: entries, events, times, sizes",
     examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
   ) { (call) throws(OpsError) in
     for files in try call.openStores() {
@@ -79,10 +79,15 @@ enum ArchiveCommands {
       let segments = try store.segments().segments
       var rows: [(SegmentList.Segment, SegmentIndex)] = []
       for segment in segments { rows.append((segment, try store.reader(of: segment).index)) }
+      var snapshots: [(SnapshotList.Snapshot, SnapshotIndex)] = []
+      for snapshot in try store.snapshots().snapshots {
+        snapshots.append((snapshot, try store.reader(of: snapshot).index))
+      }
       if call.wantsJSON {
-        Output.standard.line("[" + rows.map(json).joined(separator: ",\n ") + "]")
+        let lines = rows.map(json) + snapshots.map(SnapshotCommands.json)
+        Output.standard.line("[" + lines.joined(separator: ",\n ") + "]")
       } else {
-        Output.standard.write(text(rows, store))
+        Output.standard.write(text(rows, store) + SnapshotCommands.text(snapshots))
       }
     }
     return .fine
@@ -93,7 +98,8 @@ enum ArchiveCommands {
     summary: "read all of the store and check every byte of it",
     notes: [
       "Every hash of every frame, every event's leaf against the segment's roots, and the roots one "
-        + "after the other. It needs no database. Exit 1: something is damaged or missing."
+        + "after the other; of a snapshot every hash, and its rows against those that the events of "
+        + "the segments lead to. It needs no database. Exit 1: something is damaged or missing."
     ],
     examples: [.init(line: "--store /backup/ops archive verify", meaning: "could it be restored?")]
   ) { (call) throws(OpsError) in
@@ -157,7 +163,8 @@ extension ArchiveCommands {
   ) -> String {
     var text =
       "\(Terminal.printable(store.place)): read \(Shown.count(report.events, "event")) in "
-      + "\(Shown.count(report.segments, "segment")), \(watch.text)\n"
+      + "\(Shown.count(report.segments, "segment")) and "
+      + "\(Shown.count(report.snapshots, "snapshot")), \(watch.text)\n"
     for fault in report.faults { text += "  \(Terminal.printable(fault))\n" }
     for note in report.notes { text += "  note: \(Terminal.printable(note))\n" }
     return text
@@ -198,6 +205,7 @@ extension ArchiveCommands {
     out.int("tip", report.tip)
     out.string("root", report.root)
     out.int("segments", report.segments)
+    out.int("snapshots", report.snapshots)
     out.int("events", report.events)
     out.json("faults", .array(report.faults.map(JSON.string)))
     out.json("notes", .array(report.notes.map(JSON.string)))

@@ -8,5 +8,6 @@ enum CommandTable {
     + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
     + PolicyCommands.all
     + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all
-    + ArchiveCommands.all + RestoreCommand.all + DrillCommand.all + HoldCommands.all
+    + ArchiveCommands.all + SnapshotCommands.all + RestoreCommand.all + DrillCommand.all
+    + HoldCommands.all
 }

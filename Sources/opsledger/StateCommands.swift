@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -26,6 +27,9 @@ enum StateCommands {
       "The query names tables and views without a schema. Its tables are temporary: they are gone "
         + "with its session, however that ends. It can write nothing. One that reads a live table, "
         + "by its schema or through a view of your own, is refused.",
+      "With a store (--store, OPS_STORE) it begins with the newest snapshot up to the moment, and "
+        + "reads only the log after it; a query's tables are made where it names them. What of a "
+        + "snapshot is damaged is said, and an older one or the log is used.",
       "--into leaves plain tables without keys, whole or not at all; DROP SCHEMA … CASCADE removes "
         + "them. In the private PostgreSQL it uses the superuser's login.",
     ],
@@ -49,11 +53,13 @@ enum StateCommands {
     }
     let session = try call.session()
     let moment = try session.moment(when)
-    if let query { return try print(query, at: moment, session.target, call) }
-    if let schema { return try write(schema, at: moment, call) }
     if let mission { return try print(mission, at: moment, session, call) }
+    let snapshots = try call.snapshots(session.target)
+    defer { call.note(snapshots) }
+    if let query { return try print(query, at: moment, session.target, snapshots, call) }
+    if let schema { return try write(schema, at: moment, snapshots, call) }
     let counts = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
-      try TimeTravel.counts(session.target, at: moment.entry, progress)
+      try TimeTravel.counts(session.target, at: moment.entry, from: snapshots, progress)
     }
     if call.wantsJSON {
       Output.standard.line(json(counts, moment))
@@ -64,13 +70,14 @@ enum StateCommands {
   }
 
   private static func print(
-    _ sql: String, at moment: Moment, _ target: Session.Target, _ call: Invocation
+    _ sql: String, at moment: Moment, _ target: Session.Target, _ snapshots: StoredSnapshots?,
+    _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
     call.note("as of \(line(moment))")
     var printer = RowPrinter(json: call.wantsJSON)
     let live = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.query(
-        sql, target, at: moment.entry, progress, head: { printer.begin($0) },
+        sql, target, at: moment.entry, from: snapshots, progress, head: { printer.begin($0) },
         each: { printer.print($0) })
     }
     printer.end()
@@ -81,12 +88,12 @@ enum StateCommands {
   }
 
   private static func write(
-    _ schema: String, at moment: Moment, _ call: Invocation
+    _ schema: String, at moment: Moment, _ snapshots: StoredSnapshots?, _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
     // The engine's login of the private one may make no schema.
     let target = try call.target(as: .superuser)
     let rows = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
-      try TimeTravel.write(target, at: moment.entry, into: schema, progress)
+      try TimeTravel.write(target, at: moment.entry, into: schema, from: snapshots, progress)
     }
     if call.wantsJSON {
       var out = JSONObjectWriter()

@@ -31,10 +31,13 @@ enum StateDiffCommands {
     let limit = try call.integer("limit", in: 0...1_000_000) ?? 100
     let session = try call.session()
     let (from, to) = (try session.moment(first), try session.moment(second))
+    let snapshots = try call.snapshots(session.target)
     let diff = try ReplayCommands.watched("state diff") { (progress) throws(OpsError) in
       try TimeTravel.diff(
-        session.target, from: from.entry, to: to.entry, limit: limit, progress)
+        session.target, from: from.entry, to: to.entry, limit: limit, snapshots: snapshots,
+        progress)
     }
+    call.note(snapshots)
     if call.wantsJSON {
       Output.standard.line(json(diff, from, to))
     } else {
@@ -74,9 +77,10 @@ enum StateDiffCommands {
     let from = if let when = whens.0 { try session.moment(when).entry } else { Int64(0) }
     let to =
       if let when = whens.1 { try session.moment(when).entry } else { try session.sealed() }
+    let snapshots = try call.snapshots(session.target)
     let found = try ReplayCommands.watched("bisect") { (progress) throws(OpsError) in
       try TimeTravel.bisect(
-        sql, session.target, from: from, to: to, progress)
+        sql, session.target, from: from, to: to, snapshots: snapshots, progress)
     }
     if call.wantsJSON {
       var out = JSONObjectWriter()

@@ -1,6 +1,7 @@
 import Archive
 import Host
 import Ledger
+import Log
 
 extension Invocation {
   /// The stores that were named, opened.
@@ -43,6 +44,19 @@ extension Invocation {
 
   /// The log as the first of the stores has it; reads nothing yet.
   func storedLog() throws(OpsError) -> StoredLog { StoredLog(try openStores()[0]) }
+
+  /// The snapshots of the stores that were named, if any were.
+  func snapshots(_ target: Session.Target) throws(OpsError) -> StoredSnapshots? {
+    guard try !stores().isEmpty else { return nil }
+    return StoredSnapshots(
+      target, try openStores(),
+      warn: { Output.messages.line("warning: \(Terminal.printable($0))") })
+  }
+
+  /// Says what a state was made from.
+  func note(_ snapshots: StoredSnapshots?) {
+    if let entry = snapshots?.given { note("made from the snapshot at entry \(entry)") }
+  }
 }
 
 extension Command.Option {

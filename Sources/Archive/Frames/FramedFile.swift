@@ -9,7 +9,7 @@ final class FramedFile {
   /// Where the index begins.
   let indexOffset: UInt64
   private let trailer: FramedIndex.Trailer
-  private let store: any ObjectStore
+  let store: any ObjectStore
   private let decoder = FrameDecoder()
   private let hasher = SHA256()
   /// Bytes that were read of the file.
@@ -62,18 +62,20 @@ final class FramedFile {
   ) throws(OpsError) {
     let hasher = SHA256()
     var piece: [UInt8] = []
-    var start: UInt64 = 0
+    // Where the piece begins, and up to where the file is hashed.
+    var (start, hashed) = (UInt64(0), UInt64(0))
     for (number, frame) in index.frames.enumerated() {
       let end = frame.offset + UInt64(frame.bytes)
       if end > start + UInt64(piece.count) {
-        start = frame.offset
+        // From where hashing goes on, so that what lies between two frames is hashed too.
+        start = hashed
         piece = try read(start..<max(end, min(indexOffset, start + Self.pieceBytes)))
       }
-      let slice = piece[Int(frame.offset - start)..<Int(end - start)]
-      slice.withUnsafeBytes { hasher.update($0) }
-      try body(number, slice)
+      piece[Int(hashed - start)..<Int(end - start)].withUnsafeBytes { hasher.update($0) }
+      hashed = end
+      try body(number, piece[Int(frame.offset - start)..<Int(end - start)])
     }
-    let rest = try read(indexOffset..<(file.size - UInt64(Self.bytesAfterSHA256)))
+    let rest = try read(hashed..<(file.size - UInt64(Self.bytesAfterSHA256)))
     hasher.update(rest)
     guard hasher.finish() == trailer.fileSHA256 else {
       throw error(Damage("it does not have the SHA-256 that is written at its end"))

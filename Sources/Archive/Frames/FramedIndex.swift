@@ -147,16 +147,24 @@ extension FramedIndex {
     guard wire.left == 0 else { throw Damage("its index has bytes too many") }
   }
 
-  /// Frames lie one after the other, and their sizes can be true.
+  /// Frames lie one after the other, in a snapshot with a frame that names it before each run, and their sizes can
+  /// be true.
   private func checkGeometry(upTo end: UInt64) throws(Damage) {
     var offset: UInt64 = 0
     for (number, frame) in frames.enumerated() {
-      guard frame.offset == offset, frame.bytes > 0, frame.lines > 0, frame.textBytes > 0,
+      guard frame.offset == offset || kind == .snapshot && frame.offset > offset, frame.bytes > 0,
+        frame.lines > 0, frame.textBytes > 0,
         frame.textBytes <= Self.textBytesMax,
         UInt64(frame.textBytes) <= UInt64(frame.bytes) * 255
       else { throw Damage("its index has a frame that cannot be there", frame: number) }
-      offset += UInt64(frame.bytes)
+      let (next, overflows) = frame.offset.addingReportingOverflow(UInt64(frame.bytes))
+      guard !overflows else {
+        throw Damage("its index has a frame that cannot be there", frame: number)
+      }
+      offset = next
     }
-    guard offset == end else { throw Damage("its frames do not end where its index begins") }
+    guard offset == end || kind == .snapshot && offset < end else {
+      throw Damage("its frames do not end where its index begins")
+    }
   }
 }

@@ -61,4 +61,19 @@ extension Session {
     guard rows.count == 1 else { return nil }
     return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
   }
+
+  /// The leaf of the last event up to an entry; nil where the log holds none up to there.
+  func lastLeaf(upTo entry: Int64) throws(OpsError) -> Digest? {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    let rows = try query(
+      Statement("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint"),
+      parameters)
+    let last = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
+    guard let last else { return nil }
+    let lines = try LogLines(last...last, on: try connection())
+    var leaf: Digest?
+    while let next = try lines.nextLeaf() { leaf = next.leaf }
+    return leaf
+  }
 }

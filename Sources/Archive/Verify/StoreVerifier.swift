@@ -10,6 +10,8 @@ public struct StoreReport: Equatable, Sendable {
   /// Read and sound.
   public var segments = 0
   public var events = 0
+  /// Read, sound, and equal to what the segments' events lead to.
+  public var snapshots = 0
   /// What is damaged, missing, or does not belong.
   public var faults: [String] = []
   /// What is no fault: leftovers that the next push clears away.
@@ -58,6 +60,42 @@ public struct StoreVerifier {
         isWhole = false
       }
     }
+    try checkSnapshots(list, isWhole: isWhole, &report)
     return report
+  }
+
+  /// Reads the snapshots, and folds the events once more to compare their rows.
+  private func checkSnapshots(
+    _ segments: SegmentList, isWhole: Bool, _ report: inout StoreReport
+  ) throws(OpsError) {
+    let list = try store.snapshots()
+    report.faults += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.superseded.map { "\($0.path): a later generation replaces it" }
+    var readers: [SnapshotReader] = []
+    for snapshot in list.snapshots {
+      do throws(OpsError) {
+        let reader = try store.reader(of: snapshot)
+        try reader.verify()
+        if snapshot.name.entry <= report.tip {
+          readers.append(reader)
+        } else if isWhole {
+          report.faults.append(
+            "\(snapshot.name) is of an entry that no segment has: the newest are missing")
+        } else {
+          report.notes.append("\(snapshot.name): not compared with the events, which are damaged")
+        }
+      } catch {
+        guard error.code == .storeDiverged || error.code == .notFound else { throw error }
+        report.faults.append(error.message)
+      }
+    }
+    var check = SnapshotCheck(store, segments.segments, readers)
+    do throws(OpsError) { try check.run(events: report.events) } catch {
+      guard error.code == .inconsistentRow else { throw error }
+      report.faults.append(error.message)
+    }
+    report.faults += check.faults
+    report.notes += check.notes
+    report.snapshots = check.faults.isEmpty ? readers.count : 0
   }
 }

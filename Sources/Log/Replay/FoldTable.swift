@@ -50,6 +50,14 @@ struct FoldTable<N: Noun> {
     return slots.count - 1
   }
 
+  /// Begins a stream where a snapshot has it.
+  mutating func seed(_ stream: StreamID, _ row: N?, version: Int32, upTo entry: Int64) {
+    let slot = slot(of: stream)
+    slots[slot].row = row
+    slots[slot].version = version
+    slots[slot].last = LogPosition(entry: entry, index: .max)
+  }
+
   mutating func take(_ event: EventView, kind: Int, _ context: FoldContext) {
     let slot = slot(of: event.fixed.stream)
     let next = slots[slot].version + 1

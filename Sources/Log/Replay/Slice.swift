@@ -9,6 +9,8 @@ enum Slice: Sendable {
   case streams([StreamID])
   /// Of the streams that have events among these entries, those whose hash leaves this remainder.
   case changed(in: ClosedRange<Int64>, remainder: Int, of: Int)
+  /// Of another slice, the streams of these nouns.
+  indirect case nouns([NounName], Slice)
 
   /// The condition on an expression that gives a row's stream.
   func predicate(on stream: String) -> String {
@@ -22,14 +24,47 @@ enum Slice: Sendable {
       Slice.hash(remainder: remainder, of: count).predicate(on: stream)
         + " AND \(stream) IN (SELECT changed.stream FROM ledger.events AS changed WHERE"
         + " changed.entry BETWEEN \(entries.lowerBound) AND \(entries.upperBound))"
+    case .nouns(_, let slice): slice.predicate(on: stream)
     }
+  }
+
+  /// Only these nouns of it, where they are not all.
+  func only(_ nouns: Set<NounName>) -> Slice {
+    nouns.count == NounName.allCases.count
+      ? self : .nouns(NounName.allCases.filter(nouns.contains), self)
+  }
+
+  /// The condition on an event of the slice, among these entries or at all.
+  func condition(_ entries: ClosedRange<Int64>? = nil) -> String {
+    let bounds = entries.map { " AND entry BETWEEN \($0.lowerBound) AND \($0.upperBound)" } ?? ""
+    return "\(predicate(on: "stream"))\(typeCondition)\(bounds)"
+  }
+
+  /// Whether an event of this type is of its nouns.
+  func holds(type: UnsafeRawBufferPointer) -> Bool {
+    guard case .nouns(let nouns, _) = self else { return true }
+    return nouns.contains { noun in
+      let name = noun.rawValue.utf8
+      return type.count > name.count && type[name.count] == UInt8(ascii: ".")
+        && type.starts(with: name)
+    }
+  }
+
+  private var typeCondition: String {
+    guard case .nouns(let nouns, _) = self else { return "" }
+    return " AND " + Self.typePredicate(nouns)
+  }
+
+  /// The condition on an event's type.
+  static func typePredicate(_ nouns: [NounName]) -> String {
+    // Begins with: an operator of its own, since a collation would not let LIKE compare bytes.
+    "(" + (nouns.map { "type ^@ '\($0.rawValue).'" } + ["false"]).joined(separator: " OR ") + ")"
   }
 
   /// The events of the slice among these entries, or all of them, as ``Fold`` reads them.
   func events(_ entries: ClosedRange<Int64>? = nil) -> String {
-    let bounds = entries.map { " AND entry BETWEEN \($0.lowerBound) AND \($0.upperBound)" } ?? ""
-    return "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(predicate(on: "stream"))"
-      + "\(bounds)) TO STDOUT (FORMAT binary)"
+    "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(condition(entries))) "
+      + "TO STDOUT (FORMAT binary)"
   }
 
   /// Its streams, for a reader of what has left the database.
@@ -48,6 +83,7 @@ enum Slice: Sendable {
             "SELECT DISTINCT e.stream FROM ledger.events AS e WHERE \(predicate(on: "e.stream"))"))
       }
       return .these(Set(try rows.ids()))
+    case .nouns(_, let slice): return try slice.coldStreams(log)
     }
   }
 

@@ -100,7 +100,7 @@ extension Slice {
   ) throws(OpsError) {
     var reported = fold.eventCount
     try log.cold(entries, coldStreams(log)) { (event) throws(OpsError) in
-      fold.take(event)
+      if holds(type: event.type) { fold.take(event) }
       if fold.eventCount & 0x3FFF == 0 {
         progress.add(fold.eventCount - reported)
         reported = fold.eventCount

@@ -27,14 +27,16 @@ extension TimeTravel {
   ///   something else.
   public static func bisect(
     _ sql: String, _ target: Session.Target, from: Int64, to: Int64,
-    _ progress: ReplayProgress = ReplayProgress()
+    snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> Bisection {
     guard from <= to else {
       throw OpsError(.badInput, "the search goes from \(from) to \(to), which is before it")
     }
-    let search = try Search(sql, target, progress)
-    defer { search.tables.end() }
-    return try search.run(from: from, to: to)
+    return try snapshots.fallingBack { () throws(OpsError) in
+      let search = try Search(sql, target, snapshots, progress)
+      defer { search.tables.end() }
+      return try search.run(from: from, to: to)
+    }
   }
 
   private final class Search {
@@ -47,10 +49,11 @@ extension TimeTravel {
     private var cold: [Int64] = []
 
     init(
-      _ sql: String, _ target: Session.Target, _ progress: ReplayProgress
+      _ sql: String, _ target: Session.Target, _ snapshots: (any StateSnapshots)?,
+      _ progress: ReplayProgress
     ) throws(OpsError) {
       entries = try Session(target)
-      tables = try StateTables(target, .temporary)
+      tables = try StateTables(target, .temporary, from: snapshots)
       question = StateQuery(sql: sql, connection: tables.connection)
       self.progress = progress
       let columns = try question.check()
@@ -59,6 +62,7 @@ extension TimeTravel {
           .badInput, "the query must give one boolean, and gives \(columns.count) column(s)",
           hint: "like SELECT count(*) > 5 FROM ops_missions")
       }
+      if let nouns = try question.nouns() { tables.keepOnly(nouns) }
     }
 
     func run(from: Int64, to: Int64) throws(OpsError) -> Bisection {

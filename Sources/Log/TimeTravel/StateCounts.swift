@@ -1,4 +1,5 @@
 public import Ledger
+import Postgres
 
 /// How many rows a table had at a moment.
 public struct TableCount: Equatable, Sendable {
@@ -29,15 +30,31 @@ public enum TimeTravel {
   ///
   /// - Throws: `OPS_016` where the log itself is broken before it.
   public static func counts(
-    _ target: Session.Target, at entry: Int64, _ progress: ReplayProgress = ReplayProgress()
+    _ target: Session.Target, at entry: Int64, from snapshots: (any StateSnapshots)? = nil,
+    _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> StateCounts {
     let session = try Session(target)
     let (rows, events) = try session.estimate()
-    progress.expect(events)
-    let snapshot = try SharedSnapshot(session)
-    defer { snapshot.end() }
+    let moment = try SharedSnapshot(session)
+    defer { moment.end() }
+    return try snapshots.fallingBack { () throws(OpsError) in
+      if let snapshot = try snapshots?.newest(upTo: entry),
+        let counts = try counts(
+          from: snapshot, at: entry, on: try moment.reader(), progress)
+      {
+        return counts
+      }
+      progress.expect(events)
+      return try counts(target, moment.id, rows: rows, at: entry, progress)
+    }
+  }
+
+  private static func counts(
+    _ target: Session.Target, _ snapshot: String, rows: Int, at entry: Int64,
+    _ progress: ReplayProgress
+  ) throws(OpsError) -> StateCounts {
     let stream = FoldStream(
-      Slice.all(rows: rows), entries: 0...max(0, entry), target, snapshot: snapshot.id,
+      Slice.all(rows: rows), entries: 0...max(0, entry), target, snapshot: snapshot,
       workers: Slice.workers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
@@ -49,6 +66,48 @@ public enum TimeTravel {
     var counts = StateCounts()
     while let part = try stream.next() { counts.add(part) }
     return counts
+  }
+
+  private static func counts(
+    from snapshot: any StateSnapshot, at entry: Int64, on log: LogReader,
+    _ progress: ReplayProgress
+  ) throws(OpsError) -> StateCounts? {
+    let nouns = Set(NounName.allCases.filter(\.isOfTheEight))
+    let later = try FoldOn(snapshot, upTo: entry, of: nouns, on: log, progress)
+    guard let later else { return nil }
+    var tally = Tally(fold: later.fold)
+    try tally.visitParentsFirst()
+    var earlier = EarlierTally(snapshot: snapshot, later: later.streams, counts: tally.counts)
+    try earlier.visitParentsFirst()
+    return earlier.counts
+  }
+
+  /// Adds the rows of a snapshot that are of no later stream.
+  private struct EarlierTally: NounVisitor {
+    let snapshot: any StateSnapshot
+    let later: Set<StreamID>
+    private(set) var counts: StateCounts
+
+    mutating func visit<N: Noun>(
+      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    ) throws(OpsError) {
+      guard N.name.isOfTheEight else { return }
+      let status = N.columns.firstIndex { $0.name == "status" || $0.name == "stage" }
+      var count = TableCount()
+      try snapshot.lines(of: N.name, among: nil) { (line) throws(OpsError) in
+        do throws(RowLineError) {
+          guard !later.contains(try RowLineReader<N>.stream(of: line)) else { return }
+        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+        count.rows += 1
+        var fields = RowFields(line)
+        if let status, let label = fields.skip(to: status), !label.isNull {
+          count.statuses[label.plain, default: 0] += 1
+        }
+      }
+      var counts = StateCounts()
+      counts.tables[N.table] = count
+      self.counts.add(counts)
+    }
   }
 
   private struct Tally: NounVisitor {

@@ -88,7 +88,7 @@ extension TimeTravel {
   /// - Throws: `OPS_019` where the second is before the first.
   public static func diff(
     _ target: Session.Target, from: Int64, to: Int64, limit: Int,
-    _ progress: ReplayProgress = ReplayProgress()
+    snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> StateDiff {
     guard from <= to else {
       throw OpsError(
@@ -106,17 +106,29 @@ extension TimeTravel {
     let rows =
       isHot ? try streamCount(range, on: session.connection()) : try session.estimate().rows
     let count = Slice.all(rows: 2 * rows).count
-    let id = snapshot.id
+    let slices = (0..<count).map { (remainder) -> Slice in
+      isHot
+        ? .changed(in: range, remainder: remainder, of: count)
+        : .hash(remainder: remainder, of: count)
+    }
+    var diff = try snapshots.fallingBack { () throws(OpsError) in
+      let base = isHot ? try snapshots?.newest(upTo: from) : nil
+      return try compare(slices, range, from: base, target, snapshot.id, limit: limit, progress)
+    }
+    try name(&diff.rows, range, on: reader)
+    return diff
+  }
+
+  /// Compares slices side by side.
+  private static func compare(
+    _ slices: [Slice], _ range: ClosedRange<Int64>, from base: (any StateSnapshot)?,
+    _ target: Session.Target, _ snapshot: String, limit: Int, _ progress: ReplayProgress
+  ) throws(OpsError) -> StateDiff {
     let merged = Mutex<Result<StateDiff, OpsError>>(.success(StateDiff()))
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
-      let mine = (0..<count).filter { $0 % Slice.workers == worker }
-        .map { (remainder) -> Slice in
-          isHot
-            ? .changed(in: range, remainder: remainder, of: count)
-            : .hash(remainder: remainder, of: count)
-        }
+      let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
       let result = Result { () throws(OpsError) in
-        try compare(mine, range, target, id, limit: limit, progress)
+        try compareOne(mine, range, from: base, target, snapshot, limit: limit, progress)
       }
       merged.withLock { merged in
         merged = merged.flatMap { a in
@@ -128,9 +140,7 @@ extension TimeTravel {
         }
       }
     }
-    var diff = try merged.withLock { $0 }.get()
-    try name(&diff.rows, range, on: reader)
-    return diff
+    return try merged.withLock { $0 }.get()
   }
 
   static func streamCount(
@@ -150,15 +160,25 @@ extension TimeTravel {
     }
   }
 
-  private static func compare(
-    _ slices: [Slice], _ range: ClosedRange<Int64>, _ target: Session.Target,
-    _ snapshot: String, limit: Int, _ progress: ReplayProgress
+  private static func compareOne(
+    _ slices: [Slice], _ range: ClosedRange<Int64>, from base: (any StateSnapshot)?,
+    _ target: Session.Target, _ snapshot: String, limit: Int, _ progress: ReplayProgress
   ) throws(OpsError) -> StateDiff {
     let session = try Session(target)
     let reader = try SharedSnapshot.join(snapshot, session)
     var comparison = MomentComparison(limit: limit)
     for slice in slices {
-      let before = try slice.fold(on: reader, entries: 0...(range.lowerBound - 1), progress)
+      var before = Fold()
+      if let base {
+        let streams = try slice.streams(in: range, on: reader)
+        try before.seed(from: base, streams, of: Set(NounName.allCases))
+      }
+      let first = base.map { $0.entry + 1 } ?? 0
+      if first < range.lowerBound {
+        try slice.read(
+          into: &before, on: reader, entries: first...(range.lowerBound - 1), progress)
+      }
+      before.finish()
       var after = before
       try slice.read(into: &after, on: reader, entries: range, progress)
       after.finish()

@@ -33,6 +33,47 @@ struct StateQuery {
     try fenced { () throws(OpsError) in try prepared().columns }
   }
 
+  /// The tables that it reads, through views too; nil where that cannot be told before it runs: it calls a
+  /// function that is not PostgreSQL's own, or it is no SELECT.
+  func nouns() throws(OpsError) -> Set<NounName>? {
+    // PostgreSQL's own that run a text as a query.
+    let text = sql.lowercased()
+    if ["xml", "ts_stat", "ts_rewrite"].contains(where: text.contains) { return nil }
+    return try onDatabase { () throws(PostgresError) in
+      try connection.execute("SAVEPOINT opsledger_look")
+      defer { try? connection.execute("ROLLBACK TO SAVEPOINT opsledger_look") }
+      do throws(PostgresError) {
+        // Alone in its message, like the query itself.
+        try connection.query(Statement("CREATE TEMPORARY VIEW opsledger_look AS \(sql)"))
+      } catch {
+        if connection.isBroken { throw error }
+        return nil
+      }
+      let rows = try connection.query(Self.dependencies)
+      var nouns: Set<NounName> = []
+      for row in 0..<rows.count {
+        guard let table = try rows.textIfPresent(row, 0) else { return nil }
+        nouns.formUnion(NounName.allCases.filter { TableText.of($0).table == table })
+      }
+      return nouns
+    }
+  }
+
+  /// The relations that the view is over, and a null where it needs anything else of somebody's making. What is
+  /// PostgreSQL's own is in no dependency.
+  private static let dependencies = Statement(
+    """
+    WITH RECURSIVE needs (class, object) AS (
+      SELECT 'pg_class'::regclass::oid, 'pg_temp.opsledger_look'::regclass::oid
+      UNION
+      SELECT d.refclassid, d.refobjid FROM needs AS n
+      JOIN pg_rewrite AS r ON n.class = 'pg_class'::regclass AND r.ev_class = n.object
+      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid)
+    SELECT DISTINCT c.relname::text FROM needs AS n
+    LEFT JOIN pg_class AS c ON n.class = 'pg_class'::regclass AND c.oid = n.object
+    WHERE n.class NOT IN ('pg_type'::regclass, 'pg_collation'::regclass)
+    """)
+
   private func fenced<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
     try onDatabase { () throws(PostgresError) in try connection.execute(Self.fence) }
     // The locks that tell what it read go with the savepoint, and so does what it left.
@@ -116,15 +157,24 @@ extension TimeTravel {
   /// - Throws: `OPS_019` for what is not one statement that gives rows, `OPS_013` where it would write.
   public static func query(
     _ sql: String, _ target: Session.Target, at entry: Int64,
-    _ progress: ReplayProgress = ReplayProgress(), head: ([TextQuery.Column]) -> Void,
-    each: (borrowing TextQuery.Row) -> Void
+    from snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress(),
+    head: ([TextQuery.Column]) -> Void, each: (borrowing TextQuery.Row) -> Void
   ) throws(OpsError) -> [String] {
-    let tables = try StateTables(target, .temporary)
+    let (tables, query) = try snapshots.fallingBack { () throws(OpsError) in
+      let tables = try StateTables(target, .temporary, from: snapshots)
+      do throws(OpsError) {
+        let query = StateQuery(sql: sql, connection: tables.connection)
+        // What cannot be run at all is said before the work.
+        try query.check()
+        if let nouns = try query.nouns() { tables.keepOnly(nouns) }
+        try tables.move(to: entry, progress)
+        return (tables, query)
+      } catch {
+        tables.end()
+        throw error
+      }
+    }
     defer { tables.end() }
-    // What cannot be run at all is said before the work.
-    _ = try StateQuery(sql: sql, connection: tables.connection).check()
-    try tables.move(to: entry, progress)
-    return try StateQuery(sql: sql, connection: tables.connection).run(
-      head: { (columns) throws(OpsError) in head(columns) }, each: each)
+    return try query.run(head: { (columns) throws(OpsError) in head(columns) }, each: each)
   }
 }

@@ -11,12 +11,21 @@ extension TimeTravel {
   /// - Throws: `OPS_012` where the schema holds something, `OPS_013` where it is not ours to write.
   public static func write(
     _ target: Session.Target, at entry: Int64, into schema: String,
-    _ progress: ReplayProgress = ReplayProgress()
+    from snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> [String: Int] {
     try check(schema)
+    return try snapshots.fallingBack { () throws(OpsError) in
+      try writeOnce(target, at: entry, into: schema, from: snapshots, progress)
+    }
+  }
+
+  private static func writeOnce(
+    _ target: Session.Target, at entry: Int64, into schema: String,
+    from snapshots: (any StateSnapshots)?, _ progress: ReplayProgress
+  ) throws(OpsError) -> [String: Int] {
     var owner = ""
     let tables = try StateTables(
-      target, .schema(schema),
+      target, .schema(schema), from: snapshots,
       prepare: { (connection) throws(OpsError) in owner = try have(schema, on: connection) })
     defer { tables.end() }
     try tables.move(to: entry, progress)

@@ -24,7 +24,10 @@ final class StateTables {
   /// The session that builds; the transaction ends with it.
   private let session: Session
   /// Holds a moment of the log that the readers share.
-  private let snapshot: SharedSnapshot
+  private let moment: SharedSnapshot
+  private let snapshots: (any StateSnapshots)?
+  /// The tables that are made; the others stay empty.
+  private var nouns = Set(NounName.allCases.filter(\.isOfTheEight))
   private let estimated: (rows: Int, events: Int)
   /// Entries that have left the database end with this one.
   private let coldLast: Int64
@@ -35,20 +38,24 @@ final class StateTables {
 
   /// Begins the transaction and makes the tables, empty.
   ///
-  /// - Parameter prepare: What has to be done first in the transaction.
+  /// - Parameters:
+  ///   - snapshots: What the rows are taken from where that saves reading the log. One that is damaged ends what
+  ///     is done here; see ``Swift/Optional/fallingBack(_:)``.
+  ///   - prepare: What has to be done first in the transaction.
   init(
-    _ target: Session.Target, _ place: Place,
+    _ target: Session.Target, _ place: Place, from snapshots: (any StateSnapshots)? = nil,
     prepare: (Connection) throws(OpsError) -> Void = { (_) throws(OpsError) in }
   ) throws(OpsError) {
     self.target = target
     self.place = place
+    self.snapshots = snapshots
     let reading = try Session(target)
     estimated = try reading.estimate()
     // Nothing here may touch a live table in the transaction that a query runs in: ``StateQuery`` tells by
     // the locks whether it reads one.
     let shapes = try StateShapes(reading)
-    snapshot = try SharedSnapshot(reading)
-    coldLast = try snapshot.reader().coldLast
+    moment = try SharedSnapshot(reading)
+    coldLast = try moment.reader().coldLast
     session = try Session(target)
     let connection = try session.connection()
     self.connection = connection
@@ -88,66 +95,107 @@ final class StateTables {
   func end() {
     try? connection.rollbackIfOpen()
     session.drop()
-    snapshot.end()
+    moment.end()
   }
+
+  /// From here on only these tables are made. Before the first ``move(to:_:)``.
+  func keepOnly(_ nouns: Set<NounName>) { self.nouns.formIntersection(nouns) }
 
   /// Makes the tables what they were at a moment: all rows the first time, later those of the streams that
   /// have events between the two moments.
   func move(to next: Int64, _ progress: ReplayProgress) throws(OpsError) {
-    let slices: [Slice]
-    if let entry, entry != next, min(entry, next) < coldLast {
-      // Which streams changed is not known here: all of them are made again.
-      try forgetAll()
-      slices = Slice.all(rows: estimated.rows)
-    } else if let entry, entry != next {
-      let range = (min(entry, next) + 1)...max(entry, next)
-      let streams = try forget(in: range)
-      slices = Self.count(of: streams).map { .changed(in: range, remainder: $0, of: $1) }
-    } else if entry == nil {
-      progress.expect(estimated.events)
-      slices = Slice.all(rows: estimated.rows)
-    } else {
-      return
+    if entry == next { return }
+    if next > 0, !nouns.isEmpty {
+      if let entry, min(entry, next) >= coldLast {
+        try change(from: entry, to: next, progress)
+      } else {
+        // Which streams changed is not known here: all of them are made again.
+        if entry != nil { try forgetAll() }
+        try make(at: next, progress)
+      }
     }
-    try fill(slices, upTo: next, progress)
     try onDatabase { () throws(PostgresError) in
       if place.isTemporary {
         try connection.execute("UPDATE pg_temp.opsledger_moment SET entry = \(next)")
       }
-      try connection.execute(
-        "ANALYZE " + StateShapes.tables.map(qualified).joined(separator: ", "))
+      if !nouns.isEmpty {
+        try connection.execute("ANALYZE " + tables.map(qualified).joined(separator: ", "))
+      }
     }
     entry = next
   }
 
-  private static func count(of streams: Int) -> [(Int, Int)] {
+  private var tables: [String] {
+    NounName.allCases.filter(nouns.contains).map { TableText.of($0).table }
+  }
+
+  private func make(at next: Int64, _ progress: ReplayProgress) throws(OpsError) {
+    if let snapshot = try snapshots?.newest(upTo: next) {
+      let later = try FoldOn(
+        snapshot, upTo: next, of: nouns, on: try moment.reader(), progress)
+      if let later { return try copy(snapshot, later) }
+    }
+    progress.expect(estimated.events)
+    try fill(Slice.all(rows: estimated.rows), upTo: next, progress)
+  }
+
+  /// Writes a snapshot's rows as they lie there, but for those of later streams.
+  private func copy(_ snapshot: any StateSnapshot, _ later: FoldOn) throws(OpsError) {
+    var copying = SnapshotCopy(
+      snapshot: snapshot, nouns: nouns, later: later.streams, prefix: prefix,
+      connection: connection)
+    try copying.visitParentsFirst()
+    try write(Fill(later.fold, into: prefix))
+  }
+
+  /// Rows of the streams that have events between the two moments are removed and made again.
+  private func change(
+    from entry: Int64, to next: Int64, _ progress: ReplayProgress
+  ) throws(OpsError) {
+    let range = (min(entry, next) + 1)...max(entry, next)
+    let count = try forget(in: range)
+    if count <= Slice.rowsMax, let snapshot = try snapshots?.newest(upTo: next) {
+      let slice = Slice.changed(in: range, remainder: 0, of: 1).only(nouns)
+      let log = try moment.reader()
+      var fold = Fold()
+      try fold.seed(from: snapshot, try slice.streams(in: range, on: log), of: nouns)
+      if snapshot.entry < next {
+        try slice.read(into: &fold, on: log, entries: (snapshot.entry + 1)...next, progress)
+      }
+      fold.finish()
+      try fold.requireSound()
+      return try write(Fill(fold, into: prefix))
+    }
     // Two readers gain nothing where a slice takes less than it takes to begin one.
-    let count = Slice.all(rows: streams, countMin: streams < 1000 ? 1 : Slice.workers).count
-    return (0..<count).map { ($0, count) }
+    let slices = Slice.all(rows: count, countMin: count < 1000 ? 1 : Slice.workers).count
+    try fill(
+      (0..<slices).map { .changed(in: range, remainder: $0, of: slices) }, upTo: next, progress)
   }
 
   private func fill(
     _ slices: [Slice], upTo last: Int64, _ progress: ReplayProgress
   ) throws(OpsError) {
-    guard last > 0 else { return }
     let prefix = prefix
     let stream = FoldStream(
-      slices, entries: 0...last, target, snapshot: snapshot.id, workers: 1, progress,
+      slices.map { $0.only(nouns) }, entries: 0...last, target, snapshot: moment.id, workers: 1,
+      progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
         return try Fill(fold, into: prefix)
       })
     defer { stream.stop() }
-    while let fill = try stream.next() {
-      eventCount += fill.fold.eventCount
-      for filled in fill.tables { _ = try filled.write(on: connection) }
-    }
+    while let fill = try stream.next() { try write(fill) }
+  }
+
+  private func write(_ fill: Fill) throws(OpsError) {
+    eventCount += fill.fold.eventCount
+    for filled in fill.tables { _ = try filled.write(on: connection) }
   }
 
   /// The entries among these that have left the database.
   func coldEntries(_ range: ClosedRange<Int64>) throws(OpsError) -> [Int64] {
     var entries: [Int64] = []
-    try snapshot.reader().cold(range, .all) { (event) throws(OpsError) in
+    try moment.reader().cold(range, .all) { (event) throws(OpsError) in
       if entries.last != event.entry { entries.append(event.entry) }
     }
     return entries
@@ -156,7 +204,7 @@ final class StateTables {
   private func forgetAll() throws(OpsError) {
     try onDatabase { () throws(PostgresError) in
       try connection.execute(
-        "TRUNCATE " + StateShapes.tables.map(qualified).joined(separator: ", "))
+        "TRUNCATE " + tables.map(qualified).joined(separator: ", "))
     }
   }
 
@@ -170,10 +218,10 @@ final class StateTables {
         DROP TABLE IF EXISTS pg_temp.opsledger_changed;
         CREATE TEMPORARY TABLE opsledger_changed AS
         SELECT DISTINCT e.stream FROM ledger.events AS e
-        WHERE e.entry BETWEEN \(range.lowerBound) AND \(range.upperBound);
+        WHERE \(Slice.hash(remainder: 0, of: 1).only(nouns).condition(range));
         ANALYZE pg_temp.opsledger_changed
         """)
-      for (table, stream) in StateShapes.streams {
+      for (table, stream) in StateShapes.streams where tables.contains(table) {
         try connection.execute(
           """
           DELETE FROM \(qualified(table)) WHERE \(stream) IN
@@ -194,6 +242,34 @@ final class StateTables {
   }
 
   private func qualified(_ table: String) -> String { prefix + table }
+}
+
+/// Copies the lines of a snapshot into the tables, without reading more of each than its key.
+private struct SnapshotCopy: NounVisitor {
+  let snapshot: any StateSnapshot
+  let nouns: Set<NounName>
+  /// Streams whose rows are not copied.
+  let later: Set<StreamID>
+  let prefix: String
+  let connection: Connection
+
+  mutating func visit<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  ) throws(OpsError) {
+    guard nouns.contains(N.name) else { return }
+    let writer = try onDatabase { () throws(PostgresError) in
+      try connection.copyIn("COPY \(prefix)\(N.table) (\(N.text.selectList)) FROM STDIN")
+    }
+    try snapshot.lines(of: N.name, among: nil) { (line) throws(OpsError) in
+      if !later.isEmpty {
+        do throws(RowLineError) {
+          if later.contains(try RowLineReader<N>.stream(of: line)) { return }
+        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+      }
+      try onDatabase { () throws(PostgresError) in try writer.raw(line) }
+    }
+    try onDatabase { () throws(PostgresError) in _ = try writer.finish() }
+  }
 }
 
 /// What the tables and views look like, read from the catalogue.

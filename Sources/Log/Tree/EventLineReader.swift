@@ -186,7 +186,8 @@ public final class EventLineReader {
       memcpy(start + spareUsed, from, next - from)
       spareUsed += next - from
       if next == end { break }
-      guard next + 1 < end, let byte = Self.unescaped(next.load(fromByteOffset: 1, as: UInt8.self))
+      guard next + 1 < end,
+        let byte = CopyText.unescaped(next.load(fromByteOffset: 1, as: UInt8.self))
       else { throw EventLineError(column, "has an escape that COPY TO does not write") }
       spare[spareUsed] = byte
       spareUsed += 1
@@ -194,19 +195,6 @@ public final class EventLineReader {
       next = memchr(from, Int32(UInt8(ascii: "\\")), end - from).map { UnsafeRawPointer($0) } ?? end
     }
     return UnsafeRawBufferPointer(rebasing: spare[to..<spareUsed])
-  }
-
-  private static func unescaped(_ letter: UInt8) -> UInt8? {
-    switch letter {
-    case UInt8(ascii: "\\"): letter
-    case UInt8(ascii: "n"): 10
-    case UInt8(ascii: "t"): 9
-    case UInt8(ascii: "r"): 13
-    case UInt8(ascii: "b"): 8
-    case UInt8(ascii: "f"): 12
-    case UInt8(ascii: "v"): 11
-    default: nil
-    }
   }
 
   /// All that a line needs at once, so that nothing moves while it is read: no field grows.

@@ -1,14 +1,12 @@
 import JSON
 import Ledger
-import Log
+public import Log
 import OpsLoop
 import Postgres
-import TestLedgers
 import TestSupport
-import Testing
 
 /// Every ledger column of every row of the eight tables, a line a row, in order.
-enum States {
+public enum States {
   /// The nouns of the eight tables.
   private static var nouns: [any Noun.Type] {
     [
@@ -18,7 +16,7 @@ enum States {
   }
 
   /// Gives those lines, wherever the unqualified names lead.
-  static let sql =
+  public static let sql =
     nouns.map { lines($0) }.joined(separator: " UNION ALL ") + " ORDER BY 1"
 
   private static func lines<N: Noun>(_ noun: N.Type) -> String {
@@ -33,24 +31,28 @@ enum States {
       + "FROM \(N.table)"
   }
 
-  static func live(_ ledger: TestLedger) throws -> [String] { try ledger.lines(sql) }
+  public static func live(_ ledger: TestLedger) throws -> [String] { try ledger.lines(sql) }
 
-  static func at(_ entry: Int64, _ ledger: TestLedger) throws -> [String] {
-    try query(sql, at: entry, ledger)
+  public static func at(
+    _ entry: Int64, _ ledger: TestLedger, from snapshots: (any StateSnapshots)? = nil
+  ) throws -> [String] {
+    try query(sql, at: entry, ledger, from: snapshots)
   }
 
   /// The first column of a query's rows.
-  static func query(
-    _ sql: String, at entry: Int64, _ ledger: TestLedger
+  public static func query(
+    _ sql: String, at entry: Int64, _ ledger: TestLedger,
+    from snapshots: (any StateSnapshots)? = nil
   ) throws -> [String] {
     var lines: [String] = []
     _ = try TimeTravel.query(
-      sql, ledger.target, at: entry, head: { _ in }, each: { lines.append($0[0] ?? "") })
+      sql, ledger.target, at: entry, from: snapshots, head: { _ in },
+      each: { lines.append($0[0] ?? "") })
     return lines
   }
 
   /// Folds the log up to an entry, one event after the other, with nothing of the replay's.
-  static func naive(at entry: Int64, _ ledger: TestLedger) throws -> [String] {
+  public static func naive(at entry: Int64, _ ledger: TestLedger) throws -> [String] {
     var query = LogQuery(limit: .max, keeps: .first)
     query.entries = 0...entry
     var events: [LoggedEvent] = []
@@ -65,7 +67,7 @@ enum States {
     let (data, content) = (JSONReader(), JSONReader())
     for event in events where event.type.hasPrefix(N.name.rawValue + ".") {
       let suffix = String(event.type.dropFirst(N.name.rawValue.count + 1))
-      let kind = try #require(StreamEvent<N>.Kind(suffix))
+      guard let kind = StreamEvent<N>.Kind(suffix) else { throw TestFailure(event.type) }
       try event.data.utf8CString.withUnsafeBytes { dataBytes in
         try (event.content ?? "").utf8CString.withUnsafeBytes { contentBytes in
           let payload = Payload(
@@ -87,27 +89,27 @@ enum States {
 }
 
 /// A history that a seed makes: the loop, policies, and hands that change, put in and remove rows.
-struct RandomHistory {
-  let ledger: TestLedger
+public struct RandomHistory {
+  public let ledger: TestLedger
   private let engine: Engine
   private var random: Generator
   /// What the tables were after each command, and the last entry by then.
-  private(set) var copies: [(entry: Int64, lines: [String])] = []
+  public private(set) var copies: [(entry: Int64, lines: [String])] = []
 
-  init(_ ledger: TestLedger, seed: UInt64) throws {
+  public init(_ ledger: TestLedger, seed: UInt64) throws {
     self.ledger = ledger
     engine = try ledger.engine()
     random = Generator(seed: seed)
   }
 
-  mutating func play(_ commands: Int) throws {
+  public mutating func play(_ commands: Int) throws {
     for _ in 0..<commands {
       try playOne()
       copies.append((try ledger.session().seal(), try States.live(ledger)))
     }
   }
 
-  mutating func below(_ count: Int) -> Int { random.below(count) }
+  public mutating func below(_ count: Int) -> Int { random.below(count) }
 
   private static let hands = [
     "UPDATE ops_missions SET status = 'failed' WHERE id = (SELECT min(id::text)::uuid FROM ops_missions)",
@@ -129,16 +131,19 @@ struct RandomHistory {
         ("job:flaky", "ci"), ("build:main:failed", "ci"), ("job:failing", "ci"),
         ("scout:find", "scout"),
       ])
-      try engine.emit(
-        type,
-        .object([
-          "job": .string("j"), "build": .string("b"), "source": .string(source),
-          "error": .string("boom"), "summary": .string(random.word()),
-        ]))
+      let data: JSON = .object([
+        "job": .string("j"), "build": .string("b"), "source": .string(source),
+        "error": .string("boom"), "summary": .string(random.word()),
+      ])
+      _ = try engine.emit(AgentEvent.Report(type: type, data: data.text))
     case 3: _ = try engine.heartbeat(drain: random.flip())
-    case 4, 5: try engine.work()
+    case 4, 5:
+      let worker = Worker(
+        engine, Worker.Options(name: "worker/test"), shouldStop: { false }, report: { _ in })
+      _ = try worker.run()
     case 6:
-      try engine.set("counter", #"{"n": \#(random.below(1000)), "s": "é"}"#)
+      let value = #"{"n": \#(random.below(1000)), "s": "é"}"#
+      _ = try engine.setPolicy("counter", to: JSON(parsing: value), why: "test")
     case 7: try ledger.moveClock(seconds: Double(random.below(900)))
     default: try ledger.execute(random.pick(Self.hands))
     }

@@ -1,0 +1,54 @@
+public import Ledger
+
+/// The snapshots of a store, the oldest first.
+public struct SnapshotList: Sendable {
+  public struct Snapshot: Equatable, Sendable {
+    public let name: SnapshotName
+    public let file: StoredFile
+  }
+
+  public private(set) var snapshots: [Snapshot] = []
+  /// Of which there is a later generation: what an erasure that was cut short left.
+  public private(set) var superseded: [SnapshotName] = []
+  /// Files in the folder that are no snapshots.
+  public private(set) var strangers: [String] = []
+
+  init(_ files: [StoredFile]) {
+    for file in files {
+      if let name = SnapshotName(path: file.name) {
+        snapshots.append(Snapshot(name: name, file: file))
+      } else {
+        strangers.append(file.name)
+      }
+    }
+    snapshots.sort {
+      ($0.name.entry, $0.name.generation) < ($1.name.entry, $1.name.generation)
+    }
+    let all = snapshots
+    for (snapshot, next) in zip(all, all.dropFirst()) where snapshot.name.entry == next.name.entry {
+      superseded.append(snapshot.name)
+      snapshots.removeAll { $0 == snapshot }
+    }
+  }
+}
+
+extension Store {
+  public func snapshots() throws(OpsError) -> SnapshotList {
+    SnapshotList(try files.list(SnapshotName.folder))
+  }
+
+  /// Opens a snapshot.
+  ///
+  /// - Throws: `OPS_015` where it is damaged, or another ledger's.
+  public func reader(of snapshot: SnapshotList.Snapshot) throws(OpsError) -> SnapshotReader {
+    let reader = try SnapshotReader(files, snapshot.file)
+    guard reader.index.identity == record.identity else {
+      throw OpsError(
+        .storeDiverged,
+        "\(snapshot.name) of \(files.place) is a snapshot of another ledger "
+          + "(\(reader.index.identity))", hint: "remove it; a new one is made any time",
+        facts: ["store": files.place, "file": snapshot.file.name])
+    }
+    return reader
+  }
+}

@@ -1,0 +1,101 @@
+import Crypto
+public import Ledger
+public import Log
+
+/// What making a snapshot came to.
+public struct SnapshotReport: Sendable {
+  public let index: SnapshotIndex
+  /// False where there was one at this entry, which was read and is sound.
+  public let isNew: Bool
+  /// What the push before it did.
+  public let push: PushReport
+}
+
+/// Makes a snapshot at the newest entry that is sealed, which is pushed first: a snapshot is of a store's own history.
+///
+/// The rows are the fold of the log, not the live tables: what is wrong with those is not kept.
+public struct SnapshotMaker {
+  private let session: Session
+  private let files: any ObjectStore
+  private let progress: ReplayProgress
+
+  public init(
+    _ session: Session, _ files: any ObjectStore, _ progress: ReplayProgress = ReplayProgress()
+  ) {
+    self.session = session
+    self.files = files
+    self.progress = progress
+  }
+
+  public func run() throws(OpsError) -> SnapshotReport {
+    let push = try Pusher(session, files).run()
+    let store = try Store.existing(files)
+    guard let tip = try store.segments().segments.last else {
+      throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
+    }
+    let name = SnapshotName(tip.name.entries.upperBound)
+    let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
+    if let there { return try report(store, there, isNew: false, push) }
+    let index = try store.reader(of: tip).index
+    let writer = try SnapshotWriter(files, name, identity: store.record.identity)
+    try write(to: writer, at: name.entry)
+    let made = try writer.finish(
+      size: index.after.size, root: index.root,
+      lastLeaf: try session.lastLeaf(upTo: name.entry) ?? .zero)
+    guard let file = try files.list(name.path).first(where: { $0.name == name.path }) else {
+      throw OpsError(.storeDiverged, "\(name) was written to \(files.place) and is not there")
+    }
+    return try report(store, .init(name: name, file: file), isNew: made.isNew, push)
+  }
+
+  /// Reads it back before anything relies on it.
+  private func report(
+    _ store: Store, _ snapshot: SnapshotList.Snapshot, isNew: Bool, _ push: PushReport
+  ) throws(OpsError) -> SnapshotReport {
+    let reader = try store.reader(of: snapshot)
+    try reader.verify()
+    return SnapshotReport(index: reader.index, isNew: isNew, push: push)
+  }
+
+  /// Parents before children, so that whoever restores the runs in their order meets no missing parent.
+  static let order: [NounName] = [
+    .ledger, .policy, .radar, .proposal, .mission, .agentEvent, .reaction, .step, .run,
+    .hold,
+  ]
+
+  private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
+    let rows = try StateRows(session.target, at: entry, progress)
+    defer { rows.end() }
+    var gone: [GoneStream] = []
+    for noun in Self.order {
+      let (table, columns) = StateRows.columns(of: noun)
+      try writer.begin(table, columns: columns)
+      try rows.each(of: noun, pieceBytes: SegmentWriter.frameTextBytes) {
+        (lines) throws(OpsError) in
+        for piece in lines.pieces { try writer.write(piece) }
+        gone += lines.gone.map { GoneStream(stream: $0.stream, version: $0.version, noun: noun) }
+      }
+    }
+    try writer.begin(SnapshotIndex.gone, columns: SnapshotIndex.goneColumns)
+    try GoneStream.write(gone, to: writer)
+  }
+}
+
+/// A stream whose row is gone: a row put in again goes on from its version.
+private struct GoneStream {
+  let stream: StreamID
+  let version: Int32
+  let noun: NounName
+
+  static func write(_ all: [GoneStream], to writer: SnapshotWriter) throws(OpsError) {
+    var piece = RowLines.Piece()
+    for gone in all {
+      piece.text += "\(gone.stream)\t\(gone.noun.rawValue)\t\(gone.version)\n".utf8
+      piece.streams.append(gone.stream)
+      guard piece.text.count >= SegmentWriter.frameTextBytes else { continue }
+      try writer.write(piece)
+      piece = RowLines.Piece()
+    }
+    if !piece.streams.isEmpty { try writer.write(piece) }
+  }
+}

@@ -1,0 +1,106 @@
+public import Ledger
+
+/// All rows as of an entry, kept outside of the log: what a state is made from without reading the log from its
+/// beginning.
+public protocol StateSnapshot: Sendable {
+  /// What is in it is the fold of all events up to here.
+  var entry: Int64 { get }
+
+  /// Hands over rows of one noun as lines of ``RowLines``, each with its newline and good until the next; every
+  /// line was checked before.
+  ///
+  /// - Parameter streams: Only pieces that may have one of these are read; others' lines may be among them. Nil:
+  ///   all rows.
+  func lines(
+    of noun: NounName, among streams: Set<StreamID>?,
+    _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
+  ) throws(OpsError)
+
+  /// Hands over the streams whose row is gone, with their last versions.
+  func gone(_ body: (StreamID, NounName, Int32) throws(OpsError) -> Void) throws(OpsError)
+
+  /// What a line that cannot be read means.
+  func damage(_ what: String) -> OpsError
+}
+
+/// Snapshots that are at hand.
+public protocol StateSnapshots: Sendable {
+  /// The newest one up to an entry that can be opened, if any.
+  func newest(upTo entry: Int64) throws(OpsError) -> (any StateSnapshot)?
+
+  /// Asked where reading ended with an error: whether it is about a snapshot, which is then not given again.
+  func giveUp(_ error: OpsError) -> Bool
+}
+
+extension Optional where Wrapped == any StateSnapshots {
+  /// Does something with what these give; where that is damaged, again with an older one, and at last without.
+  func fallingBack<Answer>(
+    _ body: () throws(OpsError) -> Answer
+  ) throws(OpsError) -> Answer {
+    while true {
+      do throws(OpsError) { return try body() } catch {
+        guard let self, self.giveUp(error) else { throw error }
+      }
+    }
+  }
+}
+
+extension Fold {
+  /// Takes the rows of some streams from a snapshot: what comes next are their events after it.
+  mutating func seed(
+    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of nouns: Set<NounName>
+  ) throws(OpsError) {
+    guard !streams.isEmpty else { return }
+    var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, nouns: nouns)
+    try seeding.visitParentsFirst()
+    var fold = seeding.fold
+    try snapshot.gone { (stream, noun, version) throws(OpsError) in
+      if streams.contains(stream), nouns.contains(noun) {
+        fold.seed(gone: stream, noun, version, upTo: snapshot.entry)
+      }
+    }
+    self = fold
+  }
+
+  private struct Seeding: NounVisitor {
+    var fold: Fold
+    let snapshot: any StateSnapshot
+    let streams: Set<StreamID>
+    let nouns: Set<NounName>
+
+    mutating func visit<N: Noun>(
+      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    ) throws(OpsError) {
+      guard nouns.contains(N.name) else { return }
+      let reader = RowLineReader<N>()
+      var seeded = FoldTable<N>()
+      swap(&seeded, &fold[keyPath: table])
+      defer { swap(&seeded, &fold[keyPath: table]) }
+      try snapshot.lines(of: N.name, among: streams) { (line) throws(OpsError) in
+        do throws(RowLineError) {
+          let stream = try RowLineReader<N>.stream(of: line)
+          guard streams.contains(stream) else { return }
+          let row = try reader.read(line)
+          seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
+        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+      }
+    }
+  }
+
+  private mutating func seed(
+    gone stream: StreamID, _ noun: NounName, _ version: Int32, upTo entry: Int64
+  ) {
+    switch noun {
+    case .agentEvent: agentEvents.seed(stream, nil, version: version, upTo: entry)
+    case .reaction: reactions.seed(stream, nil, version: version, upTo: entry)
+    case .proposal: proposals.seed(stream, nil, version: version, upTo: entry)
+    case .mission: missions.seed(stream, nil, version: version, upTo: entry)
+    case .step: steps.seed(stream, nil, version: version, upTo: entry)
+    case .run: runs.seed(stream, nil, version: version, upTo: entry)
+    case .policy: policies.seed(stream, nil, version: version, upTo: entry)
+    case .radar: radar.seed(stream, nil, version: version, upTo: entry)
+    case .hold: holds.seed(stream, nil, version: version, upTo: entry)
+    case .ledger: ledger.seed(stream, nil, version: version, upTo: entry)
+    }
+  }
+}
