@@ -16,6 +16,9 @@ enum RestoreCommand {
       .init(
         name: "at", value: "WHEN",
         help: "then take the tables back: an entry, a time, -2h; wants --why"),
+      .init(
+        name: "allow-loss",
+        help: "of a damaged store, restore up to the damage; wants --why"),
       .init(name: "why", value: "W", help: "the reason, which history keeps"),
     ],
     notes: [
@@ -28,6 +31,9 @@ enum RestoreCommand {
         + "happened since, and the loop is halted. It names the steps that ran since and would run "
         + "again; while there are any, resume wants --run-again. It needs no store where the "
         + "database is whole.",
+      "Where a file of the store is missing or damaged it says which entries cannot be had, and "
+        + "changes nothing. With --allow-loss it restores up to there; what is lost is recorded, and "
+        + "the ledger goes on in a new store: that one holds what it lacks (OPS_015).",
       "An empty database wants a login that may create roles and event triggers.",
     ],
     examples: [
@@ -44,6 +50,8 @@ enum RestoreCommand {
     let why = try call.prose("why")
     let when = try call.text("at").map { (text) throws(OpsError) in try When(text) }
     if when != nil, why == nil { throw .badInput("--at wants --why") }
+    let allowsLoss = call.flag("allow-loss")
+    if allowsLoss, why == nil { throw .badInput("--allow-loss wants --why") }
     let stores = try call.stores()
     let files = stores.isEmpty && when != nil ? nil : try call.openStores()[0]
     var target = try target(call)
@@ -54,7 +62,9 @@ enum RestoreCommand {
     var report: (any RestoreText)?
     if let files {
       let store = try Store.existing(files)
-      let restored = try Restorer(target, store, actor: try call.actor, replay).run()
+      let restored = try Restorer(
+        target, store, actor: try call.actor, allowingLoss: allowsLoss ? why : nil, replay
+      ).run()
       report = FromStore(report: restored, place: files.place)
     } else {
       try requireWhole(target, try call.actor, replay)
@@ -121,7 +131,13 @@ private struct FromStore: RestoreText {
         "put \(Shown.count(report.events, "event")) back from \(place)"
         + ", made the tables, and compared them, in \(watch.text)\n"
     }
-    text += "the store's tip is entry \(report.tip), root \(report.root)\n"
+    if let lost = report.lost {
+      text += "lost: entries \(lost.lowerBound) to \(lost.upperBound); "
+        + "push to a new store from now on\n"
+      text += "restored up to entry \(report.tip), root \(report.root)\n"
+    } else {
+      text += "the store's tip is entry \(report.tip), root \(report.root)\n"
+    }
     if report.isAhead { text += "what the database has beyond it stays; push it\n" }
     text += Self.rows(report.written)
     if let entry = report.entry { text += "recorded in entry \(entry)\n" }
@@ -150,6 +166,9 @@ private struct FromStore: RestoreText {
     out.int("events", report.events)
     out.int("segments", report.segments)
     out.bool("ahead", report.isAhead)
+    if let lost = report.lost {
+      out.json("lost", .array([.int(lost.lowerBound), .int(lost.upperBound)]))
+    }
     out.json("entry", report.entry.map(JSON.int) ?? .null)
   }
 }

@@ -123,6 +123,7 @@ final class FramedFile {
     _ file: StoredFile, _ store: any ObjectStore, _ damage: Damage, entries: ClosedRange<Int64>?
   ) -> OpsError {
     var facts = ["file": file.name, "store": store.place]
+    if damage.isNewer { facts["is_newer"] = "true" }
     if let entries {
       facts["first_entry"] = String(entries.lowerBound)
       facts["last_entry"] = String(entries.upperBound)

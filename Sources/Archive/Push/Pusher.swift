@@ -168,8 +168,15 @@ private struct TipComparison {
     return tree.root(hasher)
   }
 
-  /// Nothing more is recorded in a database that lacks what its store has.
+  /// Nothing more is recorded in a database that lacks what its store has, unless that is known.
   private func stop(_ what: String) throws(OpsError) -> OpsError {
+    if let lost = try session.lostEntries(), lost.contains(list.tip) {
+      return OpsError(
+        .storeDiverged,
+        "this ledger goes on without entries \(lost.lowerBound) to \(lost.upperBound), which "
+          + "\(store.files.place) has or had",
+        hint: "push to a new store: name an empty place")
+    }
     try session.markBehind()
     return OpsError(
       .storeDiverged, "\(store.files.place) is ahead of this database, or differs: \(what)",

@@ -15,7 +15,7 @@ public struct RestoreReport: Sendable {
   }
 
   public var outcome: Outcome
-  /// The last entry that the store covers, and the root there.
+  /// The last entry that could be had, all that the store covers unless entries were lost, and the root there.
   public var tip: Int64
   public var root: String
   /// Put back now.
@@ -23,6 +23,8 @@ public struct RestoreReport: Sendable {
   public var segments = 0
   /// Entries that the database has and the store has not yet.
   public var isAhead = false
+  /// What neither the store gave nor the database had.
+  public var lost: ClosedRange<Int64>?
   /// Rows that the tables were given, by table.
   public var written: [String: RepairCount] = [:]
   /// The entry that records it.
@@ -37,15 +39,19 @@ public struct Restorer {
   private let session: Session
   private let store: Store
   private let actor: String
+  /// Why losses are taken; nil where they are not.
+  private let allowingLoss: String?
   private let progress: ReplayProgress
 
+  /// - Parameter allowingLoss: Why the database may go on without entries that the store cannot give any more.
   public init(
-    _ target: Session.Target, _ store: Store, actor: String,
+    _ target: Session.Target, _ store: Store, actor: String, allowingLoss: String? = nil,
     _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
     self.target = target
     self.store = store
     self.actor = actor
+    self.allowingLoss = allowingLoss
     self.progress = progress
     session = try Session(target)
   }
@@ -55,12 +61,14 @@ public struct Restorer {
   public func run() throws(OpsError) -> RestoreReport {
     _ = try Installer.lay(session)
     try requireSameLedger()
-    let segments = try store.segments()
-    let survey = try Survey(session, store, segments).run()
+    let list = try store.foundSegments()
+    let survey = try Survey(session, store, list).run()
+    if let entry = survey.divergence { throw diverged(entry) }
     var report = RestoreReport(
-      outcome: .nothingToDo, tip: segments.tip, root: survey.root.hex, isAhead: survey.isAhead)
+      outcome: .nothingToDo, tip: survey.tip, root: survey.root.hex, isAhead: survey.isAhead)
+    if let loss = survey.loss { report.lost = try lost(loss) }
     let home = try session.home()
-    if !survey.missing.isEmpty {
+    if !survey.missing.isEmpty || report.lost != nil {
       try session.markBehind()
       for part in survey.missing { try put(part, &report) }
       report.outcome = .restored
@@ -68,15 +76,37 @@ public struct Restorer {
       report.outcome = .moved
     }
     if report.outcome != .nothingToDo {
-      let highest = max(try session.highestEntries().drawn, segments.tip)
+      let highest = max(try session.highestEntries().drawn, list.tip)
       try session.settleHome(above: highest + Home.jump)
     }
-    if segments.tip > 0, try session.seal() >= segments.tip {
+    if survey.tip > 0, try session.seal() >= survey.tip {
       try session.record(
-        StoredRoot(entry: segments.tip, frontier: survey.tree, root: survey.root))
+        StoredRoot(entry: survey.tip, frontier: survey.tree, root: survey.root))
     }
     try rebuild(&report)
     return report
+  }
+
+  /// What is lost for good where the database goes on without it: it may have some itself.
+  private func lost(_ loss: StoreLoss) throws(OpsError) -> ClosedRange<Int64>? {
+    guard allowingLoss != nil else { throw loss.refusal }
+    let recorded = try session.highestEntries().recorded
+    guard max(loss.whole, recorded) > 0 else {
+      throw OpsError(
+        .storeDiverged, "\(loss.cause.message): nothing of the store can be had",
+        hint: "put the file back from another copy of the store")
+    }
+    let first = max(loss.whole, recorded) + 1
+    return first <= loss.last ? first...loss.last : nil
+  }
+
+  private func diverged(_ entry: Int64) -> OpsError {
+    OpsError(
+      .storeDiverged,
+      "the database and \(store.files.place) went on apart: they differ first at entry \(entry)",
+      hint:
+        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store",
+      facts: ["entry": String(entry)])
   }
 
   private func requireSameLedger() throws(OpsError) {
@@ -94,7 +124,7 @@ public struct Restorer {
     try session.havePartitions(
       of: reader.index.frames.flatMap { [$0.entries.lowerBound, $0.entries.upperBound] })
     var events = 0
-    try session.restoring(part.segment.name.entries) { (connection) throws(OpsError) in
+    try session.restoring(part.entries) { (connection) throws(OpsError) in
       let writer = try onDatabase { () throws(PostgresError) in
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
@@ -110,7 +140,8 @@ public struct Restorer {
         events = Int(clamping: reader.index.eventCount)
       } else {
         // Another session reads what this one adds to.
-        try store.compare(part.segment, try Session(target)) { (difference) throws(OpsError) in
+        try store.compare(part.segment, part.entries, try Session(target)) {
+          (difference) throws(OpsError) in
           guard case .missing(let line, _) = difference else { return }
           try onDatabase { () throws(PostgresError) in try writer.raw(line) }
           events += 1
@@ -123,12 +154,16 @@ public struct Restorer {
   }
 
   private func rebuild(_ report: inout RestoreReport) throws(OpsError) {
-    let facts: [String: JSON] = [
+    var facts: [String: JSON] = [
       "store": .string(store.files.place), "tip": .int(report.tip), "root": .string(report.root),
       "events": .int(report.events),
     ]
+    if let lost = report.lost {
+      facts["lost"] = .object(["first": .int(lost.lowerBound), "last": .int(lost.upperBound)])
+    }
+    let why = report.lost == nil ? nil : allowingLoss
     let rebuilt = try Rebuilder.run(
-      target, actor: actor, checkOnly: false, recording: .restored(facts), progress)
+      target, actor: actor, checkOnly: false, recording: .restored(facts, why: why), progress)
     switch rebuilt.outcome {
     case .rebuilt:
       report.outcome = .restored
@@ -138,7 +173,8 @@ public struct Restorer {
       guard report.outcome != .nothingToDo else { return }
       let text = JSON.object(facts).text
       report.entry = try session.record(
-        report.outcome == .moved ? .moved(report: text) : .restored(report: text), by: actor)
+        report.outcome == .moved ? .moved(report: text) : .restored(report: text, why: why),
+        by: actor)
     case .refused:
       throw OpsError(
         .storeDiverged,

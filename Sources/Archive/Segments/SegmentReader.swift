@@ -25,17 +25,8 @@ public final class SegmentReader {
         index = try SegmentIndex(self.file.index, of: name)
       } catch { throw FramedFile.error(file, store, error, entries: name.entries) }
     } catch {
-      throw Self.losing(name.entries, error)
+      throw error.losing(name.entries)
     }
-  }
-
-  /// Without its index nothing of a file can be had.
-  private static func losing(_ entries: ClosedRange<Int64>, _ error: OpsError) -> OpsError {
-    guard error.code == .storeDiverged else { return error }
-    let lost = ["first_entry": "\(entries.lowerBound)", "last_entry": "\(entries.upperBound)"]
-    return OpsError(
-      error.code, error.message, hint: error.hint,
-      facts: error.facts.merging(lost) { old, _ in old })
   }
 
   /// How much of the file was read so far.
@@ -152,6 +143,17 @@ public final class SegmentReader {
   }
 
   // MARK: Everything
+
+  /// Reads the whole file and compares its SHA-256, which costs little: whether it can be had at all.
+  func checkBytes() throws(OpsError) {
+    do throws(OpsError) { try file.eachFrame { (_, _) throws(OpsError) in } } catch {
+      // The frame that is damaged says more than the file.
+      if error.code == .storeDiverged {
+        for number in index.frames.indices { _ = try file.text(number) }
+      }
+      throw error
+    }
+  }
 
   /// A frame all of which was checked.
   public struct CheckedFrame: Sendable {

@@ -7,18 +7,25 @@ public struct SegmentList: Sendable {
     public let file: StoredFile
   }
 
-  /// By entries, without a hole between them.
+  /// Entries that no segment can give.
+  struct Hole: Sendable {
+    let entries: ClosedRange<Int64>
+    let error: OpsError
+  }
+
+  /// By entries.
   public private(set) var segments: [Segment] = []
   /// Whose entries a larger segment or a later generation has: what a merge or an erasure that was cut short left.
   public private(set) var superseded: [SegmentName] = []
   /// Files in the folder that are no segments.
   public private(set) var strangers: [String] = []
+  /// Where a file is missing; there are none in a list of ``Store/segments()``.
+  private(set) var holes: [Hole] = []
 
   /// The last entry that the store covers; 0 where it is empty.
-  public var tip: Int64 { segments.last?.name.entries.upperBound ?? 0 }
+  public private(set) var tip: Int64 = 0
 
-  /// - Throws: `OPS_015` where entries are in no segment, or two segments overlap.
-  init(_ files: [StoredFile], place: String) throws(OpsError) {
+  init(_ files: [StoredFile], place: String) {
     var found: [Segment] = []
     for file in files {
       if let name = SegmentName(path: file.name) {
@@ -28,30 +35,58 @@ public struct SegmentList: Sendable {
       }
     }
     found.sort { $0.name.comes(before: $1.name) }
-    for segment in found {
-      let entries = segment.name.entries
-      if entries.upperBound <= tip {
-        superseded.append(segment.name)
-        continue
-      }
-      guard entries.lowerBound == tip + 1 else {
-        throw Self.broken(entries.lowerBound, after: tip, segment.name, place)
-      }
-      segments.append(segment)
-    }
+    for segment in found { take(segment, place) }
   }
 
-  private static func broken(
-    _ first: Int64, after tip: Int64, _ name: SegmentName, _ place: String
-  ) -> OpsError {
-    guard first <= tip else {
-      return OpsError(
-        .storeDiverged, "entries \(tip + 1) to \(first - 1) are in no segment of \(place)",
+  private mutating func take(_ segment: Segment, _ place: String) {
+    let entries = segment.name.entries
+    guard entries.upperBound > tip else { return superseded.append(segment.name) }
+    if entries.lowerBound > tip + 1 {
+      let missing = (tip + 1)...(entries.lowerBound - 1)
+      add(
+        missing,
+        "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place)",
         hint: "put the missing file back from another copy of the store")
     }
-    return OpsError(
-      .storeDiverged, "\(name.path) of \(place) overlaps the segment before it",
-      hint: "see `opsledger archive verify`")
+    if entries.lowerBound <= tip {
+      add(
+        (tip + 1)...entries.upperBound,
+        "\(segment.name.path) of \(place) overlaps the segment before it",
+        hint: "see `opsledger archive verify`")
+    } else {
+      segments.append(segment)
+    }
+    tip = entries.upperBound
+  }
+
+  private mutating func add(_ entries: ClosedRange<Int64>, _ what: String, hint: String) {
+    let error = OpsError(.storeDiverged, what, hint: hint).losing(entries)
+    holes.append(Hole(entries: entries, error: error))
+  }
+
+  /// - Throws: `OPS_015` where entries are in no segment, or two segments overlap.
+  func requireWhole() throws(OpsError) {
+    if let hole = holes.first { throw hole.error }
+  }
+}
+
+extension OpsError {
+  /// The same, with the entries that cannot be had for it where it does not name them yet.
+  func losing(_ entries: ClosedRange<Int64>) -> OpsError {
+    guard code == .storeDiverged else { return self }
+    let lost = [
+      "first_entry": "\(entries.lowerBound)", "last_entry": "\(entries.upperBound)",
+    ]
+    return OpsError(code, message, hint: hint, facts: facts.merging(lost) { old, _ in old })
+  }
+
+  /// The entries that cannot be had from a store, where that is what it says. What a newer release reads is not lost.
+  var lostEntries: ClosedRange<Int64>? {
+    guard code == .storeDiverged, facts["is_newer"] == nil,
+      let first = facts["first_entry"].flatMap({ Int64($0) }),
+      let last = facts["last_entry"].flatMap({ Int64($0) }), first <= last
+    else { return nil }
+    return first...last
   }
 }
 

@@ -47,8 +47,16 @@ public struct Store: Sendable {
     return try existing(files)
   }
 
+  /// - Throws: `OPS_015` where one is missing.
   public func segments() throws(OpsError) -> SegmentList {
-    try SegmentList(try files.list(SegmentName.folder), place: files.place)
+    let list = try foundSegments()
+    try list.requireWhole()
+    return list
+  }
+
+  /// Those that are there, whatever is missing.
+  func foundSegments() throws(OpsError) -> SegmentList {
+    SegmentList(try files.list(SegmentName.folder), place: files.place)
   }
 
   /// Opens a segment.
@@ -60,7 +68,8 @@ public struct Store: Sendable {
       throw OpsError(
         .storeDiverged,
         "\(segment.name) of \(files.place) is a segment of another ledger "
-          + "(\(reader.index.identity))", hint: "put the right file back from another copy")
+          + "(\(reader.index.identity))", hint: "put the right file back from another copy"
+      ).losing(segment.name.entries)
     }
     return reader
   }

@@ -27,19 +27,18 @@ public struct StoreVerifier {
   /// - Parameter progress: Called with the events read and those that the indexes name.
   public func run(_ progress: (Int, Int) -> Void = { _, _ in }) throws(OpsError) -> StoreReport {
     var report = StoreReport()
-    let list: SegmentList
-    do throws(OpsError) {
-      list = try store.segments()
-    } catch {
-      guard error.code == .storeDiverged else { throw error }
-      report.faults.append(error.message)
-      return report
-    }
+    let list = try store.foundSegments()
+    report.faults += list.holes.map(\.error.message)
     report.faults += list.strangers.map { "\($0) is no file of a store" }
     report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
     var tree = MerkleFrontier()
     var isWhole = true
     for segment in list.segments {
+      if list.holes.contains(where: {
+        $0.entries.upperBound < segment.name.entries.lowerBound
+      }) {
+        isWhole = false
+      }
       do throws(OpsError) {
         let reader = try store.reader(of: segment)
         let index = reader.index

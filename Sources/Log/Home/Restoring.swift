@@ -17,6 +17,26 @@ extension Session {
     return try rows.ids().first
   }
 
+  /// What the last restore that lost something could not bring back.
+  package func lostEntries() throws(OpsError) -> ClosedRange<Int64>? {
+    var parameters = Parameters()
+    parameters.uuid(.ledger)
+    let rows = try query(
+      Statement(
+        """
+        SELECT (e.data #>> '{report,lost,first}')::bigint, (e.data #>> '{report,lost,last}')::bigint
+        FROM ledger.events AS e
+        WHERE e.stream = $1::uuid AND e.type = 'ledger.restored'
+          AND e.data #> '{report,lost}' IS NOT NULL
+        ORDER BY e.version DESC LIMIT 1
+        """), parameters)
+    guard rows.count == 1 else { return nil }
+    let (first, last) = try onDatabase { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.int8(0, 1))
+    }
+    return first <= last ? first...last : nil
+  }
+
   /// Makes the partitions that hold these entries.
   package func havePartitions(of entries: [Int64]) throws(OpsError) {
     var array = ArrayBuilder(.int8)

@@ -30,7 +30,7 @@ public enum Rebuilder {
   public enum Recording: Sendable {
     case rebuilt
     /// The end of a restore, with what it has to say.
-    case restored([String: JSON])
+    case restored([String: JSON], why: String?)
   }
 
   /// Up to so many differing rows are mended one by one, while writers wait for about a second;
@@ -360,8 +360,9 @@ final class Rebuild {
     let event: LedgerRecord.Event =
       switch recording {
       case .rebuilt: .rebuilt(report: summary(report).text)
-      case .restored(let facts):
-        .restored(report: JSON.object(facts.merging(["rebuilt": summary(report)]) { $1 }).text)
+      case .restored(let facts, let why):
+        .restored(
+          report: JSON.object(facts.merging(["rebuilt": summary(report)]) { $1 }).text, why: why)
       }
     draft.append(event, of: LedgerRecord.self, to: .ledger)
     let header = EntryHeader(command: newCommandID(), actor: actor, digest: nil, result: nil)
