@@ -132,7 +132,8 @@ private struct FromStore: RestoreText {
         + ", made the tables, and compared them, in \(watch.text)\n"
     }
     if let lost = report.lost {
-      text += "lost: entries \(lost.lowerBound) to \(lost.upperBound); "
+      text +=
+        "lost: entries \(lost.lowerBound) to \(lost.upperBound); "
         + "push to a new store from now on\n"
       text += "restored up to entry \(report.tip), root \(report.root)\n"
     } else {
