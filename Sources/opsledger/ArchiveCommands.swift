@@ -19,7 +19,8 @@ enum ArchiveCommands {
     notes: [
       "Every file is read back before it counts. A push that was cut short is gone on with; of two "
         + "at once the second waits. It refuses a store of another ledger, and one that holds what "
-        + "this database lacks (OPS_015): then nothing is recorded here before opsledger restore."
+        + "this database lacks (OPS_015): then nothing is recorded here before opsledger restore. "
+        + "--watch begins no store where this ledger already has one."
     ],
     examples: [
       .init(
@@ -35,38 +36,45 @@ enum ArchiveCommands {
     let stop = StopSignal()
     let session = try call.session()
     let stores = try call.openStores()
+    // What runs unattended begins a ledger's first store and no other: the one that is there may only be
+    // not mounted.
+    let wasPushed = try session.wasPushed()
     var known: Set<String> = []
     repeat {
-      for store in stores
-      where try pushed(session, store, call, isKnown: known.contains(store.place)) {
+      for store in stores {
+        let mayBegin = !known.contains(store.place) && !(wasPushed && call.flag("watch"))
+        guard let report = try pushed(session, store, call, mayBegin: mayBegin) else { continue }
         known.insert(store.place)
+        if report.isBegun && wasPushed {
+          call.note("warning: there was no store at \(store.place): a new one was begun")
+        }
       }
       Output.standard.flush()
     } while call.flag("watch") && stop.sleep(millis: every)
     return .fine
   }
 
-  /// - Returns: Whether it could.
+  /// - Returns: Nil where it could not, and may the next time.
   private static func pushed(
-    _ session: Session, _ store: any ObjectStore, _ call: Invocation, isKnown: Bool
-  ) throws(OpsError) -> Bool {
+    _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool
+  ) throws(OpsError) -> PushReport? {
     let watch = Stopwatch()
     let report: PushReport
     do throws(OpsError) {
-      report = try Pusher(session, store).run(mayBegin: !isKnown)
+      report = try Pusher(session, store).run(mayBegin: mayBegin)
     } catch {
       // What passes by itself does not end a watch.
       let passes = [.databaseUnreachable, .notFound, .notAllowed, .conflict].contains(error.code)
       guard call.flag("watch"), passes else { throw error }
       call.note("warning: \(error); tried again")
-      return false
+      return nil
     }
     if call.wantsJSON {
       Output.standard.line(json(report, store))
     } else if !report.segments.isEmpty || !call.flag("watch") {
       Output.standard.write(text(report, store, watch))
     }
-    return true
+    return report
   }
 
   static let list = Command(

@@ -29,16 +29,17 @@ enum LoopCommands {
   ) { (call) throws(OpsError) in
     let every = try call.millis("every")
     if let every, every < 1 { throw .badInput("--every wants a time above 0") }
+    let stores = try call.stores().isEmpty ? [] : call.openStores()
     let engine = try call.engine("heartbeat")
     guard let every else {
-      try run(engine, call)
+      try run(engine, stores, call)
       return .fine
     }
     let stop = StopSignal()
     while !stop.isRaised {
       var isFull = false
       do throws(OpsError) {
-        isFull = try run(engine, call)
+        isFull = try run(engine, stores, call)
       } catch {
         // Others' trouble passes; ours does not.
         guard error.code == .databaseUnreachable || error.code == .conflict else { throw error }
@@ -52,13 +53,15 @@ enum LoopCommands {
 
   /// - Returns: Whether there is more to do at once.
   @discardableResult
-  private static func run(_ engine: Engine, _ call: Invocation) throws(OpsError) -> Bool {
+  private static func run(
+    _ engine: Engine, _ stores: [any ObjectStore], _ call: Invocation
+  ) throws(OpsError) -> Bool {
     let watch = Stopwatch()
     let bar = Progress("heartbeat", unit: "agent events")
     defer { bar.finish() }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
-    if !report.isBusy { try push(engine.session, call) }
+    if !report.isBusy { push(engine.session, stores, call) }
     var note = report.isBusy ? "Another heartbeat is running" : nil
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
     if call.wantsJSON {
@@ -75,13 +78,20 @@ enum LoopCommands {
     return report.filledBatch
   }
 
-  /// A heartbeat that has a store ends with a push; one that fails is a warning.
-  private static func push(_ session: Session, _ call: Invocation) throws(OpsError) {
-    guard try !call.stores().isEmpty else { return }
-    for store in try call.openStores() {
-      do throws(OpsError) { _ = try Pusher(session, store).run() } catch {
-        call.note("warning: nothing was pushed to \(store.place): \(error)")
+  /// A heartbeat that has a store ends with a push; one that fails is a warning. It begins a ledger's first
+  /// stores and no other, and waits for another's push only so long.
+  private static func push(_ session: Session, _ stores: [any ObjectStore], _ call: Invocation) {
+    do throws(OpsError) {
+      let mayBegin = stores.isEmpty ? true : try !session.wasPushed()
+      for store in stores {
+        do throws(OpsError) {
+          _ = try Pusher(session, store).run(mayBegin: mayBegin, lockMillis: 5000)
+        } catch {
+          call.note("warning: nothing was pushed to \(store.place): \(error)")
+        }
       }
+    } catch {
+      call.note("warning: nothing was pushed: \(error)")
     }
   }
 

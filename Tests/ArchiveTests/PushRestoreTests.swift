@@ -212,7 +212,13 @@ struct PushRestoreTests {
     try Self.withHistory { ledger in
       let files = MemoryStore()
       _ = try push(ledger, files)
-      #expect(throws: OpsError.self) { _ = try push(ledger, MemoryStore(), mayBegin: false) }
+      let empty = MemoryStore()
+      let error = #expect(throws: OpsError.self) { try push(ledger, empty, mayBegin: false) }
+      #expect(error?.code == .databaseUnreachable)
+      #expect(try empty.list("") == [])
+      #expect(try ledger.session().wasPushed())
+      let began = try push(ledger, empty)
+      #expect(began.isBegun)
     }
   }
 }

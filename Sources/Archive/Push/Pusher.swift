@@ -8,6 +8,8 @@ import Postgres
 public struct PushReport: Equatable, Sendable {
   /// The last entry that the store covers now.
   public var tip: Int64
+  /// Whether there was no store before.
+  public var isBegun = false
   /// Written now.
   public var events = 0
   public var segments: [SegmentName] = []
@@ -35,24 +37,25 @@ public struct Pusher {
     self.progress = progress
   }
 
-  /// - Parameter mayBegin: Whether a store is begun where there is none; one that was there and is gone is out of
-  ///   reach.
+  /// - Parameters:
+  ///   - mayBegin: Whether a store is begun where there is none; one that was there and is gone is out of reach.
+  ///   - lockMillis: How long another push is waited for; 0: until it ends.
   /// - Throws: `OPS_015` where the store is another ledger's, or holds what this database lacks; this database is
   ///   then stopped until `restore` has settled it.
-  public func run(mayBegin: Bool = true) throws(OpsError) -> PushReport {
+  public func run(mayBegin: Bool = true, lockMillis: Int = 0) throws(OpsError) -> PushReport {
     let connection = try session.connection()
+    defer { try? connection.execute("SET lock_timeout = '10s'") }
     try onDatabase { () throws(PostgresError) in
-      try connection.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(19796, 5)")
+      try connection.execute("SET lock_timeout = \(lockMillis)")
+      try connection.execute("SELECT pg_advisory_lock(19796, 5)")
     }
-    defer {
-      try? connection.execute("SELECT pg_advisory_unlock(19796, 5); SET lock_timeout = '10s'")
-    }
-    let store = mayBegin ? try open() : try checked(Store.existing(files))
+    defer { try? connection.execute("SELECT pg_advisory_unlock(19796, 5)") }
+    let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
-    var report = PushReport(tip: list.tip)
+    var report = PushReport(tip: list.tip, isBegun: isBegun)
     while report.tip < sealed {
       let first = report.tip + 1
       let end = first / Self.span * Self.span + Self.span - 1
@@ -77,18 +80,20 @@ public struct Pusher {
     _ = try session.record(.moved(report: JSON.object(facts).text), by: "push")
   }
 
-  private func open() throws(OpsError) -> Store {
+  private func open(_ mayBegin: Bool) throws(OpsError) -> (Store, isBegun: Bool) {
     let own = try session.ledgerRecord()
-    let known = try Store.open(files)
-    let store =
-      if let known { known } else {
-        try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
-      }
-    return try checked(store)
+    if let known = try Store.open(files) { return (try checked(known, own), false) }
+    guard mayBegin else {
+      throw OpsError(
+        .databaseUnreachable, "there is no store at \(files.place), and this ledger has one",
+        hint: "is it mounted? A new one is begun by hand: `opsledger archive push`",
+        facts: ["store": files.place])
+    }
+    let store = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
+    return (try checked(store, own), true)
   }
 
-  private func checked(_ store: Store) throws(OpsError) -> Store {
-    let own = try session.ledgerRecord()
+  private func checked(_ store: Store, _ own: LedgerRecord) throws(OpsError) -> Store {
     guard store.record.identity == own.identity else {
       throw OpsError(
         .storeDiverged,

@@ -1,6 +1,6 @@
 import Crypto
-import Ledger
-import Log
+public import Ledger
+public import Log
 import Postgres
 
 /// What the database knows of the tree up to an entry: a checkpoint with a root.
@@ -33,6 +33,13 @@ extension Session {
         hint: "ledger.checkpoints was changed: see `opsledger doctor`")
     }
     return StoredRoot(entry: entry, frontier: frontier, root: root)
+  }
+
+  /// Whether anything of this ledger is known to be in a store.
+  public func wasPushed() throws(OpsError) -> Bool {
+    let rows = try query(
+      Statement("SELECT EXISTS (SELECT FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL)"))
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
   /// Records a root. One that is there stays.
