@@ -195,9 +195,9 @@ class Front:
             elif what == 'object':
                 self.backend.put_object(bucket, query['key'][0], b'')
             elif what == 'drop':
-                self.dropped[bucket] = buckets.pop(bucket)
+                self.dropped[bucket] = buckets.pop(bucket), s3_backends.bucket_accounts.pop(bucket)
             elif what == 'back':
-                buckets[bucket] = self.dropped.pop(bucket)
+                buckets[bucket], s3_backends.bucket_accounts[bucket] = self.dropped.pop(bucket)
             elif what == 'keys':
                 answer = ''.join(f'{name}\n' for name in sorted(buckets[bucket].keys))
             elif what == 'uploads':
