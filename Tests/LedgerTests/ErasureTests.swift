@@ -66,7 +66,7 @@ struct ErasureTests {
     let start = Proposal.histories[0].events
     #expect(fold(start + [event])?.votes == votes)
     #expect(fold(start + [try event.erased()])?.votes == kept)
-    #expect(fold(start + [event, .common(.erased)])?.votes == kept)
+    #expect(fold(start + [event, .common(.erased(why: nil))])?.votes == kept)
     #expect(!event.payload().data.contains("secret"))
   }
 
@@ -82,7 +82,7 @@ struct ErasureTests {
         .done(
           Reaction.Outcome(
             proposalID: Fixed.id(4), status: .pending, missionID: nil, reason: "secret"))),
-      .common(.erased),
+      .common(.erased(why: nil)),
     ]
     #expect(
       fold(history)?.payload
@@ -101,14 +101,14 @@ struct ErasureTests {
     for seed in Seeds.some(150) {
       var generator = Generator(seed: seed)
       let events = N.randomHistory(&generator)
-      let live = fold(events + [.common(.erased)])
-      let replayed = fold(try events.map { try $0.erased() } + [.common(.erased)])
+      let live = fold(events + [.common(.erased(why: nil))])
+      let replayed = fold(try events.map { try $0.erased() } + [.common(.erased(why: nil))])
       #expect(differences(live, replayed) == [], "seed \(seed)")
       // Once more changes nothing but the version, and neither does what is read back.
       var again = live
       again?.eraseContent()
       #expect(differences(live, again) == [], "seed \(seed)")
-      let reread = fold(try events.map { try $0.erased().reread() } + [.common(.erased)])
+      let reread = fold(try events.map { try $0.erased().reread() } + [.common(.erased(why: nil))])
       #expect(differences(live, reread) == [], "seed \(seed)")
     }
   }
@@ -146,7 +146,7 @@ struct ErasureTests {
         .common(.restored(values)),
       ]
       for event in events { #expect(!event.payload().data.contains(secret), "\(event.type)") }
-      let row = try #require(fold(events + [.common(.erased)]))
+      let row = try #require(fold(events + [.common(.erased(why: nil))]))
       for column in N.columns where column.part != .data {
         #expect(column.get(row).printed?.contains(secret) != true, "\(column.name)")
       }
@@ -155,7 +155,7 @@ struct ErasureTests {
 
   @Test("erasing a row that is not there leaves none")
   func noRow() {
-    #expect(fold([StreamEvent<Step>.common(.erased)]) == nil as Step?)
+    #expect(fold([StreamEvent<Step>.common(.erased(why: nil))]) == nil as Step?)
   }
 }
 

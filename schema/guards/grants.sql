@@ -40,12 +40,14 @@ REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
-    ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand
+    ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand,
+    ledger.erasures
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
+GRANT INSERT, UPDATE ON ledger.erasures TO opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
 
@@ -59,7 +61,9 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]),
-    ledger.drop_partition(bigint, text, bigint, bytea, text) TO opsledger_keeper;
+    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[])
+    TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid, text) TO opsledger_engine;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

@@ -6,6 +6,7 @@ import Postgres
 
 /// What a push did.
 public struct PushReport: Equatable, Sendable {
+  public var store: String
   /// The last entry that the store covers now.
   public var tip: Int64
   /// Whether there was no store before.
@@ -15,6 +16,8 @@ public struct PushReport: Equatable, Sendable {
   public var segments: [SegmentName] = []
   /// Made of the small ones of a log partition.
   public var merged: [SegmentName] = []
+  /// Written again without what was erased.
+  public var erased: [SegmentName] = []
 }
 
 /// Copies newly sealed entries into a store.
@@ -55,7 +58,7 @@ public struct Pusher {
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
-    var report = PushReport(tip: list.tip, isBegun: isBegun)
+    var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
     while report.tip < sealed {
       let first = report.tip + 1
       let end = first / Self.span * Self.span + Self.span - 1
@@ -65,9 +68,16 @@ public struct Pusher {
       try write(first...last, store, &tree, &report)
     }
     for name in list.superseded { try files.remove(name.path) }
-    report.merged = try store.mergePartitions(
-      report.segments.isEmpty ? list : store.segments())
+    try erase(from: store, &report)
+    report.merged = try store.mergePartitions(store.segments())
     return report
+  }
+
+  /// Applies every erasure that the store has the event of.
+  private func erase(from store: Store, _ report: inout PushReport) throws(OpsError) {
+    let erasures = try session.erasures(upTo: report.tip)
+    if erasures.entries.isEmpty { return }
+    report.erased = try store.erase(erasures, from: store.segments())
   }
 
   /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.

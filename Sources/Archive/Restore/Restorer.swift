@@ -71,6 +71,8 @@ public struct Restorer {
     if !survey.missing.isEmpty || report.lost != nil {
       try session.markBehind()
       for part in survey.missing { try put(part, &report) }
+      // An old copy of a store, and an old database, hold what was erased since.
+      try session.eraseAgain()
       report.outcome = .restored
     } else if home != .here {
       report.outcome = .moved

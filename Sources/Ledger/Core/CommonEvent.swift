@@ -13,7 +13,7 @@ public enum CommonEvent<N: Noun>: Sendable {
   /// An archived row is back, as it was.
   case restored([ColumnValue])
   /// The row's content, and that of its events, is gone for good.
-  case erased
+  case erased(why: String?)
 
   public enum Kind: String, CaseIterable, Sendable {
     case inserted, amended, removed, archived, restored, erased
@@ -90,7 +90,8 @@ extension CommonEvent {
       data.raw("changes", Self.object(structure) { Self.pair(Self.structure($0)) })
       for change in written { content.raw(change.column, Self.pair(change)) }
     case .archived(let segment): data.string("segment", segment)
-    case .removed, .erased: break
+    case .erased(let why): if let why { content.string("why", why) }
+    case .removed: break
     }
   }
 
@@ -143,7 +144,7 @@ extension CommonEvent {
     case .amended: self = .amended(try Self.changes(payload))
     case .removed: self = .removed
     case .archived: self = .archived(segment: payload.optionalText("segment") ?? "")
-    case .erased: self = .erased
+    case .erased: self = .erased(why: payload.optionalContentText("why"))
     }
   }
 

@@ -296,7 +296,7 @@ extension Draft {
 
 extension Mission {
   /// Whether it may still end.
-  var isOpen: Bool { status == .approved || status == .running }
+  public var isOpen: Bool { status == .approved || status == .running }
 }
 
 extension AgentEvent.Report {

@@ -37,6 +37,8 @@ public struct Command {
   public var draw: (Statement, Parameters)
   /// Decides over what was read. Throws to record nothing.
   public var decide: ([Rows], inout Draft) throws(OpsError) -> JSON
+  /// In the same transaction, after events and rows are written.
+  public var afterwards: [(Statement, Parameters)] = []
 
   public init(
     load: [(Statement, Parameters)], draw: (Statement, Parameters)? = nil,
@@ -149,7 +151,8 @@ extension Session {
       let header = EntryHeader(
         command: key.id, actor: key.actor, digest: key.digest, result: result.stored)
       try connection.pipeline(
-        draft.writes(entry: entry, header, session: self) + [(Command.commit, Parameters())])
+        draft.writes(entry: entry, header, session: self) + command.afterwards
+          + [(Command.commit, Parameters())])
     } catch {
       giveBack(connection)
       throw .database(error, committing: backend)

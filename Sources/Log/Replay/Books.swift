@@ -139,7 +139,9 @@ enum Books {
     range.int8(entries.lowerBound)
     range.int8(entries.upperBound)
     try onDatabase { () throws(PostgresError) in
-      _ = try connection.pipeline([(keys, range), (tombstones, range)])
+      _ = try connection.pipeline([
+        (keys, range), (tombstones, range), (raise, range), (erasures, range),
+      ])
     }
   }
 
@@ -164,6 +166,25 @@ enum Books {
     GROUP BY e.stream
     ON CONFLICT (stream) DO UPDATE
       SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
+    """)
+
+  /// A row that had left was erased.
+  private static let raise = Statement(
+    """
+    UPDATE ledger.tombstones AS t SET version = x.version
+    FROM (SELECT e.stream, max(e.version) AS version FROM ledger.events AS e
+      WHERE e.entry BETWEEN $1::bigint AND $2::bigint AND e.type LIKE '%.erased'
+      GROUP BY e.stream) AS x
+    WHERE x.stream = t.stream AND x.version > t.version
+    """)
+
+  private static let erasures = Statement(
+    """
+    INSERT INTO ledger.erasures AS x (stream, entry)
+    SELECT e.stream, max(e.entry) FROM ledger.events AS e
+    WHERE e.entry BETWEEN $1::bigint AND $2::bigint AND e.type LIKE '%.erased'
+    GROUP BY e.stream
+    ON CONFLICT (stream) DO UPDATE SET entry = greatest(x.entry, EXCLUDED.entry)
     """)
 }
 

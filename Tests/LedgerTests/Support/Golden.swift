@@ -89,7 +89,7 @@ extension Golden {
     var streams = N.histories.map(\.events)
     streams.append(commonHistory(N.self))
     if let full = N.histories.last?.events, N.name != .ledger {
-      streams.append(try full.map { try $0.erased() } + [.common(.erased)])
+      streams.append(try full.map { try $0.erased() } + [.common(.erased(why: nil))])
     }
     for seed in [1, 2] as [UInt64] { streams.append(anything(N.self, seed)) }
     for events in streams {
@@ -135,7 +135,7 @@ extension Golden {
     return [
       .common(inserted), amended, all, .common(.archived(segment: "segments/1-9.lz4")),
       .common(.restored(columns(&generator))), .common(.removed), .common(inserted), amended,
-      .common(.erased), amended,
+      .common(.erased(why: nil)), amended,
     ]
   }
 

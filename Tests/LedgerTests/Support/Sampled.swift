@@ -53,7 +53,7 @@ extension Sampled {
     case .amended: .amended(sampleChanges(&generator))
     case .removed: .removed
     case .archived: .archived(segment: generator.word())
-    case .erased: .erased
+    case .erased: .erased(why: generator.isFull ? "they asked for it" : nil)
     }
   }
 

@@ -1,0 +1,289 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// What is to be erased: what it said, and every copy of that.
+public enum ErasureTarget: Equatable, Sendable {
+  case mission(StreamID)
+  case event(StreamID)
+
+  var id: StreamID {
+    switch self {
+    case .mission(let id), .event(let id): id
+    }
+  }
+
+  var noun: NounName {
+    switch self {
+    case .mission: .mission
+    case .event: .agentEvent
+    }
+  }
+}
+
+/// What an erasure came to.
+public struct ErasureReport: Sendable {
+  /// Rows whose content goes, also those that have left, by noun.
+  public var rows: [NounName: Int] = [:]
+  /// Rows that were found and had been erased before.
+  public var erasedBefore = 0
+  /// Events whose content went.
+  public var events = 0
+  /// The entry that records it; nil where nothing was left to erase, or nothing was to be done.
+  public var entry: Int64?
+}
+
+extension Engine {
+  /// Erases the content of a mission or an agent event, and of everything that holds a copy of it: one entry, with
+  /// an `erased` event for each row.
+  ///
+  /// - Parameter onlyLooking: Whether to say what it would do, and do nothing.
+  /// - Throws: `OPS_011`; `OPS_012` for a mission that has not ended, whose steps would run without their params.
+  public func erase(
+    _ target: ErasureTarget, why: String, onlyLooking: Bool = false
+  ) throws(OpsError) -> ErasureReport {
+    // What came of it meanwhile is found by asking again under its locks.
+    for _ in 0..<Self.lookingMax {
+      let found = try Holder.all(session.query(Self.copies, Self.root(target)))
+      guard found.first(where: { $0.stream == target.id })?.noun == target.noun else {
+        throw target.noun == .mission
+          ? OpsError.notFound("mission", target.id) : OpsError.notFound("event", target.id)
+      }
+      let due = found.filter(\.isDue)
+      var report = ErasureReport(erasedBefore: found.count - due.count)
+      for holder in due { report.rows[holder.noun, default: 0] += 1 }
+      if due.isEmpty || onlyLooking { return report }
+      guard let entry = try erase(target, found, due, why) else { continue }
+      report.entry = entry
+      report.events = try erasedEvents(of: due)
+      forgetStatistics()
+      return report
+    }
+    throw OpsError(
+      .conflict, "something more came of it each time it was looked at", hint: "try again")
+  }
+
+  private static let lookingMax = 10
+
+  /// - Returns: The entry; nil where more came of it meanwhile.
+  private func erase(
+    _ target: ErasureTarget, _ found: [Holder], _ due: [Holder], _ why: String
+  ) throws(OpsError) -> Int64? {
+    var (named, all) = (Parameters(), Parameters())
+    named.uuids(due.map(\.stream))
+    all.uuids(found.map(\.stream))
+    let locks = ErasureLocks()
+    var command = Command(
+      load: locks.statements.map { ($0, named) }
+        + [
+          (Self.lockTombstones, named), (Session.lockRetention, Parameters()),
+          (Self.copies, Self.root(target)), (Self.holds, all),
+        ]
+    ) { (answers, draft) throws(OpsError) in
+      guard try Holder.all(answers[locks.statements.count + 2]) == found else { return .null }
+      try Self.refuseHeld(answers[locks.statements.count + 3])
+      try locks.load(answers, &draft)
+      try Self.loadTombstones(answers[locks.statements.count], due, &draft)
+      for mission in draft.missions.rows where mission.row.isOpen {
+        throw OpsError(
+          .conflict, "mission \(mission.stream) is \(mission.row.status.rawValue)",
+          hint: "erase when it has ended: its steps cannot run without what they were told",
+          facts: ["mission_id": mission.stream.description])
+      }
+      for holder in due { draft.erase(holder, why) }
+      return .int(due.count)
+    }
+    command.afterwards = [
+      (Self.raiseTombstones, named), (Self.becomeKeeper, Parameters()), (Self.eraseContent, named),
+      (Self.becomeOneself, Parameters()),
+    ]
+    return try perform(command).entry
+  }
+
+  private static func refuseHeld(_ holds: Rows) throws(OpsError) {
+    guard let hold = try holds.ids().first else { return }
+    throw OpsError(
+      .notAllowed, "hold \(hold) keeps it as it is",
+      hint: "a hold wins over an erasure; see `opsledger hold list`",
+      facts: ["hold_id": hold.description])
+  }
+
+  private static func loadTombstones(
+    _ rows: Rows, _ due: [Holder], _ draft: inout Draft
+  ) throws(OpsError) {
+    var versions: [StreamID: Int32] = [:]
+    try onRow { () throws(PostgresError) in
+      for row in 0..<rows.count {
+        versions[StreamID(try rows.uuid(row, 0))] = try rows.int4(row, 1)
+      }
+    }
+    for holder in due where !draft.isLoaded(holder) {
+      guard versions[holder.stream] == holder.version else {
+        throw OpsError(
+          .inconsistentRow,
+          "\(holder.noun.rawValue) \(holder.stream) is in the log, and neither a row nor gone",
+          hint: "see `opsledger verify`; `opsledger rebuild` mends it")
+      }
+      draft.loadTombstone(holder)
+    }
+  }
+
+  private func erasedEvents(of due: [Holder]) throws(OpsError) -> Int {
+    var named = Parameters()
+    named.uuids(due.map(\.stream))
+    let rows = try session.readBack(Self.countErased, named)
+    return Int(try onRow { () throws(PostgresError) in try rows.int8(0, 0) })
+  }
+
+  /// The server keeps samples of columns, which anyone who reads the tables can see.
+  private func forgetStatistics() {
+    _ = try? session.query(
+      Statement(
+        """
+        ANALYZE ops_mission_proposals, ops_mission_steps, ops_agent_events, ops_agent_reactions,
+          ops_action_runs, ops_demand_radar
+        """))
+  }
+
+  // MARK: Statements
+
+  private static func root(_ target: ErasureTarget) -> Parameters {
+    var parameters = Parameters()
+    parameters.uuid(target.id)
+    parameters.text(target.noun.rawValue)
+    return parameters
+  }
+
+  private static let copies = Statement(
+    "SELECT stream, noun, version, is_due FROM ledger.copies_of($1::uuid, $2::text)")
+  /// Holds in force on a mission, a source, or a time in which one of the missions was open.
+  private static let holds = Statement(
+    """
+    SELECT h.id FROM ledger.holds AS h WHERE h.released_at IS NULL AND (
+      h.mission_id = ANY ($1::uuid[])
+      OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
+        AND e.type IN ('agent_event.reported', 'agent_event.inserted', 'agent_event.restored')
+        AND e.content -> 'data' ->> 'source' = h.source)
+      OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
+        AND e.type LIKE 'mission.%' AND e.type <> 'mission.erased' GROUP BY e.stream
+        HAVING min(e.recorded_at) <= h.until_time AND max(e.recorded_at) >= h.from_time))
+    ORDER BY h.placed_at, h.id
+    """)
+  private static let lockTombstones = Statement(
+    """
+    SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
+    ORDER BY t.stream FOR UPDATE
+    """)
+  /// Of rows that have left; of those that came back, their events' versions tell.
+  private static let raiseTombstones = Statement(
+    """
+    UPDATE ledger.tombstones AS t SET version = e.version
+    FROM ledger.events AS e
+    WHERE t.stream = ANY ($1::uuid[]) AND e.stream = t.stream AND e.version = t.version + 1
+      AND e.type LIKE '%.erased' AND e.xmin = pg_current_xact_id()::xid
+    """)
+  private static let becomeKeeper = Statement("SET LOCAL ROLE opsledger_keeper")
+  private static let becomeOneself = Statement("RESET ROLE")
+  private static let eraseContent = Statement("SELECT ledger.erase_content($1::uuid[])")
+  private static let countErased = Statement(
+    """
+    SELECT count(*) FROM ledger.events AS e
+    WHERE e.stream = ANY ($1::uuid[]) AND e.commitment IS NOT NULL
+    """)
+}
+
+/// A row that holds what is to be erased, or held it.
+private struct Holder: Equatable {
+  let stream: StreamID
+  let noun: NounName
+  let version: Int32
+  let isDue: Bool
+
+  static func all(_ rows: Rows) throws(OpsError) -> [Holder] {
+    try onRow { () throws(PostgresError) in
+      var found: [Holder] = []
+      for row in 0..<rows.count {
+        guard let noun = NounName(rawValue: try rows.text(row, 1)) else { continue }
+        found.append(
+          Holder(
+            stream: StreamID(try rows.uuid(row, 0)), noun: noun, version: try rows.int4(row, 2),
+            isDue: try rows.bool(row, 3)))
+      }
+      return found
+    }
+  }
+}
+
+/// The rows of all tables that hold content, locked: parents before children, as everywhere.
+private struct ErasureLocks {
+  let statements: [Statement] = [
+    Self.lock(Proposal.self), Self.lock(Mission.self), Self.lock(Step.self),
+    Self.lock(AgentEvent.self), Self.lock(Reaction.self), Self.lock(Run.self),
+    Self.lock(Radar.self),
+  ]
+
+  private static func lock<N: Noun>(_ noun: N.Type) -> Statement {
+    Statement(
+      """
+      SELECT \(N.select("t")) FROM \(N.table) AS t WHERE t.id = ANY ($1::uuid[])
+      ORDER BY t.id FOR NO KEY UPDATE
+      """)
+  }
+
+  func load(_ answers: [Rows], _ draft: inout Draft) throws(OpsError) {
+    for row in try answers[0].rows(of: Proposal.self) { try draft.load(row, as: row.id) }
+    for row in try answers[1].rows(of: Mission.self) { try draft.load(row, as: row.id) }
+    for row in try answers[2].rows(of: Step.self) { try draft.load(row, as: row.id) }
+    for row in try answers[3].rows(of: AgentEvent.self) { try draft.load(row, as: row.id) }
+    for row in try answers[4].rows(of: Reaction.self) { try draft.load(row, as: row.id) }
+    for row in try answers[5].rows(of: Run.self) { try draft.load(row, as: row.id) }
+    for row in try answers[6].rows(of: Radar.self) { try draft.load(row, as: row.id) }
+  }
+}
+
+extension Draft {
+  fileprivate func isLoaded(_ holder: Holder) -> Bool {
+    switch holder.noun {
+    case .agentEvent: row(holder.stream, of: AgentEvent.self) != nil
+    case .reaction: row(holder.stream, of: Reaction.self) != nil
+    case .proposal: row(holder.stream, of: Proposal.self) != nil
+    case .mission: row(holder.stream, of: Mission.self) != nil
+    case .step: row(holder.stream, of: Step.self) != nil
+    case .run: row(holder.stream, of: Run.self) != nil
+    case .radar: row(holder.stream, of: Radar.self) != nil
+    case .policy, .hold, .ledger: true
+    }
+  }
+
+  fileprivate mutating func loadTombstone(_ holder: Holder) {
+    let (stream, version) = (holder.stream, holder.version)
+    switch holder.noun {
+    case .agentEvent: load(tombstone: version, of: AgentEvent.self, as: stream)
+    case .reaction: load(tombstone: version, of: Reaction.self, as: stream)
+    case .proposal: load(tombstone: version, of: Proposal.self, as: stream)
+    case .mission: load(tombstone: version, of: Mission.self, as: stream)
+    case .step: load(tombstone: version, of: Step.self, as: stream)
+    case .run: load(tombstone: version, of: Run.self, as: stream)
+    case .radar: load(tombstone: version, of: Radar.self, as: stream)
+    case .policy, .hold, .ledger: break
+    }
+  }
+
+  fileprivate mutating func erase(_ holder: Holder, _ why: String) {
+    func erase<N: Noun>(_ noun: N.Type, _ draft: inout Draft) {
+      draft.append(StreamEvent<N>.common(.erased(why: why)), to: holder.stream)
+    }
+    switch holder.noun {
+    case .agentEvent: erase(AgentEvent.self, &self)
+    case .reaction: erase(Reaction.self, &self)
+    case .proposal: erase(Proposal.self, &self)
+    case .mission: erase(Mission.self, &self)
+    case .step: erase(Step.self, &self)
+    case .run: erase(Run.self, &self)
+    case .radar: erase(Radar.self, &self)
+    // They hold no content.
+    case .policy, .hold, .ledger: break
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import Archive
+import Glibc
+import Host
+import JSON
+import Ledger
+import Log
+import OpsLoop
+
+/// `erase`: what people and programs wrote, gone for good.
+enum EraseCommand {
+  static let all = [erase]
+
+  static let erase = Command(
+    group: .keep, name: "erase",
+    summary: "take what a mission or an agent event said out of tables, log and stores, for good",
+    options: [
+      .init(name: "mission", value: "ID", help: "the mission, and the agent event that led to it"),
+      .init(name: "event", value: "ID", help: "the agent event"), .why,
+      .init(name: "dry-run", help: "only say what it would erase"),
+    ],
+    notes: [
+      "What came of it goes with it, since it holds copies: reactions, proposals, missions, steps, runs, "
+        + "the radar, what was reported. Templates, params, results, errors, reasons and thoughts "
+        + "read as erased at any moment, past ones too; ids, kinds, statuses, times and counts stay, "
+        + "and so do all hashes and proofs. There is no way back.",
+      "Stores are written again without it; name all of them, or push to the others later. What lies "
+        + "elsewhere keeps it: dumps, replicas that lag, WAL archives, the pages of the database "
+        + "until VACUUM FULL and a checkpoint.",
+    ],
+    examples: [
+      .init(
+        line: "erase --mission ID --why 'asked for by letter' --dry-run", meaning: "what would go?")
+    ]
+  ) { (call) throws(OpsError) in
+    let target = try target(call)
+    let engine = try call.engine()
+    let isDry = call.flag("dry-run")
+    let report = try engine.erase(
+      target, why: try call.prose("why") ?? "", onlyLooking: isDry)
+    var pushes: [PushReport] = []
+    if !isDry, try !call.stores().isEmpty {
+      for store in try call.openStores() {
+        pushes.append(try push(engine.session, store, upTo: report.entry ?? 0))
+      }
+    }
+    if call.wantsJSON {
+      Output.standard.line(json(report, pushes))
+    } else {
+      Output.standard.write(text(report, pushes, isDry))
+    }
+    return .fine
+  }
+
+  /// What was erased leaves a store when the event that says so is in it, and that when it is sealed.
+  private static func push(
+    _ session: Session, _ store: any ObjectStore, upTo entry: Int64
+  ) throws(OpsError) -> PushReport {
+    let watch = Stopwatch()
+    while true {
+      let report = try Pusher(session, store).run(mayBegin: false)
+      if report.tip >= entry { return report }
+      guard watch.elapsedMillis < 30_000 else {
+        throw OpsError(
+          .conflict, "\(store.place) still holds it: entry \(entry) is not sealed yet",
+          hint: "somebody's append is open (see `opsledger status`); push when it has ended")
+      }
+      usleep(100_000)
+    }
+  }
+
+  private static func target(_ call: Invocation) throws(OpsError) -> ErasureTarget {
+    switch (
+      try call.id(option: "mission", of: "mission"), try call.id(option: "event", of: "event")
+    ) {
+    case (let mission?, nil): return .mission(mission)
+    case (nil, let event?): return .event(event)
+    default: throw .badInput("erase wants --mission ID or --event ID")
+    }
+  }
+
+  private static func text(
+    _ report: ErasureReport, _ pushes: [PushReport], _ isDry: Bool
+  ) -> String {
+    let rows = report.rows.sorted { $0.key.rawValue < $1.key.rawValue }.map { noun, count in
+      Shown.count(count, noun.rawValue.replacing("_", with: " "))
+    }.joined(separator: ", ")
+    var text =
+      rows.isEmpty
+      ? "nothing is left to erase\n" : isDry ? "would erase \(rows)\n" : "erased \(rows)"
+    if let entry = report.entry {
+      text += ", out of \(Shown.count(report.events, "event")), recorded in entry \(entry)\n"
+    }
+    for push in pushes {
+      text +=
+        push.erased.isEmpty
+        ? "\(Terminal.printable(push.store)) did not hold it\n"
+        : "\(Terminal.printable(push.store)): \(Shown.count(push.erased.count, "segment")) written again\n"
+    }
+    return text
+  }
+
+  private static func json(_ report: ErasureReport, _ pushes: [PushReport]) -> String {
+    var rows: [String: JSON] = [:]
+    for (noun, count) in report.rows { rows[noun.rawValue] = .int(count) }
+    var out = JSONObjectWriter()
+    out.json("rows", .object(rows))
+    out.int("erased_before", report.erasedBefore)
+    out.int("events", report.events)
+    out.json("entry", report.entry.map(JSON.int) ?? .null)
+    out.json(
+      "stores",
+      .array(
+        pushes.map { push in
+          .object([
+            "store": .string(push.store), "segments": .array(push.erased.map { .string($0.path) }),
+          ])
+        }))
+    return out.finish()
+  }
+}

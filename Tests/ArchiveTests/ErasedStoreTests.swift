@@ -1,0 +1,144 @@
+import Crypto
+import Ledger
+import OpsLoop
+import TestLedgers
+import Testing
+
+@testable import Archive
+@testable import Log
+
+/// What was erased leaves stores, wherever it is met.
+@Suite(.enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
+struct ErasedStoreTests {
+  private static let secret = "hush4711"
+
+  /// Two segments, of which the first holds the secret.
+  private static func pushed(
+    _ body: (_ ledger: TestLedger, _ files: MemoryStore, _ event: StreamID) throws -> Void
+  ) throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      let event = try engine.emit(
+        AgentEvent.Report(
+          type: "scout:find", data: #"{"summary": "\#(secret)", "source": "scout"}"#))
+      _ = try engine.heartbeat(drain: true) { _ in }
+      _ = try Worker(
+        engine, Worker.Options(name: "worker/test"), shouldStop: { false }, report: { _ in }
+      ).run()
+      let files = MemoryStore()
+      _ = try push(ledger, files)
+      _ = try engine.emit(AgentEvent.Report(type: "other:thing", data: "{}"))
+      _ = try push(ledger, files)
+      try body(ledger, files, event.eventID)
+    }
+  }
+
+  @discardableResult
+  private static func push(_ ledger: TestLedger, _ files: MemoryStore) throws -> PushReport {
+    try Pusher(try ledger.session(), files).run()
+  }
+
+  private static func erase(_ ledger: TestLedger, _ event: StreamID) throws {
+    _ = try ledger.engine().erase(.event(event), why: "asked for")
+  }
+
+  /// The names of the segments whose lines hold the secret.
+  private static func holders(_ files: MemoryStore) throws -> [String] {
+    let store = try Store.existing(files)
+    return try files.list(SegmentName.folder).filter { file in
+      var found = false
+      let reader = try SegmentReader(store.files, file)
+      for number in reader.index.frames.indices {
+        let text = String(decoding: try reader.text(ofFrame: number), as: UTF8.self)
+        if text.contains(secret) { found = true }
+      }
+      return found
+    }.map(\.name)
+  }
+
+  private static func expectWhole(_ files: MemoryStore, root: String) throws {
+    let report = try StoreVerifier(try Store.existing(files)).run()
+    #expect(report.faults == [] && report.notes == [])
+    let first = try Store.existing(files).segments().segments[0]
+    #expect(try Store.existing(files).reader(of: first).index.root.hex == root)
+  }
+
+  private static func root(_ files: MemoryStore) throws -> String {
+    let store = try Store.existing(files)
+    return try store.reader(of: store.segments().segments[0]).index.root.hex
+  }
+
+  @Test("a push writes the segments again that hold it, under the same roots")
+  func push() throws {
+    try Self.pushed { ledger, files, event in
+      let root = try Self.root(files)
+      let old = try #require(try Self.holders(files).first)
+      try Self.erase(ledger, event)
+      let report = try Self.push(ledger, files)
+      #expect(report.erased.count == 1 && report.erased.first?.generation == 2)
+      #expect(files[old] == nil)
+      #expect(try Self.holders(files) == [])
+      try Self.expectWhole(files, root: root)
+      #expect(try Self.push(ledger, files).erased == [])
+      try TestLedger.withEmptyDatabase { other in
+        let target = Session.Target(url: other.adminURL, application: "test")
+        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        let (there, here) = (
+          try Self.log(other), try Self.log(ledger)
+        )
+        #expect(there == here)
+        #expect(try other.verify().isEqual)
+      }
+    }
+  }
+
+  private static func log(_ ledger: TestLedger) throws -> [String] {
+    try ledger.lines(
+      """
+      SELECT e::text FROM ledger.events AS e
+      WHERE e.type NOT IN ('ledger.restored', 'ledger.moved') ORDER BY e.entry, e.index
+      """)
+  }
+
+  @Test("what was cut short after the new segment was written is gone on with")
+  func resumed() throws {
+    try Self.pushed { ledger, files, event in
+      let root = try Self.root(files)
+      let old = try #require(try Self.holders(files).first)
+      let bytes = files[old]
+      try Self.erase(ledger, event)
+      try Self.push(ledger, files)
+      files[old] = bytes
+      try Self.push(ledger, files)
+      #expect(files[old] == nil)
+      try Self.expectWhole(files, root: root)
+      #expect(try Self.holders(files) == [])
+    }
+  }
+
+  @Test("an old copy of a store put back is erased by the next push, and by a restore from it")
+  func oldCopy() throws {
+    try Self.pushed { ledger, files, event in
+      let old = try files.list("").map { ($0.name, files[$0.name]) }
+      try Self.erase(ledger, event)
+      try Self.push(ledger, files)
+      for file in try files.list("") where file.name.hasPrefix(SegmentName.folder) {
+        // The segment with the `erased` events stays.
+        if file.name.contains(".g2.") { files[file.name] = nil }
+      }
+      for (name, bytes) in old { files[name] = bytes }
+      #expect(try Self.holders(files).count == 1)
+      try TestLedger.withEmptyDatabase { other in
+        let target = Session.Target(url: other.adminURL, application: "test")
+        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        #expect(
+          try other.count("ledger.events AS e WHERE e::text LIKE '%\(Self.secret)%'") == 0)
+        #expect(
+          try other.count("ops_agent_events AS e WHERE e::text LIKE '%\(Self.secret)%'") == 0)
+        #expect(try other.verify().isEqual)
+      }
+      #expect(try Self.push(ledger, files).erased.count == 1)
+      #expect(try Self.holders(files) == [])
+    }
+  }
+}
