@@ -91,10 +91,10 @@ enum EraseCommand {
       text += ", out of \(Shown.count(report.events, "event")), recorded in entry \(entry)\n"
     }
     for push in pushes {
-      text +=
-        push.erased.isEmpty
-        ? "\(Terminal.printable(push.store)) did not hold it\n"
-        : "\(Terminal.printable(push.store)): \(Shown.count(push.erased.count, "segment")) written again\n"
+      let files = push.erased.count + push.erasedSnapshots.count
+      let what =
+        files == 0 ? "nothing of it was left" : "\(Shown.count(files, "file")) written again"
+      text += "\(Terminal.printable(push.store)): \(what)\n"
     }
     return text
   }
@@ -113,6 +113,7 @@ enum EraseCommand {
         pushes.map { push in
           .object([
             "store": .string(push.store), "segments": .array(push.erased.map { .string($0.path) }),
+            "snapshots": .array(push.erasedSnapshots.map { .string($0.path) }),
           ])
         }))
     return out.finish()

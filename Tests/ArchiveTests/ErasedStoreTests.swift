@@ -141,4 +141,49 @@ struct ErasedStoreTests {
       #expect(try Self.holders(files) == [])
     }
   }
+
+  /// Every line of a store's newest snapshot.
+  private static func snapshotLines(_ files: MemoryStore) throws -> [String] {
+    let store = try Store.existing(files)
+    let reader = try store.reader(of: try #require(store.snapshots().snapshots.last))
+    try reader.verify()
+    var lines: [String] = []
+    for run in reader.index.runs {
+      try reader.lines(of: run) { line in
+        lines.append("\(run.name) \(String(decoding: line, as: UTF8.self))")
+      }
+    }
+    return lines.sorted()
+  }
+
+  @Test("a snapshot is written again as the log gives its rows now")
+  func snapshot() throws {
+    try Self.pushed { ledger, files, event in
+      let made = try SnapshotMaker(try ledger.session(), files).run()
+      #expect(try Self.snapshotLines(files).contains { $0.contains(Self.secret) })
+      try Self.erase(ledger, event)
+      let report = try Self.push(ledger, files)
+      #expect(report.erasedSnapshots == [SnapshotName(made.index.name.entry, generation: 2)])
+      #expect(try files.list(SnapshotName.folder).count == 1)
+      let lines = try Self.snapshotLines(files)
+      #expect(!lines.contains { $0.contains(Self.secret) })
+      let rows = try StateRows(ledger.target, at: made.index.name.entry)
+      defer { rows.end() }
+      var folded: [String] = []
+      for noun in SnapshotMaker.order {
+        try rows.each(of: noun, pieceBytes: 1 << 20) { made in
+          for piece in made.pieces {
+            piece.text.withUnsafeBytes { text in
+              SegmentFrameMaker.eachLine(of: text) { line in
+                folded.append(
+                  "\(StateRows.columns(of: noun).table) \(String(decoding: line, as: UTF8.self))")
+              }
+            }
+          }
+        }
+      }
+      #expect(lines.filter { !$0.hasPrefix("gone ") } == folded.sorted())
+      #expect(try Self.push(ledger, files).erasedSnapshots == [])
+    }
+  }
 }

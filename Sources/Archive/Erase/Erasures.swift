@@ -10,9 +10,9 @@ import Synchronization
 struct Erasures: Equatable {
   private(set) var entries: [StreamID: Int64] = [:]
 
-  /// Of those that may have events among these entries.
-  func streams(in range: ClosedRange<Int64>) -> [StreamID] {
-    entries.filter { $0.value > range.lowerBound }.map(\.key)
+  /// Those that were erased after this entry.
+  func streams(after entry: Int64) -> [StreamID] {
+    entries.filter { $0.value > entry }.map(\.key)
   }
 
   func concern(_ event: EventLine) -> Bool {
@@ -21,23 +21,23 @@ struct Erasures: Equatable {
   }
 }
 
-/// Segments that this process knows to be without what was erased, so that a push that watches looks at each once.
-enum CleanSegments {
+/// Files that this process knows to be without what was erased, so that a push that watches looks at each once.
+enum CleanFiles {
   private struct Known {
     let erasures: Erasures
-    var names: Set<SegmentName> = []
+    var names: Set<String> = []
   }
 
   private static let stores = Mutex<[String: Known]>([:])
 
-  static func know(_ name: SegmentName, _ erasures: Erasures, _ place: String) -> Bool {
+  static func know(_ name: String, _ erasures: Erasures, _ place: String) -> Bool {
     stores.withLock { stores in
       guard let known = stores[place] else { return false }
       return known.erasures == erasures && known.names.contains(name)
     }
   }
 
-  static func note(_ name: SegmentName, _ erasures: Erasures, _ place: String) {
+  static func note(_ name: String, _ erasures: Erasures, _ place: String) {
     stores.withLock { stores in
       if stores[place]?.erasures != erasures { stores[place] = Known(erasures: erasures) }
       stores[place]?.names.insert(name)
@@ -83,8 +83,8 @@ extension Store {
     if erasures.entries.isEmpty { return [] }
     var made: [SegmentName] = []
     for segment in list.segments {
-      let streams = erasures.streams(in: segment.name.entries)
-      guard !streams.isEmpty, !CleanSegments.know(segment.name, erasures, files.place) else {
+      let streams = erasures.streams(after: segment.name.entries.lowerBound)
+      guard !streams.isEmpty, !CleanFiles.know(segment.name.path, erasures, files.place) else {
         continue
       }
       var name = segment.name
@@ -92,7 +92,7 @@ extension Store {
         name = try write(segment, without: erasures)
         made.append(name)
       }
-      CleanSegments.note(name, erasures, files.place)
+      CleanFiles.note(name.path, erasures, files.place)
     }
     return made
   }

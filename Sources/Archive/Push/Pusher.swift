@@ -18,6 +18,7 @@ public struct PushReport: Equatable, Sendable {
   public var merged: [SegmentName] = []
   /// Written again without what was erased.
   public var erased: [SegmentName] = []
+  public var erasedSnapshots: [SnapshotName] = []
 }
 
 /// Copies newly sealed entries into a store.
@@ -78,6 +79,7 @@ public struct Pusher {
     let erasures = try session.erasures(upTo: report.tip)
     if erasures.entries.isEmpty { return }
     report.erased = try store.erase(erasures, from: store.segments())
+    report.erasedSnapshots = try store.erase(erasures, from: store.snapshots(), session.target)
   }
 
   /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.

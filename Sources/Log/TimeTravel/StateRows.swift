@@ -56,6 +56,23 @@ public final class StateRows {
     return (text.table, text.columns.map(\.name))
   }
 
+  /// The stream of a line's row, which its first column tells.
+  package static func stream(
+    of line: UnsafeRawBufferPointer, _ noun: NounName
+  ) throws(OpsError) -> StreamID {
+    do throws(RowLineError) {
+      return switch noun {
+      case .policy: try RowLineReader<Policy>.stream(of: line)
+      case .ledger: try RowLineReader<LedgerRecord>.stream(of: line)
+      // They have their ids.
+      case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold:
+        try RowLineReader<Mission>.stream(of: line)
+      }
+    } catch {
+      throw OpsError(.storeDiverged, "a line is none of \(noun.rawValue)'s: \(error.reason)")
+    }
+  }
+
   private static func streams(
     upTo entry: Int64, on session: Session
   ) throws(OpsError) -> [NounName: Int] {
@@ -79,16 +96,20 @@ public final class StateRows {
 
   /// Hands over the rows of a noun, in no particular order.
   ///
-  /// - Parameter pieceBytes: What a piece's text may have; more only where one line does.
+  /// - Parameters:
+  ///   - streams: Only the rows of these, where they are not all.
+  ///   - pieceBytes: What a piece's text may have; more only where one line does.
   /// - Throws: `OPS_016` where the log itself is broken before the moment.
   public func each(
-    of noun: NounName, pieceBytes: Int, _ body: (RowLines) throws(OpsError) -> Void
+    of noun: NounName, among streams: [StreamID]? = nil, pieceBytes: Int,
+    _ body: (RowLines) throws(OpsError) -> Void
   ) throws(OpsError) {
     let count = counts[noun] ?? 0
     // What is small is not worth a second reader.
     let slices = max(count > 20_000 ? 2 : 1, (count + Self.rowsMax - 1) / Self.rowsMax)
+    let all = (0..<slices).map { Slice.nouns([noun], .hash(remainder: $0, of: slices)) }
     let stream = FoldStream(
-      (0..<slices).map { Slice.nouns([noun], .hash(remainder: $0, of: slices)) },
+      streams.map { [.nouns([noun], .streams($0))] } ?? all,
       entries: 0...max(0, entry), target, snapshot: moment.id, workers: Slice.workers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
