@@ -11,7 +11,10 @@ enum SnapshotCommands {
 
   static let create = Command(
     group: .recover, name: "snapshot create",
-    summary: "keep all rows as of the newest sealed entry in the store",
+    summary: "keep all rows as of an entry in the store",
+    options: [
+      .init(name: "at", value: "WHEN", help: "the moment (the newest sealed entry)")
+    ],
     notes: [
       "It pushes first. The rows are the fold of the log, not the live tables. With a snapshot near, "
         + "state at, state diff and bisect need not read the log from its beginning; restored from it "
@@ -19,14 +22,17 @@ enum SnapshotCommands {
         + "read with lz4 and psql alone."
     ],
     examples: [
-      .init(line: "--store /backup/ops snapshot create", meaning: "after a push, or daily")
+      .init(line: "--store /backup/ops snapshot create", meaning: "after a push, or daily"),
+      .init(line: "snapshot create --at -7d", meaning: "to look around there for a while"),
     ]
   ) { (call) throws(OpsError) in
+    let when = if let text = call.text("at") { try When(text) } else { nil as When? }
     let session = try call.session()
+    let entry = if let when { try session.moment(when).entry } else { nil as Int64? }
     for files in try call.openStores() {
       let watch = Stopwatch()
       let report = try ReplayCommands.watched("snapshot") { (progress) throws(OpsError) in
-        try SnapshotMaker(session, files, progress).run()
+        try SnapshotMaker(session, files, progress).run(at: entry)
       }
       if call.wantsJSON {
         Output.standard.line(json(report, files))

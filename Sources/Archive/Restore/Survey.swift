@@ -230,7 +230,8 @@ extension Store {
 }
 
 extension LeafHasher {
-  fileprivate func archivedLeaf(of event: EventLine) throws(OpsError) -> Digest {
+  /// Of an event of a segment.
+  func archivedLeaf(of event: EventLine) throws(OpsError) -> Digest {
     do { return try leaf(of: event) } catch {
       throw OpsError(.storeDiverged, "entry \(event.entry) is none of the log's: \(error)")
     }

@@ -11,7 +11,8 @@ public struct SnapshotReport: Sendable {
   public let push: PushReport
 }
 
-/// Makes a snapshot at the newest entry that is sealed, which is pushed first: a snapshot is of a store's own history.
+/// Makes a snapshot, at the newest entry that is sealed or an earlier one. That is pushed first: a snapshot is of a
+/// store's own history.
 ///
 /// The rows are the fold of the log, not the live tables: what is wrong with those is not kept.
 public struct SnapshotMaker {
@@ -27,20 +28,21 @@ public struct SnapshotMaker {
     self.progress = progress
   }
 
-  public func run() throws(OpsError) -> SnapshotReport {
+  /// - Parameter entry: As of which; nil: the newest that is sealed.
+  public func run(at entry: Int64? = nil) throws(OpsError) -> SnapshotReport {
     let push = try Pusher(session, files).run()
     let store = try Store.existing(files)
     guard let tip = try store.segments().segments.last else {
       throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
     }
-    let name = SnapshotName(tip.name.entries.upperBound)
+    let name = SnapshotName(entry ?? tip.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
     if let there { return try report(store, there, isNew: false, push) }
-    let index = try store.reader(of: tip).index
+    let tree = try store.tree(upTo: name.entry)
     let writer = try SnapshotWriter(files, name, identity: store.record.identity)
     try write(to: writer, at: name.entry)
     let made = try writer.finish(
-      size: index.after.size, root: index.root,
+      size: tree.size, root: tree.root(TreeHasher()),
       lastLeaf: try session.lastLeaf(upTo: name.entry) ?? .zero)
     guard let file = try files.list(name.path).first(where: { $0.name == name.path }) else {
       throw OpsError(.storeDiverged, "\(name) was written to \(files.place) and is not there")
@@ -97,5 +99,23 @@ private struct GoneStream {
       piece = RowLines.Piece()
     }
     if !piece.streams.isEmpty { try writer.write(piece) }
+  }
+}
+
+extension Store {
+  /// The tree over the log up to an entry that is stored.
+  ///
+  /// - Throws: `OPS_011` for one that is not.
+  func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
+    guard let segment = try segments().segments.first(where: { $0.name.entries.contains(entry) })
+    else { throw OpsError(.notFound, "entry \(entry) is in no segment of \(files.place)") }
+    let reader = try reader(of: segment)
+    if segment.name.entries.upperBound == entry { return reader.index.after }
+    var tree = reader.index.before
+    let (leaves, hasher) = (LeafHasher(), TreeHasher())
+    try reader.lines(of: segment.name.entries.lowerBound...entry) { (_, event) throws(OpsError) in
+      tree.append(try leaves.archivedLeaf(of: event), hasher)
+    }
+    return tree
   }
 }

@@ -114,9 +114,7 @@ private struct TreeUpTo {
   var root: Digest { frontier.root(tree) }
 
   mutating func take(_ event: EventLine) throws(OpsError) {
-    do throws(EventLineError) { last = try leaves.leaf(of: event) } catch {
-      throw OpsError(.storeDiverged, "entry \(event.entry) is none of the log's: \(error)")
-    }
+    last = try leaves.archivedLeaf(of: event)
     frontier.append(last, tree)
   }
 }
