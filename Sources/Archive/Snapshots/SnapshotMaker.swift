@@ -59,46 +59,12 @@ public struct SnapshotMaker {
     return SnapshotReport(index: reader.index, isNew: isNew, push: push)
   }
 
-  /// Parents before children, so that whoever restores the runs in their order meets no missing parent.
-  static let order: [NounName] = [
-    .ledger, .policy, .radar, .proposal, .mission, .agentEvent, .reaction, .step, .run,
-    .hold,
-  ]
-
   private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
     let rows = try StateRows(session.target, at: entry, progress)
     defer { rows.end() }
-    var gone: [GoneStream] = []
-    for noun in Self.order {
-      let (table, columns) = StateRows.columns(of: noun)
-      try writer.begin(table, columns: columns)
-      try rows.each(of: noun, pieceBytes: SegmentWriter.frameTextBytes) {
-        (lines) throws(OpsError) in
-        for piece in lines.pieces { try writer.write(piece) }
-        gone += lines.gone.map { GoneStream(stream: $0.stream, version: $0.version, noun: noun) }
-      }
+    try writer.writeRuns { (noun, body) throws(OpsError) in
+      try rows.each(of: noun, pieceBytes: SegmentWriter.frameTextBytes, body)
     }
-    try writer.begin(SnapshotIndex.gone, columns: SnapshotIndex.goneColumns)
-    try GoneStream.write(gone, to: writer)
-  }
-}
-
-/// A stream whose row is gone: a row put in again goes on from its version.
-private struct GoneStream {
-  let stream: StreamID
-  let version: Int32
-  let noun: NounName
-
-  static func write(_ all: [GoneStream], to writer: SnapshotWriter) throws(OpsError) {
-    var piece = RowLines.Piece()
-    for gone in all {
-      piece.text += "\(gone.stream)\t\(gone.noun.rawValue)\t\(gone.version)\n".utf8
-      piece.streams.append(gone.stream)
-      guard piece.text.count >= SegmentWriter.frameTextBytes else { continue }
-      try writer.write(piece)
-      piece = RowLines.Piece()
-    }
-    if !piece.streams.isEmpty { try writer.write(piece) }
   }
 }
 

@@ -21,7 +21,7 @@ struct SnapshotCheck {
   }()
 
   /// Streams of a slice: about 400 bytes each.
-  private static let rowsMax = 250_000
+  static let rowsMax = 250_000
 
   /// - Parameter snapshots: Up to the last entry of the segments.
   init(_ store: Store, _ segments: [SegmentList.Segment], _ snapshots: [SnapshotReader]) {

@@ -13,18 +13,32 @@ public final class LineFold {
   /// The name of the sum over streams whose row is gone.
   public static let gone = "gone"
 
+  private let slice: Slice
+
   /// - Parameters:
   ///   - remainder: Which slice of all streams it folds.
   ///   - count: How many slices there are.
-  public init(slice remainder: Int, of count: Int) {
+  ///   - noun: Only streams of this one; nil: of all.
+  public init(slice remainder: Int, of count: Int, _ noun: NounName? = nil) {
     (self.remainder, self.count) = (UInt64(remainder), UInt64(max(1, count)))
+    let all = Slice.hash(remainder: 0, of: 1)
+    slice = noun.map { .nouns([$0], all) } ?? all
   }
 
   /// Takes the next line of the log; one of another slice makes no difference.
   public func take(_ line: EventLine) {
     // Ids of version 7 begin with their time: both halves, mixed.
     let mixed = (line.stream.high ^ line.stream.low) &* 0x9E37_79B9_7F4A_7C15 >> 32
-    if mixed % count == remainder { fold.take(line) }
+    if mixed % count == remainder, slice.holds(type: line.type) { fold.take(line) }
+  }
+
+  /// The rows of a noun as of here.
+  ///
+  /// - Throws: `OPS_016` where the lines are no sound history.
+  public func rows(of noun: NounName, pieceBytes: Int) throws(OpsError) -> RowLines {
+    fold.finish()
+    try fold.requireSound()
+    return try fold.lines(of: noun, pieceBytes: pieceBytes)
   }
 
   /// The sums over the rows as of here, by table.

@@ -113,7 +113,7 @@ public final class StateRows {
       entries: 0...max(0, entry), target, snapshot: moment.id, workers: Slice.workers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
-        return try fold.lines(pieceBytes: pieceBytes)
+        return try fold.lines(of: noun, pieceBytes: pieceBytes)
       })
     defer { stream.stop() }
     while let lines = try stream.next() { try body(lines) }
@@ -121,26 +121,29 @@ public final class StateRows {
 }
 
 extension Fold {
-  /// Its rows as lines; the fold is of one noun.
-  consuming func lines(pieceBytes: Int) throws(OpsError) -> RowLines {
-    var writing = Writing(fold: self, pieceBytes: pieceBytes)
+  /// Its rows of a noun as lines.
+  func lines(of noun: NounName, pieceBytes: Int) throws(OpsError) -> RowLines {
+    var writing = Writing(fold: self, noun: noun, pieceBytes: pieceBytes)
     try writing.visitParentsFirst()
     return writing.lines
   }
 
   private struct Writing: NounVisitor {
     let fold: Fold
+    let noun: NounName
     let pieceBytes: Int
     private(set) var lines = RowLines()
 
-    init(fold: Fold, pieceBytes: Int) {
+    init(fold: Fold, noun: NounName, pieceBytes: Int) {
       self.fold = fold
+      self.noun = noun
       self.pieceBytes = pieceBytes
     }
 
     mutating func visit<N: Noun>(
       _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
     ) throws(OpsError) {
+      guard N.name == self.noun else { return }
       let writer = RowLineWriter<N>()
       var piece = RowLines.Piece()
       fold[keyPath: table].slots.withEach { slot in
