@@ -59,6 +59,11 @@ public struct SnapshotMaker {
     return SnapshotReport(index: reader.index, isNew: isNew, push: push)
   }
 
+  /// Parents before children, so that whoever restores the runs in their order meets no missing parent.
+  static let order: [NounName] = [
+    .ledger, .policy, .radar, .proposal, .mission, .agentEvent, .reaction, .step, .run, .hold,
+  ]
+
   private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
     let rows = try StateRows(session.target, at: entry, progress)
     defer { rows.end() }

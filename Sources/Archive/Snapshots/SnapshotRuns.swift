@@ -5,18 +5,13 @@ import Log
 extension SnapshotWriter {
   typealias Rows = (NounName, (RowLines) throws(OpsError) -> Void) throws(OpsError) -> Void
 
-  /// Parents before children, so that whoever restores the runs in their order meets no missing parent.
-  private static let order: [NounName] = [
-    .ledger, .policy, .radar, .proposal, .mission, .agentEvent, .reaction, .step, .run, .hold,
-  ]
-
   /// Writes a run for each noun, and the one of streams whose row is gone.
   ///
   /// - Parameter rows: Hands over the rows of a noun.
   func writeRuns(_ rows: Rows) throws(OpsError) {
-    precondition(Set(Self.order) == Set(NounName.allCases), "a snapshot has all rows")
+    precondition(Set(SnapshotMaker.order) == Set(NounName.allCases), "a snapshot has all rows")
     var gone: [GoneStream] = []
-    for noun in Self.order {
+    for noun in SnapshotMaker.order {
       let (table, columns) = StateRows.columns(of: noun)
       try begin(table, columns: columns)
       try rows(noun) { (lines) throws(OpsError) in
