@@ -7,7 +7,7 @@ import Log
 
 /// `archive …`: the store, which holds the history outside of the database.
 enum ArchiveCommands {
-  static let all = [push, list, verify]
+  static let all = [push, list, verify, ForkCommand.fork]
 
   static let push = Command(
     group: .recover, name: "archive push",

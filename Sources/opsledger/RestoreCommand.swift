@@ -27,6 +27,8 @@ enum RestoreCommand {
         + "stays. While it runs, and where it was cut short, nothing else is recorded there. Where "
         + "both have entries that the other lacks, it names the first that differs and changes "
         + "nothing (OPS_015).",
+      "Where no store was ever kept, --why settles a database that is a copy or moved; what was drawn "
+        + "elsewhere is not drawn again here.",
       "--at goes forward: one entry more makes the tables what they were, the log keeps what "
         + "happened since, and the loop is halted. It names the steps that ran since and would run "
         + "again; while there are any, resume wants --run-again. It needs no store where the "
@@ -53,7 +55,13 @@ enum RestoreCommand {
     let allowsLoss = call.flag("allow-loss")
     if allowsLoss, why == nil { throw .badInput("--allow-loss wants --why") }
     let stores = try call.stores()
-    let files = stores.isEmpty && when != nil ? nil : try call.openStores()[0]
+    if stores.isEmpty, why == nil {
+      throw OpsError(
+        .databaseUnreachable, "no store",
+        hint: "name one: --store DIR, or OPS_STORE; where there is none, --why settles the database"
+      )
+    }
+    let files = stores.isEmpty ? nil : try call.openStores()[0]
     var target = try target(call)
     target.application = "opsledger restore"
     let progress = Progress("restore", unit: "events")
@@ -67,7 +75,7 @@ enum RestoreCommand {
       ).run()
       report = FromStore(report: restored, place: files.place)
     } else {
-      try requireWhole(target, try call.actor, replay)
+      report = try settle(target, why ?? "", try call.actor, replay)
     }
     if let when, let why {
       let moment = try Session(target).moment(when)
@@ -89,17 +97,23 @@ enum RestoreCommand {
   }
 
   private static func target(_ call: Invocation) throws(OpsError) -> Session.Target {
-    if let named = call.text("to") { return Session.Target(url: named) }
-    return try call.target(as: .superuser)
+    guard let named = call.text("to") else { return try call.target(as: .superuser) }
+    var target = Session.Target(url: named)
+    if !(try call.stores().isEmpty) { target.coldLog = try call.storedLog() }
+    return target
   }
 
-  /// Without a store the database itself must be what its log says.
-  private static func requireWhole(
-    _ target: Session.Target, _ actor: String, _ progress: ReplayProgress
-  ) throws(OpsError) {
-    try Session(target).requireLedger()
+  /// Without a store the database itself must be what its log says, and lives here from now on.
+  private static func settle(
+    _ target: Session.Target, _ why: String, _ actor: String, _ progress: ReplayProgress
+  ) throws(OpsError) -> WithoutStore {
+    let session = try Session(target)
+    try session.requireLedger()
+    let entry = try session.settleWithoutStore(why: why, by: actor)
     let rebuilt = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
-    guard case .refused = rebuilt.outcome else { return }
+    guard case .refused = rebuilt.outcome else {
+      return WithoutStore(entry: entry, written: rebuilt.written)
+    }
     throw OpsError(
       .inconsistentRow,
       "the log itself is broken in \(rebuilt.found.logProblems) places, and no store is named",
@@ -111,6 +125,25 @@ enum RestoreCommand {
 private protocol RestoreText {
   func text(_ watch: Stopwatch) -> String
   func write(to out: inout JSONObjectWriter)
+}
+
+/// The database alone.
+private struct WithoutStore: RestoreText {
+  /// What records that it moved.
+  let entry: Int64?
+  let written: [String: RepairCount]
+
+  func text(_ watch: Stopwatch) -> String {
+    let rows = FromStore.rows(written)
+    let tables = rows.isEmpty ? "its tables equal the log\n" : "its tables were mended:\n" + rows
+    guard let entry else { return "the database lives here already, and \(tables)" }
+    return "the database lives here from now on, recorded in entry \(entry), and \(tables)"
+  }
+
+  func write(to out: inout JSONObjectWriter) {
+    out.string("outcome", entry == nil ? "nothing_to_do" : "moved")
+    out.json("entry", entry.map(JSON.int) ?? .null)
+  }
 }
 
 private struct FromStore: RestoreText {

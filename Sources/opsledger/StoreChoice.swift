@@ -15,12 +15,13 @@ extension Invocation {
         hint: "name one: --store DIR, --store s3://BUCKET/PREFIX, or OPS_STORE")
     }
     var stores: [any ObjectStore] = []
-    for place in places {
-      stores.append(
-        S3Store.isPlace(place)
-          ? try S3Store(place, bucketSettings(of: place)) : DirectoryStore(place))
-    }
+    for place in places { stores.append(try openStore(place)) }
     return stores
+  }
+
+  func openStore(_ place: String) throws(OpsError) -> any ObjectStore {
+    S3Store.isPlace(place)
+      ? try S3Store(place, bucketSettings(of: place)) : DirectoryStore(place)
   }
 
   /// How buckets are reached; all are in one place.

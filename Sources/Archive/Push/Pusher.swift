@@ -59,6 +59,7 @@ public struct Pusher {
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
+    try requireDeparted(list)
     var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
     while report.tip < sealed {
       let first = report.tip + 1
@@ -72,6 +73,16 @@ public struct Pusher {
     try erase(from: store, &report)
     report.merged = try store.mergePartitions(store.segments())
     return report
+  }
+
+  /// What has left the database cannot be pushed into another store.
+  private func requireDeparted(_ list: SegmentList) throws(OpsError) {
+    let departed = try session.lastDeparted()
+    guard list.tip < departed else { return }
+    throw OpsError(
+      .storeDiverged,
+      "entries up to \(departed) have left the database, and \(files.place) ends at \(list.tip)",
+      hint: "begin a further store as a copy of one that has them")
   }
 
   /// Applies every erasure that the store has the event of.

@@ -112,7 +112,10 @@ public struct Restorer {
   }
 
   private func requireSameLedger() throws(OpsError) {
-    guard let own = try session.ledgerIdentity(), own != store.record.identity else { return }
+    guard let own = try session.ledgerIdentity(), own != store.record.identity,
+      // A database from before the fork.
+      own != store.record.parent?.identity
+    else { return }
     throw OpsError(
       .storeDiverged,
       "the database is another ledger's (\(own)) than \(store.files.place) "

@@ -94,7 +94,8 @@ extension Session {
         guard refusal.code == .databaseUnreachable else { throw refusal }
         last = refusal
       case .failure(.database(let failure, let committing)):
-        if failure.isDuplicateCommand, let settled = try settle(key) { return settled }
+        // Of the key itself, or of a row that the same command has made before.
+        if failure.isUniqueViolation, let settled = try settle(key) { return settled }
         last = OpsError(database: failure)
         guard failure.isWorthAnother else { throw last }
         if failure.connectionLost, let committing { doubt = Doubt(backend: committing) }
@@ -249,9 +250,6 @@ extension Session {
 
 extension PostgresError {
   fileprivate static let keyReused = PostgresError.usage("a command key stands for two requests")
-
-  /// The command's key is taken: it was recorded before.
-  var isDuplicateCommand: Bool { isUniqueViolation && constraint == "commands_pkey" }
 
   /// The log has no partition for the entry yet.
   var lacksPartition: Bool { sqlstate == "23514" && message.contains("no partition") }

@@ -1,4 +1,4 @@
-package import Ledger
+public import Ledger
 package import Postgres
 
 /// Whether this database is the one in which the ledger was settled; see `schema/functions/home.sql`.
@@ -44,6 +44,11 @@ extension Session {
       if mark == 0 { return .behind }
       return try rows.bool(0, 1) ? .here : .elsewhere(onlyTimeline: try rows.bool(0, 2))
     }
+  }
+
+  /// Whether the cluster was promoted or recovered, and nothing else happened to the database.
+  public func wasPromoted() throws(OpsError) -> Bool {
+    try home() == .elsewhere(onlyTimeline: true)
   }
 
   /// Stops everything that would be recorded here until ``settleHome(above:)``.

@@ -1,20 +1,31 @@
 import JSON
-package import Ledger
+public import Ledger
 package import Postgres
 
 /// What a restore does to the log; nothing else puts an event there that it did not draw.
 extension Session {
-  /// The identity of the ledger whose log this is, by its first event; nil where it has none.
+  /// The identity of the ledger whose log this is, of the line of history that it is on now; nil where it has none.
   package func ledgerIdentity() throws(OpsError) -> StreamID? {
     var parameters = Parameters()
     parameters.uuid(.ledger)
     let rows = try query(
       Statement(
         """
-        SELECT (e.data ->> 'identity')::uuid FROM ledger.events_at_hand AS e
-        WHERE e.stream = $1::uuid AND e.type = 'ledger.created' ORDER BY e.entry LIMIT 1
+        SELECT coalesce((
+          SELECT (e.data ->> 'identity')::uuid FROM ledger.events AS e
+          WHERE e.stream = $1::uuid AND e.type IN ('ledger.created', 'ledger.forked')
+            AND e.data ->> 'identity' IS NOT NULL ORDER BY e.version DESC LIMIT 1),
+          (SELECT l.identity FROM ledger.ledger AS l WHERE l.key = 'main'))
         """), parameters)
-    return try rows.ids().first
+    return try onDatabase { () throws(PostgresError) in
+      try rows.uuidIfPresent(0, 0).map { StreamID($0) }
+    }
+  }
+
+  /// The last entry that has left the database; 0 where none has.
+  package func lastDeparted() throws(OpsError) -> Int64 {
+    let rows = try query(Statement("SELECT coalesce(max(d.last), 0) FROM ledger.departed AS d"))
+    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
   }
 
   /// What the last restore that lost something could not bring back.
@@ -60,6 +71,24 @@ extension Session {
       try body(connection)
       try Books.restore(entries, on: connection)
     }
+  }
+
+  /// Settles a ledger here that no store is kept of.
+  ///
+  /// - Returns: The entry that records it; nil where it lives here already.
+  /// - Throws: `OPS_015` where a store was seen to have what this database lacks.
+  public func settleWithoutStore(why: String, by actor: String) throws(OpsError) -> Int64? {
+    switch try home() {
+    case .here: return nil
+    case .behind:
+      throw OpsError(
+        .storeDiverged, "a store has what this database lacks, or a restore was cut short",
+        hint: "name the store: --store; or let this database go on in a new one, "
+          + "`opsledger archive fork`")
+    case .nowhere, .elsewhere: break
+    }
+    try settleHome(above: try highestEntries().drawn + Home.jump)
+    return try record(.moved(report: #"{"because": "no store"}"#, why: why), by: actor)
   }
 
   /// Records an event of the ledger's own.

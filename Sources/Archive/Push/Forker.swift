@@ -1,0 +1,194 @@
+import Crypto
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What a fork came to.
+public struct ForkReport: Sendable {
+  /// The new line's.
+  public var identity: StreamID
+  public var parent: StoreRecord.Parent
+  /// The entry that records it; nil where an earlier attempt had.
+  public var entry: Int64?
+  public var push: PushReport
+}
+
+/// Lets a database go on in a new store, as a line of history of its own: what it has and another store lacks, and the
+/// other way round, cannot be merged.
+///
+/// The new store gets all of the history, so that it alone brings the ledger back. Nothing of the old one is
+/// touched. Begun again after it was cut short, it goes on.
+public struct Forker {
+  private let session: Session
+  private let files: any ObjectStore
+  private let parent: Store?
+  private let why: String
+  private let actor: String
+  private let progress: ReplayProgress
+
+  /// - Parameters:
+  ///   - files: Where the new store begins: an empty place.
+  ///   - parent: The store that the history came from; without one the last root that was noted is what both have.
+  public init(
+    _ session: Session, into files: any ObjectStore, from parent: Store?, why: String,
+    actor: String, _ progress: ReplayProgress = ReplayProgress()
+  ) {
+    self.session = session
+    self.files = files
+    self.parent = parent
+    self.why = why
+    self.actor = actor
+    self.progress = progress
+  }
+
+  /// - Throws: `OPS_015` where the place holds another store, or the parent is another ledger's.
+  public func run() throws(OpsError) -> ForkReport {
+    let connection = try session.connection()
+    try onDatabase { () throws(PostgresError) in
+      try connection.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(19796, 5)")
+    }
+    defer {
+      try? connection.execute("SELECT pg_advisory_unlock(19796, 5); SET lock_timeout = '10s'")
+    }
+    let own = try session.ledgerRecord()
+    let store = try begin(own)
+    guard let parent = store.record.parent else { throw taken(store) }
+    var entry: Int64?
+    if own.identity != store.record.identity { entry = try record(store.record, parent) }
+    try copyDeparted(into: store)
+    return ForkReport(
+      identity: store.record.identity, parent: parent, entry: entry,
+      push: try Pusher(session, files, progress).run())
+  }
+
+  /// The new store, or the one that an attempt which was cut short began.
+  private func begin(_ own: LedgerRecord) throws(OpsError) -> Store {
+    if let known = try Store.open(files) {
+      let isOurs =
+        known.record.identity == own.identity || known.record.parent?.identity == own.identity
+      guard isOurs, known.record.parent != nil else { throw taken(known) }
+      return known
+    }
+    if let parent, parent.record.identity != own.identity {
+      throw OpsError(
+        .storeDiverged,
+        "\(parent.files.place) is the store of \(parent.record.title) (\(parent.record.identity)), "
+          + "not of \(own.title) (\(own.identity))", hint: "name the store that it came from")
+    }
+    var ids = IDSource.random()
+    return try Store.begin(
+      files,
+      StoreRecord(
+        identity: ids.next(at: try session.now()), title: own.title,
+        parent: try lastCommon(own.identity)))
+  }
+
+  private func taken(_ store: Store) -> OpsError {
+    OpsError(
+      .storeDiverged,
+      "\(files.place) is a store already, of \(store.record.title) (\(store.record.identity))",
+      hint: "a fork begins in an empty place")
+  }
+
+  // MARK: What both have
+
+  private func lastCommon(_ identity: StreamID) throws(OpsError) -> StoreRecord.Parent {
+    guard let parent else {
+      let noted = try session.lastStoredRoot(upTo: .max)
+      return StoreRecord.Parent(
+        identity: identity, entry: noted?.entry ?? 0, root: noted?.root ?? TreeHasher.emptyRoot)
+    }
+    let survey = try Survey(session, parent, try parent.foundSegments()).run()
+    let differing = [survey.firstMissing, survey.firstExtra, survey.firstOther]
+      .compactMap { $0 }.min()
+    let last = min(survey.tip, (differing ?? .max) - 1)
+    let entry = try session.lastEntry(upTo: last) ?? 0
+    return StoreRecord.Parent(
+      identity: identity, entry: entry, root: try session.root(upTo: entry))
+  }
+
+  // MARK: The database
+
+  private func record(
+    _ line: StoreRecord, _ parent: StoreRecord.Parent
+  ) throws(OpsError) -> Int64? {
+    let stored = try self.parent?.foundSegments().tip ?? 0
+    try session.settleHome(above: max(try session.highestEntries().drawn, stored) + Home.jump)
+    var facts: [String: JSON] = [
+      "store": .string(files.place), "parent": .string(parent.identity.description),
+      "entry": .int(parent.entry), "root": .string(parent.root.hex),
+    ]
+    if let from = self.parent { facts["from"] = .string(from.files.place) }
+    return try session.record(
+      .forked(identity: line.identity, report: JSON.object(facts).text, why: why), by: actor)
+  }
+
+  // MARK: The store
+
+  /// What has left the database, from the store that it left for.
+  private func copyDeparted(into store: Store) throws(OpsError) {
+    let departed = try session.lastDeparted()
+    let tip = try store.segments().tip
+    guard tip < departed else { return }
+    guard let parent else {
+      throw OpsError(
+        .storeDiverged,
+        "entries up to \(departed) have left the database, and the new store wants them too",
+        hint: "name the store that has them: --from")
+    }
+    for segment in try parent.segments().segments
+    where segment.name.entries.lowerBound > tip && segment.name.entries.upperBound <= departed {
+      let reader = try parent.reader(of: segment)
+      let writer = try SegmentWriter(
+        files, SegmentName(segment.name.entries), identity: store.record.identity,
+        before: reader.index.before)
+      try reader.verify { (frame) throws(OpsError) in
+        try frame.text.withUnsafeBytes { text in
+          Result { () throws(OpsError) in try writer.write(text) }
+        }.get()
+      }
+      _ = try writer.finish()
+    }
+  }
+}
+
+extension Session {
+  /// The last root that was noted up to an entry.
+  func lastStoredRoot(upTo entry: Int64) throws(OpsError) -> StoredRoot? {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    let rows = try query(
+      Statement(
+        """
+        SELECT max(c.entry) FROM ledger.checkpoints AS c
+        WHERE c.entry <= $1::bigint AND c.root IS NOT NULL
+        """), parameters)
+    let found = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
+    guard let found else { return nil }
+    return try storedRoot(at: found)
+  }
+
+  /// The root of the log up to an entry, hashed on from the last that was noted.
+  func root(upTo entry: Int64) throws(OpsError) -> Digest {
+    let noted = try lastStoredRoot(upTo: entry)
+    var tree = noted?.frontier ?? MerkleFrontier()
+    let hasher = TreeHasher()
+    let first = (noted?.entry ?? 0) + 1
+    if first <= entry {
+      let lines = try LogLines(first...entry, on: try connection())
+      while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
+    }
+    return tree.root(hasher)
+  }
+
+  /// The greatest entry up to this one that has events.
+  fileprivate func lastEntry(upTo last: Int64) throws(OpsError) -> Int64? {
+    var parameters = Parameters()
+    parameters.int8(last)
+    let rows = try query(
+      Statement("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint"),
+      parameters)
+    return try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
+  }
+}
