@@ -60,9 +60,7 @@ enum LoopCommands {
     let bar = Progress("heartbeat", unit: "agent events")
     defer { bar.finish() }
     // A promoted server settles itself, which the push does, and before that nothing is recorded.
-    if try !call.stores().isEmpty, try engine.session.wasPromoted() {
-      try push(engine.session, call)
-    }
+    if !stores.isEmpty, try engine.session.wasPromoted() { push(engine.session, stores, call) }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
     if !report.isBusy { push(engine.session, stores, call) }
