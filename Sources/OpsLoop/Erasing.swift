@@ -53,11 +53,13 @@ extension Engine {
       let due = found.filter(\.isDue)
       var report = ErasureReport(erasedBefore: found.count - due.count)
       for holder in due { report.rows[holder.noun, default: 0] += 1 }
-      if due.isEmpty || onlyLooking { return report }
+      if onlyLooking { return report }
+      // Also where one that was cut short had erased everything else.
+      defer { forgetStatistics() }
+      if due.isEmpty { return report }
       guard let entry = try erase(target, found, due, why) else { continue }
       report.entry = entry
       report.events = try erasedEvents(of: due)
-      forgetStatistics()
       return report
     }
     throw OpsError(
