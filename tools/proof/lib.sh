@@ -52,8 +52,11 @@ scratch_end() {
     local status=$?
     trap - EXIT
     [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
-    [ ! -f "$scratch/data/postmaster.pid" ] ||
-        (cd "$scratch" && as_server pg_ctl -D data -m immediate -w stop >/dev/null) || true
+    local running
+    for running in "$scratch"/*/postmaster.pid; do
+        [ ! -f "$running" ] ||
+            (cd "$scratch" && as_server pg_ctl -D "${running%/*}" -m immediate -w stop >/dev/null) || true
+    done
     rm -rf "$scratch"
     exit "$status"
 }
