@@ -84,6 +84,18 @@ public struct Tile: Equatable, Sendable {
     self.hashes = hashes
   }
 
+  /// The root of the perfect tree over them; of a full one.
+  public func root(_ hasher: TreeHasher) -> Digest {
+    precondition(position.isFull, "a partial tile has no root of its own")
+    var hashes = hashes
+    while hashes.count > 1 {
+      hashes = stride(from: 0, to: hashes.count, by: 2).map {
+        hasher.node(hashes[$0], hashes[$0 + 1])
+      }
+    }
+    return hashes[0]
+  }
+
   /// The file's: the hashes one after the other.
   public var bytes: [UInt8] {
     [UInt8](unsafeUninitializedCapacity: hashes.count * Digest.byteCount) { buffer, count in

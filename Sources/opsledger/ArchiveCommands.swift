@@ -107,7 +107,7 @@ enum ArchiveCommands {
     notes: [
       "Every hash of every frame, every event's leaf against the segment's roots, and the roots one "
         + "after the other; of a snapshot every hash, and its rows against those that the events of "
-        + "the segments lead to. It needs no database. Exit 1: something is damaged or missing."
+        + "the segments lead to; the tree's tiles against the leaves. It needs no database. Exit 1: something is damaged or missing."
     ],
     examples: [.init(line: "--store /backup/ops archive verify", meaning: "could it be restored?")]
   ) { (call) throws(OpsError) in
@@ -171,8 +171,9 @@ extension ArchiveCommands {
   ) -> String {
     var text =
       "\(Terminal.printable(store.place)): read \(Shown.count(report.events, "event")) in "
-      + "\(Shown.count(report.segments, "segment")) and "
-      + "\(Shown.count(report.snapshots, "snapshot")), \(watch.text)\n"
+      + "\(Shown.count(report.segments, "segment")), "
+      + "\(Shown.count(report.snapshots, "snapshot")) and \(Shown.count(report.tiles, "tile")), "
+      + "\(watch.text)\n"
     for fault in report.faults { text += "  \(Terminal.printable(fault))\n" }
     for note in report.notes { text += "  note: \(Terminal.printable(note))\n" }
     return text
@@ -214,6 +215,7 @@ extension ArchiveCommands {
     out.string("root", report.root)
     out.int("segments", report.segments)
     out.int("snapshots", report.snapshots)
+    out.int("tiles", report.tiles)
     out.int("events", report.events)
     out.json("faults", .array(report.faults.map(JSON.string)))
     out.json("notes", .array(report.notes.map(JSON.string)))

@@ -20,6 +20,12 @@ extension Store {
 }
 
 extension SegmentList {
+  /// The segments up to the last one that ends a log partition.
+  var wholePartitions: [Segment] {
+    let last = segments.lastIndex { ($0.name.entries.upperBound + 1) % Pusher.span == 0 }
+    return last.map { Array(segments[...$0]) } ?? []
+  }
+
   /// Segments of one log partition, where it has several and is stored to its end.
   var mergeable: [[Segment]] {
     var groups: [[Segment]] = []

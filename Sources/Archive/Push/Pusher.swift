@@ -16,6 +16,8 @@ public struct PushReport: Equatable, Sendable {
   public var segments: [SegmentName] = []
   /// Made of the small ones of a log partition.
   public var merged: [SegmentName] = []
+  /// Written of the log partitions that are stored to their end.
+  public var tiles = 0
   /// Written again without what was erased.
   public var erased: [SegmentName] = []
   public var erasedSnapshots: [SnapshotName] = []
@@ -72,6 +74,7 @@ public struct Pusher {
     for name in list.superseded { try files.remove(name.path) }
     try erase(from: store, &report)
     report.merged = try store.mergePartitions(store.segments())
+    report.tiles = try store.writeTiles(store.segments().wholePartitions)
     return report
   }
 

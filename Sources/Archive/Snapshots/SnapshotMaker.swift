@@ -35,6 +35,7 @@ public struct SnapshotMaker {
     guard let tip = try store.segments().segments.last else {
       throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
     }
+    _ = try store.writeTiles(store.segments().segments)
     let name = SnapshotName(entry ?? tip.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
     if let there { return try report(store, there, isNew: false, push) }

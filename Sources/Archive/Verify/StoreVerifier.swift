@@ -12,6 +12,8 @@ public struct StoreReport: Equatable, Sendable {
   public var events = 0
   /// Read, sound, and equal to what the segments' events lead to.
   public var snapshots = 0
+  /// Full tiles of the tree, read and equal to what the events' leaves give.
+  public var tiles = 0
   /// What is damaged, missing, or does not belong.
   public var faults: [String] = []
   /// What is no fault: leftovers that the next push clears away.
@@ -33,6 +35,7 @@ public struct StoreVerifier {
     report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
     var tree = MerkleFrontier()
     var isWhole = true
+    let tiles = try TileCheck(store.files)
     for segment in list.segments {
       if list.holes.contains(where: {
         $0.entries.upperBound < segment.name.entries.lowerBound
@@ -42,7 +45,10 @@ public struct StoreVerifier {
       do throws(OpsError) {
         let reader = try store.reader(of: segment)
         let index = reader.index
-        try reader.verify()
+        let goesOn = isWhole && index.before == tree
+        try reader.verify { (frame) throws(OpsError) in
+          if goesOn { try tiles.take(frame.leaves) }
+        }
         if isWhole, index.before != tree {
           report.faults.append(
             "\(segment.name.path) does not go on from the segment before it: another history's")
@@ -59,6 +65,10 @@ public struct StoreVerifier {
         isWhole = false
       }
     }
+    tiles.finish(isWhole: isWhole)
+    report.tiles = tiles.sound
+    report.faults += tiles.faults
+    report.notes += tiles.notes
     try checkSnapshots(list, isWhole: isWhole, &report)
     return report
   }
