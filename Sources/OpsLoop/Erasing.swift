@@ -45,7 +45,9 @@ extension Engine {
   ) throws(OpsError) -> ErasureReport {
     // What came of it meanwhile is found by asking again under its locks.
     for _ in 0..<Self.lookingMax {
-      let found = try Holder.all(session.query(Self.copies, Self.root(target)))
+      var search = ErasureSearch(target, session)
+      try search.run()
+      let found = search.holders
       guard found.first(where: { $0.stream == target.id })?.noun == target.noun else {
         throw target.noun == .mission
           ? OpsError.notFound("mission", target.id) : OpsError.notFound("event", target.id)
@@ -57,7 +59,7 @@ extension Engine {
       // Also where one that was cut short had erased everything else.
       defer { forgetStatistics() }
       if due.isEmpty { return report }
-      guard let entry = try erase(target, found, due, why) else { continue }
+      guard let entry = try erase(search, due, why) else { continue }
       report.entry = entry
       report.events = try erasedEvents(of: due)
       return report
@@ -70,20 +72,21 @@ extension Engine {
 
   /// - Returns: The entry; nil where more came of it meanwhile.
   private func erase(
-    _ target: ErasureTarget, _ found: [Holder], _ due: [Holder], _ why: String
+    _ search: ErasureSearch, _ due: [Holder], _ why: String
   ) throws(OpsError) -> Int64? {
-    var (named, all) = (Parameters(), Parameters())
+    var named = Parameters()
     named.uuids(due.map(\.stream))
-    all.uuids(found.map(\.stream))
+    var content = named
+    content.uuids(search.departed.commands)
     let locks = ErasureLocks()
     var command = Command(
       load: locks.statements.map { ($0, named) }
         + [
           (Self.lockTombstones, named), (Session.lockRetention, Parameters()),
-          (Self.copies, Self.root(target)), (Self.holds, all),
+          search.question, (Self.holds, Self.covered(search)),
         ]
     ) { (answers, draft) throws(OpsError) in
-      guard try Holder.all(answers[locks.statements.count + 2]) == found else { return .null }
+      guard try search.isSame(answers[locks.statements.count + 2]) else { return .null }
       try Self.refuseHeld(answers[locks.statements.count + 3])
       try locks.load(answers, &draft)
       try Self.loadTombstones(answers[locks.statements.count], due, &draft)
@@ -97,7 +100,8 @@ extension Engine {
       return .int(due.count)
     }
     command.afterwards = [
-      (Self.raiseTombstones, named), (Self.becomeKeeper, Parameters()), (Self.eraseContent, named),
+      (Self.raiseTombstones, named), (Self.becomeKeeper, Parameters()),
+      (Self.eraseContent, content),
       (Self.becomeOneself, Parameters()),
     ]
     return try perform(command).entry
@@ -121,13 +125,13 @@ extension Engine {
       }
     }
     for holder in due where !draft.isLoaded(holder) {
-      guard versions[holder.stream] == holder.version else {
+      guard let version = versions[holder.stream], version == holder.version ?? version else {
         throw OpsError(
           .inconsistentRow,
           "\(holder.noun.rawValue) \(holder.stream) is in the log, and neither a row nor gone",
           hint: "see `opsledger verify`; `opsledger rebuild` mends it")
       }
-      draft.loadTombstone(holder)
+      draft.load(holder, tombstone: version)
     }
   }
 
@@ -150,20 +154,27 @@ extension Engine {
 
   // MARK: Statements
 
-  private static func root(_ target: ErasureTarget) -> Parameters {
+  private static func covered(_ search: ErasureSearch) -> Parameters {
+    var (from, until) = (ArrayBuilder(.timestamptz), ArrayBuilder(.timestamptz))
+    for time in search.departed.times.values {
+      from.timestamptz(microsSince1970: time.lowerBound.micros)
+      until.timestamptz(microsSince1970: time.upperBound.micros)
+    }
     var parameters = Parameters()
-    parameters.uuid(target.id)
-    parameters.text(target.noun.rawValue)
+    parameters.uuids(search.holders.map(\.stream))
+    parameters.texts(search.departed.sources)
+    parameters.array(from)
+    parameters.array(until)
     return parameters
   }
 
-  private static let copies = Statement(
-    "SELECT stream, noun, version, is_due FROM ledger.copies_of($1::uuid, $2::text)")
   /// Holds in force on a mission, a source, or a time in which one of the missions was open.
   private static let holds = Statement(
     """
     SELECT h.id FROM ledger.holds AS h WHERE h.released_at IS NULL AND (
-      h.mission_id = ANY ($1::uuid[])
+      h.mission_id = ANY ($1::uuid[]) OR h.source = ANY ($2::text[])
+      OR EXISTS (SELECT FROM unnest($3::timestamptz[], $4::timestamptz[]) AS t(began, ended)
+        WHERE t.began <= h.until_time AND t.ended >= h.from_time)
       OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
         AND e.type IN ('agent_event.reported', 'agent_event.inserted', 'agent_event.restored')
         AND e.content -> 'data' ->> 'source' = h.source)
@@ -187,34 +198,12 @@ extension Engine {
     """)
   private static let becomeKeeper = Statement("SET LOCAL ROLE opsledger_keeper")
   private static let becomeOneself = Statement("RESET ROLE")
-  private static let eraseContent = Statement("SELECT ledger.erase_content($1::uuid[])")
+  private static let eraseContent = Statement("SELECT ledger.erase_content($1::uuid[], $2::uuid[])")
   private static let countErased = Statement(
     """
     SELECT count(*) FROM ledger.events AS e
     WHERE e.stream = ANY ($1::uuid[]) AND e.commitment IS NOT NULL
     """)
-}
-
-/// A row that holds what is to be erased, or held it.
-private struct Holder: Equatable {
-  let stream: StreamID
-  let noun: NounName
-  let version: Int32
-  let isDue: Bool
-
-  static func all(_ rows: Rows) throws(OpsError) -> [Holder] {
-    try onRow { () throws(PostgresError) in
-      var found: [Holder] = []
-      for row in 0..<rows.count {
-        guard let noun = NounName(rawValue: try rows.text(row, 1)) else { continue }
-        found.append(
-          Holder(
-            stream: StreamID(try rows.uuid(row, 0)), noun: noun, version: try rows.int4(row, 2),
-            isDue: try rows.bool(row, 3)))
-      }
-      return found
-    }
-  }
 }
 
 /// The rows of all tables that hold content, locked: parents before children, as everywhere.
@@ -258,8 +247,8 @@ extension Draft {
     }
   }
 
-  fileprivate mutating func loadTombstone(_ holder: Holder) {
-    let (stream, version) = (holder.stream, holder.version)
+  fileprivate mutating func load(_ holder: Holder, tombstone version: Int32) {
+    let stream = holder.stream
     switch holder.noun {
     case .agentEvent: load(tombstone: version, of: AgentEvent.self, as: stream)
     case .reaction: load(tombstone: version, of: Reaction.self, as: stream)

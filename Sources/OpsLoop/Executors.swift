@@ -16,6 +16,10 @@ enum Executors {
   ///
   static func run(_ claimed: ClaimedStep) -> StepOutcome.Result {
     let step = claimed.step
+    // Queued again by hand.
+    if step.isErased {
+      return .failed(.refused, error: step.erased.description, result: nil)
+    }
     let params = (try? JSON(parsing: step.params)) ?? .null
     switch step.executor ?? step.kind {
     case "noop": return Noop(params).run(failures: claimed.failedRuns)

@@ -55,7 +55,7 @@ extension Engine {
   private static let dead = Statement(
     """
     SELECT s.id FROM ops_mission_steps AS s
-    WHERE s.status = 'failed' AND s.failure_count > 0 AND ($1::text IS NULL OR s.kind = $1::text)
+    WHERE s.status = 'failed' AND s.failure_count > 0 AND s.params <> '{"erased": true}' AND ($1::text IS NULL OR s.kind = $1::text)
       AND ($2::uuid IS NULL OR s.mission_id = $2::uuid)
     ORDER BY s.updated_at, s.id LIMIT $3::bigint
     """)
@@ -91,7 +91,7 @@ extension Engine {
           if isOne { throw OpsError.notFound("step", id) }
           continue
         }
-        if !isOne, step.phase != .dead { continue }
+        if !isOne, step.phase != .dead || step.isErased { continue }
         requeued.steps += try draft.retry(step, why: why)
         requeued.dead += 1
       }

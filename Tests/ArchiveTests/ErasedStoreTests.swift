@@ -186,4 +186,54 @@ struct ErasedStoreTests {
       #expect(try Self.push(ledger, files).erasedSnapshots == [])
     }
   }
+
+  @Test("a mission whose events have left the database is erased in the store, and its rows here")
+  func departed() throws {
+    try Self.pushed { ledger, files, event in
+      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      _ = try ledger.engine().emit(AgentEvent.Report(type: "other:thing", data: "{}"))
+      try Self.push(ledger, files)
+      let segment = try #require(try Store.existing(files).segments().segments.first)
+      let index = try SegmentReader(files, segment.file).index
+      #expect(index.name.entries.upperBound == 999_999)
+      try ledger.execute(
+        """
+        SELECT ledger.drop_partition(0, '\(segment.name.path)', \(index.eventCount),
+          '\\x\(index.root.hex)', 'test')
+        """)
+      var target = ledger.target
+      target.coldLog = StoredLog(files)
+      let engine = Engine(try Session(target), actor: "test", settings: LoopSettings())
+      let mission = try #require(
+        StreamID(try ledger.value("SELECT id FROM ops_missions LIMIT 1")))
+      // Without the store nobody knows what copied what.
+      do throws(OpsError) {
+        _ = try Engine(Session(ledger.target), actor: "test", settings: LoopSettings())
+          .erase(.mission(mission), why: "asked for")
+        Issue.record("erased without the store")
+      } catch {
+        #expect(error.code == .databaseUnreachable)
+      }
+      let hold = try engine.placeHold(.source("scout"), why: "a case")
+      #expect(throws: OpsError.self) {
+        _ = try engine.erase(.mission(mission), why: "asked for")
+      }
+      _ = try engine.releaseHold(hold, why: "closed")
+      let report = try engine.erase(.mission(mission), why: "asked for")
+      #expect(report.rows[.agentEvent] == 3 && report.rows[.radar] == 1 && report.rows[.step] == 1)
+      #expect(report.rows[.proposal] == 1 && report.rows[.reaction] == 1 && report.rows[.run] == 1)
+      let pushed = try Self.push(ledger, files)
+      #expect(pushed.erased.count == 1)
+      #expect(try Self.holders(files) == [])
+      #expect(
+        try ledger.count("ops_demand_radar AS r WHERE r::text LIKE '%\(Self.secret)%'") == 0)
+      #expect(
+        try ledger.count("ledger.commands AS c WHERE c::text LIKE '%\(Self.secret)%'") == 0)
+      target.coldLog = StoredLog(files)
+      let found = try Verifier.run(target)
+      #expect(found.differences == [])
+      let again = Engine(try Session(target), actor: "test", settings: LoopSettings())
+      #expect(try again.erase(.event(event), why: "once more").rows == [:])
+    }
+  }
 }

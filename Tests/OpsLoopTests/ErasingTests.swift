@@ -81,6 +81,15 @@ struct ErasingTests {
       #expect(
         try ledger.value("SELECT template::text FROM ops_mission_proposals LIMIT 1")
           == #"{"erased": true}"#)
+      let dead = try #require(
+        StreamID(try ledger.value("SELECT id FROM ops_mission_steps WHERE status = 'failed'")))
+      do throws(OpsError) {
+        _ = try engine.retry(dead, why: "again")
+        Issue.record("nobody knows what it was to do")
+      } catch {
+        #expect(error.code == .erased)
+      }
+      #expect(try engine.retryDead(DeadStepFilter(limit: 10), why: "again").dead == 0)
       let again = try engine.erase(target, why: "once more")
       #expect(again.entry == nil && again.rows.isEmpty && again.erasedBefore > 0)
       // The tables by themselves, from the log alone.

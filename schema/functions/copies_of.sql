@@ -4,11 +4,14 @@
 -- mission reports, and what comes of that. A mission's own words came from its proposal, and that from the agent event
 -- whose reaction led to it. Events are asked, not rows, so that rows which have left are found too.
 --
--- Returns  stream, noun, last version; whether there is anything left to erase.
+-- Takes    what is to be erased, with its noun, and what else is known of by now: where the log's beginning is in the
+--          store only, who asks reads that beside this, and asks again with what it found.
+-- Returns  stream; noun and last version where it has events here; its noun where it is what others came of;
+--          whether there is anything left to erase.
 -- Locks    none. Reads the log once.
 -- Used by  erase.
-CREATE OR REPLACE FUNCTION ledger.copies_of(root uuid, root_noun text)
-RETURNS TABLE (stream uuid, noun text, version integer, is_due boolean)
+CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], root_nouns text[], others uuid[])
+RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE facts AS MATERIALIZED (
         SELECT e.stream::text AS stream, split_part(e.type, '.', 1) AS noun,
@@ -42,21 +45,26 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             AND e.stream::text = f.content -> 'result' ->> 'id'
         WHERE f.noun = 'step' AND f.what = 'succeeded'
     ), up (stream, noun) AS (
-        SELECT root::text, root_noun
+        SELECT r.stream::text, r.noun FROM unnest(roots, root_nouns) AS r(stream, noun)
         UNION
         SELECT e.parent, e.parent_noun FROM up JOIN edges AS e ON e.child = up.stream
         WHERE e.parent IS NOT NULL AND (up.noun, e.parent_noun) IN (('mission', 'proposal'),
             ('proposal', 'reaction'), ('reaction', 'agent_event'))
     ), down (stream) AS (
-        SELECT up.stream FROM up
+        (SELECT up.stream FROM up UNION ALL SELECT o.stream::text FROM unnest(others) AS o(stream))
         UNION
         SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream WHERE e.child IS NOT NULL
     )
-    SELECT e.stream, split_part(min(e.type), '.', 1), max(e.version),
-        bool_or(e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') OR NOT bool_or(e.type LIKE '%.erased')
-    FROM ledger.events AS e
-    WHERE e.stream = ANY (ARRAY(SELECT d.stream::uuid FROM down AS d))
-    GROUP BY e.stream
-    ORDER BY min(e.entry), min(e.index), e.stream
+    SELECT d.stream::uuid, e.noun, e.version, up.noun,
+        x.entry IS NULL OR coalesce(e.salted > x.entry, false)
+    FROM down AS d LEFT JOIN up ON up.stream = d.stream
+        LEFT JOIN ledger.erasures AS x ON x.stream = d.stream::uuid
+        LEFT JOIN (
+            SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,
+                max(e.entry) FILTER (WHERE e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') AS salted
+            FROM ledger.events AS e
+            WHERE e.stream = ANY (ARRAY(SELECT n.stream::uuid FROM down AS n))
+            GROUP BY e.stream) AS e ON e.stream = d.stream::uuid
+    ORDER BY d.stream
 $$;
-ALTER FUNCTION ledger.copies_of(uuid, text) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.copies_of(uuid[], text[], uuid[]) OWNER TO opsledger_owner;

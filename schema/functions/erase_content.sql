@@ -10,10 +10,11 @@ ALTER FUNCTION ledger.emptied(json) OWNER TO opsledger_owner;
 -- them off the log, and the results of their commands. What is left is SHA-256(salt || content), so that every
 -- hash and proof still holds.
 --
+-- Takes    the streams; and commands of events that are in the store only.
 -- Returns  from how many events.
 -- Locks    the rows that it changes.
 -- Used by  erase, restore; the keeper only. As its owner, the installing superuser: no role may change the log.
-CREATE OR REPLACE FUNCTION ledger.erase_content(streams uuid[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION ledger.erase_content(streams uuid[], commands uuid[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     erased bigint;
@@ -36,9 +37,9 @@ BEGIN
 
     -- A digest of what was asked tells who guesses right.
     UPDATE ledger.commands AS c SET result = NULL, digest = NULL
-    WHERE (c.result IS NOT NULL OR c.digest IS NOT NULL) AND c.command IN (
+    WHERE (c.result IS NOT NULL OR c.digest IS NOT NULL) AND (c.command = ANY (commands) OR c.command IN (
         SELECT e.command FROM ledger.events AS e JOIN ledger.erasures AS x ON x.stream = e.stream
-        WHERE x.stream = ANY (streams) AND e.entry < x.entry);
+        WHERE x.stream = ANY (streams) AND e.entry < x.entry));
     RETURN erased;
 END
 $$;

@@ -61,9 +61,9 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]),
-    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[])
+    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[])
     TO opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid, text) TO opsledger_engine;
+GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]) TO opsledger_engine;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

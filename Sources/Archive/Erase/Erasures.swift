@@ -68,7 +68,7 @@ extension Session {
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(
           Statement(
-            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.erasures AS x))"))
+            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.erasures AS x), '{}')"))
       }
     }
   }

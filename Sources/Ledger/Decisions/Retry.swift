@@ -4,8 +4,10 @@ extension Draft {
   /// All steps of the mission are loaded. The mission is reopened by the first claim.
   ///
   /// - Returns: How many steps are queued again.
-  /// - Throws: `OPS_012` for a step that is not dead: of a skipped one, with the step to retry.
+  /// - Throws: `OPS_012` for a step that is not dead: of a skipped one, with the step to retry; `OPS_018` for one
+  ///   whose params were erased.
   public mutating func retry(_ step: Step, why: String?) throws(OpsError) -> Int {
+    guard !step.isErased else { throw step.erased }
     let siblings = steps.rows.map(\.row).filter { $0.missionID == step.missionID }
     if step.phase == .skipped {
       let dead = siblings.filter { $0.phase == .dead }.map(\.id.description)
@@ -42,5 +44,17 @@ extension Draft {
     return skipped.filter { step in
       !(step.needs ?? []).contains(where: blocked.contains)
     }
+  }
+}
+
+extension Step {
+  /// Whether nobody knows any more what it was to do.
+  public var isErased: Bool { params == Erased.json }
+
+  /// Why it cannot run.
+  public var erased: OpsError {
+    OpsError(
+      .erased, "what step \(id) was to do was erased", hint: "propose it anew",
+      facts: ["step_id": id.description])
   }
 }
