@@ -71,7 +71,7 @@ enum RestoreCommand {
     if let files {
       let store = try Store.existing(files)
       let restored = try Restorer(
-        target, store, actor: try call.actor, allowingLoss: allowsLoss ? why : nil, replay
+        target, store, actor: try call.actor, why: why, allowsLoss: allowsLoss, replay
       ).run()
       report = FromStore(report: restored, place: files.place)
     } else {

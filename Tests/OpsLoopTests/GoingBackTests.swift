@@ -77,6 +77,9 @@ struct GoingBackTests {
       let then = try live(ledger)
       try Self.work(ledger, 6)
       try Self.disturb(ledger)
+      let mission = try ledger.value("SELECT id FROM ops_missions ORDER BY id LIMIT 1")
+      _ = try ledger.engine().placeHold(
+        .mission(try #require(StreamID(mission))), why: "a case")
       let before = try ledger.session().seal()
       let now = try live(ledger)
       let report = try goBack(ledger, moment, rowsMax: rowsMax)
@@ -84,6 +87,8 @@ struct GoingBackTests {
       let (back, folded) = (try live(ledger), try at(moment, ledger))
       #expect(back == then && folded == then)
       #expect(try ledger.verify().isEqual)
+      // Holds stay.
+      #expect(try ledger.count("ledger.holds") == 1)
       #expect(try at(before, ledger) == now)
       #expect(try at(report.entry, ledger) == then)
       let loop = try ledger.value("SELECT value ->> 'state' FROM ops_policy WHERE key = 'loop'")

@@ -39,19 +39,22 @@ public struct Restorer {
   private let session: Session
   private let store: Store
   private let actor: String
-  /// Why losses are taken; nil where they are not.
-  private let allowingLoss: String?
+  private let why: String?
+  private let allowsLoss: Bool
   private let progress: ReplayProgress
 
-  /// - Parameter allowingLoss: Why the database may go on without entries that the store cannot give any more.
+  /// - Parameter allowsLoss: Whether the database may go on without entries that the store cannot give any more;
+  ///   history wants to know why.
   public init(
-    _ target: Session.Target, _ store: Store, actor: String, allowingLoss: String? = nil,
+    _ target: Session.Target, _ store: Store, actor: String, why: String? = nil,
+    allowsLoss: Bool = false,
     _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
     self.target = target
     self.store = store
     self.actor = actor
-    self.allowingLoss = allowingLoss
+    self.why = why
+    self.allowsLoss = allowsLoss
     self.progress = progress
     session = try Session(target)
   }
@@ -91,7 +94,7 @@ public struct Restorer {
 
   /// What is lost for good where the database goes on without it: it may have some itself.
   private func lost(_ loss: StoreLoss) throws(OpsError) -> ClosedRange<Int64>? {
-    guard allowingLoss != nil else { throw loss.refusal }
+    guard allowsLoss else { throw loss.refusal }
     let recorded = try session.highestEntries().recorded
     guard max(loss.whole, recorded) > 0 else {
       throw OpsError(
@@ -166,7 +169,6 @@ public struct Restorer {
     if let lost = report.lost {
       facts["lost"] = .object(["first": .int(lost.lowerBound), "last": .int(lost.upperBound)])
     }
-    let why = report.lost == nil ? nil : allowingLoss
     let rebuilt = try Rebuilder.run(
       target, actor: actor, checkOnly: false, recording: .restored(facts, why: why), progress)
     switch rebuilt.outcome {
@@ -178,7 +180,8 @@ public struct Restorer {
       guard report.outcome != .nothingToDo else { return }
       let text = JSON.object(facts).text
       report.entry = try session.record(
-        report.outcome == .moved ? .moved(report: text) : .restored(report: text, why: why),
+        report.outcome == .moved
+          ? .moved(report: text, why: why) : .restored(report: text, why: why),
         by: actor)
     case .refused:
       throw OpsError(
