@@ -13,6 +13,8 @@ public enum FileSystem {
     public let bytes: Int
     /// Which file it is, among all of one file system.
     public let inode: UInt64
+    /// Which file system.
+    public let device: UInt64
     /// How many names it has; none once it was removed.
     public let names: Int
   }
@@ -174,6 +176,7 @@ extension FileSystem.Status {
     mode = raw.st_mode & 0o7777
     bytes = Int(raw.st_size)
     inode = UInt64(raw.st_ino)
+    device = UInt64(raw.st_dev)
     names = Int(raw.st_nlink)
   }
 }

@@ -69,6 +69,13 @@ public final class OpenDirectory {
     return OpenFile(found, named: said(name))
   }
 
+  /// Of the directory itself.
+  public func status() throws(SystemError) -> FileSystem.Status {
+    var raw = stat()
+    guard fstat(descriptor, &raw) == 0 else { throw SystemError(errno, "look at \(path)") }
+    return FileSystem.Status(raw)
+  }
+
   /// Nil where nothing has that name.
   public func status(_ name: String) throws(SystemError) -> FileSystem.Status? {
     var raw = stat()

@@ -91,6 +91,28 @@ struct DirectoryStoreTests {
     }
   }
 
+  @Test("a directory that is gone, or another, since it was read is not made anew or written to")
+  func replaced() async throws {
+    try await withScratchDirectory { path in
+      let store = DirectoryStore(path + "/store")
+      let isMade = try put(store, "file", [1])
+      #expect(isMade)
+      #expect(try store.list("").count == 1)
+      #expect(rename(path + "/store", path + "/away") == 0)
+      let gone = #expect(throws: OpsError.self) { try put(store, "other", [2]) }
+      #expect(gone?.code == .databaseUnreachable)
+      #expect(!FileSystem.exists(path + "/store"))
+      #expect(mkdir(path + "/store", 0o750) == 0)
+      let other = #expect(throws: OpsError.self) { try put(store, "other", [2]) }
+      #expect(other?.code == .databaseUnreachable)
+      #expect(FileSystem.names(in: path + "/store") == [])
+      // Whoever has looked knows.
+      #expect(try store.list("") == [])
+      #expect(try put(store, "other", [2]))
+      #expect(throws: OpsError.self) { try DirectoryStore(path + "/none").list("") }
+    }
+  }
+
   @Test("a file where a directory should be is named")
   func notADirectory() async throws {
     try await withScratchDirectory { path in

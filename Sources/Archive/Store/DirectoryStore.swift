@@ -14,10 +14,23 @@ public final class DirectoryStore: ObjectStore {
 
   /// Directories, by their path in the store, that this process has made sure of.
   private struct Prepared {
+    /// Which directory the store was when it was read last.
+    var root: Root?
     var durable: Set<String> = []
     var swept: Set<String> = []
   }
   private let prepared = Mutex(Prepared())
+
+  /// What a path was before something was mounted there, or put in its place, is another one.
+  private struct Root: Equatable {
+    let device: UInt64
+    let inode: UInt64
+
+    init(_ directory: OpenDirectory) throws(SystemError) {
+      let status = try directory.status()
+      (device, inode) = (status.device, status.inode)
+    }
+  }
 
   static let temporaryPrefix = ".tmp."
   private static let directoryMode: UInt32 = 0o750
@@ -34,7 +47,7 @@ public final class DirectoryStore: ObjectStore {
   public func list(_ prefix: String) throws(OpsError) -> [StoredFile] {
     let folders = try StoreName.folders(ofPrefix: prefix)
     return try inStore(place) { () throws(SystemError) in
-      let root = try OpenDirectory(place)
+      let root = try openToRead()
       var found: [StoredFile] = []
       guard let folder = try ifThere({ () throws(SystemError) in try root.descend(folders) }) else {
         return []
@@ -72,12 +85,25 @@ public final class DirectoryStore: ObjectStore {
   public func read(_ name: String, _ range: Range<UInt64>?) throws(OpsError) -> [UInt8] {
     let name = try StoreName(name)
     let file = try inStore(place, name.text) { () throws(SystemError) -> OpenFile in
-      let file = try OpenDirectory(place).descend(name.folders).file(name.leaf)
+      let file = try openToRead().descend(name.folders).file(name.leaf)
       guard try file.status().kind == .file else { throw SystemError(EISDIR, "read \(file.name)") }
       return file
     }
     return try inStore(place, name.text, reading: true) { () throws(SystemError) -> [UInt8] in
       try Self.read(file, range)
+    }
+  }
+
+  /// Opens the store's directory, and remembers which it is.
+  private func openToRead() throws(SystemError) -> OpenDirectory {
+    do throws(SystemError) {
+      let folder = try OpenDirectory(place)
+      let root = try Root(folder)
+      prepared.withLock { if $0.root != root { $0 = Prepared(root: root) } }
+      return folder
+    } catch {
+      prepared.withLock { $0 = Prepared() }
+      throw error
     }
   }
 
@@ -113,7 +139,7 @@ public final class DirectoryStore: ObjectStore {
 
   /// Opens a directory of the store to write in, and makes what is missing on the way to it.
   private func prepare(_ folders: [String]) throws(SystemError) -> OpenDirectory {
-    var folder = try Self.openOrMake(place)
+    var folder = try openToWrite()
     // Here and below: who made one that is there may have died before that was durable.
     if !prepared.withLock({ $0.durable.contains("") }) {
       try Self.syncParent(of: place)
@@ -131,6 +157,22 @@ public final class DirectoryStore: ObjectStore {
     }
     if prepared.withLock({ $0.swept.insert(path).inserted }) { try Self.sweep(folder) }
     return folder
+  }
+
+  /// Opens the store's directory, or makes it; one that was looked into is not made anew, and nothing else is
+  /// written to in its place.
+  private func openToWrite() throws(SystemError) -> OpenDirectory {
+    guard let known = prepared.withLock({ $0.root }) else {
+      let folder = try Self.openOrMake(place)
+      let root = try Root(folder)
+      prepared.withLock { $0.root = root }
+      return folder
+    }
+    let found = try ifThere { () throws(SystemError) in try OpenDirectory(place) }
+    guard let found, try Root(found) == known else {
+      throw SystemError(ESTALE, "write to \(place), which is not the directory that it was")
+    }
+    return found
   }
 
   private static func openOrMake(_ path: String) throws(SystemError) -> OpenDirectory {
