@@ -3,6 +3,7 @@
 #   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
 #                                      and removed when the script ends
 #   lay_schema DATABASE                makes a database and lays the schema in it by psql
+#   same_ledger A B ENTRY              two databases have the same log up to an entry, and the same tables
 #   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
 
 set -euo pipefail
@@ -90,6 +91,21 @@ expect_exit() {
         cat "$scratch/out" "$scratch/err" >&2
         fail "exit $status, not $expected: $*"
     }
+}
+
+# Fails unless two databases have the same log up to an entry, but for what a restore records of itself, and the
+# same tables.
+same_ledger() { # DATABASE OTHER ENTRY
+    local database
+    for database in "$1" "$2"; do
+        ask -d "$database" -c "SELECT e::text FROM ledger.events AS e WHERE e.entry <= $3 AND e.type NOT IN
+            ('ledger.restored', 'ledger.moved') ORDER BY e.entry, e.index" | sha256sum >"$scratch/log.$database"
+        for table in agent_events agent_reactions mission_proposals missions mission_steps action_runs demand_radar policy; do
+            ask -d "$database" -c "SELECT t::text FROM ops_$table AS t ORDER BY 1"
+        done | sha256sum >"$scratch/tables.$database"
+    done
+    cmp "$scratch/log.$1" "$scratch/log.$2" || fail "the logs of $1 and $2 differ"
+    cmp "$scratch/tables.$1" "$scratch/tables.$2" || fail "the tables of $1 and $2 differ"
 }
 
 # A database made and begun by `init`, named in OPS_DATABASE_URL.
