@@ -50,7 +50,7 @@ scratch_cluster() {
 # Processes that end with the proof, whatever fails: `started+=($!)`.
 started=()
 scratch_end() {
-    local status=$?
+    local status=${1:-$?}
     trap - EXIT
     [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
     local running
