@@ -274,7 +274,10 @@ extension Engine {
       \(entryOf("r"))
     FROM ops_agent_reactions AS r
       LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM ops_mission_proposals AS p
-        WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
+        WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
+        UNION ALL SELECT t.stream, 'approved', 'archived by the retention rule'
+        FROM ledger.tombstones AS t WHERE t.noun = 'proposal'
+          AND t.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
       LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
     WHERE r.status = 'queued' AND r.version BETWEEN 1 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint

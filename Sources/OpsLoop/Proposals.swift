@@ -27,9 +27,13 @@ extension Engine {
     parameters.text(dedupeKey)
     let caps = cache.policies.caps
     let gate = Gate(caps)
-    let command = Command(load: gate.load + [(Self.proposalHolder, parameters), cache.request]) {
-      (answers, draft) throws(OpsError) in
-      let (holder, policies) = (answers[gate.load.count], answers[gate.load.count + 1])
+    let command = Command(
+      load: gate.load + [
+        (Self.proposalHolder, parameters), (Self.archivedHolder, parameters), cache.request,
+      ]
+    ) { (answers, draft) throws(OpsError) in
+      let (held, archived) = (answers[gate.load.count], answers[gate.load.count + 1])
+      let (holder, policies) = (held.count > 0 ? held : archived, answers[gate.load.count + 2])
       if try self.cache.take(policies), !gate.serves(self.cache.policies.caps) {
         throw .policiesChanged
       }
@@ -62,6 +66,16 @@ extension Engine {
     SELECT \(outcomeColumns) FROM ops_mission_proposals AS p
     WHERE p.dedupe_key = $1::text FOR NO KEY UPDATE OF p
     """)
+  /// The key of a proposal that left with its mission is taken as well.
+  private static let archivedHolder = Statement(
+    """
+    SELECT \(archivedOutcome) FROM ledger.tombstones AS t
+    WHERE t.noun = 'proposal' AND t.dedupe_key = $1::text
+    """)
+  /// Only what was approved has a mission.
+  static let archivedOutcome = """
+    t.stream, 'approved'::ops_proposal_status, NULL::uuid, 'archived by the retention rule'
+    """
   private static let proposalOutcome = Statement(
     "SELECT \(outcomeColumns) FROM ops_mission_proposals AS p WHERE p.id = $1::uuid")
 

@@ -9,5 +9,5 @@ enum CommandTable {
     + PolicyCommands.all
     + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all
     + ArchiveCommands.all + SnapshotCommands.all + RestoreCommand.all + DrillCommand.all
-    + HoldCommands.all + EraseCommand.all
+    + HoldCommands.all + EraseCommand.all + RetentionCommands.all
 }

@@ -16,7 +16,7 @@ struct LedgerCommandTests {
       let made = try opsledger.json("init", "--name", "first")
       #expect(made["created"] == .bool(true))
       #expect(made["name"] == .string("first"))
-      #expect(made["seeded"]?.arrayValue?.count == 7)
+      #expect(made["seeded"]?.arrayValue?.count == 8)
       let again = try opsledger.json("init")
       #expect(again["created"] == .bool(false))
       #expect(again["seeded"] == .array([]))

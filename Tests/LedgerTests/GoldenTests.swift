@@ -61,6 +61,8 @@ struct GoldenTests {
     Golden.eventsPath(2): 0x2009_4184_252c_3199,
     Golden.rowsPath(2): 0x2e9f_4176_e592_9577,
     Golden.eventsPath(3): 0xc342_a652_476f_e8b6,
+    Golden.eventsPath(4): 0x323a_3329_206b_c9db,
+    Golden.rowsPath(4): 0xd1ae_1fbf_2ab6_aae6,
     Golden.rowsPath(3): 0x34a0_4266_c61d_1412,
   ]
 

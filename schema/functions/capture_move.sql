@@ -210,6 +210,27 @@ BEGIN
 END
 $$;
 
+-- A dedupe key that a row took along into the archive is as taken as one in the table.
+CREATE OR REPLACE FUNCTION ledger.capture_refuse_key(noun text, stream uuid, dedupe_key text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+SET enable_bitmapscan = off AS $$
+DECLARE
+    holder uuid;
+BEGIN
+    IF dedupe_key IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT t.stream INTO holder FROM ledger.tombstones AS t
+    WHERE t.noun = capture_refuse_key.noun AND t.dedupe_key = capture_refuse_key.dedupe_key
+      AND t.stream <> capture_refuse_key.stream
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the dedupe key % belongs to % %, which is archived', dedupe_key, noun, holder
+            USING ERRCODE = 'unique_violation', HINT = 'See `opsledger archive restore`.';
+    END IF;
+END
+$$;
+
 ALTER FUNCTION ledger.capture_begin() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
@@ -217,3 +238,4 @@ ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_refuse_key(text, uuid, text) OWNER TO opsledger_owner;

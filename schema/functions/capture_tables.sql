@@ -78,6 +78,7 @@ BEGIN
         SELECT e.relation, min(e.noun) AS noun,
             (array_agg(e.name ORDER BY e.at))[1] AS key,
             bool_or(e.name = 'updated_at') AS has_updated_at,
+            bool_or(e.name = 'dedupe_key') AS has_dedupe_key,
             CASE min(e.noun)
                 WHEN 'policy' THEN 'ledger.uuid_v5(''92b812ff-fcda-5ec4-a524-d529e92a7a52'','
                     ' ''policy:'' OPERATOR(pg_catalog.||) @.key)'
@@ -107,11 +108,12 @@ BEGIN%3$s
         NEW.version := 1 + greatest(
             (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
             (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0);
-    END IF;
+    END IF;%6$s
     RETURN NEW;
 END $body$;$sql$,
             made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'NEW'),
-            made.key);
+            made.key, CASE WHEN made.has_dedupe_key THEN format($sql$
+    PERFORM ledger.capture_refuse_key('%s', NEW.id, NEW.dedupe_key);$sql$, made.noun) ELSE '' END);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_update_row_%1$s() RETURNS trigger
@@ -138,7 +140,11 @@ END $body$;$sql$,
             CASE WHEN made.has_updated_at THEN $sql$
     IF NEW.updated_at = OLD.updated_at THEN
         NEW.updated_at := greatest(OLD.updated_at, ledger.now());
-    END IF;$sql$ ELSE '' END);
+    END IF;$sql$ ELSE '' END
+            || CASE WHEN made.has_dedupe_key THEN format($sql$
+    IF NEW.dedupe_key IS DISTINCT FROM OLD.dedupe_key THEN
+        PERFORM ledger.capture_refuse_key('%s', NEW.id, NEW.dedupe_key);
+    END IF;$sql$, made.noun) ELSE '' END);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s AS $body$
@@ -211,10 +217,16 @@ DECLARE
     hand text;
     pinned text[];
 BEGIN%3$s
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
-    SELECT %4$s, '%5$s', o.version + 1 FROM old_rows AS o
-    ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+    -- Of an archived row the dedupe key stays taken.
+    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    SELECT %4$s, '%5$s', o.version + 1, (
+        SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
+        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = %4$s AND e.version = o.version + 1
+          AND e.type = '%5$s.archived' AND e.command IS NOT NULL
+          AND e.xmin = pg_current_xact_id()::xid)
+    FROM old_rows AS o
+    ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
+        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
     IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE (%6$s) IS NULL) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN

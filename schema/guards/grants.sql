@@ -41,7 +41,7 @@ REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
     ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand,
-    ledger.erasures
+    ledger.erasures, ledger.retention_runs
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
@@ -50,6 +50,7 @@ GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE ON ledger.erasures TO opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
+GRANT INSERT, UPDATE ON ledger.retention_runs TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;

@@ -58,10 +58,10 @@ public struct Pusher {
     defer { try? connection.execute("SELECT pg_advisory_unlock(19796, 5)") }
     let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
+    try requireDeparted(list)
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
-    try requireDeparted(list)
     var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
     while report.tip < sealed {
       let first = report.tip + 1

@@ -9,7 +9,8 @@ public enum CommonEvent<N: Noun>: Sendable {
   case amended([ColumnChange])
   case removed
   /// The row left the tables for the archive, by the retention rule.
-  case archived(segment: String)
+  /// The file of the store that ends with the row's history, or ends after it; and the dedupe key that stays taken.
+  case archived(segment: String, dedupeKey: String? = nil)
   /// An archived row is back, as it was.
   case restored([ColumnValue])
   /// The row's content, and that of its events, is gone for good.
@@ -89,7 +90,9 @@ extension CommonEvent {
       let (structure, written) = Self.split(changes)
       data.raw("changes", Self.object(structure) { Self.pair(Self.structure($0)) })
       for change in written { content.raw(change.column, Self.pair(change)) }
-    case .archived(let segment): data.string("segment", segment)
+    case .archived(let segment, let dedupeKey):
+      data.string("segment", segment)
+      if let dedupeKey { data.string("dedupe_key", dedupeKey) }
     case .erased(let why): if let why { content.string("why", why) }
     case .removed: break
     }
@@ -143,7 +146,10 @@ extension CommonEvent {
     case .restored: self = .restored(try Self.values(payload))
     case .amended: self = .amended(try Self.changes(payload))
     case .removed: self = .removed
-    case .archived: self = .archived(segment: payload.optionalText("segment") ?? "")
+    case .archived:
+      self = .archived(
+        segment: payload.optionalText("segment") ?? "",
+        dedupeKey: payload.optionalText("dedupe_key"))
     case .erased: self = .erased(why: payload.optionalContentText("why"))
     }
   }

@@ -114,6 +114,7 @@ public struct Policies: Sendable {
     case ReactionMatrix.key: _ = try ReactionMatrix(value)
     case LoopState.key: _ = try LoopState(value)
     case VotingPolicy.key: _ = try VotingPolicy(value)
+    case RetentionPolicy.key: _ = try RetentionPolicy(value)
     case "agent_roles":
       let roles = try PolicyFields(key, value, code: .badInput)
       for (name, role) in roles.members where role.objectValue == nil {

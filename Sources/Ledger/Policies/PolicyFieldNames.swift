@@ -20,6 +20,7 @@ enum PolicyFieldNames {
     case LoopState.key: ["state", "why"]
     case VotingPolicy.key:
       ["enabled", "thresholds", "required_voters", "veto", "deadline_minutes"]
+    case RetentionPolicy.key: ["succeeded_days", "failed_days", "log_days", "copies"]
     default: nil
     }
   }

@@ -29,6 +29,13 @@ extension Draft {
     write(reactions, session, &batch)
     write(steps, session, &batch)
     write(runs, session, &batch)
+    // And children before parents, so that none is taken along by a foreign key.
+    remove(runs, &batch)
+    remove(steps, &batch)
+    remove(reactions, &batch)
+    remove(agentEvents, &batch)
+    remove(missions, &batch)
+    remove(proposals, &batch)
     return batch
   }
 
@@ -131,6 +138,27 @@ extension Draft {
       batch.append((N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))))
     }
     if !updated.isEmpty { batch.append(Self.update(updated, session)) }
+  }
+
+  /// Rows that an event of the command took away, on the version that each is expected to have.
+  private func remove<N: Noun>(
+    _ table: DraftTable<N>, _ batch: inout [(Statement, Parameters)]
+  ) {
+    let gone = table.order.compactMap { stream in
+      table.slots[stream].flatMap { $0.current == nil ? $0.original : nil }
+    }
+    guard !gone.isEmpty else { return }
+    let key = N.columns[0]
+    var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
+    for row in gone {
+      keys.append(key.get(row))
+      versions.int4(row.version)
+    }
+    var parameters = Parameters(reserving: 3)
+    parameters.array(keys)
+    parameters.array(versions)
+    parameters.int4(Int32(gone.count))
+    batch.append((N.text.remove, parameters))
   }
 
   /// One array a column.

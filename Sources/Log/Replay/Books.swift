@@ -156,16 +156,19 @@ enum Books {
     ON CONFLICT (command) DO NOTHING
     """)
 
+  /// Of an archived row the dedupe key stays taken.
   private static let tombstones = Statement(
     """
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
-    SELECT e.stream, split_part(min(e.type), '.', 1), max(e.version)
+    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    SELECT DISTINCT ON (e.stream) e.stream, split_part(e.type, '.', 1), e.version,
+      CASE WHEN split_part(e.type, '.', 2) = 'archived' THEN e.data ->> 'dedupe_key' END
     FROM ledger.events AS e
     WHERE e.entry BETWEEN $1::bigint AND $2::bigint
       AND split_part(e.type, '.', 2) IN ('removed', 'archived')
-    GROUP BY e.stream
-    ON CONFLICT (stream) DO UPDATE
-      SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
+    ORDER BY e.stream, e.version DESC
+    ON CONFLICT (stream) DO UPDATE SET
+      dedupe_key = CASE WHEN EXCLUDED.version >= t.version THEN EXCLUDED.dedupe_key ELSE t.dedupe_key END,
+      version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
     """)
 
   /// A row that had left was erased.

@@ -63,9 +63,9 @@ public final class ReplayProgress: Sendable {
     self.report = report
   }
 
-  func expect(_ events: Int) { total.store(events, ordering: .relaxed) }
+  package func expect(_ events: Int) { total.store(events, ordering: .relaxed) }
 
-  func add(_ events: Int) {
+  package func add(_ events: Int) {
     let now = read.wrappingAdd(events, ordering: .relaxed).newValue
     report(now, max(now, total.load(ordering: .relaxed)))
   }

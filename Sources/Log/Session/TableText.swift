@@ -19,6 +19,8 @@ struct TableText: Sendable {
   let insert: Statement
   /// Sets every column but the key, whatever was there: repairs only.
   let overwrite: Statement
+  /// Removes rows of the versions that they are expected to have: `$1` keys, `$2` versions, `$3` how many.
+  let remove: Statement
 
   private static func columnText<N: Noun>(_ column: Column<N>) -> ColumnText {
     let name = column.name
@@ -45,6 +47,13 @@ struct TableText: Sendable {
       INSERT INTO \(table) (\(selectList))
       SELECT \(columns.map(\.value).joined(separator: ", "))
       FROM unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList))
+      """)
+    remove = Statement(
+      """
+      WITH removed AS (
+        DELETE FROM \(table) AS t USING unnest($1::\(columns[0].carrier)[], $2::integer[]) AS v(k, expected)
+        WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
+      SELECT ledger.expect_rows(count(*), $3::integer) FROM removed
       """)
     let sets = columns.dropFirst().map { "\($0.name) = \($0.value)" }
     overwrite = Statement(

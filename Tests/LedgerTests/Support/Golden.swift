@@ -18,7 +18,7 @@ struct Golden {
   typealias Rows = [String: [String: [String: String?]]]
 
   /// One for each time that a type was added since.
-  static let editions = [1, 2, 3]
+  static let editions = [1, 2, 3, 4]
 
   static func eventsPath(_ edition: Int) -> String { "snapshots/events-v\(edition).jsonl" }
   static func rowsPath(_ edition: Int) -> String { "snapshots/rows-v\(edition).json" }
@@ -136,6 +136,7 @@ extension Golden {
       .common(inserted), amended, all, .common(.archived(segment: "segments/1-9.lz4")),
       .common(.restored(columns(&generator))), .common(.removed), .common(inserted), amended,
       .common(.erased(why: nil)), amended,
+      .common(.archived(segment: "segments/1-9.lz4", dedupeKey: "a key")),
     ]
   }
 

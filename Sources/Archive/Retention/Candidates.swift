@@ -1,0 +1,105 @@
+import Ledger
+import Log
+import Postgres
+
+/// A mission that is over for as long as the rule says, and what speaks against its leaving.
+struct Candidate {
+  let mission: StreamID
+  let status: Mission.Status
+  let endedAt: Instant
+  /// The versions of its rows, hashed: it, its proposal, steps, runs and agent events.
+  let fingerprint: String
+  let rows: Int64
+  /// Of its rows, as stored.
+  let bytes: Int64
+  let hold: StreamID?
+  let isUnprocessed: Bool
+  let isReactedTo: Bool
+  let isWorkedOn: Bool
+
+  var reason: RetentionPlan.Reason? {
+    if hold != nil { return .held }
+    if isWorkedOn { return .stepsOpen }
+    if isUnprocessed { return .agentEventsUnprocessed }
+    return isReactedTo ? .reactionsOpen : nil
+  }
+
+  /// `$1`, `$2`: until when one must have ended that succeeded, and one that failed; NULL: none leaves. `$3`: only
+  /// these missions; NULL: all.
+  static let question = Statement(
+    """
+    WITH held AS MATERIALIZED (SELECT * FROM ledger.holds WHERE released_at IS NULL),
+    ended AS MATERIALIZED (
+      SELECT m.id, m.proposal_id, m.version, m.status::text AS status, m.created_at,
+        coalesce(m.completed_at, m.updated_at) AS ended_at, pg_column_size(m) AS bytes
+      FROM ops_missions AS m
+      WHERE ($3::uuid[] IS NULL OR m.id = ANY ($3::uuid[]))
+        AND (m.status = 'succeeded' AND coalesce(m.completed_at, m.updated_at) <= $1::timestamptz
+          OR m.status = 'failed' AND coalesce(m.completed_at, m.updated_at) <= $2::timestamptz)),
+    origins AS MATERIALIZED (
+      SELECT r.payload -> 'result' ->> 'r_proposal_id' AS proposal, a.data ->> 'source' AS source
+      FROM ops_agent_reactions AS r JOIN ops_agent_events AS a ON a.id = r.event_id
+      WHERE a.data ->> 'source' IN (SELECT h.source FROM held AS h))
+    SELECT e.id, e.status, e.ended_at, v.print, v.rows, v.bytes,
+      (SELECT h.id FROM held AS h
+        WHERE h.mission_id = e.id OR h.from_time <= e.ended_at AND h.until_time >= e.created_at
+          OR EXISTS (SELECT FROM origins AS o
+            WHERE o.source = h.source AND o.proposal = e.proposal_id::text)
+          OR h.source IS NOT NULL AND EXISTS (SELECT FROM ops_agent_events AS a
+            WHERE a.mission_id = e.id AND a.data ->> 'source' = h.source)
+        ORDER BY h.id LIMIT 1),
+      EXISTS (SELECT FROM ops_agent_events AS a
+        WHERE a.mission_id = e.id AND a.processed_at IS NULL),
+      EXISTS (SELECT FROM ops_agent_events AS a JOIN ops_agent_reactions AS r ON r.event_id = a.id
+        WHERE a.mission_id = e.id AND r.status IN ('queued', 'processing')),
+      EXISTS (SELECT FROM ops_mission_steps AS s
+        WHERE s.mission_id = e.id AND s.status IN ('queued', 'running'))
+    FROM ended AS e CROSS JOIN LATERAL (
+      SELECT md5(string_agg(r.id || ':' || r.version, ',' ORDER BY r.id)) AS print, count(*) AS rows,
+        sum(r.bytes)::bigint AS bytes
+      FROM (
+        SELECT e.id, e.version, e.bytes
+        UNION ALL SELECT p.id, p.version, pg_column_size(p)
+          FROM ops_mission_proposals AS p WHERE p.id = e.proposal_id
+        UNION ALL SELECT s.id, s.version, pg_column_size(s)
+          FROM ops_mission_steps AS s WHERE s.mission_id = e.id
+        UNION ALL SELECT r.id, r.version, pg_column_size(r)
+          FROM ops_mission_steps AS s JOIN ops_action_runs AS r ON r.step_id = s.id
+          WHERE s.mission_id = e.id
+        UNION ALL SELECT a.id, a.version, pg_column_size(a)
+          FROM ops_agent_events AS a WHERE a.mission_id = e.id) AS r) AS v
+    ORDER BY e.id
+    """)
+
+  /// - Parameter missions: Nil: all.
+  static func parameters(
+    _ policy: RetentionPolicy, at cut: Instant, missions: [StreamID]?
+  ) -> Parameters {
+    func bound(_ days: Double?) -> Instant? { days.map { cut.adding(seconds: -$0 * 86_400) } }
+    var parameters = Parameters()
+    parameters.timestamptz(microsSince1970: bound(policy.succeededDays)?.micros)
+    parameters.timestamptz(microsSince1970: bound(policy.failedDays)?.micros)
+    if let missions { parameters.uuids(missions) } else { parameters.null() }
+    return parameters
+  }
+
+  static func all(_ rows: Rows) throws(OpsError) -> [Candidate] {
+    try onDatabase { () throws(PostgresError) in
+      var found: [Candidate] = []
+      found.reserveCapacity(rows.count)
+      for row in 0..<rows.count {
+        found.append(
+          Candidate(
+            mission: StreamID(try rows.uuid(row, 0)),
+            status: Mission.Status(rawValue: try rows.text(row, 1)) ?? .failed,
+            endedAt: Instant(micros: try rows.timestamptz(row, 2)),
+            fingerprint: try rows.text(row, 3), rows: try rows.int8(row, 4),
+            bytes: try rows.int8(row, 5),
+            hold: try rows.uuidIfPresent(row, 6).map { StreamID($0) },
+            isUnprocessed: try rows.bool(row, 7), isReactedTo: try rows.bool(row, 8),
+            isWorkedOn: try rows.bool(row, 9)))
+      }
+      return found
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What bringing a mission back did.
+public struct MissionRestored: Sendable {
+  public let mission: StreamID
+  /// The entry in which it had left, and the one that brings it back.
+  public let archived: Int64
+  public let entry: Int64
+  public let rows: Int
+}
+
+/// Brings an archived mission back into the tables, with all that left with it: rows as they were but for their
+/// versions, which go on.
+public struct MissionRestorer {
+  private let session: Session
+  private let actor: String
+
+  public init(_ session: Session, actor: String) {
+    self.session = session
+    self.actor = actor
+  }
+
+  /// - Throws: `OPS_011` where it is not archived; `OPS_012` where a row that it refers to is not there.
+  public func run(_ mission: StreamID) throws(OpsError) -> MissionRestored {
+    let archived = try entry(inWhichLeft: mission)
+    var (gone, unnamed): (Set<StreamID>, [StreamID]) = ([], [])
+    var query = LogQuery(limit: Int.max, keeps: .first)
+    query.entries = archived...archived
+    try session.log(query) { event in
+      if event.type.hasSuffix(".archived") { gone.insert(event.stream) }
+      if event.type == "agent_event.amended" { unnamed.append(event.stream) }
+    }
+    let rows = try session.rows(of: gone, at: archived - 1)
+    var (tombstones, events) = (Parameters(), Parameters())
+    tombstones.uuids(gone)
+    events.uuids(unnamed)
+    var count = 0
+    let command = Command(load: [
+      (Session.lockRetention, Parameters()), (Self.lockTombstones, tombstones),
+      (Self.lockAgentEvents, events),
+    ]) { (answers, draft) throws(OpsError) in
+      let versions = try Self.versions(answers[1])
+      guard versions[mission] != nil else { throw Self.isBack(mission) }
+      count = try rows.restore(into: &draft, tombstones: versions)
+      for event in try answers[2].rows(of: AgentEvent.self) {
+        try draft.load(event, as: event.id)
+        let change = ColumnChange("mission_id", from: .null, to: .uuid(mission))
+        draft.append(StreamEvent<AgentEvent>.common(.amended([change])), to: event.id)
+      }
+      return .int(count)
+    }
+    let committed = try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
+    guard let entry = committed.entry else { throw Self.isBack(mission) }
+    return MissionRestored(
+      mission: mission, archived: archived, entry: entry,
+      rows: committed.result.intValue ?? count)
+  }
+
+  /// The last entry that says so.
+  private func entry(inWhichLeft mission: StreamID) throws(OpsError) -> Int64 {
+    var query = LogQuery(limit: 1, keeps: .last)
+    query.stream = mission
+    var last: LoggedEvent?
+    try session.log(query) { last = $0 }
+    guard let last else {
+      throw OpsError(
+        .notFound, "the log has no mission \(mission)", hint: "see `opsledger mission list`")
+    }
+    guard last.type == "mission.archived" else {
+      throw OpsError(
+        .notFound,
+        "mission \(mission) is not archived: the last that happened to it is \(last.type)",
+        hint: "see `opsledger mission history \(mission)`")
+    }
+    return last.entry
+  }
+
+  private static func isBack(_ mission: StreamID) -> OpsError {
+    OpsError(.conflict, "mission \(mission) is back already", hint: "see `opsledger mission show`")
+  }
+
+  /// Of rows that are in no table: one that came back another way stays as it is.
+  private static let lockTombstones = Statement(
+    """
+    SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
+      AND NOT EXISTS (SELECT FROM ops_missions AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM ops_mission_proposals AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM ops_mission_steps AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM ops_action_runs AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM ops_agent_events AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM ops_agent_reactions AS r WHERE r.id = t.stream)
+    ORDER BY t.stream FOR UPDATE
+    """)
+  private static let lockAgentEvents = Statement(
+    """
+    SELECT \(AgentEvent.select("a")) FROM ops_agent_events AS a
+    WHERE a.id = ANY ($1::uuid[]) AND a.mission_id IS NULL ORDER BY a.id FOR UPDATE
+    """)
+
+  private static func versions(_ rows: Rows) throws(OpsError) -> [StreamID: Int32] {
+    try onDatabase { () throws(PostgresError) in
+      var versions: [StreamID: Int32] = [:]
+      for row in 0..<rows.count {
+        versions[StreamID(try rows.uuid(row, 0))] = try rows.int4(row, 1)
+      }
+      return versions
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import Crypto
+import JSON
+public import Ledger
+public import Log
+import Postgres
+
+/// What would leave the database by the rule, and what stays and why. Needs no store, and changes nothing.
+public struct RetentionPlan: Sendable {
+  public enum Reason: String, CaseIterable, Sendable {
+    /// Approved or running.
+    case open
+    /// Younger than the rule, or of a status that never leaves.
+    case young
+    case held
+    case stepsOpen = "steps open"
+    case agentEventsUnprocessed = "agent events unprocessed"
+    case reactionsOpen = "reactions open"
+  }
+
+  public struct Leaving: Sendable {
+    public let mission: StreamID
+    public let status: Mission.Status
+    public let endedAt: Instant
+    let fingerprint: String
+  }
+
+  public struct Held: Sendable {
+    public let mission: StreamID
+    public let hold: StreamID
+  }
+
+  /// A part of the log, all of it older than the rule.
+  public struct Partition: Sendable {
+    public let first: Int64
+    public let events: Int64
+    /// With its indexes.
+    public let bytes: Int64
+
+    public var last: Int64 { first + Pusher.span - 1 }
+  }
+
+  public let policy: RetentionPolicy
+  /// As of when it was made: what becomes old later is not in it.
+  public let cut: Instant
+  public internal(set) var leaving: [Leaving] = []
+  /// So many missions stay, by why.
+  public internal(set) var staying: [Reason: Int] = [:]
+  public internal(set) var held: [Held] = []
+  public internal(set) var partitions: [Partition] = []
+  /// Rows that leave with the missions, and their size; shared ones (what led to a mission) not among them.
+  public internal(set) var rows: Int64 = 0
+  public internal(set) var bytes: Int64 = 0
+
+  /// Names the plan: its cut, and what would leave.
+  public var digest: String {
+    var text = "opsledger/retention/v1\n"
+    for mission in leaving { text += "\(mission.mission) \(mission.fingerprint)\n" }
+    for partition in partitions { text += "\(partition.first)\n" }
+    return "\(cut.micros / 1_000_000)-" + SHA256.hash(text).hex.prefix(32)
+  }
+
+  /// The cut that a digest names.
+  ///
+  /// - Throws: `OPS_019` where it is none.
+  static func cut(of digest: String) throws(OpsError) -> Instant {
+    let parts = digest.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let seconds = Int64(parts[0]), (0...99_999_999_999).contains(seconds),
+      parts[1].utf8.count == 32
+    else {
+      throw OpsError(
+        .badInput, "\(digest) is no plan's digest", hint: "opsledger retention plan prints it")
+    }
+    return Instant(micros: seconds * 1_000_000)
+  }
+}
+
+extension Session {
+  /// Plans by the policy as it is.
+  ///
+  /// - Parameter cut: As of when; nil: now.
+  /// - Throws: `OPS_002` where there is no policy `retention`, `OPS_019` where it is broken: nothing leaves then.
+  public func retentionPlan(at cut: Instant? = nil) throws(OpsError) -> RetentionPlan {
+    let sealed = try sealed()
+    var at = cut ?? Instant(micros: 0)
+    if cut == nil { at = try now() }
+    let second = Instant(micros: at.micros / 1_000_000 * 1_000_000)
+    var plan = RetentionPlan(policy: try retentionPolicy(), cut: second)
+    let parameters = Candidate.parameters(plan.policy, at: second, missions: nil)
+    let answers = try query(all: [
+      (Candidate.question, parameters), (Self.missionCounts, Parameters()),
+    ])
+    let candidates = try Candidate.all(answers[0])
+    for candidate in candidates {
+      if let reason = candidate.reason {
+        plan.staying[reason, default: 0] += 1
+        if let hold = candidate.hold {
+          plan.held.append(.init(mission: candidate.mission, hold: hold))
+        }
+        continue
+      }
+      plan.leaving.append(
+        .init(
+          mission: candidate.mission, status: candidate.status, endedAt: candidate.endedAt,
+          fingerprint: candidate.fingerprint))
+      plan.rows += candidate.rows
+      plan.bytes += candidate.bytes
+    }
+    let (all, open) = try onDatabase { () throws(PostgresError) in
+      (Int(try answers[1].int8(0, 0)), Int(try answers[1].int8(0, 1)))
+    }
+    if open > 0 { plan.staying[.open] = open }
+    let young = all - open - candidates.count
+    if young > 0 { plan.staying[.young] = young }
+    plan.partitions = try oldPartitions(plan.policy, at: second, sealed: sealed)
+    return plan
+  }
+
+  func retentionPolicy() throws(OpsError) -> RetentionPolicy {
+    let text = try policy(RetentionPolicy.key).value
+    guard let value = try? JSON(parsing: text) else {
+      throw OpsError(.badInput, "policy \(RetentionPolicy.key) cannot be read")
+    }
+    return try RetentionPolicy(value)
+  }
+
+  private static let missionCounts = Statement(
+    """
+    SELECT count(*), count(*) FILTER (WHERE m.status NOT IN ('succeeded', 'failed'))
+    FROM ops_missions AS m
+    """)
+
+  /// The log's partitions from its front that are sealed to their ends and have nothing younger than the rule.
+  private func oldPartitions(
+    _ policy: RetentionPolicy, at cut: Instant, sealed: Int64
+  ) throws(OpsError) -> [RetentionPlan.Partition] {
+    guard let days = policy.logDays else { return [] }
+    let bound = cut.adding(seconds: -days * 86_400)
+    var partitions: [RetentionPlan.Partition] = []
+    let rows = try query(Self.partitions)
+    let all = try onDatabase { () throws(PostgresError) in
+      var all: [(first: Int64, bytes: Int64)] = []
+      for row in 0..<rows.count { all.append((try rows.int8(row, 0), try rows.int8(row, 1))) }
+      return all
+    }
+    for (first, bytes) in all {
+      let last = first + Pusher.span - 1
+      guard last <= sealed else { break }
+      var range = Parameters()
+      range.int8(first)
+      range.int8(last)
+      let answer = try query(Self.youngest, range)
+      let (events, youngest) = try onDatabase { () throws(PostgresError) in
+        (try answer.int8(0, 0), try answer.timestamptzIfPresent(0, 1))
+      }
+      if let youngest, Instant(micros: youngest) > bound { break }
+      partitions.append(.init(first: first, events: events, bytes: bytes))
+    }
+    return partitions
+  }
+
+  private static let partitions = Statement(
+    """
+    SELECT substring(c.relname FROM 9)::bigint AS first, pg_total_relation_size(c.oid)
+    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'ledger.events'::regclass AND c.relname ~ '^events_p[0-9]{12}$' ORDER BY 1
+    """)
+  private static let youngest = Statement(
+    """
+    SELECT count(*), max(e.recorded_at) FROM ledger.events AS e
+    WHERE e.entry BETWEEN $1::bigint AND $2::bigint
+    """)
+}

@@ -1,0 +1,217 @@
+import Archive
+import Ledger
+import Log
+import OpsLoop
+import TestLedgers
+import Testing
+
+/// Missions that are old enough leave, with all that is theirs and nothing that is not, and come back.
+@Suite("Retention", .enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
+struct RetentionTests {
+  /// A ledger with missions that are older than the rule.
+  private static func withOldMissions(
+    _ count: Int = 4, _ body: (TestLedger, MemoryStore) throws -> Void
+  ) throws {
+    try TestLedger.with { ledger in
+      try work(ledger, count, "old")
+      try ledger.moveClock(seconds: 91 * 86_400)
+      try body(ledger, MemoryStore())
+    }
+  }
+
+  private static func work(_ ledger: TestLedger, _ count: Int, _ key: String) throws {
+    let engine = try ledger.engine()
+    for number in 0..<count {
+      _ = try engine.emit(
+        AgentEvent.Report(
+          type: "scout:find",
+          data: #"{"summary": "find \#(number)", "source": "scout\#(number % 2)"}"#,
+          dedupeKey: "\(key)-\(number)"))
+    }
+    _ = try engine.heartbeat(drain: true) { _ in }
+    _ = try Worker(
+      engine, Worker.Options(name: "host-1"), shouldStop: { false }, report: { _ in }
+    ).run()
+    _ = try engine.heartbeat(drain: true) { _ in }
+  }
+
+  private static func apply(
+    _ ledger: TestLedger, _ files: MemoryStore, _ plan: String? = nil
+  ) throws -> RetentionReport {
+    let session = try ledger.session()
+    let digest = try plan ?? session.retentionPlan().digest
+    return try Retention(session, [files], actor: "test").apply(plan: digest)
+  }
+
+  private static let tables = [
+    "ops_mission_proposals", "ops_missions", "ops_mission_steps", "ops_agent_events",
+    "ops_agent_reactions", "ops_action_runs",
+  ]
+
+  /// Every row but for its version.
+  private static func rows(_ ledger: TestLedger) throws -> [String] {
+    try tables.flatMap { table in
+      try ledger.lines(
+        "SELECT '\(table)', (to_jsonb(t) - 'version')::text FROM \(table) AS t ORDER BY t.id")
+    }
+  }
+
+  private static func verify(_ ledger: TestLedger) throws {
+    let report = try ledger.verify()
+    #expect(report.isEqual, "\(report.differences)")
+  }
+
+  @Test(
+    "old missions leave with all that is theirs, keep their keys taken, and their histories whole")
+  func leave() throws {
+    try Self.withOldMissions { ledger, files in
+      try Self.work(ledger, 2, "young")
+      let session = try ledger.session()
+      let missions = try session.list(.missions(status: nil, limit: 100))
+      let before = try missions.map { try session.history(ofMission: $0.id).events }
+      let plan = try session.retentionPlan()
+      #expect(plan.leaving.count == 4 && plan.staying == [.young: 2])
+      let report = try Self.apply(ledger, files, plan.digest)
+      #expect(report.left == 4 && report.isComplete)
+      #expect(try ledger.count("ops_missions") == 2)
+      #expect(try ledger.count("ops_mission_proposals") == 2)
+      #expect(try ledger.count("ops_mission_steps") == 2)
+      #expect(try ledger.count("ops_action_runs") == 2)
+      #expect(try ledger.count("ops_agent_reactions WHERE status = 'done'") >= 2)
+      #expect(try ledger.count("ops_agent_events WHERE dedupe_key LIKE 'old-%'") == 0)
+      #expect(try ledger.count("ops_agent_events WHERE dedupe_key LIKE 'young-%'") == 2)
+      #expect(try ledger.count("ledger.events WHERE type = 'mission.archived'") == 4)
+      try Self.verify(ledger)
+      for (mission, events) in zip(missions, before) {
+        let after = try session.history(ofMission: mission.id).events
+        #expect(events.allSatisfy { event in after.contains(event) })
+      }
+      // The keys stay taken, whoever asks.
+      let again = try ledger.engine().emit(
+        AgentEvent.Report(type: "scout:find", data: "{}", dedupeKey: "old-0"))
+      #expect(again.isDuplicate)
+      #expect(throws: (any Error).self) {
+        try ledger.execute(
+          "INSERT INTO ops_agent_events (type, data, dedupe_key) VALUES ('x', '{}', 'old-1')")
+      }
+      #expect(throws: (any Error).self) {
+        try ledger.execute(
+          "UPDATE ops_agent_events SET dedupe_key = 'old-1' WHERE dedupe_key = 'young-0'")
+      }
+      #expect(try Self.apply(ledger, files).left == 0)
+      #expect(try StoreVerifier(try Store.existing(files)).run().faults.isEmpty)
+      // A database made from the store has the same books.
+      _ = try Pusher(session, files).run()
+      let tombstones = try ledger.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
+      try TestLedger.withEmptyDatabase { other in
+        _ = try Restorer(
+          Session.Target(url: other.adminURL), try Store.existing(files), actor: "test"
+        ).run()
+        let restored = try other.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
+        #expect(restored == tombstones)
+      }
+    }
+  }
+
+  @Test("an archived mission comes back as it was but for its versions, and leaves again")
+  func comeBack() throws {
+    try Self.withOldMissions(3) { ledger, files in
+      let before = try Self.rows(ledger)
+      let missions = try ledger.session().list(.missions(status: nil, limit: 100))
+      for round in 0..<2 {
+        let entry = try ledger.session().seal()
+        #expect(try Self.apply(ledger, files).left == 3, "round \(round)")
+        let restorer = MissionRestorer(try ledger.session(), actor: "test")
+        for mission in missions { _ = try restorer.run(mission.id) }
+        let after = try Self.rows(ledger)
+        #expect(after == before)
+        #expect(throws: OpsError.self) { try restorer.run(missions[0].id) }
+        try Self.verify(ledger)
+        let counts = try TimeTravel.counts(ledger.target, at: entry)
+        #expect(counts.tables["ops_missions"]?.rows == 3)
+      }
+    }
+  }
+
+  @Test("holds keep missions, also one that is placed after the plan; what happens late does too")
+  func holdsAndLateEvents() throws {
+    try Self.withOldMissions(6) { ledger, files in
+      let engine = try ledger.engine()
+      let session = try ledger.session()
+      let missions = try session.list(.missions(status: nil, limit: 100))
+      _ = try engine.placeHold(.mission(missions[0].id), why: "case")
+      let source = try engine.placeHold(.source("scout1"), why: "case")
+      let held = try session.retentionPlan()
+      #expect(held.staying[.held].map { $0 >= 3 } == true, "\(held.staying)")
+      _ = try engine.releaseHold(source, why: "over")
+      let plan = try session.retentionPlan()
+      #expect(plan.leaving.count == 5 && plan.held.count == 1)
+      // One is held and to another something happens before the apply: the plan is not what would leave.
+      let late = try engine.placeHold(.mission(missions[1].id), why: "late")
+      #expect(throws: OpsError.self) { try Self.apply(ledger, files, plan.digest) }
+      _ = try engine.releaseHold(late, why: "over")
+      #expect(try ledger.count("ops_missions") == 6)
+      let time = missions[3].createdAt
+      let all = try engine.placeHold(.time(from: time, until: time), why: "of a time")
+      let open = try session.retentionPlan()
+      #expect(!open.leaving.contains { $0.mission == missions[3].id })
+      _ = try engine.releaseHold(all, why: "over")
+      #expect(try Self.apply(ledger, files).left == 5)
+      try Self.verify(ledger)
+    }
+  }
+
+  @Test("missions that something still waits for stay, and so do all where the policy is broken")
+  func reasons() throws {
+    try Self.withOldMissions(4) { ledger, files in
+      let ids = try ledger.lines("SELECT id FROM ops_missions ORDER BY id")
+      try ledger.execute(
+        """
+        INSERT INTO ops_agent_events (type, data, mission_id) VALUES ('note', '{}', '\(ids[0])');
+        UPDATE ops_mission_steps SET status = 'queued' WHERE mission_id = '\(ids[1])';
+        UPDATE ops_missions SET status = 'running' WHERE id = '\(ids[2])'
+        """)
+      let plan = try ledger.session().retentionPlan()
+      #expect(plan.leaving.count == 1)
+      #expect(plan.staying == [.agentEventsUnprocessed: 1, .stepsOpen: 1, .open: 1])
+      try ledger.execute(
+        "UPDATE ops_policy SET value = '{\"succeeded_days\": \"many\"}' WHERE key = 'retention'")
+      #expect(throws: OpsError.self) { try ledger.session().retentionPlan() }
+      try ledger.execute(
+        "UPDATE ops_policy SET value = '{\"failed_days\": 1}' WHERE key = 'retention'")
+      #expect(try ledger.session().retentionPlan().leaving.isEmpty)
+    }
+  }
+
+  @Test("a log that is old enough leaves with its missions, and all is told from the store")
+  func partitions() throws {
+    try Self.withOldMissions(3) { ledger, files in
+      let before = try ledger.session().seal()
+      let states = try TimeTravel.counts(ledger.target, at: before)
+      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try Self.work(ledger, 1, "young")
+      let session = try ledger.session()
+      let plan = try session.retentionPlan()
+      #expect(plan.partitions.map(\.first) == [0])
+      let report = try Self.apply(ledger, files, plan.digest)
+      #expect(report.partitions == 1 && report.events > 0 && report.left == 3)
+      #expect(try ledger.count("ledger.events WHERE entry < 1000000") == 0)
+      var target = ledger.target
+      target.coldLog = StoredLog(files)
+      let verified = try Verifier.run(target)
+      #expect(verified.isEqual, "\(verified.differences)")
+      #expect(try TimeTravel.counts(target, at: before).tables == states.tables)
+      let mission = try #require(
+        ledger.lines("SELECT stream FROM ledger.tombstones WHERE noun = 'mission'").first
+          .flatMap { StreamID($0) })
+      #expect(throws: OpsError.self) {
+        try MissionRestorer(session, actor: "test").run(mission)
+      }
+      _ = try MissionRestorer(try Session(target), actor: "test").run(mission)
+      #expect(try Verifier.run(target).isEqual)
+      // A store that was not there is no place for what has left.
+      #expect(throws: OpsError.self) { try Pusher(session, MemoryStore()).run() }
+      #expect(try Self.apply(ledger, files, plan.digest).left == 0)
+    }
+  }
+}
