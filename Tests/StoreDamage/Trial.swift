@@ -125,6 +125,18 @@ extension Trial {
       }
     }
     try expectNamed(changed { $0.files["ledger.json"] = nil }, "ledger.json", "missing")
+    // One that is missing is missed by nobody.
+    for name in whole.files.keys.filter({ $0.hasPrefix("snapshots/") }) {
+      let other = "snapshots/00000000000000000003.lz4"
+      try expectNamed(changed { $0.files[other] = whole.files[name] }, other, "of another entry")
+      let later = name.replacing(".lz4", with: ".g2.lz4")
+      try expectNamed(
+        changed { $0.files[later] = whole.files[name] }, later, "as a later generation")
+      try expectNamed(
+        changed { $0.files[name] = whole.files[segments[0]] }, name, "a segment in its place")
+      try expectNamed(
+        changed { $0.files[name + ".bak"] = whole.files[name] }, name + ".bak", "duplicated")
+    }
     for (a, b) in zip(segments, segments.dropFirst()) {
       try expectNamed(
         changed {

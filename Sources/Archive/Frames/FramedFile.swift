@@ -38,6 +38,24 @@ final class FramedFile {
     } catch { throw Self.error(file, store, error, entries: nil) }
   }
 
+  /// What was read to open a file: it can be opened again with it, also on another thread.
+  struct Opened: Sendable {
+    fileprivate let store: any ObjectStore
+    fileprivate let file: StoredFile
+    fileprivate let index: FramedIndex
+    fileprivate let indexOffset: UInt64
+    fileprivate let trailer: FramedIndex.Trailer
+  }
+
+  var opened: Opened {
+    Opened(store: store, file: file, index: index, indexOffset: indexOffset, trailer: trailer)
+  }
+
+  init(_ opened: Opened) {
+    (store, file, index) = (opened.store, opened.file, opened.index)
+    (indexOffset, trailer) = (opened.indexOffset, opened.trailer)
+  }
+
   // MARK: Frames
 
   /// The text of a frame, of the right length and SHA-256; good until the next call.

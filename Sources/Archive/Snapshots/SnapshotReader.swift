@@ -22,6 +22,14 @@ public final class SnapshotReader {
     } catch { throw FramedFile.error(file, store, error, entries: nil) }
   }
 
+  /// Opens it again without reading the index.
+  init(_ opened: FramedFile.Opened, _ index: SnapshotIndex) {
+    file = FramedFile(opened)
+    self.index = index
+  }
+
+  var opened: FramedFile.Opened { file.opened }
+
   /// How much of the file was read so far.
   public var bytesRead: UInt64 { file.bytesRead }
 

@@ -110,7 +110,8 @@ public final class StoredSnapshots: StateSnapshots {
     if let leaf = try session.lastLeaf(upTo: index.name.entry), leaf != index.lastLeaf {
       throw refuse("is of another history than this database's")
     }
-    return StoredSnapshot(store: candidate.store, snapshot: candidate.snapshot, index: index)
+    return StoredSnapshot(
+      store: candidate.store, snapshot: candidate.snapshot, index: index, opened: reader.opened)
   }
 }
 
@@ -119,6 +120,7 @@ struct StoredSnapshot: StateSnapshot {
   let store: Store
   let snapshot: SnapshotList.Snapshot
   let index: SnapshotIndex
+  let opened: FramedFile.Opened
 
   var entry: Int64 { index.name.entry }
 
@@ -126,13 +128,13 @@ struct StoredSnapshot: StateSnapshot {
     of noun: NounName, among streams: Set<StreamID>?,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError) {
-    let reader = try SnapshotReader(store.files, snapshot.file)
+    let reader = SnapshotReader(opened, index)
     guard let run = reader.index.run(StateRows.columns(of: noun).table) else { return }
     try reader.lines(of: run, among: streams, body)
   }
 
   func gone(_ body: (StreamID, NounName, Int32) throws(OpsError) -> Void) throws(OpsError) {
-    let reader = try SnapshotReader(store.files, snapshot.file)
+    let reader = SnapshotReader(opened, index)
     guard let run = reader.index.run(SnapshotIndex.gone) else { return }
     try reader.lines(of: run) { (line) throws(OpsError) in
       let parts = String(decoding: line.dropLast(), as: UTF8.self).split(separator: "\t")

@@ -73,41 +73,37 @@ public enum TimeTravel {
     _ progress: ReplayProgress
   ) throws(OpsError) -> StateCounts? {
     let nouns = Set(NounName.allCases.filter(\.isOfTheEight))
-    let later = try FoldOn(snapshot, upTo: entry, of: nouns, on: log, progress)
-    guard let later else { return nil }
-    var tally = Tally(fold: later.fold)
+    guard let later = try FoldOn(snapshot, upTo: entry, of: nouns, on: log) else { return nil }
+    let kept = KeptTally()
+    var tally = Tally(fold: try later.run(keeping: kept, progress))
     try tally.visitParentsFirst()
-    var earlier = EarlierTally(snapshot: snapshot, later: later.streams, counts: tally.counts)
-    try earlier.visitParentsFirst()
-    return earlier.counts
+    var counts = tally.counts
+    counts.add(kept.counts)
+    return counts
   }
 
-  /// Adds the rows of a snapshot that are of no later stream.
-  private struct EarlierTally: NounVisitor {
-    let snapshot: any StateSnapshot
-    let later: Set<StreamID>
-    private(set) var counts: StateCounts
+  /// Counts the rows that a snapshot has as they still are.
+  private final class KeptTally: KeptRows {
+    private(set) var counts = StateCounts()
+    private var table = ""
+    private var count = TableCount()
+    /// The place of the column that is counted by.
+    private var status: Int?
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
-    ) throws(OpsError) {
-      guard N.name.isOfTheEight else { return }
-      let status = N.columns.firstIndex { $0.name == "status" || $0.name == "stage" }
-      var count = TableCount()
-      try snapshot.lines(of: N.name, among: nil) { (line) throws(OpsError) in
-        do throws(RowLineError) {
-          guard !later.contains(try RowLineReader<N>.stream(of: line)) else { return }
-        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
-        count.rows += 1
-        var fields = RowFields(line)
-        if let status, let label = fields.skip(to: status), !label.isNull {
-          count.statuses[label.plain, default: 0] += 1
-        }
-      }
-      var counts = StateCounts()
-      counts.tables[N.table] = count
-      self.counts.add(counts)
+    func begin<N: Noun>(_ noun: N.Type) throws(OpsError) {
+      (table, count) = (N.table, TableCount())
+      status = N.columns.firstIndex { $0.name == "status" || $0.name == "stage" }
     }
+
+    func take(_ line: UnsafeRawBufferPointer) throws(OpsError) {
+      count.rows += 1
+      var fields = RowFields(line)
+      if let status, let label = fields.skip(to: status), !label.isNull {
+        count.statuses[label.plain, default: 0] += 1
+      }
+    }
+
+    func end() throws(OpsError) { counts.tables[table] = count }
   }
 
   private struct Tally: NounVisitor {

@@ -53,13 +53,8 @@ extension Fold {
     guard !streams.isEmpty else { return }
     var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, nouns: nouns)
     try seeding.visitParentsFirst()
-    var fold = seeding.fold
-    try snapshot.gone { (stream, noun, version) throws(OpsError) in
-      if streams.contains(stream), nouns.contains(noun) {
-        fold.seed(gone: stream, noun, version, upTo: snapshot.entry)
-      }
-    }
-    self = fold
+    self = seeding.fold
+    try seedGone(from: snapshot, streams, of: nouns)
   }
 
   private struct Seeding: NounVisitor {
@@ -72,19 +67,55 @@ extension Fold {
       _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
     ) throws(OpsError) {
       guard nouns.contains(N.name) else { return }
-      let reader = RowLineReader<N>()
-      var seeded = FoldTable<N>()
-      swap(&seeded, &fold[keyPath: table])
-      defer { swap(&seeded, &fold[keyPath: table]) }
-      try snapshot.lines(of: N.name, among: streams) { (line) throws(OpsError) in
-        do throws(RowLineError) {
-          let stream = try RowLineReader<N>.stream(of: line)
-          guard streams.contains(stream) else { return }
-          let row = try reader.read(line)
-          seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
-        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+      try fold.seed(N.self, table, from: snapshot, streams, among: streams) {
+        (_) throws(OpsError) in
       }
     }
+  }
+
+  /// The same of one noun.
+  ///
+  /// - Parameters:
+  ///   - among: Pieces without one of these may be left out.
+  ///   - others: Gets the lines of other streams.
+  mutating func seed<N: Noun>(
+    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>, from snapshot: any StateSnapshot,
+    _ streams: Set<StreamID>, among pieces: Set<StreamID>?,
+    others: (UnsafeRawBufferPointer) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    let reader = RowLineReader<N>()
+    // Taken out while it is used: reaching it through the key path costs as much as a line.
+    var seeded = FoldTable<N>()
+    swap(&seeded, &self[keyPath: table])
+    defer { swap(&seeded, &self[keyPath: table]) }
+    try snapshot.lines(of: N.name, among: pieces) { (line) throws(OpsError) in
+      if streams.isEmpty { return try others(line) }
+      var isOther = false
+      do throws(RowLineError) {
+        let stream = try RowLineReader<N>.stream(of: line)
+        if streams.contains(stream) {
+          let row = try reader.read(line)
+          seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
+        } else {
+          isOther = true
+        }
+      } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+      if isOther { try others(line) }
+    }
+  }
+
+  /// Takes streams whose row is gone.
+  mutating func seedGone(
+    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of nouns: Set<NounName>
+  ) throws(OpsError) {
+    guard !streams.isEmpty else { return }
+    var fold = self
+    try snapshot.gone { (stream, noun, version) throws(OpsError) in
+      if streams.contains(stream), nouns.contains(noun) {
+        fold.seed(gone: stream, noun, version, upTo: snapshot.entry)
+      }
+    }
+    self = fold
   }
 
   private mutating func seed(

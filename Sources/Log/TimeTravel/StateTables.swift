@@ -130,22 +130,14 @@ final class StateTables {
   }
 
   private func make(at next: Int64, _ progress: ReplayProgress) throws(OpsError) {
-    if let snapshot = try snapshots?.newest(upTo: next) {
-      let later = try FoldOn(
-        snapshot, upTo: next, of: nouns, on: try moment.reader(), progress)
-      if let later { return try copy(snapshot, later) }
+    if let snapshot = try snapshots?.newest(upTo: next),
+      let later = try FoldOn(snapshot, upTo: next, of: nouns, on: try moment.reader())
+    {
+      let kept = KeptCopy(prefix, connection)
+      return try write(Fill(later.run(keeping: kept, progress), into: prefix))
     }
     progress.expect(estimated.events)
     try fill(Slice.all(rows: estimated.rows), upTo: next, progress)
-  }
-
-  /// Writes a snapshot's rows as they lie there, but for those of later streams.
-  private func copy(_ snapshot: any StateSnapshot, _ later: FoldOn) throws(OpsError) {
-    var copying = SnapshotCopy(
-      snapshot: snapshot, nouns: nouns, later: later.streams, prefix: prefix,
-      connection: connection)
-    try copying.visitParentsFirst()
-    try write(Fill(later.fold, into: prefix))
   }
 
   /// Rows of the streams that have events between the two moments are removed and made again.
@@ -244,31 +236,30 @@ final class StateTables {
   private func qualified(_ table: String) -> String { prefix + table }
 }
 
-/// Copies the lines of a snapshot into the tables, without reading more of each than its key.
-private struct SnapshotCopy: NounVisitor {
-  let snapshot: any StateSnapshot
-  let nouns: Set<NounName>
-  /// Streams whose rows are not copied.
-  let later: Set<StreamID>
-  let prefix: String
-  let connection: Connection
+/// Copies lines of a snapshot into the tables as they are.
+private final class KeptCopy: KeptRows {
+  private let prefix: String
+  private let connection: Connection
+  private var writer: CopyWriter?
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
-  ) throws(OpsError) {
-    guard nouns.contains(N.name) else { return }
-    let writer = try onDatabase { () throws(PostgresError) in
+  init(_ prefix: String, _ connection: Connection) {
+    self.prefix = prefix
+    self.connection = connection
+  }
+
+  func begin<N: Noun>(_ noun: N.Type) throws(OpsError) {
+    writer = try onDatabase { () throws(PostgresError) in
       try connection.copyIn("COPY \(prefix)\(N.table) (\(N.text.selectList)) FROM STDIN")
     }
-    try snapshot.lines(of: N.name, among: nil) { (line) throws(OpsError) in
-      if !later.isEmpty {
-        do throws(RowLineError) {
-          if later.contains(try RowLineReader<N>.stream(of: line)) { return }
-        } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
-      }
-      try onDatabase { () throws(PostgresError) in try writer.raw(line) }
-    }
-    try onDatabase { () throws(PostgresError) in _ = try writer.finish() }
+  }
+
+  func take(_ line: UnsafeRawBufferPointer) throws(OpsError) {
+    try onDatabase { () throws(PostgresError) in try writer?.raw(line) }
+  }
+
+  func end() throws(OpsError) {
+    try onDatabase { () throws(PostgresError) in _ = try writer?.finish() }
+    writer = nil
   }
 }
 
