@@ -201,6 +201,13 @@ struct RetentionTests {
       let verified = try Verifier.run(target)
       #expect(verified.isEqual, "\(verified.differences)")
       #expect(try TimeTravel.counts(target, at: before).tables == states.tables)
+      // From a snapshot a state needs nothing of what has left: this target knows no store of the log.
+      let snapshots = StoredSnapshots(ledger.target, [files], warn: { Issue.record("\($0)") })
+      let now = try ledger.session().seal()
+      let counts = try TimeTravel.counts(ledger.target, at: now, from: snapshots)
+      #expect(try counts.tables == TimeTravel.counts(target, at: now).tables)
+      #expect((snapshots.given ?? 0) >= 1_000_000)
+      #expect(try StoreVerifier(try Store.existing(files)).run().snapshots == 1)
       let mission = try #require(
         ledger.lines("SELECT stream FROM ledger.tombstones WHERE noun = 'mission'").first
           .flatMap { StreamID($0) })

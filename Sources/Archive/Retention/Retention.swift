@@ -60,7 +60,7 @@ public struct Retention {
     report.plan = digest
     let run = try RetentionRun.begin(session, digest, cut: cut, actor: actor)
     CrashSite.begun.reach()
-    let segment = try archive(run.policy, &report)
+    let segment = try archive(run, &report)
     try prune(run, segment, &report)
     try drop(run, &report)
     CrashSite.ending.reach()
@@ -77,10 +77,13 @@ public struct Retention {
   ///
   /// - Returns: The file that ends where the stores end.
   private func archive(
-    _ policy: RetentionPolicy, _ report: inout RetentionReport
+    _ run: RetentionRun, _ report: inout RetentionReport
   ) throws(OpsError) -> String {
-    try requireStores(policy)
-    for files in stores { _ = try Pusher(session, files, progress).run() }
+    try requireStores(run.policy)
+    for files in stores {
+      _ = try Pusher(session, files, progress).run()
+      try haveSnapshot(beyond: run.partitions, in: files)
+    }
     CrashSite.pushed.reach()
     var segment = ""
     for files in stores {
@@ -96,6 +99,16 @@ public struct Retention {
     }
     CrashSite.verified.reach()
     return segment
+  }
+
+  /// Of what leaves the log the store has a snapshot too, so that later states need none of it.
+  private func haveSnapshot(
+    beyond partitions: [Int64], in files: any ObjectStore
+  ) throws(OpsError) {
+    guard let last = partitions.max().map({ $0 + Pusher.span - 1 }) else { return }
+    let there = try Store.existing(files).snapshots().snapshots
+    if there.contains(where: { $0.name.entry >= last }) { return }
+    _ = try SnapshotMaker(session, files, progress).run()
   }
 
   private func requireStores(_ policy: RetentionPolicy) throws(OpsError) {
