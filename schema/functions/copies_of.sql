@@ -12,7 +12,7 @@
 -- Used by  erase.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], root_nouns text[], others uuid[])
 RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
     WITH RECURSIVE facts AS MATERIALIZED (
         SELECT e.stream::text AS stream, split_part(e.type, '.', 1) AS noun,
             split_part(e.type, '.', 2) AS what, e.entry, e.data, e.content

@@ -89,7 +89,7 @@ public struct Drill {
   ) throws(OpsError) -> Bool {
     say("restoring \(store.place) into it")
     let watch = Stopwatch()
-    let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
+    let answer = try restored(child)
     report.add("restore", watch)
     guard answer.exit == 0, let tip = answer.json["tip"]?.intValue,
       let root = answer.json["root"]?.stringValue
@@ -104,6 +104,22 @@ public struct Drill {
       return false
     }
     return true
+  }
+
+  /// A push may have merged, or erased from, the files that were being read: then it goes on with the new ones.
+  private func restored(_ child: DrillChild) throws(OpsError) -> DrillChild.Answer {
+    while true {
+      let before = try segmentFiles()
+      let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
+      if answer.exit == 0 { return answer }
+      let after = try segmentFiles()
+      if before.isSubset(of: after) { return answer }
+      say("files of the store were replaced meanwhile; once more")
+    }
+  }
+
+  private func segmentFiles() throws(OpsError) -> Set<String> {
+    Set(try store.list(SegmentName.folder).map(\.name))
   }
 
   private func verify(_ child: DrillChild, _ report: inout DrillReport) throws(OpsError) {
