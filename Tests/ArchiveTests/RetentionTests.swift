@@ -216,6 +216,10 @@ struct RetentionTests {
       }
       _ = try MissionRestorer(try Session(target), actor: "test").run(mission)
       #expect(try Verifier.run(target).isEqual)
+      // It is a begun ledger still, whose first event is elsewhere.
+      try session.requireLedger()
+      let again = try Installer.run(ledger.adminSession(), name: "t", actor: "t")
+      #expect(again.seeded.isEmpty && !again.isNew)
       // A store that was not there is no place for what has left.
       #expect(throws: OpsError.self) { try Pusher(session, MemoryStore()).run() }
       #expect(try Self.apply(ledger, files, plan.digest).left == 0)

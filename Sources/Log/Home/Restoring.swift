@@ -12,7 +12,7 @@ extension Session {
       Statement(
         """
         SELECT coalesce((
-          SELECT (e.data ->> 'identity')::uuid FROM ledger.events AS e
+          SELECT (e.data ->> 'identity')::uuid FROM ledger.events_at_hand AS e
           WHERE e.stream = $1::uuid AND e.type IN ('ledger.created', 'ledger.forked')
             AND e.data ->> 'identity' IS NOT NULL ORDER BY e.version DESC LIMIT 1),
           (SELECT l.identity FROM ledger.ledger AS l WHERE l.key = 'main'))
@@ -36,7 +36,7 @@ extension Session {
       Statement(
         """
         SELECT (e.data #>> '{report,lost,first}')::bigint, (e.data #>> '{report,lost,last}')::bigint
-        FROM ledger.events AS e
+        FROM ledger.events_at_hand AS e
         WHERE e.stream = $1::uuid AND e.type = 'ledger.restored'
           AND e.data #> '{report,lost}' IS NOT NULL
         ORDER BY e.version DESC LIMIT 1

@@ -260,13 +260,13 @@ public enum Installer {
     """
     SELECT \(LedgerRecord.select("l"))
     FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
-    WHERE EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = $1::uuid)
+    WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
     """)
   /// A policy whose row was lost is for `rebuild`, not to be seeded again.
   private static let knownStreams = Statement(
     """
     SELECT s FROM unnest($1::uuid[]) AS s
-    WHERE EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = s)
+    WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = s)
       OR EXISTS (SELECT FROM ops_policy AS p WHERE \(Policy.streamSQL) = s)
     """)
 
@@ -332,7 +332,7 @@ extension Session {
   private static let whatIsLaid = Statement(
     """
     SELECT DISTINCT oldest_binary,
-      EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = $1::uuid AND e.version = 1)
+      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid AND e.version = 1)
     FROM ledger.migrations
     """)
 }

@@ -187,9 +187,9 @@ extension Session {
   private static let lastGoingBack = Statement(
     """
     SELECT (r.data #>> '{report,at}')::bigint, r.data #> '{report,run_again}'
-    FROM ledger.events AS r
+    FROM ledger.events_at_hand AS r
     WHERE r.stream = $1::uuid AND r.type = 'ledger.restored' AND r.data #> '{report,at}' IS NOT NULL
-      AND NOT EXISTS (SELECT FROM ledger.events AS l
+      AND NOT EXISTS (SELECT FROM ledger.events_at_hand AS l
         WHERE l.stream = $2::uuid AND l.entry > r.entry AND 'running' IN (
           l.data #>> '{value,state}', l.data #>> '{columns,value,state}',
           l.data #>> '{changes,value,1,state}'))
