@@ -131,8 +131,10 @@ struct SegmentDamageTests {
         "frame's times",
         { $0.frames[0].times = Instant(micros: 0)...$0.frames[0].times.upperBound }
       ),
-      ("filter", { $0.frames[0].filter = StreamFilter([7]) }),
-      ("no filter", { $0.frames[0].filter = StreamFilter(bytes: []) }),
+      ("a bucket's length", { $0.map[0].bytes += 1 }),
+      ("a bucket's SHA-256", { $0.map[0].check ^= 1 }),
+      ("a bucket more", { $0.map.append($0.map[0]) }),
+      ("no map", { $0.map = [] }),
       ("particulars cut", { $0.particulars.removeLast() }),
       ("particulars longer", { $0.particulars.append(0) }),
     ]

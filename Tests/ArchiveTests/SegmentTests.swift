@@ -166,38 +166,78 @@ struct SegmentTests {
   }
 }
 
-@Suite("A filter of streams")
-struct StreamFilterTests {
-  @Test("finds every stream that is there, and hardly any other", arguments: Seeds.some(1))
-  func hits(seed: UInt64) {
-    var generator = Generator(seed: seed)
-    var falseHits = 0
-    for count in [0, 1, 2, 7, 500, 3000] {
-      // Counted ids as well as random ones.
-      for streams in [
-        (0..<count).map { _ in generator.id() },
-        (0..<count).map { StreamID(high: 0, low: UInt64($0)) },
-      ] {
-        let filter = StreamFilter(streams.map(StreamFilter.hash))
-        #expect(filter.bytes.count <= 5 + count * 18 / 8)
-        for stream in streams { #expect(filter.mayHold([StreamFilter.hash(stream)])) }
-        for _ in 0..<100 where filter.mayHold((0..<10).map { _ in generator.next() }) {
-          falseHits += 1
-        }
-      }
+@Suite("A map of streams")
+struct StreamMapTests {
+  /// Of frames with some streams each; what is read of it for some hashes.
+  private struct Map {
+    let bytes: [UInt8]
+    let buckets: [StreamMap.Bucket]
+    let frameCount: Int
+
+    init(_ frames: [[StreamID]]) {
+      var builder = StreamMap.Builder()
+      for streams in frames { builder.add(streams.map(StreamMap.hash)) }
+      (bytes, buckets) = builder.finish()
+      frameCount = frames.count
     }
-    // 12,000 looks, one of 65,536 false.
-    #expect(falseHits <= 4)
+
+    func frames(of stream: StreamID) throws -> Set<Int> {
+      guard !buckets.isEmpty else { return [] }
+      let hash = StreamMap.hash(stream)
+      let number = StreamMap.bucket(of: hash, among: buckets.count)
+      let start = buckets[..<number].reduce(0) { $0 + Int($1.bytes) }
+      let bucket = Array(bytes[start..<(start + Int(buckets[number].bytes))])
+      #expect(StreamMap.Bucket(of: bucket) == buckets[number])
+      return try StreamMap.frames(
+        of: [hash], in: bucket, among: buckets.count, frameCount: frameCount)
+    }
   }
 
-  @Test("that is damaged leaves nothing out")
-  func damaged() {
-    let filter = StreamFilter([1, 2, 3].map { $0 &* 0x1234_5678_9ABC_DEF0 })
-    for count in 0..<4 {
-      #expect(StreamFilter(bytes: Array(filter.bytes.prefix(count))).mayHold([7]))
+  @Test("finds every frame of every stream, and hardly any other", arguments: Seeds.some(1))
+  func hits(seed: UInt64) throws {
+    var generator = Generator(seed: seed)
+    var (falseHits, pairs) = (0, 0)
+    for (streams, frameCount) in [(0, 1), (1, 1), (7, 3), (500, 2), (3000, 40), (20_000, 300)] {
+      // Counted ids as well as random ones.
+      for ids in [
+        (0..<streams).map { _ in generator.id() },
+        (0..<streams).map { StreamID(high: 0, low: UInt64($0)) },
+      ] {
+        var frames = [[StreamID]](repeating: [], count: frameCount)
+        var places: [StreamID: Set<Int>] = [:]
+        for id in ids {
+          for _ in 0...generator.below(3) {
+            places[id, default: []].insert(generator.below(frameCount))
+          }
+          for place in places[id] ?? [] { frames[place].append(id) }
+        }
+        let map = Map(frames)
+        let count = frames.reduce(0) { $0 + $1.count }
+        pairs += count
+        // 15 bits and a frame's number; the quotients of a bucket are 1,024 together at most.
+        #expect(map.bytes.count <= 133 * map.buckets.count + count * 24 / 8)
+        for id in ids.prefix(60) {
+          let found = try map.frames(of: id)
+          let expected = places[id] ?? []
+          #expect(found.isSuperset(of: expected))
+          falseHits += found.count - expected.count
+        }
+        for _ in 0..<60 { falseHits += try map.frames(of: generator.id()).count }
+      }
     }
-    #expect(StreamFilter(bytes: [255, 255, 255, 255]).mayHold([7]))
-    #expect(
-      StreamFilter(bytes: [255, 255, 255, 255] + [UInt8](repeating: 255, count: 99)).mayHold([7]))
+    #expect(pairs > 40_000)
+    // 1,400 looks, each of about 512 in 2^24.
+    #expect(falseHits <= 2)
+  }
+
+  @Test("that is damaged names no frame that is not there")
+  func damaged() {
+    var generator = Generator(seed: 7)
+    for _ in 0..<2000 {
+      let bucket = generator.bytes(generator.below(40))
+      let found = try? StreamMap.frames(
+        of: [generator.next()], in: bucket, among: 1, frameCount: 5)
+      #expect(found?.allSatisfy { $0 < 5 } ?? true)
+    }
   }
 }

@@ -41,7 +41,7 @@ class Reader:
         return self.take(self.read("H")).decode()
 
 
-# --- Filters
+# --- Maps of streams
 
 
 def mixed(value):
@@ -50,17 +50,30 @@ def mixed(value):
     return value ^ value >> 33
 
 
-def filter_of(streams):
-    """The bytes that the filter of these streams must have."""
-    count = len(streams)
-    hashes = [mixed(mixed(stream.int >> 64) ^ stream.int & MASK) for stream in streams]
-    bits, last = "", 0
-    for value in sorted(one * count * 65536 >> 64 for one in hashes):
-        quotient, remainder = divmod(value - last, 65536)
-        bits += "1" * quotient + "0" + format(remainder, "016b")
-        last = value
-    bits += "0" * (-len(bits) % 8)
-    return struct.pack(">I", count) + bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+def buckets_of(frames):
+    """The buckets that the map of these frames, each a set of streams, must have."""
+    pairs = sorted(
+        (mixed(mixed(stream.int >> 64) ^ stream.int & MASK) >> 24, number)
+        for number, streams in enumerate(frames) for stream in streams)
+    if not pairs:
+        return []
+    size = 0
+    while len(pairs) >> size > 512 and size < 16:
+        size += 1
+    width = (len(frames) - 1).bit_length()
+    buckets = []
+    for number in range(1 << size):
+        inside = [(hash >> 16 - size & 0xFFFFFF, frame) for hash, frame in pairs if hash >> 40 - size == number]
+        bits, last = "", 0
+        for hash, frame in inside:
+            quotient, remainder = divmod(hash - last, 16384)
+            bits += "1" * quotient + "0" + format(remainder, "014b")
+            bits += format(frame, f"0{width}b") if width else ""
+            last = hash
+        bits += "0" * (-len(bits) % 8)
+        buckets.append(struct.pack(">I", len(inside))
+                       + bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)))
+    return buckets
 
 
 # --- The tree
@@ -146,12 +159,20 @@ class Framed:
         assert data[-80:-48] == sha(data[self.end : -80]), "SHA-256 of the index"
         assert data[-48:-16] == sha(data[:-48]), "SHA-256 of the file"
         body = Reader(data[self.end + 8 : -80])
-        self.kind, identity, self.first, self.last, self.generation, particulars, count = body.read("I16sqqIII")
+        self.kind, identity, self.first, self.last, self.generation, particulars, count, buckets = body.read("I16sqqIIII")
         self.identity = uuid.UUID(bytes=identity)
         self.particulars = Reader(body.take(particulars))
-        self.records = [body.read("QIIII32sqqqqII") for _ in range(count)]
-        self.filters = [body.take(record[10]) for record in self.records]
+        self.records = [body.read("QIIII32sqqqq") for _ in range(count)]
+        sums = [body.read("I8s") for _ in range(buckets)]
         assert body.at == len(body.data), "bytes too many"
+        length = sum(size for size, _ in sums)
+        self.end -= length + 8 if sums else 0
+        assert not sums or self.data[self.end : self.end + 8] == struct.pack("<II", 0x184D2A5C, length), "no map"
+        self.buckets, at = [], self.end + 8
+        for size, check in sums:
+            self.buckets.append(self.data[at : at + size])
+            assert sha(self.buckets[-1])[:8] == check, "SHA-256 of a bucket"
+            at += size
 
     def lines(self, number):
         offset, size, text_bytes, lines, _, digest = self.records[number][:6]
@@ -173,7 +194,7 @@ def read_segments(store, identity):
         named, own_named = file.particulars.take(32), file.particulars.take(32)
         roots = [[file.particulars.take(32) for _ in range(size.bit_count())] for size in (before, after)]
         assert (before, roots[0]) == frontier, "another history"
-        own, entries, offset = (0, []), set(), 0
+        own, entries, offset, of_frames = (0, []), set(), 0, []
         for number, record in enumerate(file.records):
             assert record[0] == offset
             offset += record[1]
@@ -190,7 +211,8 @@ def read_segments(store, identity):
             inside = positions[-record[3] :]
             assert record[6:8] == (inside[0][0], inside[-1][0]), "entries of a frame"
             assert record[8:10] == (min(times), max(times)), "times of a frame"
-            assert file.filters[number] == filter_of(streams), "the filter of a frame"
+            of_frames.append(streams)
+        assert file.buckets == buckets_of(of_frames), "the map of streams"
         assert offset == file.end
         assert (after, roots[1]) == frontier and root(frontier) == named and root(own) == own_named
         assert len(entries) == entry_count

@@ -1,16 +1,17 @@
 import Ledger
 import Log
 
-/// Which frames of a segment may hold what is wanted, by the index alone.
+/// Which frames of a segment may hold what is wanted, by their entries and times.
 struct FrameChoice {
   private let wanted: ColdQuery
-  private let hashes: [UInt64]?
+  /// Of the streams that are wanted, for the map.
+  let hashes: [UInt64]?
   private let only: [Int64]?
 
   init(_ wanted: ColdQuery) {
     self.wanted = wanted
     hashes =
-      if case .these(let streams) = wanted.streams { streams.map(StreamFilter.hash) } else { nil }
+      if case .these(let streams) = wanted.streams { streams.map(StreamMap.hash) } else { nil }
     only = wanted.only?.sorted()
   }
 
@@ -20,8 +21,7 @@ struct FrameChoice {
   func mayHold(_ frame: FrameRecord) -> Bool {
     guard frame.entries.overlaps(wanted.entries) else { return false }
     if let upTo = wanted.upTo, frame.times.lowerBound > upTo { return false }
-    if let only, !only.contains(where: { frame.entries.contains($0) }) { return false }
-    return hashes.map { frame.filter.mayHold($0) } ?? true
+    return only?.contains { frame.entries.contains($0) } ?? true
   }
 }
 

@@ -18,15 +18,8 @@ public struct FrameRecord: Equatable, Sendable {
   public var entries: ClosedRange<Int64>
   /// The earliest and the latest time of its events.
   public var times: ClosedRange<Instant>
-  var filter: StreamFilter
 
-  /// Whether it may have lines of one of these streams. Wrongly so about once in 65,536 times.
-  public func mayHold(_ streams: some Collection<StreamID>) -> Bool {
-    filter.mayHold(streams.map(StreamFilter.hash))
-  }
-
-  /// Of all but the filter.
-  static let wireBytes = 96
+  static let wireBytes = 88
 
   func write(to wire: inout WireWriter) {
     wire.put(offset)
@@ -39,16 +32,11 @@ public struct FrameRecord: Equatable, Sendable {
     wire.put(entries.upperBound)
     wire.put(times.lowerBound.micros)
     wire.put(times.upperBound.micros)
-    wire.put(UInt32(truncatingIfNeeded: filter.bytes.count))
-    wire.put(UInt32(0))
   }
 }
 
 extension FrameRecord {
-  /// Reads one without its filter, and how long that is.
-  static func read(
-    _ wire: inout WireReader, number: Int
-  ) throws -> (frame: FrameRecord, filterBytes: UInt32) {
+  static func read(_ wire: inout WireReader, number: Int) throws -> FrameRecord {
     let (offset, bytes, textBytes): (UInt64, UInt32, UInt32) = (
       try wire.int(), try wire.int(), try wire.int()
     )
@@ -56,15 +44,12 @@ extension FrameRecord {
     let sha256 = try wire.digest()
     let (first, last): (Int64, Int64) = (try wire.int(), try wire.int())
     let (earliest, latest): (Int64, Int64) = (try wire.int(), try wire.int())
-    let (filterBytes, zero): (UInt32, UInt32) = (try wire.int(), try wire.int())
-    guard first <= last, earliest <= latest, zero == 0 else {
+    guard first <= last, earliest <= latest else {
       throw Damage("its index has a frame that cannot be there", frame: number)
     }
-    let frame = FrameRecord(
+    return FrameRecord(
       offset: offset, bytes: bytes, textBytes: textBytes, lines: lines, run: run, sha256: sha256,
-      entries: first...last, times: Instant(micros: earliest)...Instant(micros: latest),
-      filter: StreamFilter(bytes: []))
-    return (frame, filterBytes)
+      entries: first...last, times: Instant(micros: earliest)...Instant(micros: latest))
   }
 }
 

@@ -8,10 +8,14 @@ final class FramedFile {
   let index: FramedIndex
   /// Where the index begins.
   let indexOffset: UInt64
+  /// Where the map of streams begins; where the index does, if there is none.
+  var mapOffset: UInt64 { indexOffset - index.mapBytes }
   private let trailer: FramedIndex.Trailer
   let store: any ObjectStore
   private let decoder = FrameDecoder()
   private let hasher = SHA256()
+  /// Of the map, those that were read: whoever follows one mission comes back to them.
+  private var buckets: [Int: [UInt8]] = [:]
   /// Bytes that were read of the file.
   private(set) var bytesRead: UInt64 = 0
 
@@ -73,6 +77,42 @@ final class FramedFile {
       return try index.decode(bytes, number, decoder, hasher)
     } catch { throw self.error(error) }
   }
+
+  // MARK: Streams
+
+  /// The frames that have lines of streams with these hashes (``StreamMap/hash(_:)``), and hardly any others. Reads
+  /// their buckets of the map.
+  func frames(of hashes: [UInt64]) throws(OpsError) -> Set<Int> {
+    var found: Set<Int> = []
+    let count = index.map.count
+    guard count > 0 else { return found }
+    for (number, hashes) in Dictionary(
+      grouping: hashes, by: { StreamMap.bucket(of: $0, among: count) })
+    {
+      let bucket = try bucket(number)
+      do throws(Damage) {
+        found.formUnion(
+          try StreamMap.frames(
+            of: hashes, in: bucket, among: count, frameCount: index.frames.count))
+      } catch { throw self.error(error) }
+    }
+    return found
+  }
+
+  private func bucket(_ number: Int) throws(OpsError) -> [UInt8] {
+    if let bytes = buckets[number] { return bytes }
+    let start = index.map[..<number].reduce(mapOffset + UInt64(SkippableFrame.headerBytes)) {
+      $0 + UInt64($1.bytes)
+    }
+    let bytes = try read(start..<(start + UInt64(index.map[number].bytes)))
+    guard StreamMap.Bucket(of: bytes) == index.map[number] else {
+      throw error(Damage("its map of streams does not have the SHA-256 of the index"))
+    }
+    buckets[number] = bytes
+    return bytes
+  }
+
+  // MARK: Everything
 
   /// All frames' bytes in order, then the SHA-256 of the file is compared. Reads large pieces.
   func eachFrame(

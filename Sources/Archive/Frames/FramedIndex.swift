@@ -29,13 +29,31 @@ struct FramedIndex: Equatable, Sendable {
   /// 1; of a file that was written again without what was erased, one more.
   var generation: UInt32
   var frames: [FrameRecord]
+  /// Of the frame before this one, where there are lines: which streams' lines lie where.
+  var map: [StreamMap.Bucket]
   /// What only this kind of file has.
   var particulars: [UInt8]
 
   var lines: UInt64 { frames.reduce(0) { $0 + UInt64($1.lines) } }
   var textBytes: UInt64 { frames.reduce(0) { $0 + UInt64($1.textBytes) } }
 
+  /// Of the frame that holds the map, its header included.
+  var mapBytes: UInt64 {
+    map.isEmpty ? 0 : map.reduce(UInt64(SkippableFrame.headerBytes)) { $0 + UInt64($1.bytes) }
+  }
+
+  /// The last digit of that frame's magic number 0x184D2A5C.
+  static let mapKind: UInt8 = 12
+
   // MARK: Writing
+
+  /// The frame that holds a map; nothing where there is none.
+  static func mapFrame(_ map: [UInt8]) -> [UInt8] {
+    map.isEmpty
+      ? []
+      : SkippableFrame.header(
+        kind: mapKind, bodyBytes: UInt32(truncatingIfNeeded: map.count)) + map
+  }
 
   /// The skippable frame up to its trailer.
   private var content: [UInt8] {
@@ -47,9 +65,13 @@ struct FramedIndex: Equatable, Sendable {
     wire.put(generation)
     wire.put(UInt32(truncatingIfNeeded: particulars.count))
     wire.put(UInt32(truncatingIfNeeded: frames.count))
+    wire.put(UInt32(truncatingIfNeeded: map.count))
     wire.put(particulars)
     for frame in frames { frame.write(to: &wire) }
-    for frame in frames { wire.put(frame.filter.bytes) }
+    for bucket in map {
+      wire.put(bucket.bytes)
+      wire.put(bucket.check)
+    }
     return wire.bytes
   }
 
@@ -131,25 +153,27 @@ extension FramedIndex {
     entries = first...last
     generation = try wire.int()
     let particularBytes: UInt32 = try wire.int()
-    let count: UInt32 = try wire.int()
+    let (count, buckets): (UInt32, UInt32) = (try wire.int(), try wire.int())
     particulars = Array(try wire.take(Int(particularBytes)))
     guard Int(count) <= wire.left / FrameRecord.wireBytes else { throw WireReader.CutShort() }
-    var filterBytes: [UInt32] = []
     frames = []
-    for number in 0..<Int(count) {
-      let (frame, bytes) = try FrameRecord.read(&wire, number: number)
-      frames.append(frame)
-      filterBytes.append(bytes)
+    for number in 0..<Int(count) { frames.append(try FrameRecord.read(&wire, number: number)) }
+    guard Int(buckets) == wire.left / StreamMap.Bucket.wireBytes else {
+      throw WireReader.CutShort()
     }
-    for (number, bytes) in filterBytes.enumerated() {
-      frames[number].filter = StreamFilter(bytes: Array(try wire.take(Int(bytes))))
-    }
+    map = []
+    for _ in 0..<buckets { map.append(.init(bytes: try wire.int(), check: try wire.int())) }
     guard wire.left == 0 else { throw Damage("its index has bytes too many") }
+    guard buckets & (buckets &- 1) == 0, (buckets == 0) == (count == 0) else {
+      throw Damage("its index has a map that cannot be there")
+    }
   }
 
   /// Frames lie one after the other, in a snapshot with a frame that names it before each run, and their sizes can
   /// be true.
-  private func checkGeometry(upTo end: UInt64) throws(Damage) {
+  private func checkGeometry(upTo index: UInt64) throws(Damage) {
+    guard mapBytes <= index else { throw Damage("its map of streams is longer than it is itself") }
+    let end = index - mapBytes
     var offset: UInt64 = 0
     for (number, frame) in frames.enumerated() {
       guard frame.offset == offset || kind == .snapshot && frame.offset > offset, frame.bytes > 0,
@@ -164,7 +188,7 @@ extension FramedIndex {
       offset = next
     }
     guard offset == end || kind == .snapshot && offset < end else {
-      throw Damage("its frames do not end where its index begins")
+      throw Damage("its frames do not end where its map of streams begins")
     }
   }
 }

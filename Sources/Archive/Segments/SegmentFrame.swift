@@ -10,6 +10,8 @@ struct SegmentFrame: Sendable {
   var record: FrameRecord
   var bytes: [UInt8] = []
   let leaves: [Digest]
+  /// The hashes of its streams, for the map.
+  let streams: [UInt64]
   /// Entries that have events here, and the position of the first and the last event.
   let entryCount: UInt64
   let first: LinePosition
@@ -65,10 +67,10 @@ final class SegmentFrameMaker {
     }
     let record = FrameRecord(
       offset: 0, bytes: 0, textBytes: UInt32(text.count), lines: UInt32(leaves.count), run: 0,
-      sha256: hasher.hash(text), entries: first.entry...last.entry, times: earliest...latest,
-      filter: StreamFilter(streams.map(StreamFilter.hash)))
+      sha256: hasher.hash(text), entries: first.entry...last.entry, times: earliest...latest)
     return SegmentFrame(
-      record: record, leaves: leaves, entryCount: entryCount, first: first, last: last)
+      record: record, leaves: leaves, streams: streams.map(StreamMap.hash), entryCount: entryCount,
+      first: first, last: last)
   }
 
   /// The same, and the frame itself.

@@ -17,6 +17,7 @@ public struct SegmentIndex: Equatable, Sendable {
   /// Of a tree over the events of this segment alone.
   public let ownRoot: Digest
   public let frames: [FrameRecord]
+  let map: [StreamMap.Bucket]
 
   public var eventCount: UInt64 { after.size - before.size }
   /// Of all lines, decoded.
@@ -24,7 +25,7 @@ public struct SegmentIndex: Equatable, Sendable {
 
   init(
     name: SegmentName, identity: StreamID, entryCount: UInt64, before: MerkleFrontier,
-    after: MerkleFrontier, ownRoot: Digest, frames: [FrameRecord]
+    after: MerkleFrontier, ownRoot: Digest, frames: [FrameRecord], map: [StreamMap.Bucket]
   ) {
     self.name = name
     self.identity = identity
@@ -33,6 +34,7 @@ public struct SegmentIndex: Equatable, Sendable {
     self.after = after
     self.ownRoot = ownRoot
     self.frames = frames
+    self.map = map
     root = after.root(TreeHasher())
   }
 
@@ -46,7 +48,7 @@ public struct SegmentIndex: Equatable, Sendable {
     for root in before.roots + after.roots { wire.put(root) }
     return FramedIndex(
       kind: .segment, identity: identity, entries: name.entries, generation: name.generation,
-      frames: frames, particulars: wire.bytes)
+      frames: frames, map: map, particulars: wire.bytes)
   }
 
   /// - Throws: Where it is not the index of a segment of this name, or says what cannot be.
@@ -59,6 +61,7 @@ public struct SegmentIndex: Equatable, Sendable {
     self.name = name
     identity = index.identity
     frames = index.frames
+    map = index.map
     var wire = WireReader(index.particulars[...])
     do throws(WireReader.CutShort) {
       entryCount = try wire.int()

@@ -57,8 +57,7 @@ public final class SegmentReader {
     of streams: Set<StreamID>,
     _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
   ) throws(OpsError) {
-    let hashes = streams.map(StreamFilter.hash)
-    for (number, frame) in index.frames.enumerated() where frame.filter.mayHold(hashes) {
+    for number in try file.frames(of: streams.map(StreamMap.hash)).sorted() {
       try lines(ofFrame: number) { (line, event) throws(OpsError) in
         if streams.contains(event.stream) { try body(line, event) }
       }
@@ -73,7 +72,11 @@ public final class SegmentReader {
     _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) -> Bool {
     let choice = FrameChoice(wanted)
-    let numbers = index.frames.indices.filter { choice.mayHold(index.frames[$0]) }
+    var numbers = index.frames.indices.filter { choice.mayHold(index.frames[$0]) }
+    if let hashes = choice.hashes, !numbers.isEmpty {
+      let named = try file.frames(of: hashes)
+      numbers.removeAll { !named.contains($0) }
+    }
     for number in backwards ? numbers.reversed() : numbers {
       let bytes = choice.isSparse ? try keptText(ofFrame: number) : nil
       let goesOn =
@@ -209,6 +212,7 @@ public final class SegmentReader {
     private var after: MerkleFrontier
     private var own = MerkleFrontier()
     private var entryCount: UInt64 = 0
+    private var map = StreamMap.Builder()
     private var last: LinePosition?
     private(set) var number = 0
 
@@ -229,6 +233,7 @@ public final class SegmentReader {
       }
       entryCount += frame.entryCount - (last?.entry == frame.first.entry ? 1 : 0)
       last = frame.last
+      map.add(frame.streams)
       for leaf in frame.leaves {
         after.append(leaf, tree)
         own.append(leaf, tree)
@@ -239,6 +244,9 @@ public final class SegmentReader {
     func finish() throws(Damage) {
       guard after == index.after, own.root(tree) == index.ownRoot, entryCount == index.entryCount
       else { throw Damage("its events are not those of the roots that its index names") }
+      guard map.finish().buckets == index.map else {
+        throw Damage("its map of streams is not that of its events")
+      }
     }
   }
 }

@@ -29,6 +29,7 @@ public final class SegmentWriter {
     var after: MerkleFrontier
     var own = MerkleFrontier()
     var frames: [FrameRecord] = []
+    var map = StreamMap.Builder()
     var offset: UInt64 = 0
     var entryCount: UInt64 = 0
     var last: LinePosition?
@@ -60,6 +61,7 @@ public final class SegmentWriter {
       record.offset = offset
       offset += UInt64(frame.bytes.count)
       frames.append(record)
+      map.add(frame.streams)
       try write(frame.bytes)
       try leaves(frame.leaves)
     }
@@ -136,12 +138,15 @@ public final class SegmentWriter {
     return (index, try file.publish())
   }
 
-  /// Everything but the index, for those who look at it before it is written.
-  func end() throws(OpsError) -> SegmentIndex {
+  /// Everything but the index.
+  private func end() throws(OpsError) -> SegmentIndex {
     if !text.isEmpty { try cut() }
     try work.finish()
+    let map = progress.map.finish()
+    try progress.write(FramedIndex.mapFrame(map.bytes))
     return SegmentIndex(
       name: name, identity: identity, entryCount: progress.entryCount, before: before,
-      after: progress.after, ownRoot: progress.own.root(progress.tree), frames: progress.frames)
+      after: progress.after, ownRoot: progress.own.root(progress.tree), frames: progress.frames,
+      map: map.buckets)
   }
 }

@@ -28,6 +28,7 @@ public struct SnapshotIndex: Equatable, Sendable {
   public let lastLeaf: Digest
   public let runs: [Run]
   public let frames: [FrameRecord]
+  let map: [StreamMap.Bucket]
 
   /// The name of the last run: streams whose row is gone, each with its noun and its last version.
   public static let gone = "gone"
@@ -55,7 +56,7 @@ public struct SnapshotIndex: Equatable, Sendable {
 
   init(
     name: SnapshotName, identity: StreamID, size: UInt64, root: Digest, lastLeaf: Digest,
-    runs: [Run], frames: [FrameRecord]
+    runs: [Run], frames: [FrameRecord], map: [StreamMap.Bucket]
   ) {
     self.name = name
     self.identity = identity
@@ -64,6 +65,7 @@ public struct SnapshotIndex: Equatable, Sendable {
     self.lastLeaf = lastLeaf
     self.runs = runs
     self.frames = frames
+    self.map = map
   }
 
   var framed: FramedIndex {
@@ -80,7 +82,7 @@ public struct SnapshotIndex: Equatable, Sendable {
     }
     return FramedIndex(
       kind: .snapshot, identity: identity, entries: name.entry...name.entry,
-      generation: name.generation, frames: frames, particulars: wire.bytes)
+      generation: name.generation, frames: frames, map: map, particulars: wire.bytes)
   }
 
   /// - Throws: Where it is not the index of a snapshot of this name, or says what cannot be.
@@ -107,6 +109,7 @@ public struct SnapshotIndex: Equatable, Sendable {
     self.name = name
     identity = index.identity
     frames = index.frames
+    map = index.map
     runs = try Self.runs(named, frames, upTo: end)
   }
 
@@ -136,7 +139,7 @@ public struct SnapshotIndex: Equatable, Sendable {
           bytes: start..<offset))
     }
     guard next == frames.count, offset == end else {
-      throw Damage("its frames do not end where its index begins")
+      throw Damage("its frames do not end where its map of streams begins")
     }
     return runs
   }

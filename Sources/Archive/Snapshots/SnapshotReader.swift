@@ -18,7 +18,7 @@ public final class SnapshotReader {
     }
     self.file = try FramedFile(store, file)
     do throws(Damage) {
-      index = try SnapshotIndex(self.file.index, of: name, upTo: self.file.indexOffset)
+      index = try SnapshotIndex(self.file.index, of: name, upTo: self.file.mapOffset)
     } catch { throw FramedFile.error(file, store, error, entries: nil) }
   }
 
@@ -41,9 +41,9 @@ public final class SnapshotReader {
     of run: SnapshotIndex.Run, among streams: Set<StreamID>? = nil,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError) {
-    let hashes = streams.map { $0.map(StreamFilter.hash) }
-    for number in run.frames {
-      if let hashes, !index.frames[number].filter.mayHold(hashes) { continue }
+    var named: Set<Int>?
+    if let streams { named = try file.frames(of: streams.map(StreamMap.hash)) }
+    for number in run.frames where named?.contains(number) ?? true {
       try SegmentFrameMaker.eachLine(of: try file.text(number), body)
     }
   }

@@ -17,6 +17,8 @@ public final class SnapshotWriter {
   private struct Frame: Sendable {
     var record: FrameRecord
     let bytes: [UInt8]
+    /// The hashes of its streams, for the map.
+    let streams: [UInt64]
   }
 
   /// What is written so far.
@@ -25,6 +27,7 @@ public final class SnapshotWriter {
     let hasher = SHA256()
     var offset: UInt64 = 0
     var frames: [FrameRecord] = []
+    var map = StreamMap.Builder()
 
     init(_ file: any FileInTheMaking) { self.file = file }
 
@@ -32,6 +35,7 @@ public final class SnapshotWriter {
       var record = frame.record
       record.offset = offset
       frames.append(record)
+      map.add(frame.streams)
       try write(frame.bytes)
     }
 
@@ -78,9 +82,9 @@ public final class SnapshotWriter {
         offset: 0, bytes: UInt32(bytes.count), textBytes: UInt32(piece.text.count),
         lines: UInt32(piece.streams.count), run: run, sha256: SHA256.hash(piece.text),
         // Rows have neither.
-        entries: entry...entry, times: Instant(micros: 0)...Instant(micros: 0),
-        filter: StreamFilter(Set(piece.streams).map(StreamFilter.hash)))
-      return Frame(record: record, bytes: bytes)
+        entries: entry...entry, times: Instant(micros: 0)...Instant(micros: 0))
+      return Frame(
+        record: record, bytes: bytes, streams: Set(piece.streams).map(StreamMap.hash))
     }
   }
 
@@ -95,14 +99,17 @@ public final class SnapshotWriter {
     size: UInt64, root: Digest, lastLeaf: Digest
   ) throws(OpsError) -> (index: SnapshotIndex, isNew: Bool) {
     try work.finish()
+    let map = progress.map.finish()
+    let end = progress.offset
+    try progress.write(FramedIndex.mapFrame(map.bytes))
     var index = SnapshotIndex(
       name: name, identity: identity, size: size, root: root, lastLeaf: lastLeaf,
       runs: runs.map { name, columns, lines in
         .init(name: name, columns: columns, lines: lines, frames: 0..<0, bytes: 0..<0)
-      }, frames: progress.frames)
+      }, frames: progress.frames, map: map.buckets)
     let framed = index.framed
     do throws(Damage) {
-      index = try SnapshotIndex(framed, of: name, upTo: progress.offset)
+      index = try SnapshotIndex(framed, of: name, upTo: end)
     } catch {
       preconditionFailure("a snapshot that was just written \(error.what)")
     }
