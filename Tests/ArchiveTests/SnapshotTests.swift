@@ -85,6 +85,36 @@ struct SnapshotTests {
     }
   }
 
+  @Test("a row that is put in again goes on from the version that the snapshot keeps of it")
+  func again() throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      let mine = "INSERT INTO ops_policy (key, value) VALUES ('mine', '1')"
+      try ledger.execute(mine)
+      try ledger.execute("DELETE FROM ops_policy WHERE key = 'mine'")
+      let snapshot = try Self.make(ledger, files).index
+      #expect(snapshot.run(SnapshotIndex.gone)?.lines == 1)
+      try ledger.execute(mine)
+      let entry = try ledger.session().seal()
+      let snapshots = Self.snapshots(ledger, files)
+      #expect(try States.at(entry, ledger, from: snapshots) == States.live(ledger))
+      #expect(
+        try States.query(
+          "SELECT version FROM ops_policy WHERE key = 'mine'", at: entry, ledger, from: snapshots)
+          == ["3"])
+      #expect(
+        try TimeTravel.counts(ledger.target, at: entry, from: snapshots).tables
+          == TimeTravel.counts(ledger.target, at: entry).tables)
+      let diff = try TimeTravel.diff(
+        ledger.target, from: snapshot.name.entry, to: entry, limit: 9, snapshots: snapshots)
+      #expect(diff.rows.map(\.kind) == [.inserted])
+      let found = try TimeTravel.bisect(
+        "SELECT count(*) = 1 FROM ops_policy WHERE key = 'mine'", ledger.target,
+        from: snapshot.name.entry, to: entry, snapshots: snapshots)
+      #expect(found.entry == entry && snapshots.given == snapshot.name.entry)
+    }
+  }
+
   @Test("a query is given the tables that it reads, also through views and functions")
   func named() throws {
     try TestLedger.with { ledger in
