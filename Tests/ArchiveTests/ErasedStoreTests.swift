@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import OpsLoop
+import Synchronization
 import TestLedgers
 import Testing
 
@@ -234,6 +235,28 @@ struct ErasedStoreTests {
       #expect(found.differences == [])
       let again = Engine(try Session(target), actor: "test", settings: LoopSettings())
       #expect(try again.erase(.event(event), why: "once more").rows == [:])
+    }
+  }
+
+  @Test("a snapshot that still has it is not used, and one that was written again is")
+  func oldSnapshot() throws {
+    try Self.pushed { ledger, files, event in
+      let entry = try SnapshotMaker(try ledger.session(), files).run().index.name.entry
+      // A copy of the store that was not at hand when it was erased.
+      let copy = MemoryStore()
+      for file in try files.list("") { copy[file.name] = files[file.name] }
+      try Self.erase(ledger, event)
+      try Self.push(ledger, files)
+      let expected = try States.at(entry, ledger)
+      #expect(!expected.contains { $0.contains(Self.secret) })
+      for (store, isUsed) in [(files, true), (copy, false)] {
+        let warnings = Mutex<[String]>([])
+        let snapshots = StoredSnapshots(
+          ledger.target, [store], warn: { line in warnings.withLock { $0.append(line) } })
+        #expect(try States.at(entry, ledger, from: snapshots) == expected)
+        #expect((snapshots.given == entry) == isUsed)
+        #expect(warnings.withLock { $0.count } == (isUsed ? 0 : 1))
+      }
     }
   }
 }

@@ -30,6 +30,20 @@ extension Store {
   }
 }
 
+extension Store {
+  /// Whether a snapshot still has what was erased: one of a store that no push has met since.
+  func holdsErased(
+    _ snapshot: SnapshotList.Snapshot, _ erasures: Erasures, _ target: Session.Target
+  ) throws(OpsError) -> Bool {
+    let streams = erasures.streams(after: snapshot.name.entry)
+    guard !streams.isEmpty, !CleanFiles.know(snapshot.name.path, erasures, files.place) else {
+      return false
+    }
+    let rows = try ErasedRows(streams, at: snapshot.name.entry, target)
+    return try SnapshotRewriting(self, snapshot, rows).isDue()
+  }
+}
+
 /// The rows of some streams as of an entry, as lines.
 private struct ErasedRows {
   let streams: Set<StreamID>

@@ -110,6 +110,10 @@ public final class StoredSnapshots: StateSnapshots {
     if let leaf = try session.lastLeaf(upTo: index.name.entry), leaf != index.lastLeaf {
       throw refuse("is of another history than this database's")
     }
+    let erasures = try session.erasures(upTo: .max)
+    if try candidate.store.holdsErased(candidate.snapshot, erasures, target) {
+      throw refuse("still has what was erased since, until the next push into that store")
+    }
     return StoredSnapshot(
       store: candidate.store, snapshot: candidate.snapshot, index: index, opened: reader.opened)
   }
