@@ -61,10 +61,11 @@ public struct MissionRestorer {
 
   /// The last entry that says so.
   private func entry(inWhichLeft mission: StreamID) throws(OpsError) -> Int64 {
-    var query = LogQuery(limit: 1, keeps: .last)
+    var query = LogQuery(limit: .max, keeps: .last)
     query.stream = mission
     var last: LoggedEvent?
-    try session.log(query) { last = $0 }
+    // What was erased since stays where it is.
+    try session.log(query) { if last == nil || $0.type != "mission.erased" { last = $0 } }
     guard let last else {
       throw OpsError(
         .notFound, "the log has no mission \(mission)", hint: "see `opsledger mission list`")
