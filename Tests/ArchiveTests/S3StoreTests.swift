@@ -25,6 +25,15 @@ struct S3StoreTests {
     #expect(bucket.place == (try S3Store(bucket.place + "/", bucket.settings()).place))
   }
 
+  @Test("others' objects are listed under their names, but for hidden ones and marks of folders")
+  func foreign() throws {
+    let bucket = try TestBucket()
+    for key in ["a%20b%2Bc", "x%26%3C%C3%A9%3E%25", ".hidden", "d/.hidden/e", "folder/", ""] {
+      try bucket.control(.put, "object?key=a/ledger/\(key)")
+    }
+    #expect(try bucket.store().list("").map(\.name) == ["a b+c", "x&<é>%"])
+  }
+
   @Test("lists of more than a page are whole")
   func manyFiles() throws {
     let bucket = try TestBucket()
