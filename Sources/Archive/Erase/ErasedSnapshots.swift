@@ -55,7 +55,7 @@ private struct ErasedRows {
     defer { rows.end() }
     for noun in SnapshotMaker.order {
       var found: [StreamID: [UInt8]] = [:]
-      try rows.each(of: noun, among: streams, pieceBytes: SegmentWriter.frameTextBytes) {
+      try rows.each(of: noun, among: streams, pieceBytes: SnapshotWriter.frameTextBytes) {
         (made) throws(OpsError) in
         for piece in made.pieces {
           var next = 0
@@ -122,7 +122,7 @@ private struct SnapshotRewriting {
         let new = noun == nil ? nil : rows.line(stream, inPlaceOf: line)
         piece.text += new ?? Array(line)
         piece.streams.append(stream)
-        guard piece.text.count >= SegmentWriter.frameTextBytes else { return }
+        guard piece.text.count >= SnapshotWriter.frameTextBytes else { return }
         try writer.write(piece)
         piece = RowLines.Piece()
       }

@@ -6,8 +6,9 @@ import Log
 /// Writes a segment: takes the lines of its events in the order of the log, and gives the file its name when all
 /// of it is there. One pass, and a few frames of memory, whatever the segment's size.
 public final class SegmentWriter {
-  /// How much text a frame has: enough to be small when compressed, little enough to be read for one mission.
-  public static let frameTextBytes = 1 << 20
+  /// How much text a frame has: enough to be small when compressed (a megabyte would save 2 %), little enough to be read
+  /// for one mission.
+  public static let frameTextBytes = 1 << 18
 
   private let file: any FileInTheMaking
   private let name: SegmentName

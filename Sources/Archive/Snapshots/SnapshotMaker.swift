@@ -69,7 +69,7 @@ public struct SnapshotMaker {
     let rows = try StateRows(session.target, at: entry, progress)
     defer { rows.end() }
     try writer.writeRuns { (noun, body) throws(OpsError) in
-      try rows.each(of: noun, pieceBytes: SegmentWriter.frameTextBytes, body)
+      try rows.each(of: noun, pieceBytes: SnapshotWriter.frameTextBytes, body)
     }
   }
 }

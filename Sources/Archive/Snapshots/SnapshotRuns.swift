@@ -35,7 +35,7 @@ private struct GoneStream {
     for gone in all {
       piece.text += "\(gone.stream)\t\(gone.noun.rawValue)\t\(gone.version)\n".utf8
       piece.streams.append(gone.stream)
-      guard piece.text.count >= SegmentWriter.frameTextBytes else { continue }
+      guard piece.text.count >= SnapshotWriter.frameTextBytes else { continue }
       try writer.write(piece)
       piece = RowLines.Piece()
     }
@@ -62,11 +62,11 @@ extension Store {
     }
     let slices = max(1, events / 2 / SnapshotCheck.rowsMax)
     try writer.writeRuns { (noun, body) throws(OpsError) in
-      if isSmall { return try body(all.rows(of: noun, pieceBytes: SegmentWriter.frameTextBytes)) }
+      if isSmall { return try body(all.rows(of: noun, pieceBytes: SnapshotWriter.frameTextBytes)) }
       for slice in 0..<slices {
         let fold = LineFold(slice: slice, of: slices, noun)
         try lines(segments, upTo: name.entry) { (event) throws(OpsError) in fold.take(event) }
-        try body(fold.rows(of: noun, pieceBytes: SegmentWriter.frameTextBytes))
+        try body(fold.rows(of: noun, pieceBytes: SnapshotWriter.frameTextBytes))
       }
     }
     let made = try writer.finish(size: tree.size, root: tree.root(hasher), lastLeaf: last)

@@ -6,6 +6,9 @@ public import Log
 /// Writes a snapshot: takes the rows run by run, and gives the file its name when all of it is there. One pass, and
 /// a few frames of memory.
 public final class SnapshotWriter {
+  /// How much text a frame has: whole tables are read, not single rows.
+  static let frameTextBytes = 1 << 20
+
   private let name: SnapshotName
   private let identity: StreamID
   private let progress: Progress
