@@ -33,7 +33,7 @@ extension TimeTravel {
       try Session(target), actor, .rebuilt, progress, attemptsMax: lockAttemptsMax)
     var result: GoingBack?
     _ = try rebuild.locked { (connection) throws(OpsError) in
-      let way = try WayBack(rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax)
+      let way = try WayBack(rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax / 2)
       result = try way.run()
       return RebuildReport(outcome: .rebuilt, found: VerifyReport())
     }
@@ -124,7 +124,7 @@ private final class WayBack {
     let streams =
       isHot
       ? try TimeTravel.streamCount(range, on: connection) : try rebuild.session.estimate().rows
-    // Both moments of a slice are in memory.
+    // Both moments of a slice are in memory, and the events between them.
     let count = max(1, (2 * streams + rowsMax - 1) / rowsMax)
     rebuild.progress.expect(try rebuild.session.estimate().events)
     // A slice knows nothing of the rows that another one's refer to.
