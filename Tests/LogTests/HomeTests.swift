@@ -102,7 +102,8 @@ struct HomeTests {
     try TestLedger.with { ledger in
       let session = try ledger.session()
       for refused in [
-        "SELECT ledger.settle_home(0)", "SELECT setval('ledger.home_sequence', 1)",
+        "SELECT ledger.settle_home(0)", "SELECT ledger.skip_numbers(9)",
+        "SELECT setval('ledger.home_sequence', 1)",
         "SELECT setval('ledger.entry_sequence', 1)", "SELECT nextval('ledger.home_sequence')",
       ] {
         #expect(throws: OpsError.self, "\(refused)") { try session.query(Statement(refused)) }

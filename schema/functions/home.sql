@@ -37,10 +37,14 @@ END
 $$;
 ALTER FUNCTION ledger.require_home() OWNER TO opsledger_owner;
 
+-- The keeper records the end of a restore while nobody else may record anything.
 CREATE OR REPLACE FUNCTION ledger.refuse_home() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF pg_sequence_last_value('ledger.home_sequence') = 0 THEN
+        IF current_setting('role') = 'opsledger_keeper' THEN
+            RETURN;
+        END IF;
         RAISE EXCEPTION 'OPS_015: the store holds history that this database lacks'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'Bring it back with `opsledger restore`; until then nothing is recorded here.';
@@ -52,6 +56,18 @@ END
 $$;
 ALTER FUNCTION ledger.refuse_home() OWNER TO opsledger_owner;
 
+-- ledger.skip_numbers: the next number that is drawn here is above the one named.
+--
+-- Used by  restore, before it records its end. As its owner, the installing superuser.
+CREATE OR REPLACE FUNCTION ledger.skip_numbers(above bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF above > pg_sequence_last_value('ledger.entry_sequence') THEN
+        PERFORM setval('ledger.entry_sequence', above);
+    END IF;
+END
+$$;
+
 -- ledger.settle_home: this database is where the ledger lives from now on; its next number is above the one named.
 --
 -- Locks    none. Numbers and the mark change at once, for all sessions, whatever becomes of the transaction.
@@ -59,9 +75,7 @@ ALTER FUNCTION ledger.refuse_home() OWNER TO opsledger_owner;
 CREATE OR REPLACE FUNCTION ledger.settle_home(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF above > pg_sequence_last_value('ledger.entry_sequence') THEN
-        PERFORM setval('ledger.entry_sequence', above);
-    END IF;
+    PERFORM ledger.skip_numbers(above);
     PERFORM setval('ledger.home_sequence', ledger.home());
 END
 $$;

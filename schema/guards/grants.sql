@@ -61,7 +61,7 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.have_partitions(bigint[]),
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.have_partitions(bigint[]),
     ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[])
     TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]) TO opsledger_engine;

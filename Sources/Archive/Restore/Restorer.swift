@@ -72,23 +72,24 @@ public struct Restorer {
     if let loss = survey.loss { report.lost = try lost(loss) }
     let home = try session.home()
     if !survey.missing.isEmpty || report.lost != nil {
-      try session.markBehind()
-      for part in survey.missing { try put(part, &report) }
-      // An old copy of a store, and an old database, hold what was erased since.
-      try session.eraseAgain()
       report.outcome = .restored
     } else if home != .here {
       report.outcome = .moved
     }
     if report.outcome != .nothingToDo {
+      // Nobody else records anything before its end: rows of tables that are not made yet would be made twice.
+      try session.markBehind()
+      for part in survey.missing { try put(part, &report) }
+      // An old copy of a store, and an old database, hold what was erased since.
+      if report.outcome == .restored { try session.eraseAgain() }
       let highest = max(try session.highestEntries().drawn, list.tip)
-      try session.settleHome(above: highest + Home.jump)
+      try session.skipNumbers(above: highest + Home.jump)
     }
+    try rebuild(&report)
     if survey.tip > 0, try session.seal() >= survey.tip {
       try session.record(
         StoredRoot(entry: survey.tip, frontier: survey.tree, root: survey.root))
     }
-    try rebuild(&report)
     return report
   }
 
@@ -173,17 +174,20 @@ public struct Restorer {
       target, actor: actor, checkOnly: false, recording: .restored(facts, why: why), progress)
     switch rebuilt.outcome {
     case .rebuilt:
+      if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
       report.outcome = .restored
       report.written = rebuilt.written
       report.entry = rebuilt.entry
     case .equal, .wouldWrite:
       guard report.outcome != .nothingToDo else { return }
+      try session.settleHome(above: 0)
       let text = JSON.object(facts).text
       report.entry = try session.record(
         report.outcome == .moved
           ? .moved(report: text, why: why) : .restored(report: text, why: why),
         by: actor)
     case .refused:
+      if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
       throw OpsError(
         .storeDiverged,
         "every entry is back, but the log itself is broken in \(rebuilt.found.logProblems) places",

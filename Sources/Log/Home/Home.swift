@@ -58,11 +58,20 @@ extension Session {
 
   /// Makes this database the one in which the ledger lives; its next number is greater than `entry`.
   package func settleHome(above entry: Int64) throws(OpsError) {
+    try asKeeper(Statement("SELECT ledger.settle_home($1::bigint)"), entry)
+  }
+
+  /// The next number drawn here is greater than `entry`.
+  package func skipNumbers(above entry: Int64) throws(OpsError) {
+    try asKeeper(Statement("SELECT ledger.skip_numbers($1::bigint)"), entry)
+  }
+
+  private func asKeeper(_ statement: Statement, _ entry: Int64) throws(OpsError) {
     var parameters = Parameters()
     parameters.int8(entry)
     try asKeeper { (connection) throws(OpsError) in
       _ = try onDatabase { () throws(PostgresError) in
-        try connection.query(Statement("SELECT ledger.settle_home($1::bigint)"), parameters)
+        try connection.query(statement, parameters)
       }
     }
     try addPartitions()
