@@ -73,6 +73,11 @@ public final class StoredLog: ColdLog {
 
   public func require(root: [UInt8], at entry: Int64) throws(OpsError) {
     if state.withLock({ $0.required.contains(entry) }) { return }
+    try goingOn { () throws(OpsError) in try compare(root, at: entry) }
+    state.withLock { _ = $0.required.insert(entry) }
+  }
+
+  private func compare(_ root: [UInt8], at entry: Int64) throws(OpsError) {
     let segments = try opened().segments
     guard let last = segments.segments.first(where: { $0.name.entries.upperBound == entry }) else {
       throw OpsError(
@@ -90,30 +95,57 @@ public final class StoredLog: ColdLog {
           + "\(here.hex) there, the database's \(Digest(root)?.hex ?? "none")",
         hint: "name the right store")
     }
-    state.withLock { _ = $0.required.insert(entry) }
   }
 
   public func events(
     _ wanted: ColdQuery, _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) {
-    for segment in try segments(for: wanted) {
-      let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
-        try reader.lines(wanted, body)
+    var last: LinePosition?
+    try goingOn { () throws(OpsError) in
+      for segment in try segments(for: wanted) {
+        let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
+          try reader.lines(wanted) { (event) throws(OpsError) in
+            let position = LinePosition(entry: event.entry, index: event.index)
+            if let last, position <= last { return true }
+            last = position
+            return try body(event)
+          }
+        }
+        guard goesOn else { return }
       }
-      guard goesOn else { return }
     }
   }
 
   public func eventsBackwards(
     _ wanted: ColdQuery, _ body: (LoggedEvent) throws(OpsError) -> Bool
   ) throws(OpsError) {
-    for segment in try segments(for: wanted).reversed() {
-      let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
-        try reader.lines(wanted, backwards: true) { (event) throws(OpsError) in
-          try body(LoggedEvent(event))
+    var last: LinePosition?
+    try goingOn { () throws(OpsError) in
+      for segment in try segments(for: wanted).reversed() {
+        let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
+          try reader.lines(wanted, backwards: true) { (event) throws(OpsError) in
+            let position = LinePosition(entry: event.entry, index: event.index)
+            if let last, position >= last { return true }
+            last = position
+            return try body(LoggedEvent(event))
+          }
         }
+        guard goesOn else { return }
       }
-      guard goesOn else { return }
+    }
+  }
+
+  /// Reads, and goes on where a file was replaced meanwhile: segments are merged, and written again without what was
+  /// erased. What is gone and was not replaced is missing.
+  private func goingOn(_ read: () throws(OpsError) -> Void) throws(OpsError) {
+    while true {
+      let known = try opened().segments
+      do throws(OpsError) { return try read() } catch {
+        guard error.code == .notFound else { throw error }
+        state.withLock { ($0.segments, $0.idle) = (nil, [:]) }
+        let list = try opened().segments
+        guard list.tip >= known.tip, list.segments != known.segments else { throw error }
+      }
     }
   }
 
