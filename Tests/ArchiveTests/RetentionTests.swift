@@ -61,6 +61,23 @@ struct RetentionTests {
     #expect(report.isEqual, "\(report.differences)")
   }
 
+  @Test("the tables go back to before old missions left, and forward again")
+  func goingBack() throws {
+    try Self.withOldMissions { ledger, files in
+      let moment = try ledger.session().seal()
+      let before = try Self.rows(ledger)
+      #expect(try Self.apply(ledger, files).left == 4)
+      let gone = try ledger.session().seal()
+      let after = try Self.rows(ledger)
+      for (to, rows) in [(moment, before), (gone, after), (moment, before)] {
+        _ = try TimeTravel.goBack(
+          Session.Target(url: ledger.adminURL), to: to, why: "a test", actor: "test")
+        #expect(try Self.rows(ledger) == rows)
+        try Self.verify(ledger)
+      }
+    }
+  }
+
   @Test(
     "old missions leave with all that is theirs, keep their keys taken, and their histories whole")
   func leave() throws {
