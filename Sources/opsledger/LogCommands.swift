@@ -136,7 +136,9 @@ enum LogCommands {
 
   static let stats = Command(
     group: .audit, name: "log stats", summary: "count what the log holds",
-    notes: ["It reads the whole log."],
+    notes: [
+      "It reads all of the log that the database holds; what retention took out is not counted."
+    ],
     examples: [.init(line: "log stats", meaning: "how large it is, and of what")]
   ) { (call) throws(OpsError) in
     let statistics = try call.session().logStatistics()
