@@ -53,6 +53,8 @@ final class S3File: FileInTheMaking {
     if try owner() != nil { return false }
     let isTaken = upload == nil ? try put() : try complete()
     guard let owner = try owner() else {
+      // HEAD does not tell a bucket that is gone from a file that is.
+      _ = try store.list(name.text)
       throw OpsError(
         isTaken ? .conflict : .storeDiverged,
         "store \(store.place): \(name.text) is not there after it was written",
