@@ -73,12 +73,17 @@ struct SegmentTests {
     let streams = Array(Set(log.events.map(\.stream)))
     for stream in streams.prefix(20) {
       var events: [LoggedEvent] = []
-      try reader.lines(of: [stream]) { _, event in events.append(LoggedEvent(event)) }
+      _ = try reader.lines(ColdQuery(log.entries, .these([stream]))) { event in
+        events.append(LoggedEvent(event))
+        return true
+      }
       #expect(events == log.events.filter { $0.stream == stream })
     }
     #expect(reader.bytesRead - start < size / 4)
     let now = reader.bytesRead
-    try reader.lines(of: [SampleLog.identity]) { _, _ in Issue.record("a stream that is not there")
+    _ = try reader.lines(ColdQuery(log.entries, .these([SampleLog.identity]))) { _ in
+      Issue.record("a stream that is not there")
+      return true
     }
     #expect(reader.bytesRead - now < 3000)
   }

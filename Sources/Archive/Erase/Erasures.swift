@@ -100,11 +100,11 @@ extension Store {
   private func holds(
     _ erasures: Erasures, _ streams: Set<StreamID>, _ segment: SegmentList.Segment
   ) throws(OpsError) -> Bool {
-    var found = false
-    try reader(of: segment).lines(of: streams) { (_, event) throws(OpsError) in
-      if erasures.concern(event) { found = true }
+    // It is read up to the first that does.
+    let wanted = ColdQuery(segment.name.entries, .these(streams))
+    return try !reader(of: segment).lines(wanted) { (event) throws(OpsError) in
+      !erasures.concern(event)
     }
-    return found
   }
 
   private func write(

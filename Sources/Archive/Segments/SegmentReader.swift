@@ -34,11 +34,6 @@ public final class SegmentReader {
 
   // MARK: Lines
 
-  /// The lines of a frame, checked by their SHA-256; good until the next call of this reader.
-  public func text(ofFrame number: Int) throws(OpsError) -> UnsafeRawBufferPointer {
-    try file.text(number)
-  }
-
   /// Hands over the lines of these entries in the order of the log, each with its newline and as an event;
   /// both are good until the next.
   public func lines(
@@ -48,18 +43,6 @@ public final class SegmentReader {
     for (number, frame) in index.frames.enumerated() where frame.entries.overlaps(entries) {
       try lines(ofFrame: number) { (line, event) throws(OpsError) in
         if entries.contains(event.entry) { try body(line, event) }
-      }
-    }
-  }
-
-  /// Hands over the lines of these streams in the order of the log, reading only frames that may have some.
-  public func lines(
-    of streams: Set<StreamID>,
-    _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
-  ) throws(OpsError) {
-    for number in try file.frames(of: streams.map(StreamMap.hash)).sorted() {
-      try lines(ofFrame: number) { (line, event) throws(OpsError) in
-        if streams.contains(event.stream) { try body(line, event) }
       }
     }
   }

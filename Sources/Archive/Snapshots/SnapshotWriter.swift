@@ -114,7 +114,7 @@ public final class SnapshotWriter {
     do throws(Damage) {
       index = try SnapshotIndex(framed, of: name, upTo: end)
     } catch {
-      preconditionFailure("a snapshot that was just written \(error.what)")
+      throw OpsError(.inconsistentRow, "the rows are not archived: \(error.what)")
     }
     try progress.file.write(framed.encode(ending: progress.hasher))
     return (index, try progress.file.publish())

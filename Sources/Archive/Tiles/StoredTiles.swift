@@ -104,7 +104,9 @@ extension Store {
       if let tile = Tile(position, bytes) { partials.append(tile) }
     }
     guard let maker = TileMaker(size: size, partials: partials) else {
-      preconditionFailure("whole tiles leave an edge of roots of theirs")
+      throw OpsError(
+        .storeDiverged, "the first \(count) tiles of \(files.place) are not those of a tree",
+        hint: "run `opsledger archive verify`")
     }
     return maker
   }

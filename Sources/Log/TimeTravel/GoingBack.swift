@@ -221,7 +221,7 @@ private struct BackRecorder: NounVisitor {
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
     // The eight alone: keys, holds and the ledger itself stay as they are.
-    guard !N.table.hasPrefix("ledger.") else { return }
+    guard N.name.isOfTheEight else { return }
     var folded = FoldTable<N>()
     swap(&folded, &now[keyPath: table])
     defer { swap(&folded, &now[keyPath: table]) }

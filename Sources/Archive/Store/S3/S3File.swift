@@ -87,7 +87,9 @@ final class S3File: FileInTheMaking {
 
   // MARK: In parts
 
-  private func sendPart() throws(OpsError) {
+  /// - Returns: The id of the upload, which the first part begins.
+  @discardableResult
+  private func sendPart() throws(OpsError) -> String {
     let upload = if let upload { upload } else { try begin() }
     self.upload = upload
     let checksum = Self.checksum(buffer)
@@ -100,6 +102,7 @@ final class S3File: FileInTheMaking {
     }
     parts.append((tag, checksum))
     buffer.removeAll(keepingCapacity: true)
+    return upload
   }
 
   private func begin() throws(OpsError) -> String {
@@ -116,8 +119,7 @@ final class S3File: FileInTheMaking {
 
   /// - Returns: Whether the name was taken.
   private func complete() throws(OpsError) -> Bool {
-    try sendPart()
-    guard let upload else { preconditionFailure("sending a part begins an upload") }
+    let upload = try sendPart()
     var list = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
     for (number, part) in parts.enumerated() {
       list += "<Part><PartNumber>\(number + 1)</PartNumber><ETag>\(Self.escaped(part.tag))</ETag>"
