@@ -42,6 +42,32 @@ struct LostAnswerTests {
     }
   }
 
+  @Test("a cut anywhere while a command's key is looked up leaves the one result")
+  func cutWhileItIsSettled() throws {
+    try TestLedger.with { ledger in
+      try throughProxy(ledger) { (engine, proxy) in
+        let key = CommandKey(id: newCommandID(), actor: "test")
+        let command = Command(load: []) { (_, draft) throws(OpsError) in
+          draft.append(
+            .reported(AgentEvent.Report(type: "a", data: "{}"), processed: false),
+            of: AgentEvent.self, to: draft.newID())
+          return .null
+        }
+        let first = try engine.session.perform(key, command)
+        var cuts = 0
+        for statements in 0..<12 {
+          proxy.arm(.afterStatements(statements))
+          let again = try engine.session.perform(key, command)
+          if proxy.disarm() { cuts += 1 }
+          #expect(again.isRepeat && again.entry == first.entry)
+        }
+        // An attempt is four statements before the key is refused, and looking it up at least two more.
+        #expect(cuts >= 6)
+      }
+      #expect(try ledger.count("ops_agent_events") == 1)
+    }
+  }
+
   private func throughProxy(
     _ ledger: TestLedger, _ body: (Engine, CutProxy) throws -> Void
   ) throws {

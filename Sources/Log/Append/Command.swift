@@ -74,32 +74,31 @@ extension Session {
   ) throws(OpsError) -> Committed {
     var doubt: Doubt?
     var last = OpsError(.conflict, "not tried")
-    for attempt in 0..<attemptsMax {
+    attempts: for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
-      do {
+      do throws(OpsError) {
         if let settled = try settle(key, &doubt) { return settled }
+        switch Result(catching: once) {
+        case .success(let committed):
+          // What an answer was lost of may be why there was nothing left to do.
+          if committed.entry == nil, let settled = try settle(key, &doubt) { return settled }
+          return committed
+        case .failure(.refused(let refusal)):
+          // Or why it is refused now.
+          if let settled = try settle(key, &doubt) { return settled }
+          throw refusal
+        case .failure(.database(let failure, let committing)):
+          last = OpsError(database: failure)
+          // Of the key itself, or of a row that the same command has made before.
+          if failure.isUniqueViolation, let settled = try settle(key) { return settled }
+          guard failure.isWorthAnother else { break attempts }
+          if failure.connectionLost, let committing { doubt = Doubt(backend: committing) }
+          if failure.lacksPartition { try addPartitions() }
+        }
       } catch {
+        // Also while it was being settled: the next attempt asks again.
         guard error.code == .databaseUnreachable else { throw error }
         last = error
-        continue
-      }
-      switch Result(catching: once) {
-      case .success(let committed):
-        // What an answer was lost of may be why there was nothing left to do.
-        if committed.entry == nil, let settled = try settle(key, &doubt) { return settled }
-        return committed
-      case .failure(.refused(let refusal)):
-        // Or why it is refused now.
-        if let settled = try settle(key, &doubt) { return settled }
-        guard refusal.code == .databaseUnreachable else { throw refusal }
-        last = refusal
-      case .failure(.database(let failure, let committing)):
-        // Of the key itself, or of a row that the same command has made before.
-        if failure.isUniqueViolation, let settled = try settle(key) { return settled }
-        last = OpsError(database: failure)
-        guard failure.isWorthAnother else { throw last }
-        if failure.connectionLost, let committing { doubt = Doubt(backend: committing) }
-        if failure.lacksPartition { try addPartitions() }
       }
     }
     throw last
