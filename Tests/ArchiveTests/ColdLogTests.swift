@@ -134,6 +134,27 @@ struct ColdLogTests {
     }
   }
 
+  @Test("streams are in PostgreSQL's order", arguments: Seeds.some(2))
+  func order(_ seed: UInt64) throws {
+    try TestLedger.with { ledger in
+      var generator = Generator(seed: seed)
+      // Many begin alike, so that the second half decides.
+      let ids = (0..<5000).map { _ in
+        StreamID(high: generator.next() & 0x8000_0000_0000_0003, low: generator.next())
+      }
+      let list = ids.map { "'\($0)'::uuid" }.joined(separator: ",")
+      let sorted = try ledger.lines("SELECT v FROM unnest(ARRAY[\(list)]) AS u(v) ORDER BY v")
+      #expect(ids.sorted().map(\.description) == sorted)
+      let (first, end) = (ids[0], ids[1])
+      let wanted = ColdQuery.Streams.range(from: min(first, end), to: max(first, end))
+      #expect(
+        ids.filter(wanted.contains).count
+          == (try ledger.count(
+            "unnest(ARRAY[\(list)]) AS u(v) WHERE v >= '\(min(first, end))' AND v < '\(max(first, end))'"
+          )))
+    }
+  }
+
   @Test("whatever is asked, the answer is the same before and after partitions left")
   func alike() throws {
     try Self.withThreePartitions { ledger, files in

@@ -49,6 +49,12 @@ public struct StreamID: Hashable, Sendable {
   }
 }
 
+/// In the order of their bytes, as PostgreSQL orders them.
+extension StreamID: Comparable {
+  @inlinable
+  public static func < (a: StreamID, b: StreamID) -> Bool { (a.high, a.low) < (b.high, b.low) }
+}
+
 extension StreamID: CustomStringConvertible {
   /// The 36 characters of RFC 9562, in lower case.
   public var description: String {

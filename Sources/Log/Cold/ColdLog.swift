@@ -28,6 +28,8 @@ public protocol ColdLog: Sendable {
 public struct ColdQuery: Sendable {
   public enum Streams: Sendable {
     case all
+    /// Those from one on, up to another and without it; nil: without an end.
+    case range(from: StreamID?, to: StreamID?)
     /// Those whose ``StreamID/hashInPostgres`` leaves this remainder.
     case hash(remainder: UInt32, of: UInt32)
     case these(Set<StreamID>)
@@ -35,6 +37,8 @@ public struct ColdQuery: Sendable {
     public func contains(_ stream: StreamID) -> Bool {
       switch self {
       case .all: true
+      case .range(let first, let end):
+        first.map { $0 <= stream } ?? true && end.map { stream < $0 } ?? true
       case .hash(let remainder, let count):
         (stream.hashInPostgres & 1_073_741_823) % count == remainder
       case .these(let streams): streams.contains(stream)

@@ -30,6 +30,49 @@ struct LogReader {
   }
 }
 
+extension LogReader {
+  /// Divides the streams, so that each slice is folded in memory and all of them read about once.
+  ///
+  /// By ranges of ids, which `(stream, version)` finds: ids of version 7 begin with their time, so that a range lies
+  /// together in the log. Where a part of the log has left, its ids are known only by reading it, and slices are by
+  /// hash.
+  ///
+  /// - Parameter entry: Events up to this one are to be folded.
+  func slices(_ count: Int, upTo entry: Int64 = .max) throws(OpsError) -> [Slice] {
+    if departed != nil { return (0..<count).map { .hash(remainder: $0, of: count) } }
+    let ends = try quantiles(count, upTo: entry).map { Optional($0) }
+    return zip([nil] + ends, ends + [nil]).map { .range(from: $0, to: $1) }
+  }
+
+  /// Streams that divide the events into as many equal parts, as far as a sample of the log's pages tells.
+  private func quantiles(_ count: Int, upTo entry: Int64) throws(OpsError) -> [StreamID] {
+    guard count > 1 else { return [] }
+    var parameters = Parameters()
+    parameters.int8(Int64(count * Self.pagesSampled))
+    parameters.int8(entry)
+    parameters.int8(Int64(count))
+    let rows = try onDatabase { () throws(PostgresError) in
+      try connection.query(Self.quantiles, parameters)
+    }
+    return try rows.ids()
+  }
+
+  /// Of each slice: its size is then off by about a tenth.
+  private static let pagesSampled = 100
+
+  private static let quantiles = Statement(
+    """
+    SELECT DISTINCT s.stream FROM (
+      SELECT e.stream, row_number() OVER (ORDER BY e.stream) - 1 AS place, count(*) OVER () AS events
+      FROM ledger.events AS e TABLESAMPLE SYSTEM ((SELECT least(100, 100.0 * $1::bigint
+          / greatest(1, sum(pg_relation_size(i.inhrelid) / current_setting('block_size')::int)))
+        FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass)) REPEATABLE (0)
+      WHERE e.entry <= $2::bigint) AS s
+    WHERE s.place > 0 AND s.place * $3::bigint / s.events > (s.place - 1) * $3::bigint / s.events
+    ORDER BY s.stream
+    """)
+}
+
 /// What of the log has left the database, and who has it.
 struct Departed {
   /// The last entry number that has.

@@ -16,8 +16,9 @@ extension Verifier {
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
     let stream = FoldStream<(fold: Fold, slice: Slice)>(
-      Slice.all(rows: rows), entries: 0...max(0, entry), target, snapshot: snapshot.id,
-      workers: Slice.workers, progress, make: { (fold, slice) in (fold, slice) })
+      try snapshot.reader().slices(Slice.count(rows: rows), upTo: entry),
+      entries: 0...max(0, entry), target, snapshot: snapshot.id, workers: Slice.workers, progress,
+      make: { (fold, slice) in (fold, slice) })
     defer { stream.stop() }
     let other = try Session(copy)
     let connection = try other.connection()

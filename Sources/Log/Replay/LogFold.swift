@@ -8,7 +8,7 @@ package enum LogFold {
     let session = try Session(target)
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
-    let slices = Slice.all(rows: try session.estimate().rows)
+    let slices = try snapshot.reader().slices(Slice.count(rows: session.estimate().rows))
     let id = snapshot.id
     let total = Mutex<Result<(events: Int, rows: Int), OpsError>>(.success((0, 0)))
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in

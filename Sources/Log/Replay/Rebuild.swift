@@ -233,8 +233,9 @@ final class Rebuild {
       let snapshot = try self.snapshot(connection)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
-        Slice.all(rows: rows, countMin: 4), self.session.target, snapshot: snapshot, workers: 1,
-        self.progress, make: make)
+        try LogReader(self.session.target, on: connection).slices(
+          Slice.count(rows: rows, countMin: 4)),
+        self.session.target, snapshot: snapshot, workers: 1, self.progress, make: make)
       defer { stream.stop() }
       let constraints = try self.dropped(connection, intoEmpty: intoEmpty)
       while let made = try stream.next() {

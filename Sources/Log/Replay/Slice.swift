@@ -4,6 +4,8 @@ import Postgres
 /// A part of all streams, small enough to be folded in memory: the events of these streams, and the
 /// rows that are theirs.
 enum Slice: Sendable {
+  /// The streams from one on, up to another and without it; nil: without an end.
+  case range(from: StreamID?, to: StreamID?)
   /// The streams whose hash leaves this remainder.
   case hash(remainder: Int, of: Int)
   case streams([StreamID])
@@ -15,6 +17,9 @@ enum Slice: Sendable {
   /// The condition on an expression that gives a row's stream.
   func predicate(on stream: String) -> String {
     switch self {
+    case .range(let first, let end):
+      [first.map { "\(stream) >= '\($0)'::uuid" }, end.map { "\(stream) < '\($0)'::uuid" }]
+        .compactMap { $0 }.reduce("true") { $0 + " AND " + $1 }
     case .hash(_, 1): "true"
     case .hash(let remainder, let count):
       "(uuid_hash(\(stream)) & 1073741823) % \(count) = \(remainder)"
@@ -72,7 +77,8 @@ enum Slice: Sendable {
   /// Streams that changed must have done so in what the database holds; see ``LogReader/coldLast``.
   func coldStreams(_ log: LogReader) throws(OpsError) -> ColdQuery.Streams {
     switch self {
-    case .hash(_, 1): return .all
+    case .range(nil, nil), .hash(_, 1): return .all
+    case .range(let first, let end): return .range(from: first, to: end)
     case .hash(let remainder, let count):
       return .hash(remainder: UInt32(remainder), of: UInt32(count))
     case .streams(let streams): return .these(Set(streams))

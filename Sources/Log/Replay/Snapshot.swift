@@ -38,6 +38,7 @@ final class SharedSnapshot {
         """
         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SET TRANSACTION SNAPSHOT '\(id)';
+        SET LOCAL enable_seqscan = off;
         SET LOCAL idle_in_transaction_session_timeout = 0
         """)
     } catch {
@@ -77,10 +78,9 @@ extension Slice {
   /// Rows that one slice should hold at most: some 400 bytes each.
   static let rowsMax = 250_000
 
-  /// Divides a log of that many rows.
-  static func all(rows: Int, countMin: Int = workers) -> [Slice] {
-    let count = max(countMin, (rows + rowsMax - 1) / rowsMax)
-    return (0..<count).map { .hash(remainder: $0, of: count) }
+  /// How many slices a log of that many rows has.
+  static func count(rows: Int, rowsMax: Int = rowsMax, countMin: Int = workers) -> Int {
+    max(countMin, (rows + rowsMax - 1) / rowsMax)
   }
 
   /// Folds the events of this slice, all of them or those of these entries.

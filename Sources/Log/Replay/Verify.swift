@@ -42,7 +42,7 @@ public enum Verifier {
     progress.expect(events)
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
-    let slices = Slice.all(rows: rows)
+    let slices = try snapshot.reader().slices(Slice.count(rows: rows))
     let id = snapshot.id
     let merged = Mutex(Partial())
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in

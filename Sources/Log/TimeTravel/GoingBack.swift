@@ -130,13 +130,11 @@ private final class WayBack {
     // A slice knows nothing of the rows that another one's refer to.
     let constraints =
       count > 1 ? try rebuild.dropped(connection, intoEmpty: false) : nil
-    for remainder in 0..<count {
-      let slice: Slice =
-        isHot
-        ? .changed(in: range, remainder: remainder, of: count)
-        : .hash(remainder: remainder, of: count)
-      try takeBack(slice, range)
-    }
+    let slices: [Slice] =
+      isHot
+      ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
+      : try log.slices(count)
+    for slice in slices { try takeBack(slice, range) }
     if let constraints { try rebuild.make(constraints, connection) }
   }
 

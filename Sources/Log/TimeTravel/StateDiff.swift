@@ -105,12 +105,11 @@ extension TimeTravel {
     let isHot = reader.coldLast < range.lowerBound
     let rows =
       isHot ? try streamCount(range, on: session.connection()) : try session.estimate().rows
-    let count = Slice.all(rows: 2 * rows).count
-    let slices = (0..<count).map { (remainder) -> Slice in
+    let count = Slice.count(rows: 2 * rows)
+    let slices: [Slice] =
       isHot
-        ? .changed(in: range, remainder: remainder, of: count)
-        : .hash(remainder: remainder, of: count)
-    }
+      ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
+      : try reader.slices(count)
     var diff = try snapshots.fallingBack { () throws(OpsError) in
       let base = isHot ? try snapshots?.newest(upTo: from) : nil
       return try compare(slices, range, from: base, target, snapshot.id, limit: limit, progress)

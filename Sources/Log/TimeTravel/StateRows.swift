@@ -107,9 +107,12 @@ public final class StateRows {
     let count = counts[noun] ?? 0
     // What is small is not worth a second reader.
     let slices = max(count > 20_000 ? 2 : 1, (count + Self.rowsMax - 1) / Self.rowsMax)
-    let all = (0..<slices).map { Slice.nouns([noun], .hash(remainder: $0, of: slices)) }
+    let all: [Slice] =
+      if let streams { [.streams(streams)] } else {
+        try moment.reader().slices(slices, upTo: entry)
+      }
     let stream = FoldStream(
-      streams.map { [.nouns([noun], .streams($0))] } ?? all,
+      all.map { .nouns([noun], $0) },
       entries: 0...max(0, entry), target, snapshot: moment.id, workers: Slice.workers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()

@@ -137,7 +137,8 @@ final class StateTables {
       return try write(Fill(later.run(keeping: kept, progress), into: prefix))
     }
     progress.expect(estimated.events)
-    try fill(Slice.all(rows: estimated.rows), upTo: next, progress)
+    let slices = try moment.reader().slices(Slice.count(rows: estimated.rows), upTo: next)
+    try fill(slices, upTo: next, progress)
   }
 
   /// Rows of the streams that have events between the two moments are removed and made again.
@@ -159,7 +160,7 @@ final class StateTables {
       return try write(Fill(fold, into: prefix))
     }
     // Two readers gain nothing where a slice takes less than it takes to begin one.
-    let slices = Slice.all(rows: count, countMin: count < 1000 ? 1 : Slice.workers).count
+    let slices = Slice.count(rows: count, countMin: count < 1000 ? 1 : Slice.workers)
     try fill(
       (0..<slices).map { .changed(in: range, remainder: $0, of: slices) }, upTo: next, progress)
   }
