@@ -139,9 +139,7 @@ enum Books {
     range.int8(entries.lowerBound)
     range.int8(entries.upperBound)
     try onDatabase { () throws(PostgresError) in
-      _ = try connection.pipeline([
-        (keys, range), (tombstones, range), (raise, range), (erasures, range),
-      ])
+      _ = try connection.pipeline([(keys, range), (gone, range)])
     }
   }
 
@@ -156,38 +154,37 @@ enum Books {
     ON CONFLICT (command) DO NOTHING
     """)
 
-  /// Of an archived row the dedupe key stays taken.
-  private static let tombstones = Statement(
+  /// Tombstones and erasures: all from one look at the events, of which few say that a row left or was erased. Of an
+  /// archived row the dedupe key stays taken. A row that had left may have been erased since.
+  private static let gone = Statement(
     """
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
-    SELECT DISTINCT ON (e.stream) e.stream, split_part(e.type, '.', 1), e.version,
-      CASE WHEN split_part(e.type, '.', 2) = 'archived' THEN e.data ->> 'dedupe_key' END
-    FROM ledger.events AS e
-    WHERE e.entry BETWEEN $1::bigint AND $2::bigint
-      AND split_part(e.type, '.', 2) IN ('removed', 'archived')
-    ORDER BY e.stream, e.version DESC
-    ON CONFLICT (stream) DO UPDATE SET
-      dedupe_key = CASE WHEN EXCLUDED.version >= t.version THEN EXCLUDED.dedupe_key ELSE t.dedupe_key END,
-      version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
-    """)
-
-  /// A row that had left was erased.
-  private static let raise = Statement(
-    """
-    UPDATE ledger.tombstones AS t SET version = x.version
-    FROM (SELECT e.stream, max(e.version) AS version FROM ledger.events AS e
-      WHERE e.entry BETWEEN $1::bigint AND $2::bigint AND e.type LIKE '%.erased'
-      GROUP BY e.stream) AS x
-    WHERE x.stream = t.stream AND x.version > t.version
-    """)
-
-  private static let erasures = Statement(
-    """
-    INSERT INTO ledger.erasures AS x (stream, entry)
-    SELECT e.stream, max(e.entry) FROM ledger.events AS e
-    WHERE e.entry BETWEEN $1::bigint AND $2::bigint AND e.type LIKE '%.erased'
-    GROUP BY e.stream
-    ON CONFLICT (stream) DO UPDATE SET entry = greatest(x.entry, EXCLUDED.entry)
+    WITH said AS MATERIALIZED (
+      SELECT e.stream, split_part(e.type, '.', 1) AS noun, split_part(e.type, '.', 2) AS kind, e.version,
+        e.entry, e.data
+      FROM ledger.events AS e
+      WHERE e.entry BETWEEN $1::bigint AND $2::bigint
+        AND split_part(e.type, '.', 2) IN ('removed', 'archived', 'erased')),
+    erased AS (
+      SELECT s.stream, max(s.version) AS version, max(s.entry) AS entry FROM said AS s
+      WHERE s.kind = 'erased' GROUP BY s.stream),
+    departed AS (
+      SELECT DISTINCT ON (s.stream) s.stream, s.noun, s.version,
+        CASE WHEN s.kind = 'archived' THEN s.data ->> 'dedupe_key' END AS dedupe_key
+      FROM said AS s WHERE s.kind <> 'erased' ORDER BY s.stream, s.version DESC),
+    put AS (
+      INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+      SELECT d.stream, d.noun, greatest(d.version, x.version), d.dedupe_key
+      FROM departed AS d LEFT JOIN erased AS x ON x.stream = d.stream
+      ON CONFLICT (stream) DO UPDATE SET
+        dedupe_key = CASE WHEN EXCLUDED.version >= t.version THEN EXCLUDED.dedupe_key ELSE t.dedupe_key END,
+        version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun),
+    raised AS (
+      UPDATE ledger.tombstones AS t SET version = x.version FROM erased AS x
+      WHERE x.stream = t.stream AND x.version > t.version
+        AND NOT EXISTS (SELECT FROM departed AS d WHERE d.stream = x.stream))
+    INSERT INTO ledger.erasures AS e (stream, entry)
+    SELECT x.stream, x.entry FROM erased AS x
+    ON CONFLICT (stream) DO UPDATE SET entry = greatest(e.entry, EXCLUDED.entry)
     """)
 }
 
