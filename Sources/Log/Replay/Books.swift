@@ -14,10 +14,7 @@ struct Tombstones {
   /// Each must have its tombstone, with its last version.
   func differences(on connection: Connection) throws(OpsError) -> [Difference] {
     var differences: [Difference] = []
-    var start = 0
-    while start < streams.count {
-      let chunk = start..<min(start + 1000, streams.count)
-      start = chunk.upperBound
+    for chunk in streams.indices.chunks(of: 1000) {
       var parameters = Parameters()
       parameters.uuids(streams[chunk])
       var numbers = ArrayBuilder(.int4)

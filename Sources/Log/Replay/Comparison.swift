@@ -128,10 +128,7 @@ struct Comparison: NounVisitor {
   /// Asks the server, whose spelling of jsonb decides, about json texts that differ.
   private mutating func settleRespelled<N: Noun>(_ noun: N.Type) throws(PostgresError) {
     defer { respelled.removeAll() }
-    var start = 0
-    while start < respelled.count {
-      let chunk = respelled[start..<min(start + 1000, respelled.count)]
-      start += 1000
+    for chunk in respelled.chunks(of: 1000) {
       var folded = ArrayBuilder(.text)
       var live = ArrayBuilder(.text)
       for item in chunk {

@@ -65,11 +65,8 @@ extension RepairStep {
 
   /// Sends rows a thousand at a time.
   fileprivate func send<N: Noun>(_ rows: [N], _ statement: Statement) throws(OpsError) {
-    var start = 0
-    while start < rows.count {
-      let chunk = Array(rows[start..<min(start + 1000, rows.count)])
-      try query(statement, Draft.columnArrays(chunk, Array(N.columns.indices)))
-      start += chunk.count
+    for chunk in rows.chunks(of: 1000) {
+      try query(statement, Draft.columnArrays(Array(chunk), Array(N.columns.indices)))
     }
   }
 }

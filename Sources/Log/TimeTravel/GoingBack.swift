@@ -167,17 +167,14 @@ private final class WayBack {
 
   /// Writes the events, a thousand at a time.
   private func write() throws(OpsError) {
-    var start = 0
-    while start < events.count {
-      let chunk = Array(events[start..<min(start + 1000, events.count)])
-      start += chunk.count
+    for chunk in events.chunks(of: 1000) {
       var parameters = Parameters(reserving: 12, bytes: 256 * chunk.count)
       parameters.int8(entry)
       parameters.time(at)
       parameters.text(rebuild.actor)
       parameters.uuid(command)
       parameters.int4(Int32(eventCount))
-      parameters.events(chunk)
+      parameters.events(Array(chunk))
       eventCount += chunk.count
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(Self.insertEvents, parameters)

@@ -102,10 +102,7 @@ struct RanSince {
   /// Those that the tables, gone back, would run again.
   func waiting(on connection: Connection) throws(OpsError) -> RunAgain {
     var again = RunAgain()
-    var start = 0
-    while start < steps.count {
-      let chunk = start..<min(start + 1000, steps.count)
-      start = chunk.upperBound
+    for chunk in steps.indices.chunks(of: 1000) {
       var parameters = Parameters()
       parameters.uuids(steps[chunk])
       var texts = ArrayBuilder(.text)

@@ -203,10 +203,9 @@ extension TimeTravel {
       }
     }
     let cold = rows.map(\.eventCount)
-    var start = 0
-    while start < rows.count {
+    for chunk in rows.indices.chunks(of: 500) {
       var parameters = Parameters()
-      parameters.uuids(rows[start..<min(start + 500, rows.count)].map(\.stream))
+      parameters.uuids(rows[chunk].map(\.stream))
       parameters.int8(range.lowerBound)
       parameters.int8(range.upperBound)
       let answer = try onDatabase { () throws(PostgresError) in
@@ -219,7 +218,6 @@ extension TimeTravel {
         let hot = try onDatabase { () throws(PostgresError) in try answer.int8(row, 13) }
         rows[place].eventCount = cold[place] + Int(hot)
       }
-      start += 500
     }
   }
 
