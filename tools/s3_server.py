@@ -14,6 +14,8 @@ Control, unsigned, under /_test/BUCKET/:
     POST drop, POST back   makes it vanish; brings it back as it was
     POST empty             brings it back with nothing in it
     PUT  object?key=…      puts an object with nothing in it
+    POST out, POST in      ?folder=…&directory=…: copies what lies below a folder into a directory of this machine;
+                           makes it what the directory holds
     GET  keys, uploads     what lies in it, one a line; how many multipart uploads are open
     POST fault?kind=…&method=…&count=N&seconds=S
         kinds: unavailable (503), failing (500), cut (nothing done, no answer), lost (done, no answer),
@@ -184,6 +186,25 @@ class Front:
         yield answer[:len(answer) // 2]
         environ['werkzeug.socket'].shutdown(socket.SHUT_RDWR)
 
+    def below(self, bucket, folder):
+        return [name for name in self.backend.buckets[bucket].keys if name.startswith(folder + '/')]
+
+    def out(self, bucket, folder, directory):
+        for name in self.below(bucket, folder):
+            path = os.path.join(directory, name[len(folder) + 1:])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'wb') as file:
+                file.write(self.backend.get_object(bucket, name).value)
+
+    def into(self, bucket, folder, directory):
+        for name in self.below(bucket, folder):
+            self.backend.delete_object(bucket, name)
+        for place, _, names in os.walk(directory):
+            for name in names:
+                path = os.path.join(place, name)
+                with open(path, 'rb') as file:
+                    self.backend.put_object(bucket, f'{folder}/{os.path.relpath(path, directory)}', file.read())
+
     def control(self, environ, start, path):
         bucket, what = path
         buckets = self.backend.buckets
@@ -194,6 +215,10 @@ class Front:
                 self.backend.create_bucket(bucket, 'us-east-1')
             elif what == 'object':
                 self.backend.put_object(bucket, query['key'][0], b'')
+            elif what == 'out':
+                self.out(bucket, query['folder'][0], query['directory'][0])
+            elif what == 'in':
+                self.into(bucket, query['folder'][0], query['directory'][0])
             elif what == 'drop':
                 self.dropped[bucket] = buckets.pop(bucket), s3_backends.bucket_accounts.pop(bucket)
             elif what == 'back':

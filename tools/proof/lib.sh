@@ -1,14 +1,28 @@
 # Shared by the proofs; source it. Needs PostgreSQL's server programs, and nothing of ours but schema/.
 #
+# A proof that takes --s3 has its stores in a bucket then, of an object store on loopback (tools/s3_server.py). The option
+# is taken off its arguments here.
+#
 #   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
 #                                      and removed when the script ends
 #   lay_schema DATABASE                makes a database and lays the schema in it by psql
 #   same_ledger A B ENTRY              two databases have the same log up to an entry, and the same tables
+#   store_at NAME                      where a store of the proof's lies: a directory, or with --s3 a folder of the bucket
+#   store_out STORE DIRECTORY          what a store holds, in a new directory, to be looked at or changed
+#   store_in DIRECTORY STORE           makes a store hold what a directory does, and nothing else
+#   control METHOD WHAT                of the object store: what stands in tools/s3_server.py
 #   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
 
 set -euo pipefail
 export LC_ALL=C
 proof_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+s3=
+arguments=()
+for argument in "$@"; do
+    if [ "$argument" = --s3 ]; then s3=1; else arguments+=("$argument"); fi
+done
+set -- "${arguments[@]}"
 
 say() { printf '%s\n' "$*"; }
 
@@ -45,7 +59,53 @@ scratch_cluster() {
     }
     export PGHOST=$scratch PGUSER=postgres PGDATABASE=postgres
     unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
+    stores=$scratch
+    [ -z "$s3" ] || begin_bucket
 }
+
+# --- Stores
+
+bucket=proof-bucket
+begin_bucket() {
+    source "$proof_root/tools/library.sh"
+    unset AWS_SESSION_TOKEN AWS_REGION AWS_CA_BUNDLE
+    start_s3 "$scratch"
+    set -a
+    source "$scratch/s3"
+    set +a
+    control PUT bucket
+}
+
+control() {
+    python3 - "$1" "$AWS_ENDPOINT_URL/_test/$bucket/$2" <<'PYTHON'
+import sys, urllib.request
+print(urllib.request.urlopen(urllib.request.Request(sys.argv[2], method=sys.argv[1])).read().decode(), end='')
+PYTHON
+}
+
+store_at() { if [ -n "$s3" ]; then echo "s3://$bucket/$1"; else echo "$stores/$1"; fi; }
+
+store_out() {
+    rm -rf "$2"
+    if [ -n "$s3" ]; then
+        mkdir "$2"
+        control POST "out?folder=${1#"s3://$bucket/"}&directory=$2"
+    else
+        cp -a "$1" "$2"
+        chmod -R u+w "$2"
+    fi
+}
+
+store_in() {
+    if [ -n "$s3" ]; then
+        control POST "in?folder=${2#"s3://$bucket/"}&directory=$1"
+    else
+        rm -rf "$2"
+        cp -a "$1" "$2"
+    fi
+}
+
+# --- Processes
 
 # Processes that end with the proof, whatever fails: `started+=($!)`.
 started=()
@@ -53,6 +113,7 @@ scratch_end() {
     local status=${1:-$?}
     trap - EXIT
     [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
+    [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
     local running
     for running in "$scratch"/*/postmaster.pid; do
         [ ! -f "$running" ] ||
