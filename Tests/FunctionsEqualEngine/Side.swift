@@ -18,14 +18,13 @@ final class Side {
   /// for which its guards must be off: this proof is about what functions and engine do.
   private static let prepare = """
     SET timezone = 'UTC';
-    DO $$ DECLARE name text; relation regclass; BEGIN
+    DO $$ DECLARE name text; BEGIN
       FOR name IN SELECT evtname FROM pg_event_trigger LOOP
         EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name);
       END LOOP;
-      -- What the keeper writes is then neither captured nor questioned.
-      FOR relation, name IN SELECT tgrelid, tgname FROM pg_trigger WHERE tgname LIKE 'capture_keeper%'
-      LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', relation, name); END LOOP;
     END $$;
+    -- What the keeper writes is then neither captured nor questioned.
+    CREATE OR REPLACE FUNCTION ledger.capture_note_keeper() RETURNS void LANGUAGE sql AS '';
     CREATE OR REPLACE FUNCTION ledger.now() RETURNS timestamptz
     LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
         SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,

@@ -161,8 +161,36 @@ BEGIN
 END
 $$;
 
--- A repair passes unrecorded because it changes no history: it must have said that it was there.
-CREATE OR REPLACE FUNCTION ledger.capture_keeper() RETURNS trigger
+-- Whether a statement is looked at: the keeper's repairs are not. They change no history, and note that they
+-- were there: the transaction must have said so by its end (capture_keeper_ends).
+--
+-- Used by  the WHEN of the statement triggers, as the caller; each name has its schema.
+CREATE OR REPLACE FUNCTION ledger.capture_looks() RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper' THEN
+        RETURN true;
+    END IF;
+    PERFORM ledger.capture_note_keeper();
+    RETURN false;
+END
+$$;
+
+-- Whether a row that is put in needs a version: one by hand, and not by the keeper.
+--
+-- Used by  the WHEN of the row triggers, as the caller. The engine's rows end at the first question.
+CREATE OR REPLACE FUNCTION ledger.capture_numbers(version integer) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF version OPERATOR(pg_catalog.>) 0
+        AND pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) '' THEN
+        RETURN false;
+    END IF;
+    RETURN current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ledger.capture_note_keeper() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
@@ -170,7 +198,6 @@ BEGIN
                    WHERE p.tx = pg_current_xact_id() AND p.kind = 'keeper') THEN
         INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'keeper');
     END IF;
-    RETURN NULL;
 END
 $$;
 
@@ -210,6 +237,15 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION ledger.capture_refuse_key_change(relation text, before text, after text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the key of a row of % stays: % cannot become %', relation, before, after
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Insert a row with the new key, and delete this one.';
+END
+$$;
+
 -- A dedupe key that a row took along into the archive is as taken as one in the table.
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_key(noun text, stream uuid, dedupe_key text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
@@ -235,7 +271,10 @@ ALTER FUNCTION ledger.capture_begin() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_keeper() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_looks() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_numbers(integer) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_note_keeper() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_refuse_key_change(text, text, text) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_key(text, uuid, text) OWNER TO opsledger_owner;

@@ -28,13 +28,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         UNION ALL
         SELECT format('trigger %s is missing, switched off, or another', n.name)
         FROM unnest(ARRAY['capture_insert_row', 'capture_update_row', 'capture_insert',
-            'capture_update', 'capture_delete', 'capture_truncate', 'capture_keeper',
-            'capture_keeper_truncate']) AS n (name)
+            'capture_update', 'capture_delete', 'capture_truncate']) AS n (name)
         WHERE NOT EXISTS (
             SELECT FROM pg_trigger AS t
             WHERE t.tgrelid = e.oid AND t.tgname = n.name AND t.tgenabled = 'A'
-              AND t.tgfoid = to_regproc('ledger.' || CASE WHEN starts_with(n.name, 'capture_keeper')
-                  THEN 'capture_keeper' ELSE n.name || '_' || e.relation END)::oid)
+              AND t.tgfoid = to_regproc('ledger.' || n.name || '_' || e.relation)::oid)
         UNION ALL
         SELECT format('BEFORE trigger %I of somebody else could change a row inside an engine''s write',
             t.tgname)

@@ -77,8 +77,10 @@ GRANT USAGE ON SCHEMA ledger_guard
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger_guard.table_faults(), ledger.captured_columns()
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture()
+GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture(), ledger.capture_note_keeper()
     TO opsledger_keeper;
+-- Asked by the triggers of the eight as whoever writes there.
+GRANT EXECUTE ON FUNCTION ledger.capture_looks(), ledger.capture_numbers(integer) TO PUBLIC;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
 -- do is what the caller may. service_role, where there is one, is the origin's clients' role.

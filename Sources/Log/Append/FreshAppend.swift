@@ -46,13 +46,11 @@ extension Session {
   }
 
   /// `$1` command, `$2` actor, `$3` digest, `$4` number of events, `$5…$11` the events, then the rows
-  /// of each table.
+  /// of each table; all as arrays, or as plain values where there is one.
   private static func freshAppend(_ shape: FreshShape) -> Statement {
+    let carriers = ["uuid", "integer", "text", "bigint", "json", "json", "bytea"]
     let elements = shape.elements(
-      of: [
-        "$5::uuid[]", "$6::integer[]", "$7::text[]", "$8::bigint[]", "$9::json[]", "$10::json[]",
-        "$11::bytea[]",
-      ])
+      of: carriers.enumerated().map { "$\($0 + 5)::\($1)" }, isNumbered: true)
     var parts = [
       "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.draw())",
       """
@@ -62,10 +60,9 @@ extension Session {
       """
       e AS (INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor,
           cause, command, data, content, salt)
-        SELECT d.entry, \(shape.isSingle ? "0" : "(v.at - 1)::integer"), v.stream, v.version, v.type, d.recorded_at, $2::text,
+        SELECT d.entry, v.at - 1, v.stream, v.version, v.type, d.recorded_at, $2::text,
           v.cause, $1::uuid, v.data, v.content, v.salt
-        FROM d, \(elements)\(shape.isSingle ? "" : " WITH ORDINALITY")
-          AS v(stream, version, type, cause, data, content, salt\(shape.isSingle ? "" : ", at")))
+        FROM d, \(elements) AS v(at, stream, version, type, cause, data, content, salt))
       """,
     ]
     var first = 12
@@ -99,13 +96,23 @@ extension Draft {
     parameters.text(key.actor)
     parameters.bytes(key.digest)
     parameters.int4(Int32(events.count))
-    appendEvents(to: &parameters)
-    if tables.contains(.agentEvent) {
-      Self.append(agentEvents.rows.map(\.row), Array(AgentEvent.columns.indices), to: &parameters)
+    if events.count == 1 {
+      parameters.event(events[0])
+    } else {
+      appendEvents(to: &parameters)
     }
-    if tables.contains(.radar) {
-      Self.append(radar.rows.map(\.row), Array(Radar.columns.indices), to: &parameters)
-    }
+    if tables.contains(.agentEvent) { add(agentEvents, to: &parameters) }
+    if tables.contains(.radar) { add(radar, to: &parameters) }
     return parameters
+  }
+
+  private func add<N: Noun>(_ table: DraftTable<N>, to parameters: inout Parameters) {
+    let rows = table.rows.map(\.row)
+    guard events.count == 1 else {
+      return Self.append(rows, Array(N.columns.indices), to: &parameters)
+    }
+    for row in rows {
+      for column in N.columns { parameters.value(column.get(row), of: column.type) }
+    }
   }
 }

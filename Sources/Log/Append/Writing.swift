@@ -60,10 +60,11 @@ extension Draft {
     """
     INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
       command, data, content, salt)
-    SELECT $1::bigint, (v.at - 1)::integer, v.stream, v.version, v.type, $2::timestamptz, $3::text,
+    SELECT $1::bigint, v.at - 1, v.stream, v.version, v.type, $2::timestamptz, $3::text,
       v.cause, $4::uuid, v.data, v.content, v.salt
-    FROM unnest($5::uuid[], $6::integer[], $7::text[], $8::bigint[], $9::json[], $10::json[],
-      $11::bytea[]) WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at)
+    FROM (SELECT generate_subscripts($5::uuid[], 1), unnest($5::uuid[]), unnest($6::integer[]), unnest($7::text[]),
+        unnest($8::bigint[]), unnest($9::json[]), unnest($10::json[]), unnest($11::bytea[]))
+      AS v(at, stream, version, type, cause, data, content, salt)
     """)
 
   private func eventParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
@@ -80,6 +81,17 @@ extension Draft {
 }
 
 extension Parameters {
+  /// One event as seven plain values.
+  mutating func event(_ event: DraftedEvent) {
+    uuid(event.stream)
+    int4(event.version)
+    text(event.type)
+    int8(event.cause)
+    json(event.data)
+    json(event.content)
+    bytes(event.content == nil ? nil : randomBytes(count: 16))
+  }
+
   /// Seven arrays, one element an event.
   mutating func events(_ events: [DraftedEvent]) {
     var streams = ArrayBuilder(.uuid)

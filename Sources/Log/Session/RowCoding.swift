@@ -75,6 +75,25 @@ extension Parameters {
   }
 }
 
+extension Parameters {
+  /// A column's value, as an element of the array that carries such a column.
+  mutating func value(_ value: Value, of type: ColumnType) {
+    switch (value, type) {
+    case (.null, .int): int4(nil)
+    case (.null, .text), (.null, .label), (.null, .ints): text(nil)
+    case (.null, .uuid): null(.uuid)
+    case (.null, .time): timestamptz(microsSince1970: nil)
+    case (.null, .json): jsonb(nil)
+    case (.int(let number), _): int4(number)
+    case (.text(let text), _): self.text(text)
+    case (.uuid(let id), _): uuid(id)
+    case (.time(let instant), _): time(instant)
+    case (.json(let text), _): jsonb(text)
+    case (.ints, _): text(value.printed)
+    }
+  }
+}
+
 extension ArrayBuilder {
   /// The array that carries a column of this type, with room for about so many values.
   init(for type: ColumnType, count: Int = 0) {

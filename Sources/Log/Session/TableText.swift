@@ -46,12 +46,13 @@ struct TableText: Sendable {
       """
       INSERT INTO \(table) (\(selectList))
       SELECT \(columns.map(\.value).joined(separator: ", "))
-      FROM unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList))
+      FROM \(Self.elements(arrays)) AS v(\(selectList))
       """)
     remove = Statement(
       """
       WITH removed AS (
-        DELETE FROM \(table) AS t USING unnest($1::\(columns[0].carrier)[], $2::integer[]) AS v(k, expected)
+        DELETE FROM \(table) AS t USING \(Self.elements(["$1::\(columns[0].carrier)[]", "$2::integer[]"]))
+          AS v(k, expected)
         WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
       SELECT ledger.expect_rows(count(*), $3::integer) FROM removed
       """)
@@ -59,8 +60,15 @@ struct TableText: Sendable {
     overwrite = Statement(
       """
       UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
-      FROM unnest(\(arrays.joined(separator: ", "))) AS v(\(selectList)) WHERE t.\(key) = v.\(key)
+      FROM \(Self.elements(arrays)) AS v(\(selectList)) WHERE t.\(key) = v.\(key)
       """)
+  }
+
+  /// The rows that arrays hold, one array a column. Side by side in a list, each is read as it lies; in FROM each
+  /// would be copied first. Numbered, each row begins with its place, from 1.
+  static func elements(_ arrays: [String], isNumbered: Bool = false) -> String {
+    let number = isNumbered ? ["generate_subscripts(\(arrays[0]), 1)"] : []
+    return "(SELECT \((number + arrays.map { "unnest(\($0))" }).joined(separator: ", ")))"
   }
 
   /// An UPDATE of the given columns on the version that each row is expected to have. `$1` keys,
@@ -69,12 +77,12 @@ struct TableText: Sendable {
     let sets = changed.map { "\(columns[$0].name) = \(columns[$0].value)" }
     let arrays = changed.enumerated().map { "$\($0 + 3)::\(columns[$1].carrier)[]" }
     let names = changed.map { columns[$0].name }
-    let list = (["$1::\(keyCarrier)[]", "$2::integer[]"] + arrays).joined(separator: ", ")
+    let elements = Self.elements(["$1::\(keyCarrier)[]", "$2::integer[]"] + arrays)
     return Statement(
       """
       WITH written AS (
         UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
-        FROM unnest(\(list)) AS v(\((["k", "expected"] + names).joined(separator: ", ")))
+        FROM \(elements) AS v(\((["k", "expected"] + names).joined(separator: ", ")))
         WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
       SELECT ledger.expect_rows(count(*), $\(changed.count + 3)::integer) FROM written
       """)
@@ -83,7 +91,7 @@ struct TableText: Sendable {
   /// An INSERT whose times are the entry's where the row says `infinity`: for rows written in the
   /// statement that draws. `first` is the number of its first parameter.
   func insertDrawn(first: Int, _ shape: FreshShape) -> String {
-    let arrays = columns.enumerated().map { "$\($0 + first)::\($1.carrier)[]" }
+    let carriers = columns.enumerated().map { "$\($0 + first)::\($1.carrier)" }
     let values = columns.map { column in
       column.carrier == "timestamptz"
         ? "CASE WHEN v.\(column.name) = 'infinity' THEN d.recorded_at ELSE v.\(column.name) END"
@@ -92,7 +100,7 @@ struct TableText: Sendable {
     return """
       INSERT INTO \(table) (\(selectList))
       SELECT \(values.joined(separator: ", "))
-      FROM d, \(shape.elements(of: arrays)) AS v(\(selectList))
+      FROM d, \(shape.elements(of: carriers)) AS v(\(selectList))
       """
   }
 
@@ -134,12 +142,14 @@ struct FreshShape: Hashable, Sendable {
   let tables: [NounName]
   let isSingle: Bool
 
-  /// The rows that arrays hold. One row is read by subscripts: setting up a function scan costs about
-  /// as much as inserting it.
-  func elements(of arrays: [String]) -> String {
-    isSingle
-      ? "(SELECT \(arrays.map { "(\($0))[1]" }.joined(separator: ", ")))"
-      : "unnest(\(arrays.joined(separator: ", ")))"
+  /// The rows that the parameters hold: plain values where it is one, arrays where there may be more. Numbered, each
+  /// begins with its place, from 1.
+  func elements(of carriers: [String], isNumbered: Bool = false) -> String {
+    if isSingle {
+      return "(SELECT \(((isNumbered ? ["1"] : []) + carriers).joined(separator: ", ")))"
+    }
+    let arrays = carriers.map { "\($0)[]" }
+    return TableText.elements(arrays, isNumbered: isNumbered)
   }
 }
 
