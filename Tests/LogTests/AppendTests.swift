@@ -176,13 +176,4 @@ struct AppendTests {
       #expect(try ledger.count("ops_agent_events") == 2)
     }
   }
-
-  private func freshDraft(_ reports: AgentEvent.Report...) -> Draft {
-    var draft = Draft(at: .drawn, ids: .random())
-    for report in reports {
-      draft.append(
-        .reported(report, processed: false), of: AgentEvent.self, to: newCommandID())
-    }
-    return draft
-  }
 }

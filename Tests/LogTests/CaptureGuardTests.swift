@@ -107,4 +107,50 @@ struct CaptureGuardTests {
       #expect(report.isEqual, "\(report.differences.prefix(5))")
     }
   }
+
+  @Test("a report passes capture with its event, and what a trigger writes within it does not")
+  func withinReport() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute(
+        """
+        CREATE FUNCTION public.echo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF NEW.type <> 'echo' THEN INSERT INTO ops_agent_events (type, data) VALUES ('echo', '{}'); END IF;
+          RETURN NULL;
+        END $$;
+        CREATE TRIGGER echo AFTER INSERT ON ops_agent_events FOR EACH ROW EXECUTE FUNCTION public.echo()
+        """)
+      let session = try ledger.session()
+      let committed = try session.appendFresh(
+        .new(), freshDraft(.sample("a", data: #"{"n": 1.50}"#, thought: "hm")))
+      #expect(try ledger.count("ledger.events WHERE type = 'agent_event.reported'") == 1)
+      #expect(try ledger.count("ledger.events WHERE type = 'agent_event.inserted'") == 1)
+      #expect(
+        try ledger.count(
+          "ops_agent_events AS a JOIN ledger.events AS e ON e.stream = a.id WHERE a.type = 'a' "
+            + "AND e.recorded_at = a.created_at AND e.entry = \(committed.entry ?? 0)") == 1)
+      let report = try ledger.verify()
+      #expect(report.isEqual, "\(report.differences.prefix(5))")
+    }
+  }
+
+  @Test("nobody but the engine appends a report, and nobody is the writer")
+  func writer() throws {
+    try TestLedger.with { ledger in
+      let append = """
+        SELECT ledger.append_report(gen_random_uuid(), 'a', NULL, gen_random_uuid(), 1, NULL, '{}',
+          NULL, NULL, NULL, 'a', '{}', NULL, NULL, now(), NULL)
+        """
+      for role in ["operator", "tables", "keeper", "auditor"].map({ "opsledger_\($0)" }) {
+        for sql in [append, "SET ROLE opsledger_writer"] {
+          do {
+            try ledger.execute("SET SESSION AUTHORIZATION \(role); \(sql)")
+            Issue.record("not refused to \(role): \(sql)")
+          } catch let error as PostgresError {
+            #expect(error.sqlstate == "42501", "\(role), \(sql): \(error)")
+          }
+          try ledger.execute("RESET SESSION AUTHORIZATION")
+        }
+      }
+    }
+  }
 }

@@ -56,3 +56,13 @@ extension AgentEvent.Report {
     AgentEvent.Report(type: type, data: data, thought: thought)
   }
 }
+
+/// New agent events, for an append in one statement.
+func freshDraft(_ reports: AgentEvent.Report...) -> Draft {
+  var draft = Draft(at: .drawn, ids: .random())
+  for report in reports {
+    draft.append(
+      .reported(report, processed: false), of: AgentEvent.self, to: newCommandID())
+  }
+  return draft
+}

@@ -176,6 +176,22 @@ BEGIN
 END
 $$;
 
+-- The same of what is put into ops_agent_events: ledger.append_report has put its event in as well. What else
+-- happens within that, in a trigger of somebody's, is looked at.
+CREATE OR REPLACE FUNCTION ledger.capture_looks_at_reports() RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF current_user OPERATOR(pg_catalog.=) 'opsledger_writer'
+        AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 0 THEN
+        RETURN false;
+    ELSIF current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper' THEN
+        RETURN true;
+    END IF;
+    PERFORM ledger.capture_note_keeper();
+    RETURN false;
+END
+$$;
+
 -- Whether a row that is put in needs a version: one by hand, and not by the keeper.
 --
 -- Used by  the WHEN of the row triggers, as the caller. The engine's rows end at the first question.
@@ -272,6 +288,7 @@ ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_ow
 ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_looks() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_looks_at_reports() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_numbers(integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_note_keeper() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;

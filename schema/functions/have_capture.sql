@@ -2,7 +2,7 @@
 --
 -- ENABLE ALWAYS, so that session_replication_role switches nothing off. WHEN is evaluated as the caller,
 -- also inside a function of somebody else's: only the keeper's repairs pass, and those are noted
--- (capture_looks). Row triggers are skipped where an engine writes: a row of version 1 or more in a
+-- (capture_looks), and what writes a report with its event (capture_looks_at_reports). Row triggers are skipped where an engine writes: a row of version 1 or more in a
 -- transaction that has drawn, or a version raised with the row's time; the statement triggers look at
 -- all of it, a changed key too.
 --
@@ -32,7 +32,9 @@ BEGIN
                 '(NEW.version <= OLD.version%s) AND ledger.capture_numbers(0))', target,
                 CASE WHEN made.has_updated_at THEN ' OR NEW.updated_at = OLD.updated_at' ELSE '' END)),
             ('capture_insert', format('AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows '
-                'FOR EACH STATEMENT WHEN (ledger.capture_looks())', target)),
+                'FOR EACH STATEMENT WHEN (ledger.%s())', target,
+                CASE made.relation WHEN 'ops_agent_events' THEN 'capture_looks_at_reports'
+                    ELSE 'capture_looks' END)),
             ('capture_update', format('AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows '
                 'NEW TABLE AS new_rows FOR EACH STATEMENT WHEN (ledger.capture_looks())', target)),
             ('capture_delete', format('AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows '

@@ -80,7 +80,14 @@ GRANT EXECUTE ON FUNCTION ledger_guard.table_faults(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture(), ledger.capture_note_keeper()
     TO opsledger_keeper;
 -- Asked by the triggers of the eight as whoever writes there.
-GRANT EXECUTE ON FUNCTION ledger.capture_looks(), ledger.capture_numbers(integer) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.capture_looks(), ledger.capture_looks_at_reports(),
+    ledger.capture_numbers(integer) TO PUBLIC;
+-- The one function of opsledger_writer.
+GRANT USAGE ON SCHEMA ledger TO opsledger_writer;
+GRANT INSERT ON ledger.events, ledger.commands, public.ops_agent_events TO opsledger_writer;
+GRANT EXECUTE ON FUNCTION ledger.draw() TO opsledger_writer;
+GRANT EXECUTE ON FUNCTION ledger.append_report(uuid, text, bytea, uuid, integer, bigint, json, json, bytea, text,
+    text, jsonb, uuid, timestamptz, timestamptz, text) TO opsledger_engine;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
 -- do is what the caller may. service_role, where there is one, is the origin's clients' role.

@@ -24,7 +24,9 @@ extension Session {
   ) throws(OpsError) -> Committed {
     let statement: Statement
     let shape = FreshShape(tables: tables, isSingle: draft.events.count == 1)
-    if let known = freshAppends[shape] {
+    if shape.isSingle, tables == [.agentEvent], draft.events[0].type == "agent_event.reported" {
+      statement = Self.appendReport
+    } else if let known = freshAppends[shape] {
       statement = known
     } else {
       statement = Self.freshAppend(shape)
@@ -74,6 +76,22 @@ extension Session {
     return Statement(
       "WITH \(parts.joined(separator: ",\n")) SELECT entry, recorded_at FROM d")
   }
+}
+
+extension Session {
+  /// The same parameters, by the function that writes one report with its event.
+  private static let appendReport: Statement = {
+    let row = TableText.agentEvent.columns.enumerated().filter {
+      !["id", "version"].contains($0.element.name)
+    }
+    let columns = row.map { "\($0.element.name) => $\($0.offset + 12)::\($0.element.carrier)" }
+    return Statement(
+      """
+      SELECT entry, recorded_at FROM ledger.append_report(command => $1::uuid, actor => $2::text,
+        digest => $3::bytea, stream => $5::uuid, version => $6::integer, cause => $8::bigint,
+        event => $9::json, content => $10::json, salt => $11::bytea, \(columns.joined(separator: ", ")))
+      """)
+  }()
 }
 
 extension Draft {
