@@ -110,6 +110,8 @@ struct Cycle {
         }
       }
       let session = try Session(self.target)
+      // Or each look would read all missions.
+      session.preferIndexes()
       while try self.isUnfinished(session), !isOver.load(ordering: .relaxed) { usleep(10_000) }
       isOver.store(true, ordering: .relaxed)
     }

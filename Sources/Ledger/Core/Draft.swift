@@ -49,7 +49,7 @@ public struct Draft: Sendable {
 
   /// The row as the events so far leave it.
   public func row<N: Noun>(_ stream: StreamID, of type: N.Type = N.self) -> N? {
-    self[keyPath: N.drafted].slots[stream]?.current
+    self[keyPath: N.drafted].row(stream)
   }
 
   /// Records one event and folds it into its row.
@@ -92,42 +92,53 @@ public struct DraftedEvent: Sendable {
 /// The rows of one noun that a command loaded or made.
 public struct DraftTable<N: Noun>: Sendable {
   public struct Slot: Sendable {
+    public let stream: StreamID
     /// As it was loaded; nil for a row that is new.
     public let original: N?
     public fileprivate(set) var current: N?
     fileprivate var version: Int32
   }
 
-  public private(set) var slots: [StreamID: Slot] = [:]
-  /// Streams in the order in which the command met them.
-  public private(set) var order: [StreamID] = []
+  /// In the order in which the command met them.
+  public private(set) var slots: [Slot] = []
+  private var places: [StreamID: Int] = [:]
 
   public init() {}
 
+  public var isEmpty: Bool { slots.isEmpty }
+
+  /// The row as the events so far leave it.
+  func row(_ stream: StreamID) -> N? { places[stream].flatMap { slots[$0].current } }
+
   mutating func load(_ row: N, as stream: StreamID) {
-    guard slots[stream] == nil else { return }
-    order.append(stream)
-    slots[stream] = Slot(original: row, current: row, version: row.version)
+    guard places[stream] == nil else { return }
+    add(Slot(stream: stream, original: row, current: row, version: row.version))
   }
 
   mutating func load(tombstone version: Int32, as stream: StreamID) {
-    guard slots[stream] == nil else { return }
-    order.append(stream)
-    slots[stream] = Slot(original: nil, current: nil, version: version)
+    guard places[stream] == nil else { return }
+    add(Slot(stream: stream, original: nil, current: nil, version: version))
+  }
+
+  private mutating func add(_ slot: Slot) {
+    places[slot.stream] = slots.count
+    slots.append(slot)
   }
 
   mutating func fold(_ event: StreamEvent<N>, _ stream: StreamID, _ at: Instant) -> Int32 {
-    var slot = slots[stream] ?? Slot(original: nil, current: nil, version: 0)
-    if slots[stream] == nil { order.append(stream) }
-    slot.version += 1
-    N.evolve(
-      &slot.current, event, Recorded(stream: stream, version: slot.version, at: at))
-    slots[stream] = slot
-    return slot.version
+    if places[stream] == nil {
+      add(Slot(stream: stream, original: nil, current: nil, version: 0))
+    }
+    let place = places[stream] ?? slots.count - 1
+    // Where it lies: a row is some hundred bytes, and has a dozen texts to count.
+    slots[place].version += 1
+    let version = slots[place].version
+    N.evolve(&slots[place].current, event, Recorded(stream: stream, version: version, at: at))
+    return version
   }
 
   /// The rows as they now are, in the order in which the command met them.
   public var rows: [(stream: StreamID, row: N)] {
-    order.compactMap { stream in slots[stream]?.current.map { (stream, $0) } }
+    slots.compactMap { slot in slot.current.map { (slot.stream, $0) } }
   }
 }

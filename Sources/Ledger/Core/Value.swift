@@ -84,8 +84,7 @@ public struct Column<Row>: Sendable {
   public func get(at row: UnsafePointer<Row>) -> Value { load(UnsafeRawPointer(row)) }
 }
 
-/// A stored property of a row by its offset, since reading through a key path costs several times as
-/// much.
+/// A stored property of a row by its offset, since a key path costs several times as much.
 private struct Stored<T>: Sendable {
   private let offset: Int
 
@@ -97,6 +96,14 @@ private struct Stored<T>: Sendable {
   }
 
   func callAsFunction(_ row: UnsafeRawPointer) -> T { row.load(fromByteOffset: offset, as: T.self) }
+
+  /// - Parameter row: Of the type whose property this is.
+  func set<Row>(_ row: inout Row, _ value: T) {
+    withUnsafeMutablePointer(to: &row) { row in
+      let property = UnsafeMutableRawPointer(row).advanced(by: offset)
+      property.assumingMemoryBound(to: T.self).pointee = value
+    }
+  }
 }
 
 public typealias RowPath<Row, T> = WritableKeyPath<Row, T> & Sendable
@@ -110,7 +117,7 @@ extension Column {
       .text(stored($0))
     } set: { row, value in
       guard case .text(let text) = value else { return false }
-      row[keyPath: path] = text
+      stored.set(&row, text)
       return true
     }
   }
@@ -123,8 +130,8 @@ extension Column {
       stored($0).map(Value.text) ?? .null
     } set: { row, value in
       switch value {
-      case .text(let text): row[keyPath: path] = text
-      case .null: row[keyPath: path] = nil
+      case .text(let text): stored.set(&row, text)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -138,7 +145,7 @@ extension Column {
       .json(stored($0))
     } set: { row, value in
       guard case .json(let text) = value else { return false }
-      row[keyPath: path] = text
+      stored.set(&row, text)
       return true
     }
   }
@@ -150,8 +157,8 @@ extension Column {
       stored($0).map(Value.json) ?? .null
     } set: { row, value in
       switch value {
-      case .json(let text): row[keyPath: path] = text
-      case .null: row[keyPath: path] = nil
+      case .json(let text): stored.set(&row, text)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -164,7 +171,7 @@ extension Column {
       .int(stored($0))
     } set: { row, value in
       guard case .int(let number) = value else { return false }
-      row[keyPath: path] = number
+      stored.set(&row, number)
       return true
     }
   }
@@ -175,8 +182,8 @@ extension Column {
       stored($0).map(Value.int) ?? .null
     } set: { row, value in
       switch value {
-      case .int(let number): row[keyPath: path] = number
-      case .null: row[keyPath: path] = nil
+      case .int(let number): stored.set(&row, number)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -189,8 +196,8 @@ extension Column {
       stored($0).map(Value.ints) ?? .null
     } set: { row, value in
       switch value {
-      case .ints(let numbers): row[keyPath: path] = numbers
-      case .null: row[keyPath: path] = nil
+      case .ints(let numbers): stored.set(&row, numbers)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -203,7 +210,7 @@ extension Column {
       .uuid(stored($0))
     } set: { row, value in
       guard case .uuid(let id) = value else { return false }
-      row[keyPath: path] = id
+      stored.set(&row, id)
       return true
     }
   }
@@ -214,8 +221,8 @@ extension Column {
       stored($0).map(Value.uuid) ?? .null
     } set: { row, value in
       switch value {
-      case .uuid(let id): row[keyPath: path] = id
-      case .null: row[keyPath: path] = nil
+      case .uuid(let id): stored.set(&row, id)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -228,7 +235,7 @@ extension Column {
       .time(stored($0))
     } set: { row, value in
       guard case .time(let instant) = value else { return false }
-      row[keyPath: path] = instant
+      stored.set(&row, instant)
       return true
     }
   }
@@ -239,8 +246,8 @@ extension Column {
       stored($0).map(Value.time) ?? .null
     } set: { row, value in
       switch value {
-      case .time(let instant): row[keyPath: path] = instant
-      case .null: row[keyPath: path] = nil
+      case .time(let instant): stored.set(&row, instant)
+      case .null: stored.set(&row, nil)
       default: return false
       }
       return true
@@ -259,7 +266,7 @@ extension Column {
       .text(stored($0).rawValue)
     } set: { row, value in
       guard case .text(let text) = value, let label = Label(rawValue: text) else { return false }
-      row[keyPath: path] = label
+      stored.set(&row, label)
       return true
     }
   }

@@ -98,13 +98,13 @@ extension Draft {
   /// The nouns that have new rows.
   fileprivate var freshTables: [NounName] {
     var names: [NounName] = []
-    if !agentEvents.order.isEmpty { names.append(.agentEvent) }
-    if !radar.order.isEmpty { names.append(.radar) }
+    if !agentEvents.isEmpty { names.append(.agentEvent) }
+    if !radar.isEmpty { names.append(.radar) }
     precondition(
       [
-        policies.order, reactions.order, proposals.order, missions.order, steps.order, runs.order,
-        holds.order, ledger.order,
-      ].allSatisfy(\.isEmpty), "only rows that refer to no other are appended without loading")
+        policies.isEmpty, reactions.isEmpty, proposals.isEmpty, missions.isEmpty, steps.isEmpty,
+        runs.isEmpty, holds.isEmpty, ledger.isEmpty,
+      ].allSatisfy(\.self), "only rows that refer to no other are appended without loading")
     return names
   }
 

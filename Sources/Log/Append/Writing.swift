@@ -18,17 +18,14 @@ extension Draft {
     var batch: [(Statement, Parameters)] = []
     batch.append((Self.insertCommand, commandParameters(entry: entry, header)))
     batch.append((Self.insertEvents, eventParameters(entry: entry, header)))
-    // Parents before children, so that a foreign key finds what it names.
-    write(policies, session, &batch)
-    write(ledger, session, &batch)
-    write(holds, session, &batch)
-    write(radar, session, &batch)
-    write(proposals, session, &batch)
-    write(missions, session, &batch)
-    write(agentEvents, session, &batch)
-    write(reactions, session, &batch)
-    write(steps, session, &batch)
-    write(runs, session, &batch)
+    // Parents before children, so that a foreign key finds what it names; and all that is new before what
+    // changed: looking at a parent that this transaction has changed would lock it once more.
+    let written = [
+      rows(policies, session), rows(ledger, session), rows(holds, session), rows(radar, session),
+      rows(proposals, session), rows(missions, session), rows(agentEvents, session),
+      rows(reactions, session), rows(steps, session), rows(runs, session),
+    ]
+    batch += written.compactMap(\.inserted) + written.compactMap(\.updated)
     // And children before parents, so that none is taken along by a foreign key.
     remove(runs, &batch)
     remove(steps, &batch)
@@ -133,32 +130,32 @@ extension Parameters {
 // MARK: - Rows
 
 extension Draft {
-  private func write<N: Noun>(
-    _ table: DraftTable<N>, _ session: Session, _ batch: inout [(Statement, Parameters)]
-  ) {
+  /// The statements that write the rows of one table, as far as there are any.
+  private func rows<N: Noun>(
+    _ table: DraftTable<N>, _ session: Session
+  ) -> (inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?) {
     var inserted: [N] = []
     var updated: [(from: N, to: N)] = []
-    for stream in table.order {
-      guard let slot = table.slots[stream], let current = slot.current else { continue }
+    for slot in table.slots {
+      guard let current = slot.current else { continue }
       if let original = slot.original {
         if original.version != current.version { updated.append((original, current)) }
       } else {
         inserted.append(current)
       }
     }
-    if !inserted.isEmpty {
-      batch.append((N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))))
-    }
-    if !updated.isEmpty { batch.append(Self.update(updated, session)) }
+    return (
+      inserted.isEmpty
+        ? nil : (N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))),
+      updated.isEmpty ? nil : Self.update(updated, session)
+    )
   }
 
   /// Rows that an event of the command took away, on the version that each is expected to have.
   private func remove<N: Noun>(
     _ table: DraftTable<N>, _ batch: inout [(Statement, Parameters)]
   ) {
-    let gone = table.order.compactMap { stream in
-      table.slots[stream].flatMap { $0.current == nil ? $0.original : nil }
-    }
+    let gone = table.slots.compactMap { $0.current == nil ? $0.original : nil }
     guard !gone.isEmpty else { return }
     let key = N.columns[0]
     var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
