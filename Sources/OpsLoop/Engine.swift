@@ -20,10 +20,12 @@ public final class Engine {
   }
 
   func perform(
-    _ command: Command, key: StreamID? = nil, digest: [UInt8]? = nil
+    _ command: Command, afterLostRace other: Command? = nil, key: StreamID? = nil,
+    digest: [UInt8]? = nil
   ) throws(OpsError) -> Committed {
     try session.perform(
-      CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest), command)
+      CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest), command,
+      afterLostRace: other)
   }
 
   /// Runs a command that is prepared with the policies as this engine last read them; once more, with

@@ -60,11 +60,9 @@ extension Engine {
       var report = try beat()
       progress(report)
       while drain, report.filledBatch {
-        report = report + (try drainSideBySide(progress))
-        // What the last reactions reported of themselves.
-        let last = try beat()
-        progress(last)
-        report = report + last
+        let next = try beat()
+        progress(next)
+        report = report + next
       }
       try emitOutcome("heartbeat:success", report, error: nil)
       return report
@@ -75,20 +73,13 @@ extension Engine {
   }
 
   /// One batch of everything.
-  ///
-  /// - Parameter leavingReactions: Another thread takes those.
-  func beat(leavingReactions: Bool = false) throws(OpsError) -> HeartbeatReport {
+  func beat() throws(OpsError) -> HeartbeatReport {
     var report = HeartbeatReport()
     let due = try lookAround()
     let policies = cache.policies
     report.halt = policies.halt
     report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
-    if report.halt == nil {
-      let taken = try withPolicies { () throws(OpsError) in try takeEvents() }
-      (report.events, report.queued) = (taken.events, taken.queued)
-      report.warnings += taken.tooDeep.values.sorted()
-      if !leavingReactions { (report.processed, report.created) = try takeReactions() }
-    }
+    if report.halt == nil { try take(into: &report, due) }
     var filledAttention = false
     if due.hasAmendments {
       let honoured = try honourAmendments()
@@ -106,6 +97,22 @@ extension Engine {
     return report
   }
 
+  /// A batch of agent events, and one of reactions: first those that wait already, then what the events led
+  /// to.
+  private func take(into report: inout HeartbeatReport, _ due: Due) throws(OpsError) {
+    var proposed = Proposed()
+    if due.hasReactions { proposed = try takeReactions(settings.reactionBatch) }
+    let room = settings.reactionBatch - proposed.processed
+    let taken = try withPolicies { () throws(OpsError) in try takeEvents(proposing: room) }
+    proposed.add(taken.proposed)
+    if taken.queued > taken.proposed.processed, proposed.processed < settings.reactionBatch {
+      proposed.add(try takeReactions(settings.reactionBatch - proposed.processed))
+    }
+    (report.events, report.queued) = (taken.events, taken.queued)
+    (report.processed, report.created) = (proposed.processed, proposed.created)
+    report.warnings += taken.tooDeep.values.sorted()
+  }
+
   private static let upkeep = [
     Statement("SELECT ledger.add_partitions()"), Presence.forget,
     Statement("SELECT ledger.seal()"),
@@ -114,13 +121,16 @@ extension Engine {
   /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
   /// nothing has.
   private func lookAround() throws(OpsError) -> Due {
-    let answers = try session.query(all: [cache.request, anyExpired, anyOverdue, anyAttention])
+    let answers = try session.query(
+      all: [
+        cache.request, anyExpired, anyOverdue, anyAttention, (Self.anyReactions, Parameters()),
+      ])
     _ = try cache.take(answers[0])
     try settlePolicies()
     return try onRow { () throws(PostgresError) in
       Due(
         hasExpiredLeases: try answers[1].bool(0, 0), hasOverdueVotes: try answers[2].bool(0, 0),
-        hasAmendments: try answers[3].bool(0, 0))
+        hasAmendments: try answers[3].bool(0, 0), hasReactions: try answers[4].bool(0, 0))
     }
   }
 
@@ -128,6 +138,7 @@ extension Engine {
     var hasExpiredLeases: Bool
     var hasOverdueVotes: Bool
     var hasAmendments: Bool
+    var hasReactions: Bool
   }
 
   private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 3)")
@@ -201,45 +212,57 @@ extension Engine {
       WHERE r.payload->>'pattern_id' = v.id) FROM unnest($1::text[]) AS v(id)
     """)
 
-  /// Matches one batch of agent events.
-  private func takeEvents() throws(OpsError) -> TakenEvents {
+  /// Matches one batch of agent events. Of their reactions as many as there is room for become proposals
+  /// in the same entry, where nothing can hold their keys; the others are left queued.
+  private func takeEvents(proposing room: Int) throws(OpsError) -> TakenEvents {
     var taken = TakenEvents()
     let prepared = cache.policies.matrix
+    let gate = Gate(cache.policies.caps)
     let cooling = (prepared.value?.patterns ?? []).filter { $0.cooldownMinutes > 0 }
     var (batch, patterns) = (Parameters(), Parameters())
     let conditions = prepared.value?.conditions ?? []
     batch.int8(Int64(settings.eventBatch))
     batch.texts(conditions)
     patterns.texts(cooling.map(\.id))
-    let command = Command(
-      load: [(Self.unprocessed, batch), (Self.lastReactions, patterns), cache.request],
-      draw: (Self.drawIfUnprocessed, Parameters())
-    ) { (answers, draft) throws(OpsError) in
-      if try self.cache.take(answers[2]), !prepared.agrees(with: self.cache.policies.matrix) {
-        throw .policiesChanged
+    func command(proposing room: Int) -> Command {
+      Command(
+        load: gate.load
+          + [(Self.unprocessed, batch), (Self.lastReactions, patterns), cache.request],
+        draw: (Self.drawIfUnprocessed, Parameters())
+      ) { (answers, draft) throws(OpsError) in
+        let read = Array(answers.dropFirst(gate.load.count))
+        if try self.cache.take(read[2]),
+          !prepared.agrees(with: self.cache.policies.matrix)
+            || !gate.serves(self.cache.policies.caps)
+        {
+          throw .policiesChanged
+        }
+        taken = TakenEvents()
+        // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
+        guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
+        var last = try read[1].instants()
+        var proposing = Proposing(self.cache.policies, try gate.counts(answers))
+        for row in 0..<read[0].count {
+          let event = try read[0].row(row, of: AgentEvent.self)
+          let cause = try read[0].cause(row, AgentEvent.columns.count)
+          let facts = try read[0].facts(row, AgentEvent.columns.count + 1, conditions)
+          try draft.load(event, as: event.id)
+          let outcomes = draft.trigger(
+            event, by: matrix, facts, lastReaction: &last, cause: cause)
+          taken.add(event, outcomes)
+          for reaction in event.freshReactions(outcomes, matrix)
+          where proposing.sum.processed < room {
+            proposing.propose(reaction, existing: nil, cause: cause, &draft)
+          }
+        }
+        taken.proposed = proposing.sum
+        return taken.recorded
       }
-      taken = TakenEvents()
-      // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
-      guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
-      var last = try answers[1].instants()
-      for row in 0..<answers[0].count {
-        let event = try answers[0].row(row, of: AgentEvent.self)
-        let cause = try answers[0].cause(row, AgentEvent.columns.count)
-        let facts = try answers[0].facts(row, AgentEvent.columns.count + 1, conditions)
-        try draft.load(event, as: event.id)
-        taken.add(
-          event,
-          draft.trigger(event, by: matrix, facts, lastReaction: &last, cause: cause))
-      }
-      return .array([.int(taken.events), .int(taken.queued)])
     }
-    let committed = try perform(command)
+    let committed = try perform(
+      command(proposing: room), afterLostRace: command(proposing: 0))
     if committed.entry == nil { taken = TakenEvents() }
-    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
-      taken = TakenEvents()
-      taken.events = counts[0].intValue ?? 0
-      taken.queued = counts[1].intValue ?? 0
-    }
+    if committed.isRepeat { taken = TakenEvents(recorded: committed.result) }
     return taken
   }
 }
@@ -248,8 +271,23 @@ extension Engine {
 private struct TakenEvents {
   var events = 0
   var queued = 0
+  var proposed = Proposed()
   /// Patterns that reacted no more, since the chain was too long: a warning each.
   var tooDeep: [String: String] = [:]
+
+  init() {}
+
+  /// As the command's key keeps it.
+  var recorded: JSON {
+    .array([events, queued, proposed.processed, proposed.created].map(JSON.int))
+  }
+
+  init(recorded: JSON) {
+    let counts = (recorded.arrayValue ?? []).map { $0.intValue ?? 0 }
+    guard counts.count == 4 else { return }
+    (events, queued) = (counts[0], counts[1])
+    proposed = Proposed(processed: counts[2], created: counts[3])
+  }
 
   mutating func add(_ event: AgentEvent, _ outcomes: [AgentEvent.PatternOutcome]) {
     events += 1
@@ -263,7 +301,63 @@ private struct TakenEvents {
   }
 }
 
+extension AgentEvent {
+  /// Its reactions whose proposals nothing can be in the way of: their keys are made of the event's own id,
+  /// and this is the first time that it is looked at.
+  fileprivate func freshReactions(
+    _ outcomes: [PatternOutcome], _ matrix: ReactionMatrix
+  ) -> [StreamID] {
+    guard version == 1 else { return [] }
+    return zip(matrix.patterns, outcomes).compactMap { pattern, outcome in
+      guard pattern.dedupeKey == nil, case .matched(let reaction) = outcome.result else {
+        return nil
+      }
+      return reaction
+    }
+  }
+}
+
 // MARK: - Reactions
+
+/// Reactions worked off, and proposals made of them.
+struct Proposed {
+  var processed = 0
+  var created = 0
+
+  mutating func add(_ other: Proposed) {
+    processed += other.processed
+    created += other.created
+  }
+}
+
+/// What the reactions of one entry become; a dedupe key makes one proposal among them, too.
+private struct Proposing {
+  private(set) var sum = Proposed()
+  private let policies: Policies
+  private var today: ProposalCounts
+  private var made: [String: SubmissionOutcome] = [:]
+
+  init(_ policies: Policies, _ today: ProposalCounts) {
+    self.policies = policies
+    self.today = today
+  }
+
+  mutating func propose(
+    _ reaction: StreamID, existing recorded: SubmissionOutcome?, cause: Int64?,
+    _ draft: inout Draft
+  ) {
+    guard let request = draft.row(reaction, of: Reaction.self)?.request else { return }
+    let outcome = draft.propose(
+      request, existing: made[request.dedupeKey] ?? recorded, policies: policies,
+      executors: Executors.names, today: &today, cause: cause)
+    if let outcome {
+      // The gate's refusal gives the key up again.
+      if outcome.status != .rejected { made[request.dedupeKey] = outcome }
+      sum.created += 1
+    }
+    sum.processed += 1
+  }
+}
 
 extension Engine {
   /// Queued reactions, each with the proposal that has its dedupe key already, and that one's mission. Not
@@ -283,6 +377,8 @@ extension Engine {
     WHERE r.status = 'queued' AND r.version BETWEEN 1 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint
     FOR NO KEY UPDATE OF r SKIP LOCKED
     """)
+  private static let anyReactions = Statement(
+    "SELECT EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')")
   private static let drawIfReactions = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
@@ -290,15 +386,15 @@ extension Engine {
     """)
 
   /// Turns one batch of reactions into proposals.
-  func takeReactions() throws(OpsError) -> (processed: Int, created: Int) {
-    try withPolicies { () throws(OpsError) in try takeReactionsOnce() }
+  private func takeReactions(_ limit: Int) throws(OpsError) -> Proposed {
+    try withPolicies { () throws(OpsError) in try takeReactionsOnce(limit) }
   }
 
-  private func takeReactionsOnce() throws(OpsError) -> (processed: Int, created: Int) {
-    var taken = (processed: 0, created: 0)
+  private func takeReactionsOnce(_ limit: Int) throws(OpsError) -> Proposed {
+    var taken = Proposed()
     let gate = Gate(cache.policies.caps)
     var batch = Parameters()
-    batch.int8(Int64(settings.reactionBatch))
+    batch.int8(Int64(limit))
     let command = Command(
       load: gate.load + [(Self.queuedReactions, batch), cache.request],
       draw: (Self.drawIfReactions, Parameters())
@@ -307,33 +403,23 @@ extension Engine {
       if try self.cache.take(changes), !gate.serves(self.cache.policies.caps) {
         throw .policiesChanged
       }
-      taken = (0, 0)
+      taken = Proposed()
       guard self.cache.policies.halt == nil else { return .null }
-      var today = try gate.counts(answers)
-      var made: [String: SubmissionOutcome] = [:]
+      var proposing = Proposing(self.cache.policies, try gate.counts(answers))
       for row in 0..<rows.count {
         let reaction = try rows.row(row, of: Reaction.self)
         try draft.load(reaction, as: reaction.id)
-        let request = reaction.request
-        let recorded = try rows.existing(row)
-        let existing = made[request.dedupeKey] ?? recorded
-        let outcome = draft.propose(
-          request, existing: existing, policies: self.cache.policies,
-          executors: Executors.names, today: &today,
-          cause: try rows.cause(row, Reaction.columns.count + 4))
-        if let outcome {
-          // The gate's refusal gives the key up again.
-          if outcome.status != .rejected { made[request.dedupeKey] = outcome }
-          taken.created += 1
-        }
-        taken.processed += 1
+        proposing.propose(
+          reaction.id, existing: try rows.existing(row),
+          cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
       }
+      taken = proposing.sum
       return .array([.int(taken.processed), .int(taken.created)])
     }
     let committed = try perform(command)
-    if committed.entry == nil { taken = (0, 0) }
+    if committed.entry == nil { taken = Proposed() }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
-      taken = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
+      taken = Proposed(processed: counts[0].intValue ?? 0, created: counts[1].intValue ?? 0)
     }
     return taken
   }

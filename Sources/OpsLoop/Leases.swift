@@ -114,17 +114,14 @@ extension Engine {
   /// Steps that would be skipped if one of these were dead.
   private static let lockWaiting = Statement(
     """
-    SELECT \(Step.select("w")) FROM ops_mission_steps AS w
-    WHERE w.status = 'queued' AND w.mission_id IN (
-      SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))
-    ORDER BY w.id FOR NO KEY UPDATE
+    SELECT \(Step.select("w"))
+    FROM (SELECT DISTINCT s.mission_id AS id FROM ops_mission_steps AS s WHERE \(isExpired)) AS m
+      CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS x JOIN ops_mission_steps AS w ON w.id = x.id
+    WHERE x.status = 'queued' ORDER BY w.id FOR NO KEY UPDATE OF w
     """)
   private static let countOfExpired = Statement(
-    """
-    SELECT \(stepCounts) FROM ops_mission_steps WHERE mission_id IN (
-      SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))
-    GROUP BY mission_id
-    """)
+    stepCounts(
+      of: "IN (SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))"))
   private static let drawIfExpired = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()

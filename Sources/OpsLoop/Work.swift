@@ -153,33 +153,36 @@ extension Engine {
   ) throws(OpsError) -> Completion {
     var refused: [Int: OpsError] = [:]
     var completion = Completion()
-    let command = Command(load: completionLoads(outcomes) + [cache.request]) {
-      (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[5])
-      var counts = try Self.load(answers, into: &draft)
-      refused = [:]
-      completion = Completion()
-      for (index, outcome) in outcomes.enumerated() {
-        do throws(OpsError) {
-          var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
-          try draft.complete(outcome, rules: self.rules, counts: &count, cause: claim.entry)
-          counts[outcome.missionID] = count
-          if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
-            completion.succeeded += 1
-          } else {
-            completion.failed += 1
+    func command(_ rows: OutcomeRows) -> Command {
+      Command(load: rows.load + [cache.request]) { (answers, draft) throws(OpsError) in
+        _ = try self.cache.take(answers[rows.load.count])
+        var counts = try rows.take(answers, &draft)
+        refused = [:]
+        completion = Completion()
+        for (index, outcome) in outcomes.enumerated() {
+          do throws(OpsError) {
+            var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
+            try draft.complete(outcome, rules: self.rules, counts: &count, cause: claim.entry)
+            counts[outcome.missionID] = count
+            if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
+              completion.succeeded += 1
+            } else {
+              completion.failed += 1
+            }
+          } catch {
+            refused[index] = error
           }
-        } catch {
-          refused[index] = error
         }
+        completion.open = Set(counts.lazy.filter { $0.value.unfinished > 0 }.map(\.key))
+        return .object([
+          "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
+          "refused": .array(refused.keys.sorted().map(JSON.int)),
+        ])
       }
-      completion.open = Set(counts.lazy.filter { $0.value.unfinished > 0 }.map(\.key))
-      return .object([
-        "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
-        "refused": .array(refused.keys.sorted().map(JSON.int)),
-      ])
     }
-    let committed = try perform(command)
+    let locked = command(.locked(outcomes))
+    let committed = try perform(
+      OutcomeRows.held(outcomes).map(command) ?? locked, afterLostRace: locked)
     if committed.isRepeat {
       // What the last attempt decided, after another had recorded it, counts for nothing.
       completion.succeeded = committed.result["succeeded"]?.intValue ?? 0
@@ -196,25 +199,56 @@ extension Engine {
     }
     return completion
   }
+}
 
-  /// Missions before their steps, each in the order of ids: who follows that order never waits in a
-  /// circle. Steps are counted after the locks, in a statement of its own, or it would count what
-  /// was before them.
-  private func completionLoads(_ outcomes: [StepOutcome]) -> [(Statement, Parameters)] {
-    let missions = Set(outcomes.map(\.missionID))
+/// The rows that outcomes are recorded in, and where they come from.
+///
+/// Missions come before their steps, each in the order of ids: who follows that order never waits in a
+/// circle. Steps are counted after the locks, in a statement of its own, or it would count what was
+/// before them.
+private struct OutcomeRows {
+  let load: [(Statement, Parameters)]
+  /// What was loaded goes into the draft; the missions' steps, counted, come back.
+  let take: ([Rows], inout Draft) throws(OpsError) -> [StreamID: StepCounts]
+
+  /// All of them locked and read.
+  static func locked(_ outcomes: [StepOutcome]) -> OutcomeRows {
     // Where a step may fail for good, what follows it is skipped.
     let failing = Set(outcomes.filter(\.mayFail).map(\.missionID))
+    let missions = Set(outcomes.map(\.missionID))
     var (mission, step, run) = (Parameters(), Parameters(), Parameters())
     mission.uuids(missions)
     step.uuids(outcomes.map(\.stepID))
     step.uuids(failing)
     run.uuids(outcomes.map(\.token.runID))
-    return [
-      (Self.lockMissions, mission), (Self.lockSteps, step), (Self.countSteps, mission),
-      (Self.lockRuns, run), lockRadar(outcomes),
-    ]
+    return OutcomeRows(load: [
+      (Engine.lockMissions, mission), (Engine.lockSteps, step), (Engine.countSteps, mission),
+      (Engine.lockRuns, run), Engine.lockRadar(outcomes),
+    ]) { (answers, draft) throws(OpsError) in try Engine.load(answers, into: &draft) }
   }
 
+  /// Steps and runs as their leases left them, where that is known of all: their UPDATEs name the versions
+  /// of then, so nothing is written where anybody has changed them since, and neither lock nor read is
+  /// needed. Not where a step may fail, which concerns others.
+  static func held(_ outcomes: [StepOutcome]) -> OutcomeRows? {
+    guard outcomes.allSatisfy({ $0.held != nil && !$0.mayFail }) else { return nil }
+    var mission = Parameters()
+    mission.uuids(Set(outcomes.map(\.missionID)))
+    return OutcomeRows(load: [(Engine.lockMissions, mission), (Engine.countSteps, mission)]) {
+      (answers, draft) throws(OpsError) in
+      for mission in try answers[0].rows(of: Mission.self) {
+        try draft.load(mission, as: mission.id)
+      }
+      for held in outcomes.compactMap(\.held) {
+        try draft.load(held.step, as: held.step.id)
+        try draft.load(held.run, as: held.run.id)
+      }
+      return try answers[1].stepCounts()
+    }
+  }
+}
+
+extension Engine {
   static let lockMissions = Statement(
     """
     SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id = ANY ($1::uuid[])
@@ -222,23 +256,31 @@ extension Engine {
     """)
   static let lockSteps = Statement(
     """
-    SELECT \(Step.select("s")) FROM ops_mission_steps AS s
-    WHERE s.id = ANY ($1::uuid[]) OR s.mission_id = ANY ($2::uuid[]) AND s.status = 'queued'
-    ORDER BY s.id FOR NO KEY UPDATE
+    SELECT \(Step.select("s")) FROM (
+      SELECT unnest($1::uuid[]) AS id UNION SELECT q.id
+      FROM unnest($2::uuid[]) AS m(id) CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS q
+      WHERE q.status = 'queued') AS x JOIN ops_mission_steps AS s ON s.id = x.id
+    ORDER BY s.id FOR NO KEY UPDATE OF s
     """)
-  static let countSteps = Statement(
+  /// Never by their status: a plan that was made while few steps were queued would begin with all of those.
+  static func stepsOf(_ mission: String) -> String {
+    "SELECT * FROM ops_mission_steps AS p WHERE p.mission_id = \(mission) OFFSET 0"
+  }
+  static let countSteps = Statement(stepCounts(of: "= ANY ($1::uuid[])"))
+  /// What ``Postgres/Rows/stepCounts()`` reads, of the missions that a condition names. Few missions have
+  /// dead steps, and only those are looked into for the first.
+  static func stepCounts(of missions: String) -> String {
     """
-    SELECT \(stepCounts) FROM ops_mission_steps
-    WHERE mission_id = ANY ($1::uuid[]) GROUP BY mission_id
-    """)
-  /// What ``Postgres/Rows/stepCounts()`` reads.
-  static let stepCounts = """
-    mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')),
-      count(*) FILTER (WHERE status = 'failed'),
-      (array_agg(id ORDER BY ordinal, id) FILTER (WHERE \(isDead)))[1],
-      (array_agg(coalesce(ordinal, 0) ORDER BY ordinal, id) FILTER (WHERE \(isDead)))[1]
+    SELECT c.mission_id, c.unfinished, c.failed, d.id, d.ordinal
+    FROM (SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')) AS unfinished,
+        count(*) FILTER (WHERE status = 'failed') AS failed
+      FROM ops_mission_steps WHERE mission_id \(missions) GROUP BY mission_id) AS c
+      LEFT JOIN LATERAL (
+        SELECT s.id, coalesce(s.ordinal, 0) AS ordinal FROM (\(stepsOf("c.mission_id"))) AS s
+        WHERE c.failed > 0 AND s.status = 'failed' AND s.failure_count > 0
+        ORDER BY s.ordinal, s.id LIMIT 1) AS d ON true
     """
-  private static let isDead = "status = 'failed' AND failure_count > 0"
+  }
   static let lockRuns = Statement(
     """
     SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
@@ -246,7 +288,7 @@ extension Engine {
     """)
 
   /// Of missions, steps, counts, runs and radar items, in this order.
-  static func load(
+  fileprivate static func load(
     _ answers: [Rows], into draft: inout Draft
   ) throws(OpsError) -> [StreamID: StepCounts] {
     for mission in try answers[0].rows(of: Mission.self) { try draft.load(mission, as: mission.id) }
@@ -268,7 +310,7 @@ extension Engine {
     ORDER BY r.updated_at DESC, r.id LIMIT \(radarMax) FOR NO KEY UPDATE
     """)
 
-  private func lockRadar(_ outcomes: [StepOutcome]) -> (Statement, Parameters) {
+  fileprivate static func lockRadar(_ outcomes: [StepOutcome]) -> (Statement, Parameters) {
     var (ids, titles, wantsAll) = ([StreamID](), [String](), false)
     for outcome in outcomes {
       guard case .radar(let command) = outcome.result else { continue }

@@ -8,6 +8,8 @@ public struct ClaimedStep: Sendable {
   public var attempt: Int32
   /// Runs of it that have failed so far, retried by hand or not; counted where its params ask.
   public var failedRuns = 0
+  /// Its run as the claim made it, where the claim's answer came.
+  public var run: Run?
 
   public init(step: Step, token: Step.Token, attempt: Int32, failedRuns: Int = 0) {
     self.step = step
@@ -31,6 +33,8 @@ public struct StepOutcome: Sendable {
   public var token: Step.Token
   public var attempt: Int32
   public var result: Result
+  /// Step and run as the lease left them: what they still are, unless somebody else has changed them.
+  public var held: (step: Step, run: Run)?
 
   public init(_ claimed: ClaimedStep, _ result: Result) {
     stepID = claimed.step.id
@@ -38,6 +42,10 @@ public struct StepOutcome: Sendable {
     token = claimed.token
     attempt = claimed.attempt
     self.result = result
+    // A renewal has changed the step since.
+    if claimed.step.version == token.version, let run = claimed.run {
+      held = (claimed.step, run)
+    }
   }
 }
 
@@ -103,9 +111,11 @@ extension Draft {
     case .failed: append(.reopened(step: step.id), of: Mission.self, to: step.missionID)
     case .running, .succeeded, nil: break
     }
-    return ClaimedStep(
+    var claimed = ClaimedStep(
       step: leased, token: Step.Token(version: leased.version, runID: run),
       attempt: leased.version)
+    claimed.run = row(run, of: Run.self)
+    return claimed
   }
 
   /// Records the outcome of a step, by the holder of its lease and by no other; finishes the mission

@@ -62,10 +62,18 @@ extension Session {
   /// A lost race (serialization failure, deadlock, a unique key) is tried again from the start. A
   /// COMMIT whose answer never came is settled by the command's key.
   ///
+  /// - Parameter afterLostRace: What is tried from the second time on, where the command goes by rows
+  ///   that were read before it: they may be out of date.
   /// - Throws: What `decide` throws; `OPS_012` where the races never end or the key was used for
   ///   another request; `OPS_001` where the database stays out of reach.
-  public func perform(_ key: CommandKey, _ command: Command) throws(OpsError) -> Committed {
-    try retrying(key) { () throws(Failure) in try once(key, command) }
+  public func perform(
+    _ key: CommandKey, _ command: Command, afterLostRace other: Command? = nil
+  ) throws(OpsError) -> Committed {
+    var next = command
+    return try retrying(key) { () throws(Failure) in
+      defer { next = other ?? command }
+      return try once(key, next)
+    }
   }
 
   /// Tries until it is decided, one way or the other.
