@@ -82,6 +82,7 @@ enum ArchiveCommands {
     summary: "the segments and snapshots of the store: entries, events, times, sizes",
     examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
   ) { (call) throws(OpsError) in
+    var lines: [String] = []
     for files in try call.openStores() {
       let store = try Store.existing(files)
       let segments = try store.segments().segments
@@ -92,12 +93,13 @@ enum ArchiveCommands {
         snapshots.append((snapshot, try store.reader(of: snapshot).index))
       }
       if call.wantsJSON {
-        let lines = rows.map(json) + snapshots.map(SnapshotCommands.json)
-        Output.standard.line("[" + lines.joined(separator: ",\n ") + "]")
+        lines += rows.map { json($0, files) }
+        lines += snapshots.map { SnapshotCommands.json($0, files) }
       } else {
         Output.standard.write(text(rows, store) + SnapshotCommands.text(snapshots))
       }
     }
+    if call.wantsJSON { Output.standard.line("[" + lines.joined(separator: ",\n ") + "]") }
     return .fine
   }
 
@@ -195,9 +197,12 @@ extension ArchiveCommands {
     return out.finish()
   }
 
-  private static func json(_ row: (SegmentList.Segment, SegmentIndex)) -> String {
+  private static func json(
+    _ row: (SegmentList.Segment, SegmentIndex), _ store: any ObjectStore
+  ) -> String {
     let (segment, index) = row
     var out = JSONObjectWriter()
+    out.string("store", store.place)
     out.string("file", segment.name.path)
     out.int("first_entry", segment.name.entries.lowerBound)
     out.int("last_entry", segment.name.entries.upperBound)

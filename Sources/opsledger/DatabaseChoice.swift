@@ -54,7 +54,7 @@ enum DatabaseChoice: Equatable, Sendable {
   }
 
   /// libpq takes `host=… dbname=…` as well.
-  private static func isConnectionString(_ text: String) -> Bool {
+  static func isConnectionString(_ text: String) -> Bool {
     isPostgresURL(text) || (text.contains("=") && !text.contains("://"))
   }
 

@@ -49,8 +49,8 @@ enum DrillCommand {
     }
     progress.finish()
     for warning in report.warnings { call.note("warning: \(warning)") }
-    if let file = call.text("report") { try write(report, to: file) }
     Output.standard.write(call.wantsJSON ? json(report) : text(report))
+    if let file = call.text("report") { try write(report, to: file) }
     return report.passed ? .fine : .no
   }
 

@@ -38,9 +38,15 @@ enum EraseCommand {
     let report = try engine.erase(
       target, why: try call.prose("why") ?? "", onlyLooking: isDry)
     var pushes: [PushReport] = []
+    var failure: OpsError?
     if !isDry, try !call.stores().isEmpty {
       for store in try call.openStores() {
-        pushes.append(try push(engine.session, store, upTo: report.entry ?? 0))
+        do throws(OpsError) {
+          pushes.append(try push(engine.session, store, upTo: report.entry ?? 0))
+        } catch {
+          failure = failure ?? error
+          call.note("warning: \(store.place) may still hold it, until a push to it: \(error)")
+        }
       }
     }
     if call.wantsJSON {
@@ -48,6 +54,8 @@ enum EraseCommand {
     } else {
       Output.standard.write(text(report, pushes, isDry))
     }
+    // It is erased here for good, whatever became of the stores.
+    if let failure { throw failure }
     return .fine
   }
 

@@ -52,6 +52,7 @@ enum HoldCommands {
       throw .badInput(
         "name one of --mission, --source and --from", hint: "--until goes with --from")
     }
+    if source == "" { throw .badInput("--source wants a source") }
     if let mission { return .mission(mission) }
     if let source { return .source(source) }
     let now = try engine.session.now()

@@ -96,6 +96,8 @@ final class Invocation {
   /// Stores named on the command line, else the one of OPS_STORE, else none.
   func stores() throws(OpsError) -> [String] {
     let named = texts("store")
+    // What an unset variable of a script gives would mean the working directory.
+    if named.contains("") { throw .badInput("--store wants a directory or s3://BUCKET/PREFIX") }
     if !named.isEmpty { return named }
     return try environment.text(.store).map { [$0] } ?? []
   }

@@ -98,6 +98,9 @@ enum RestoreCommand {
 
   private static func target(_ call: Invocation) throws(OpsError) -> Session.Target {
     guard let named = call.text("to") else { return try call.target(as: .superuser) }
+    guard DatabaseChoice.isConnectionString(named) else {
+      throw .badInput("--to wants a PostgreSQL URL", hint: "postgresql://user@host/name")
+    }
     var target = Session.Target(url: named)
     if !(try call.stores().isEmpty) { target.coldLog = try call.storedLog() }
     return target

@@ -120,9 +120,12 @@ extension SnapshotCommands {
     return out.finish()
   }
 
-  static func json(_ row: (SnapshotList.Snapshot, SnapshotIndex)) -> String {
+  static func json(
+    _ row: (SnapshotList.Snapshot, SnapshotIndex), _ store: any ObjectStore
+  ) -> String {
     let (snapshot, index) = row
     var out = JSONObjectWriter()
+    out.string("store", store.place)
     out.string("file", snapshot.name.path)
     out.int("bytes", snapshot.file.size)
     write(index, to: &out)

@@ -90,6 +90,8 @@ enum StatusCommand {
 
   private static func store(_ status: LedgerStatus) -> String {
     guard let stored = status.stored else { return "nothing was pushed yet" }
+    // What is refused is said above: the store may have more than this database.
+    if status.refusal != nil { return "had everything up to entry \(stored)" }
     guard let since = status.unstoredSince else { return "has everything, up to entry \(stored)" }
     return "has everything up to entry \(stored), and nothing of the last "
       + Timeline.span(from: since, to: status.now)

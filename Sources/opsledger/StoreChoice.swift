@@ -15,8 +15,20 @@ extension Invocation {
         hint: "name one: --store DIR, --store s3://BUCKET/PREFIX, or OPS_STORE")
     }
     var stores: [any ObjectStore] = []
-    for place in places { stores.append(try openStore(place)) }
+    // Named twice it is one copy of the history.
+    var known: Set<String> = []
+    for place in places where known.insert(Self.samePlace(place)).inserted {
+      stores.append(try openStore(place))
+    }
     return stores
+  }
+
+  /// Alike for every way to write a place.
+  private static func samePlace(_ place: String) -> String {
+    if !S3Store.isPlace(place), let path = FileSystem.realPath(place) { return path }
+    var place = Substring(place)
+    while place.count > 1, place.hasSuffix("/") { place = place.dropLast() }
+    return String(place)
   }
 
   func openStore(_ place: String) throws(OpsError) -> any ObjectStore {

@@ -1,9 +1,10 @@
-import Archive
 import Ledger
 import Log
 import OpsLoop
 import TestLedgers
 import Testing
+
+@testable import Archive
 
 /// The log into a store, and a database from it.
 @Suite(.enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
@@ -69,6 +70,23 @@ struct PushRestoreTests {
         #expect(try push(other, files).events > 0)
         #expect(try StoreVerifier(try Store.existing(files)).run().faults.isEmpty)
       }
+    }
+  }
+
+  @Test("a store whose first push was cut short makes no ledger of an empty database")
+  func fromNoEntry() throws {
+    try Self.withHistory { ledger in
+      let files = MemoryStore()
+      let own = try ledger.session().ledgerRecord()
+      _ = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
+      try TestLedger.withEmptyDatabase { other in
+        #expect(throws: OpsError.self) { try restore(other, files) }
+        let isEmpty = try other.value("SELECT to_regnamespace('ledger') IS NULL")
+        #expect(isEmpty == "true")
+      }
+      // The ledger itself is not in its way.
+      #expect(try restore(ledger, files).outcome == .nothingToDo)
+      #expect(try push(ledger, files).events > 0)
     }
   }
 

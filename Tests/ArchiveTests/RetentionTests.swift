@@ -150,6 +150,26 @@ struct RetentionTests {
     }
   }
 
+  @Test("what a restore to after it left took away again comes back too")
+  func comeBackAfterRestore() throws {
+    try Self.withOldMissions(2) { ledger, files in
+      let moment = try ledger.session().seal()
+      let mission = try #require(
+        try ledger.session().list(.missions(status: nil, limit: 1)).first
+      ).id
+      #expect(try Self.apply(ledger, files).left == 2)
+      let gone = try ledger.session().seal()
+      for to in [moment, gone] {
+        _ = try TimeTravel.goBack(
+          Session.Target(url: ledger.adminURL), to: to, why: "a test", actor: "test")
+      }
+      _ = try MissionRestorer(try ledger.session(), actor: "test").run(mission)
+      #expect(try ledger.count("ops_missions WHERE id = '\(mission)'") == 1)
+      #expect(try ledger.count("ops_mission_steps WHERE mission_id = '\(mission)'") == 1)
+      try Self.verify(ledger)
+    }
+  }
+
   @Test("holds keep missions, also one that is placed after the plan; what happens late does too")
   func holdsAndLateEvents() throws {
     try Self.withOldMissions(6) { ledger, files in
@@ -240,6 +260,62 @@ struct RetentionTests {
       // A store that was not there is no place for what has left.
       #expect(throws: OpsError.self) { try Pusher(session, MemoryStore()).run() }
       #expect(try Self.apply(ledger, files, plan.digest).left == 0)
+    }
+  }
+
+  @Test("the log's old part leaves a restored database too, and one that was behind its store")
+  func partitionsAfterRestore() throws {
+    try Self.withOldMissions(2) { ledger, files in
+      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try Self.work(ledger, 1, "young")
+      let session = try ledger.session()
+      _ = try Pusher(session, files).run()
+      let plan = try session.retentionPlan().digest
+      try TestLedger.withEmptyDatabase { other in
+        let target = Session.Target(url: other.adminURL, application: "test")
+        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        let report = try Retention(try other.session(), [files], actor: "test").apply(plan: plan)
+        #expect(report.partitions == 1 && report.left == 2)
+        // The numbers of a restore begin in another partition, which this one ends now.
+        _ = try Pusher(try other.session(), files).run()
+        _ = try Restorer(
+          Session.Target(url: ledger.adminURL, application: "test"), try Store.existing(files),
+          actor: "test"
+        ).run()
+        try ledger.moveClock(seconds: 91 * 86_400)
+        let next = try session.retentionPlan()
+        #expect(next.partitions.count > 1)
+        let left = try Self.apply(ledger, files, next.digest).partitions
+        #expect(left == next.partitions.count)
+        var cold = ledger.target
+        cold.coldLog = StoredLog(files)
+        #expect(try Verifier.run(cold).isEqual)
+      }
+    }
+  }
+
+  @Test("a place that lacks what has left is not begun as a store")
+  func noEmptyStore() throws {
+    try Self.withOldMissions(1) { ledger, files in
+      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try Self.work(ledger, 1, "young")
+      #expect(try Self.apply(ledger, files).partitions == 1)
+      let (session, empty) = (try ledger.session(), MemoryStore())
+      #expect(throws: OpsError.self) { try Pusher(session, empty).run() }
+      #expect(throws: OpsError.self) {
+        try Forker(session, into: empty, from: nil, why: "apart", actor: "test").run()
+      }
+      #expect(try Store.open(empty) == nil)
+      let own = try session.ledgerRecord().identity
+      // Where a fork's store is lost, the line that it left has the old part still.
+      for place in [empty, MemoryStore()] {
+        let fork = try Forker(
+          try ledger.session(), into: place, from: try Store.existing(files), why: "apart",
+          actor: "test"
+        ).run()
+        #expect(fork.push.tip >= 1_000_006 && fork.parent.identity == own)
+        #expect(try StoreVerifier(try Store.existing(place)).run().faults.isEmpty)
+      }
     }
   }
 }

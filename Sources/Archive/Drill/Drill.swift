@@ -42,6 +42,7 @@ public struct Drill {
   /// - Throws: Where it could not run: `OPS_001`. A store that is damaged fails it instead.
   public func run(recordedBy actor: String) throws(OpsError) -> DrillReport? {
     try requireStore()
+    try requireOwn()
     say("making a scratch cluster in \(directory)")
     let watch = Stopwatch()
     let scratch = try host { () throws(HostError) in try DrillScratch(in: directory) }
@@ -69,6 +70,17 @@ public struct Drill {
       default: return
       }
     }
+  }
+
+  /// What another ledger's store holds says nothing of this one.
+  private func requireOwn() throws(OpsError) {
+    guard let known = try? Store.existing(store) else { return }
+    let own = try live.ledgerRecord()
+    guard known.record.identity != own.identity else { return }
+    throw OpsError(
+      .storeDiverged,
+      "\(store.place) is the store of \(known.record.title) (\(known.record.identity)), "
+        + "not of \(own.title) (\(own.identity))", hint: "name this ledger's store")
   }
 
   private func rehearse(_ scratch: DrillScratch, _ report: inout DrillReport) throws(OpsError) {

@@ -70,12 +70,17 @@ public struct Forker {
       guard isOurs, known.record.parent != nil else { throw taken(known) }
       return known
     }
-    if let parent, parent.record.identity != own.identity {
+    if let parent, parent.record.identity != own.identity,
+      // The line that this one left: the store of the fork may be lost before it had anything.
+      try session.parentLine() != parent.record.identity
+    {
       throw OpsError(
         .storeDiverged,
         "\(parent.files.place) is the store of \(parent.record.title) (\(parent.record.identity)), "
           + "not of \(own.title) (\(own.identity))", hint: "name the store that it came from")
     }
+    // Before anything is recorded.
+    if parent == nil, try session.lastDeparted() > 0 { throw try withoutParent() }
     var ids = IDSource.random()
     return try Store.begin(
       files,
@@ -89,6 +94,13 @@ public struct Forker {
       .storeDiverged,
       "\(files.place) is a store already, of \(store.record.title) (\(store.record.identity))",
       hint: "a fork begins in an empty place")
+  }
+
+  private func withoutParent() throws(OpsError) -> OpsError {
+    OpsError(
+      .storeDiverged,
+      "entries up to \(try session.lastDeparted()) have left the database, and the new store wants "
+        + "them too", hint: "name the store that has them: --from")
   }
 
   // MARK: What both have
@@ -105,7 +117,8 @@ public struct Forker {
     let last = min(survey.tip, (differing ?? .max) - 1)
     let entry = try session.lastEntry(upTo: last) ?? 0
     return StoreRecord.Parent(
-      identity: identity, entry: entry, root: try session.root(upTo: entry))
+      identity: parent.record.identity, entry: entry,
+      root: try session.tree(upTo: entry).root(TreeHasher()))
   }
 
   // MARK: The database
@@ -131,12 +144,7 @@ public struct Forker {
     let departed = try session.lastDeparted()
     let tip = try store.segments().tip
     guard tip < departed else { return }
-    guard let parent else {
-      throw OpsError(
-        .storeDiverged,
-        "entries up to \(departed) have left the database, and the new store wants them too",
-        hint: "name the store that has them: --from")
-    }
+    guard let parent else { throw try withoutParent() }
     for segment in try parent.segments().segments
     where segment.name.entries.lowerBound > tip && segment.name.entries.upperBound <= departed {
       let reader = try parent.reader(of: segment)
@@ -154,6 +162,22 @@ public struct Forker {
 }
 
 extension Session {
+  /// The identity of the line of history that this ledger left last; nil where it left none.
+  fileprivate func parentLine() throws(OpsError) -> StreamID? {
+    var parameters = Parameters()
+    parameters.uuid(.ledger)
+    let rows = try query(
+      Statement(
+        """
+        SELECT (e.data #>> '{report,parent}')::uuid FROM ledger.events_at_hand AS e
+        WHERE e.stream = $1::uuid AND e.type = 'ledger.forked' ORDER BY e.version DESC LIMIT 1
+        """), parameters)
+    guard rows.count == 1 else { return nil }
+    return try onDatabase { () throws(PostgresError) in
+      try rows.uuidIfPresent(0, 0).map { StreamID($0) }
+    }
+  }
+
   /// The last root that was noted up to an entry.
   func lastStoredRoot(upTo entry: Int64) throws(OpsError) -> StoredRoot? {
     var parameters = Parameters()
@@ -169,8 +193,8 @@ extension Session {
     return try storedRoot(at: found)
   }
 
-  /// The root of the log up to an entry, hashed on from the last that was noted.
-  func root(upTo entry: Int64) throws(OpsError) -> Digest {
+  /// The tree of the log up to an entry, hashed on from the last root that was noted.
+  func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
     let noted = try lastStoredRoot(upTo: entry)
     var tree = noted?.frontier ?? MerkleFrontier()
     let hasher = TreeHasher()
@@ -179,7 +203,7 @@ extension Session {
       let lines = try LogLines(first...entry, on: try connection())
       while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
     }
-    return tree.root(hasher)
+    return tree
   }
 
   /// The greatest entry up to this one that has events.

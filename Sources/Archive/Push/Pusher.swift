@@ -58,7 +58,7 @@ public struct Pusher {
     defer { try? connection.execute("SELECT pg_advisory_unlock(19796, 5)") }
     let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
-    try requireDeparted(list)
+    try requireDeparted(upTo: list.tip)
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
@@ -79,12 +79,13 @@ public struct Pusher {
   }
 
   /// What has left the database cannot be pushed into another store.
-  private func requireDeparted(_ list: SegmentList) throws(OpsError) {
+  private func requireDeparted(upTo tip: Int64) throws(OpsError) {
     let departed = try session.lastDeparted()
-    guard list.tip < departed else { return }
+    guard tip < departed else { return }
     throw OpsError(
       .storeDiverged,
-      "entries up to \(departed) have left the database, and \(files.place) ends at \(list.tip)",
+      "entries up to \(departed) have left the database, and \(files.place) "
+        + (tip == 0 ? "has none" : "ends at \(tip)"),
       hint: "begin a further store as a copy of one that has them")
   }
 
@@ -115,6 +116,8 @@ public struct Pusher {
         hint: "is it mounted? A new one is begun by hand: `opsledger archive push`",
         facts: ["store": files.place])
     }
+    // Before it is begun: an empty store would be in the way of a copy, and of a fork.
+    try requireDeparted(upTo: 0)
     let store = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
     return (try checked(store, own), true)
   }

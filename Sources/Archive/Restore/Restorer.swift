@@ -62,9 +62,10 @@ public struct Restorer {
   /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or
   ///   where the store is damaged; nothing was changed then.
   public func run() throws(OpsError) -> RestoreReport {
+    let list = try store.foundSegments()
+    if list.tip == 0 { try requireBegun() }
     _ = try Installer.lay(session)
     try requireSameLedger()
-    let list = try store.foundSegments()
     let survey = try Survey(session, store, list).run()
     if let entry = survey.divergence { throw diverged(entry) }
     var report = RestoreReport(
@@ -113,6 +114,16 @@ public struct Restorer {
       hint:
         "nothing can be merged: `opsledger archive fork` lets this database go on in a new store",
       facts: ["entry": String(entry)])
+  }
+
+  /// A store whose first push was cut short makes no ledger of an empty database.
+  private func requireBegun() throws(OpsError) {
+    do throws(OpsError) { try session.requireLedger() } catch {
+      guard error.code == .schemaMismatch else { throw error }
+      throw OpsError(
+        .notFound, "\(store.files.place) holds no entry yet: there is nothing to restore",
+        hint: "its first push was cut short; is there another store?")
+    }
   }
 
   private func requireSameLedger() throws(OpsError) {

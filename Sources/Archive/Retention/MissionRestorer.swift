@@ -63,12 +63,19 @@ public struct MissionRestorer {
   private func entry(inWhichLeft mission: StreamID) throws(OpsError) -> Int64 {
     var query = LogQuery(limit: .max, keeps: .last)
     query.stream = mission
-    var last: LoggedEvent?
-    // What was erased since stays where it is.
-    try session.log(query) { if last == nil || $0.type != "mission.erased" { last = $0 } }
+    var (last, archived): (LoggedEvent?, Int64?) = (nil, nil)
+    try session.log(query) { event in
+      // What was erased since stays where it is.
+      if last == nil || event.type != "mission.erased" { last = event }
+      if event.type == "mission.archived" { archived = event.entry }
+    }
     guard let last else {
       throw OpsError(
         .notFound, "the log has no mission \(mission)", hint: "see `opsledger mission list`")
+    }
+    // A restore that took the tables back to before it left, and another to after that, removed it again.
+    if last.type == "mission.removed", let archived, try session.wentBack(in: last.entry) {
+      return archived
     }
     guard last.type == "mission.archived" else {
       throw OpsError(
@@ -109,5 +116,20 @@ public struct MissionRestorer {
       }
       return versions
     }
+  }
+}
+
+extension Session {
+  /// Whether this entry took the tables back to a moment.
+  fileprivate func wentBack(in entry: Int64) throws(OpsError) -> Bool {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    let rows = try query(
+      Statement(
+        """
+        SELECT EXISTS (SELECT FROM ledger.events_at_hand AS e
+          WHERE e.entry = $1::bigint AND e.type = 'ledger.restored')
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 }

@@ -172,6 +172,7 @@ public struct Retention {
           throw OpsError(.storeDiverged, "the stores differ at entry \(last)")
         }
         index = here
+        try noteRoot(at: last, of: files, here.root)
         if files.place == stores[0].place {
           var events: UInt64 = 0
           for segment in there { events += try store.reader(of: segment).index.eventCount }
@@ -180,6 +181,23 @@ public struct Retention {
         }
       }
     }
+  }
+
+  /// The root that the store's must equal, of the database's own log: what another database pushed, or a restore put
+  /// back, was noted here at the store's tip only.
+  private func noteRoot(
+    at last: Int64, of files: any ObjectStore, _ stored: Digest
+  ) throws(OpsError) {
+    if try session.storedRoot(at: last) != nil { return }
+    let tree = try session.tree(upTo: last)
+    let root = tree.root(TreeHasher())
+    guard root == stored else {
+      throw OpsError(
+        .storeDiverged,
+        "the root of \(files.place) at entry \(last) is \(stored.hex), the database's \(root.hex)",
+        hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`")
+    }
+    try session.record(StoredRoot(entry: last, frontier: tree, root: root))
   }
 
   /// Asks again where somebody reads the log: nobody who appends waits longer than a moment.
