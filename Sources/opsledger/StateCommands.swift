@@ -56,7 +56,7 @@ enum StateCommands {
     if let mission { return try print(mission, at: moment, session, call) }
     let snapshots = try call.snapshots(session.target)
     defer { call.note(snapshots) }
-    if let query { return try print(query, at: moment, session.target, snapshots, call) }
+    if let query { return try print(query, at: moment, session, snapshots, call) }
     if let schema { return try write(schema, at: moment, snapshots, call) }
     let counts = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.counts(session.target, at: moment.entry, from: snapshots, progress)
@@ -70,15 +70,15 @@ enum StateCommands {
   }
 
   private static func print(
-    _ sql: String, at moment: Moment, _ target: Session.Target, _ snapshots: StoredSnapshots?,
+    _ sql: String, at moment: Moment, _ session: Session, _ snapshots: StoredSnapshots?,
     _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
     call.note("as of \(line(moment))")
     var printer = RowPrinter(json: call.wantsJSON)
     let live = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.query(
-        sql, target, at: moment.entry, from: snapshots, progress, head: { printer.begin($0) },
-        each: { printer.print($0) })
+        sql, session.target, at: moment.entry, from: snapshots, on: session, progress,
+        head: { printer.begin($0) }, each: { printer.print($0) })
     }
     printer.end()
     for table in live {

@@ -136,6 +136,44 @@ struct StateQueryTests {
     }
   }
 
+  @Test(
+    "a query finds all that it reads, however it names it",
+    arguments: [
+      "SELECT to_jsonb(m)::text FROM ops_missions AS m ORDER BY 1",
+      "SELECT m::text FROM ops_missions AS m ORDER BY 1",
+      "SELECT (SELECT m)::text FROM ops_missions AS m ORDER BY 1",
+      "SELECT count(*)::text FROM ops_mission_steps",
+      "SELECT count(m)::text FROM ops_missions AS m",
+      "SELECT (m).status FROM ops_missions AS m ORDER BY 1",
+      "SELECT count(*)::text FROM ops_missions WHERE ops_missions IS NOT NULL",
+      "SELECT x.id::text FROM (TABLE ops_missions) AS x ORDER BY 1",
+      "SELECT kind FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = mission_id",
+      "SELECT policy_snapshot::text FROM ops_missions NATURAL JOIN (SELECT id FROM ops_missions) AS i",
+      "WITH s AS (SELECT s FROM ops_mission_steps AS s) SELECT (s).kind FROM s ORDER BY 1",
+      "SELECT string_agg(m.status::text, ',') OVER () FROM ops_missions AS m, ops_policy AS p LIMIT 1",
+      #"SELECT id::text FROM U&"ops\005fmissions" ORDER BY 1"#,
+      "SELECT to_jsonb(r)::text FROM ops_radar AS r", "SELECT max(version)::text FROM ops_policy",
+      "SELECT (xpath('//status', query_to_xml('SELECT * FROM ops_missions', true, true, '')))[1]::text",
+    ])
+  func whatItReads(sql: String) throws {
+    try withHistory { ledger, _ in
+      let last = try ledger.session().seal()
+      let found = try States.query(sql, at: last, ledger)
+      let live = try ledger.lines(sql)
+      #expect(found == live)
+      if !sql.contains("ops_radar") { #expect(!found.isEmpty) }
+    }
+  }
+
+  @Test("a view is as of then, however its name is written")
+  func spelledView() throws {
+    try withHistory { ledger, entry in
+      let sql = #"SELECT count(*)::text FROM U&"ops_policy\005fhistory" WHERE key = 'auto_approve'"#
+      let rows = try States.query(sql, at: entry, ledger)
+      #expect(rows == ["1"])
+    }
+  }
+
   @Test("what a function of the query read of the live tables is named")
   func functions() throws {
     try withHistory { ledger, entry in

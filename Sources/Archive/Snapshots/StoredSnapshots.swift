@@ -44,9 +44,11 @@ public final class StoredSnapshots: StateSnapshots {
   /// The entry of the snapshot that was given last.
   public var given: Int64? { last.withLock { $0?.entry } }
 
-  public func newest(upTo entry: Int64) throws(OpsError) -> (any StateSnapshot)? {
+  public func newest(
+    upTo entry: Int64, on session: Session
+  ) throws(OpsError) -> (any StateSnapshot)? {
     let given = candidates.withLock { candidates in
-      Result { () throws(OpsError) in try newest(upTo: entry, among: &candidates) }
+      Result { () throws(OpsError) in try newest(upTo: entry, among: &candidates, session) }
     }
     let snapshot = try given.get()
     if let snapshot { last.withLock { $0 = snapshot } }
@@ -54,12 +56,12 @@ public final class StoredSnapshots: StateSnapshots {
   }
 
   private func newest(
-    upTo entry: Int64, among candidates: inout [Candidate]
+    upTo entry: Int64, among candidates: inout [Candidate], _ session: Session
   ) throws(OpsError) -> StoredSnapshot? {
     while let at = candidates.lastIndex(where: { $0.snapshot.name.entry <= entry }) {
       if let opened = candidates[at].opened { return opened }
       do throws(OpsError) {
-        let opened = try open(candidates[at])
+        let opened = try open(candidates[at], session)
         candidates[at].opened = opened
         return opened
       } catch {
@@ -87,7 +89,9 @@ public final class StoredSnapshots: StateSnapshots {
   }
 
   /// Opens one, and makes sure that it is of this release's columns and of this database's history.
-  private func open(_ candidate: Candidate) throws(OpsError) -> StoredSnapshot {
+  private func open(
+    _ candidate: Candidate, _ session: Session
+  ) throws(OpsError) -> StoredSnapshot {
     let reader = try candidate.store.reader(of: candidate.snapshot)
     let index = reader.index
     func refuse(_ why: String) -> OpsError {
@@ -102,7 +106,6 @@ public final class StoredSnapshots: StateSnapshots {
         throw refuse("has other columns of \(table) than this release")
       }
     }
-    let session = try Session(target)
     guard try session.ledgerRecord().identity == index.identity else {
       throw refuse("is of another ledger")
     }

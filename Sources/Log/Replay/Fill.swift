@@ -15,11 +15,17 @@ struct Fill: NounVisitor {
   /// Parents before children.
   private(set) var tables: [Filled] = []
   private let prefix: String
+  private let columns: StateColumns?
 
-  /// - Parameter prefix: The schema of the tables, with its point; none for the live ones.
-  init(_ fold: consuming Fold, into prefix: String = "") throws(OpsError) {
+  /// - Parameters:
+  ///   - prefix: The schema of the tables, with its point; none for the live ones.
+  ///   - columns: Those that are filled, where they are not all.
+  init(
+    _ fold: consuming Fold, into prefix: String = "", _ columns: StateColumns? = nil
+  ) throws(OpsError) {
     self.fold = fold
     self.prefix = prefix
+    self.columns = columns
     try visitParentsFirst()
   }
 
@@ -27,12 +33,13 @@ struct Fill: NounVisitor {
     _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
   ) throws(OpsError) {
     guard N.name.isOfTheEight else { return }
-    let columns = N.columns
+    let filled = columns.map { $0[N.name] ?? [] } ?? Array(N.columns.indices)
+    let columns = filled.map { N.columns[$0] }
     let rows = CopyRows()
     try onDatabase { () throws(PostgresError) in
       try fold[keyPath: table].withEachRow { (row) throws(PostgresError) in
         try rows.row(columns.count)
-        for index in columns.indices { rows.append(columns[index].get(at: row)) }
+        for column in columns { rows.append(column.get(at: row)) }
       }
     }
     fold[keyPath: table] = FoldTable()
@@ -40,7 +47,8 @@ struct Fill: NounVisitor {
     tables.append(
       Filled(
         table: N.table,
-        sql: "COPY \(prefix)\(N.table) (\(N.text.selectList)) FROM STDIN (FORMAT binary)",
+        sql: "COPY \(prefix)\(N.table) (\(columns.map(\.name).joined(separator: ", "))) "
+          + "FROM STDIN (FORMAT binary)",
         rows: rows))
   }
 }

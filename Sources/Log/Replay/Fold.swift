@@ -27,13 +27,7 @@ struct Fold {
 
   /// Takes one row of `COPY (SELECT columns …)`.
   mutating func take(_ row: borrowing CopyRow) throws(PostgresError) {
-    let fixed = EventView.Fixed(
-      position: LogPosition(entry: try row[0].int8(), index: try row[1].int4()),
-      stream: StreamID(try row[2].uuid()), version: try row[3].int4(),
-      at: Instant(micros: try row[5].timestamptz()))
-    let event = EventView(
-      fixed: fixed, data: row[6].bytes, content: row[7].isNull ? nil : row[7].bytes)
-    take(event, type: row[4].bytes)
+    take(try EventView(row), type: row[4].bytes)
   }
 
   /// Takes one line of `COPY ledger.events TO`.
@@ -47,7 +41,7 @@ struct Fold {
   /// Says that all events so far had left the database.
   mutating func markCold() { cold = (eventCount, entryCount) }
 
-  private mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
+  mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
     eventCount += 1
     if event.fixed.position.index == 0 { entryCount += 1 }
     guard let type = types.find(name) else {
@@ -88,6 +82,18 @@ struct Fold {
     radar.finish(context)
     holds.finish(context)
     ledger.finish(context)
+  }
+}
+
+extension EventView {
+  /// A row of `COPY (SELECT columns …)` of ``Fold/columns``; its type is column 4.
+  init(_ row: borrowing CopyRow) throws(PostgresError) {
+    self.init(
+      fixed: Fixed(
+        position: LogPosition(entry: try row[0].int8(), index: try row[1].int4()),
+        stream: StreamID(try row[2].uuid()), version: try row[3].int4(),
+        at: Instant(micros: try row[5].timestamptz())),
+      data: row[6].bytes, content: row[7].isNull ? nil : row[7].bytes)
   }
 }
 

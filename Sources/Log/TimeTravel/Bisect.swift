@@ -53,16 +53,17 @@ extension TimeTravel {
       _ progress: ReplayProgress
     ) throws(OpsError) {
       entries = try Session(target)
-      tables = try StateTables(target, .temporary, from: snapshots)
-      question = StateQuery(sql: sql, connection: tables.connection)
+      tables = try StateTables(target, .temporary, from: snapshots, for: sql)
+      question = StateQuery(sql, tables)
       self.progress = progress
-      let columns = try question.check()
+      let (columns, read) = try question.look()
       guard columns.count == 1, columns[0].type == .bool else {
         throw OpsError(
           .badInput, "the query must give one boolean, and gives \(columns.count) column(s)",
           hint: "like SELECT count(*) > 5 FROM ops_missions")
       }
-      if let nouns = try question.nouns() { tables.keepOnly(nouns) }
+      // All columns: rows are found by their keys when the tables move.
+      if let read { tables.fillOnly(.all(of: Set(read.keys))) }
     }
 
     func run(from: Int64, to: Int64) throws(OpsError) -> Bisection {

@@ -19,6 +19,8 @@ struct FoldOn {
   private let entries: ClosedRange<Int64>?
   /// With events among them.
   private let streams: Set<StreamID>
+  /// These events, where they are few enough to be kept when their streams are asked for.
+  private let later: LaterEvents?
 
   /// - Returns: Nil where the snapshot is so far away that the streams between would not fit into memory; they are
   ///   folded in slices from the log's beginning then.
@@ -30,11 +32,16 @@ struct FoldOn {
     self.log = log
     let slice = Slice.hash(remainder: 0, of: 1).only(nouns)
     let entries = snapshot.entry < entry ? (snapshot.entry + 1)...entry : nil
-    var streams: Set<StreamID> = []
+    var (streams, later): (Set<StreamID>, LaterEvents?) = ([], nil)
     if let entries {
-      streams = try slice.streams(in: entries, limit: Slice.rowsMax + 1, on: log)
+      if entries.count <= LaterEvents.entriesMax, entries.lowerBound > log.coldLast {
+        let read = try LaterEvents(slice, entries, on: log)
+        (streams, later) = (read.streams, read.areAllKept ? read : nil)
+      } else {
+        streams = try slice.streams(in: entries, limit: Slice.rowsMax + 1, on: log)
+      }
     }
-    (self.slice, self.entries, self.streams) = (slice, entries, streams)
+    (self.slice, self.entries, self.streams, self.later) = (slice, entries, streams, later)
     guard streams.count <= Slice.rowsMax else { return nil }
   }
 
@@ -46,7 +53,11 @@ struct FoldOn {
     try pass.visitParentsFirst()
     var fold = pass.fold
     try fold.seedGone(from: snapshot, streams, of: nouns)
-    if let entries { try slice.read(into: &fold, on: log, entries: entries, progress) }
+    if let later {
+      later.fold(into: &fold, progress)
+    } else if let entries {
+      try slice.read(into: &fold, on: log, entries: entries, progress)
+    }
     fold.finish()
     try fold.requireSound()
     return fold
@@ -70,6 +81,66 @@ struct FoldOn {
       }
       try kept.end()
     }
+  }
+}
+
+/// Events that are read once: which streams have some must be known before they can be folded.
+private struct LaterEvents {
+  /// Where a snapshot is further away, its streams are too many to keep their events.
+  static let entriesMax = 50_000
+  private static let bytesMax = 64 << 20
+
+  private struct Event {
+    let fixed: EventView.Fixed
+    let typeBytes: Int
+    let dataBytes: Int
+    /// Nil where there is none.
+    let contentBytes: Int?
+  }
+
+  private(set) var streams: Set<StreamID> = []
+  private(set) var areAllKept = true
+  private var events: [Event] = []
+  /// Type, data and content of each.
+  private var text: [UInt8] = []
+
+  init(_ slice: Slice, _ entries: ClosedRange<Int64>, on log: LogReader) throws(OpsError) {
+    do throws(PostgresError) {
+      let reader = try log.connection.copyReader(slice.events(entries))
+      while let row = try reader.next() { add(try EventView(row), type: row[4].bytes) }
+    } catch { throw OpsError(database: error) }
+  }
+
+  private mutating func add(_ event: EventView, type: UnsafeRawBufferPointer) {
+    streams.insert(event.fixed.stream)
+    guard areAllKept else { return }
+    guard text.count < Self.bytesMax else {
+      (areAllKept, events, text) = (false, [], [])
+      return
+    }
+    events.append(
+      Event(
+        fixed: event.fixed, typeBytes: type.count, dataBytes: event.data.count,
+        contentBytes: event.content?.count))
+    text.append(contentsOf: type)
+    text.append(contentsOf: event.data)
+    if let content = event.content { text.append(contentsOf: content) }
+  }
+
+  func fold(into fold: inout Fold, _ progress: ReplayProgress) {
+    text.withUnsafeBytes { text in
+      var at = 0
+      func next(_ count: Int) -> UnsafeRawBufferPointer {
+        defer { at += count }
+        return UnsafeRawBufferPointer(rebasing: text[at..<(at + count)])
+      }
+      for event in events {
+        let (type, data) = (next(event.typeBytes), next(event.dataBytes))
+        let view = EventView(fixed: event.fixed, data: data, content: event.contentBytes.map(next))
+        fold.take(view, type: type)
+      }
+    }
+    progress.add(events.count)
   }
 }
 

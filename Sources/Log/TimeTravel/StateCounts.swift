@@ -38,7 +38,7 @@ public enum TimeTravel {
     let moment = try SharedSnapshot(session)
     defer { moment.end() }
     return try snapshots.fallingBack { () throws(OpsError) in
-      if let snapshot = try snapshots?.newest(upTo: entry),
+      if let snapshot = try snapshots?.newest(upTo: entry, on: session),
         let counts = try counts(
           from: snapshot, at: entry, on: try moment.reader(), progress)
       {

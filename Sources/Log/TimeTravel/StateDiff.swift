@@ -111,7 +111,7 @@ extension TimeTravel {
       ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
       : try reader.slices(count)
     var diff = try snapshots.fallingBack { () throws(OpsError) in
-      let base = isHot ? try snapshots?.newest(upTo: from) : nil
+      let base = isHot ? try snapshots?.newest(upTo: from, on: session) : nil
       return try compare(slices, range, from: base, target, snapshot.id, limit: limit, progress)
     }
     try name(&diff.rows, range, on: reader)

@@ -8,7 +8,12 @@ public import Postgres
 /// than SELECT; and it is rolled back.
 struct StateQuery {
   let sql: String
-  let connection: Connection
+  private let connection: Connection
+  private let tables: StateTables
+
+  init(_ sql: String, _ tables: StateTables) {
+    (self.sql, self.tables, connection) = (sql, tables, tables.connection)
+  }
 
   /// - Parameters:
   ///   - head: Called once, before any row. What it throws ends the query.
@@ -28,14 +33,23 @@ struct StateQuery {
   }
 
   /// What the query gives, without running it.
-  @discardableResult
   func check() throws(OpsError) -> [TextQuery.Column] {
     try fenced { () throws(OpsError) in try prepared().columns }
   }
 
-  /// The tables that it reads, through views too; nil where that cannot be told before it runs: it calls a
-  /// function that is not PostgreSQL's own, or it is no SELECT.
-  func nouns() throws(OpsError) -> Set<NounName>? {
+  /// What it gives, and which columns it reads. Begins with the tables that its text names; where these are not
+  /// enough, or it cannot be told, all are made.
+  func look() throws(OpsError) -> (gives: [TextQuery.Column], reads: StateColumns?) {
+    if !tables.areAllMade, let gives = try? check(), let reads = try? columns() {
+      return (gives, reads)
+    }
+    try tables.makeAll()
+    return (try check(), try columns())
+  }
+
+  /// The columns that it reads, through views too; nil where that cannot be told before it runs: it calls a
+  /// function that is not PostgreSQL's own, reads a table that is made later, or is no SELECT.
+  private func columns() throws(OpsError) -> StateColumns? {
     // PostgreSQL's own that run a text as a query.
     let text = sql.lowercased()
     if ["xml", "ts_stat", "ts_rewrite"].contains(where: text.contains) { return nil }
@@ -49,33 +63,56 @@ struct StateQuery {
         if connection.isBroken { throw error }
         return nil
       }
-      let rows = try connection.query(Self.dependencies)
-      var nouns: Set<NounName> = []
-      for row in 0..<rows.count {
-        guard let table = try rows.textIfPresent(row, 0) else { return nil }
-        nouns.formUnion(NounName.allCases.filter { TableText.of($0).table == table })
-      }
-      return nouns
+      return try columns(of: try connection.query(Self.dependencies))
     }
   }
 
-  /// The relations that the view is over, and a null where it needs anything else of somebody's making. What is
-  /// PostgreSQL's own is in no dependency.
+  private func columns(of rows: Rows) throws(PostgresError) -> StateColumns? {
+    var names: [NounName: Set<String>] = [:]
+    var readsWholeRows = false
+    for row in 0..<rows.count {
+      guard let table = try rows.textIfPresent(row, 0) else { return nil }
+      // A live view would be found in the place of one that is not made yet.
+      if !tables.areAllMade, !(try rows.bool(row, 3)) { return nil }
+      readsWholeRows = try rows.bool(row, 2)
+      guard let noun = NounName.allCases.first(where: { TableText.of($0).table == table }) else {
+        continue
+      }
+      let column = try rows.textIfPresent(row, 1)
+      names[noun, default: []].formUnion(column.map { [$0] } ?? [])
+    }
+    if readsWholeRows { return .all(of: Set(names.keys)) }
+    return names.reduce(into: [:]) { columns, read in
+      let all = TableText.of(read.key).columns
+      // Rows that are only counted need some column to be there.
+      let read = (noun: read.key, names: read.value.isEmpty ? ["version"] : read.value)
+      columns[read.noun] = all.indices.filter { read.names.contains(all[$0].name) }
+    }
+  }
+
+  /// The relations that the view is over, with their columns that it names, and a null where it needs anything
+  /// else of somebody's making. What is PostgreSQL's own is in no dependency. A row as a whole, `to_jsonb(m)`, is no
+  /// dependency on columns: the rules' trees have it as attribute 0.
   private static let dependencies = Statement(
     """
-    WITH RECURSIVE needs (class, object) AS (
-      SELECT 'pg_class'::regclass::oid, 'pg_temp.opsledger_look'::regclass::oid
+    WITH RECURSIVE needs (class, object, attribute) AS (
+      SELECT 'pg_class'::regclass::oid, 'pg_temp.opsledger_look'::regclass::oid, 0
       UNION
-      SELECT d.refclassid, d.refobjid FROM needs AS n
+      SELECT d.refclassid, d.refobjid, d.refobjsubid FROM needs AS n
       JOIN pg_rewrite AS r ON n.class = 'pg_class'::regclass AND r.ev_class = n.object
       JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid)
-    SELECT DISTINCT c.relname::text FROM needs AS n
+    SELECT c.relname::text, a.attname::text,
+      EXISTS (SELECT FROM needs AS w JOIN pg_rewrite AS r ON r.ev_class = w.object
+        WHERE w.class = 'pg_class'::regclass AND strpos(r.ev_action::text, ':varattno 0 ') > 0),
+      c.relnamespace = pg_my_temp_schema()
+    FROM needs AS n
     LEFT JOIN pg_class AS c ON n.class = 'pg_class'::regclass AND c.oid = n.object
+    LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = n.attribute AND a.attnum > 0
     WHERE n.class NOT IN ('pg_type'::regclass, 'pg_collation'::regclass)
     """)
 
   private func fenced<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
-    try onDatabase { () throws(PostgresError) in try connection.execute(Self.fence) }
+    try onDatabase { () throws(PostgresError) in try connection.execute(fence) }
     // The locks that tell what it read go with the savepoint, and so does what it left.
     defer { try? connection.execute("ROLLBACK TO SAVEPOINT opsledger_query") }
     return try body()
@@ -100,14 +137,16 @@ struct StateQuery {
     return query
   }
 
-  private static let fence = """
-    SAVEPOINT opsledger_query;
-    REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON \
-    \((StateShapes.tables + ["opsledger_moment"]).map { "pg_temp." + $0 }.joined(separator: ", ")) \
-    FROM CURRENT_USER;
-    SET TRANSACTION READ ONLY;
-    SELECT 1
-    """
+  private var fence: String {
+    let all = (tables.tablesMade + ["opsledger_moment"]).map { "pg_temp." + $0 }
+    return """
+      SAVEPOINT opsledger_query;
+      REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON \(all.joined(separator: ", ")) \
+      FROM CURRENT_USER;
+      SET TRANSACTION READ ONLY;
+      SELECT 1
+      """
+  }
 
   /// The live ones of the eight that this transaction holds a lock on.
   private func liveTables() throws(OpsError) -> [String] {
@@ -151,22 +190,23 @@ extension TimeTravel {
   /// Runs one statement that reads, against the tables as of a moment.
   ///
   /// - Parameters:
+  ///   - session: Used meanwhile, where one is at hand.
   ///   - head: Called once with the columns, before any row.
   ///   - each: Called with each row, as the server sends it.
   /// - Returns: Live tables that functions of the query read as they are now.
   /// - Throws: `OPS_019` for what is not one statement that gives rows, `OPS_013` where it would write.
   public static func query(
     _ sql: String, _ target: Session.Target, at entry: Int64,
-    from snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress(),
+    from snapshots: (any StateSnapshots)? = nil, on session: Session? = nil,
+    _ progress: ReplayProgress = ReplayProgress(),
     head: ([TextQuery.Column]) -> Void, each: (borrowing TextQuery.Row) -> Void
   ) throws(OpsError) -> [String] {
     let (tables, query) = try snapshots.fallingBack { () throws(OpsError) in
-      let tables = try StateTables(target, .temporary, from: snapshots)
+      let tables = try StateTables(target, .temporary, from: snapshots, on: session, for: sql)
       do throws(OpsError) {
-        let query = StateQuery(sql: sql, connection: tables.connection)
+        let query = StateQuery(sql, tables)
         // What cannot be run at all is said before the work.
-        try query.check()
-        if let nouns = try query.nouns() { tables.keepOnly(nouns) }
+        if let columns = try query.look().reads { tables.fillOnly(columns) }
         try tables.move(to: entry, progress)
         return (tables, query)
       } catch {

@@ -26,7 +26,9 @@ public protocol StateSnapshot: Sendable {
 /// Snapshots that are at hand.
 public protocol StateSnapshots: Sendable {
   /// The newest one up to an entry that can be opened, if any.
-  func newest(upTo entry: Int64) throws(OpsError) -> (any StateSnapshot)?
+  ///
+  /// - Parameter session: Asked whether a snapshot is of its history; it may be in a transaction.
+  func newest(upTo entry: Int64, on session: Session) throws(OpsError) -> (any StateSnapshot)?
 
   /// Asked where reading ended with an error: whether it is about a snapshot, which is then not given again.
   func giveUp(_ error: OpsError) -> Bool

@@ -21,13 +21,19 @@ final class StateTables {
   let connection: Connection
   private let place: Place
   private let target: Session.Target
+  private let reading: Session
+  private let shapes: StateShapes
+  /// The tables that there are: all eight, unless those are enough that a query names.
+  private(set) var tablesMade: [String]
+  var areAllMade: Bool { tablesMade.count == StateShapes.tables.count }
   /// The session that builds; the transaction ends with it.
   private let session: Session
   /// Holds a moment of the log that the readers share.
   private let moment: SharedSnapshot
   private let snapshots: (any StateSnapshots)?
-  /// The tables that are made; the others stay empty.
-  private var nouns = Set(NounName.allCases.filter(\.isOfTheEight))
+  /// What is filled; other tables stay empty, and other columns null.
+  private var columns = StateColumns.ofTheEight
+  private var nouns: Set<NounName> { Set(columns.keys) }
   private let estimated: (rows: Int, events: Int)
   /// Entries that have left the database end with this one.
   private let coldLast: Int64
@@ -41,19 +47,24 @@ final class StateTables {
   /// - Parameters:
   ///   - snapshots: What the rows are taken from where that saves reading the log. One that is damaged ends what
   ///     is done here; see ``Swift/Optional/fallingBack(_:)``.
+  ///   - reading: A session that is used until the end, where one is at hand.
+  ///   - query: Only the tables are made that it seems to name; see ``makeAll()``.
   ///   - prepare: What has to be done first in the transaction.
   init(
     _ target: Session.Target, _ place: Place, from snapshots: (any StateSnapshots)? = nil,
+    on reading: Session? = nil, for query: String? = nil,
     prepare: (Connection) throws(OpsError) -> Void = { (_) throws(OpsError) in }
   ) throws(OpsError) {
     self.target = target
     self.place = place
     self.snapshots = snapshots
-    let reading = try Session(target)
+    let reading = if let reading { reading } else { try Session(target) }
+    self.reading = reading
     estimated = try reading.estimate()
     // Nothing here may touch a live table in the transaction that a query runs in: ``StateQuery`` tells by
     // the locks whether it reads one.
-    let shapes = try StateShapes(reading)
+    shapes = try StateShapes(reading)
+    tablesMade = query.map(StateShapes.tables(namedIn:)) ?? StateShapes.tables
     moment = try SharedSnapshot(reading)
     coldLast = try moment.reader().coldLast
     session = try Session(target)
@@ -62,10 +73,21 @@ final class StateTables {
     try onDatabase { () throws(PostgresError) in try connection.execute(Self.begin) }
     try prepare(connection)
     do throws(PostgresError) {
-      try connection.execute(shapes.create(in: place))
+      try connection.execute(shapes.create(tablesMade, in: place))
     } catch {
       throw Self.refusal(error)
     }
+  }
+
+  /// Makes the tables and views that are not there yet.
+  func makeAll() throws(OpsError) {
+    guard !areAllMade else { return }
+    let missing = StateShapes.tables.filter { !tablesMade.contains($0) }
+    try onDatabase { () throws(PostgresError) in
+      try connection.execute(
+        "DROP TABLE pg_temp.opsledger_moment; " + shapes.create(missing, in: place, isAll: true))
+    }
+    tablesMade = StateShapes.tables
   }
 
   /// A copy of a session's settings for psql's spelling, and for a query whose caller went away.
@@ -98,8 +120,10 @@ final class StateTables {
     moment.end()
   }
 
-  /// From here on only these tables are made. Before the first ``move(to:_:)``.
-  func keepOnly(_ nouns: Set<NounName>) { self.nouns.formIntersection(nouns) }
+  /// Only these columns of these tables are filled. Before the first ``move(to:_:)``; a second one wants the keys.
+  func fillOnly(_ columns: StateColumns) {
+    self.columns = columns.filter { $0.key.isOfTheEight }
+  }
 
   /// Makes the tables what they were at a moment: all rows the first time, later those of the streams that
   /// have events between the two moments.
@@ -119,7 +143,11 @@ final class StateTables {
         try connection.execute("UPDATE pg_temp.opsledger_moment SET entry = \(next)")
       }
       if !nouns.isEmpty {
-        try connection.execute("ANALYZE " + tables.map(qualified).joined(separator: ", "))
+        // A tenth of the usual sample: it would take longer than what most queries ask.
+        try connection.execute(
+          "SET LOCAL default_statistics_target = 10; ANALYZE "
+            + tables.map(qualified).joined(separator: ", ")
+            + "; SET LOCAL default_statistics_target TO DEFAULT")
       }
     }
     entry = next
@@ -130,11 +158,11 @@ final class StateTables {
   }
 
   private func make(at next: Int64, _ progress: ReplayProgress) throws(OpsError) {
-    if let snapshot = try snapshots?.newest(upTo: next),
+    if let snapshot = try snapshots?.newest(upTo: next, on: reading),
       let later = try FoldOn(snapshot, upTo: next, of: nouns, on: try moment.reader())
     {
-      let kept = KeptCopy(prefix, connection)
-      return try write(Fill(later.run(keeping: kept, progress), into: prefix))
+      let kept = KeptCopy(prefix, columns, connection)
+      return try write(Fill(later.run(keeping: kept, progress), into: prefix, columns))
     }
     progress.expect(estimated.events)
     let slices = try moment.reader().slices(Slice.count(rows: estimated.rows), upTo: next)
@@ -147,7 +175,7 @@ final class StateTables {
   ) throws(OpsError) {
     let range = (min(entry, next) + 1)...max(entry, next)
     let count = try forget(in: range)
-    if count <= Slice.rowsMax, let snapshot = try snapshots?.newest(upTo: next) {
+    if count <= Slice.rowsMax, let snapshot = try snapshots?.newest(upTo: next, on: reading) {
       let slice = Slice.changed(in: range, remainder: 0, of: 1).only(nouns)
       let log = try moment.reader()
       var fold = Fold()
@@ -157,7 +185,7 @@ final class StateTables {
       }
       fold.finish()
       try fold.requireSound()
-      return try write(Fill(fold, into: prefix))
+      return try write(Fill(fold, into: prefix, columns))
     }
     // Two readers gain nothing where a slice takes less than it takes to begin one.
     let slices = Slice.count(rows: count, countMin: count < 1000 ? 1 : Slice.workers)
@@ -168,13 +196,13 @@ final class StateTables {
   private func fill(
     _ slices: [Slice], upTo last: Int64, _ progress: ReplayProgress
   ) throws(OpsError) {
-    let prefix = prefix
+    let (prefix, columns) = (prefix, columns)
     let stream = FoldStream(
       slices.map { $0.only(nouns) }, entries: 0...last, target, snapshot: moment.id, workers: 1,
       progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
-        return try Fill(fold, into: prefix)
+        return try Fill(fold, into: prefix, columns)
       })
     defer { stream.stop() }
     while let fill = try stream.next() { try write(fill) }
@@ -237,30 +265,66 @@ final class StateTables {
   private func qualified(_ table: String) -> String { prefix + table }
 }
 
-/// Copies lines of a snapshot into the tables as they are.
+/// Copies lines of a snapshot into the tables: as they are, or of each the columns that are filled.
 private final class KeptCopy: KeptRows {
   private let prefix: String
+  private let columns: StateColumns
   private let connection: Connection
   private var writer: CopyWriter?
+  /// The places of the noun's columns, in their order; nil: all.
+  private var places: [Int]?
+  private var cut: [UInt8] = []
 
-  init(_ prefix: String, _ connection: Connection) {
+  init(_ prefix: String, _ columns: StateColumns, _ connection: Connection) {
     self.prefix = prefix
+    self.columns = columns
     self.connection = connection
   }
 
   func begin<N: Noun>(_ noun: N.Type) throws(OpsError) {
+    let filled = columns[N.name] ?? []
+    places = filled.count == N.columns.count ? nil : filled
+    let names = filled.map { N.columns[$0].name }.joined(separator: ", ")
     writer = try onDatabase { () throws(PostgresError) in
-      try connection.copyIn("COPY \(prefix)\(N.table) (\(N.text.selectList)) FROM STDIN")
+      try connection.copyIn("COPY \(prefix)\(N.table) (\(names)) FROM STDIN")
     }
   }
 
   func take(_ line: UnsafeRawBufferPointer) throws(OpsError) {
-    try onDatabase { () throws(PostgresError) in try writer?.raw(line) }
+    guard let places else {
+      return try onDatabase { () throws(PostgresError) in try writer?.raw(line) }
+    }
+    cut.removeAll(keepingCapacity: true)
+    var (fields, next) = (RowFields(line), 0)
+    for place in places {
+      // What a snapshot's line lacks, the server refuses.
+      guard let field = fields.skip(to: place - next) else { break }
+      if next > 0 { cut.append(9) }
+      cut.append(contentsOf: field.bytes)
+      next = place + 1
+    }
+    cut.append(10)
+    let written = cut.withUnsafeBytes { bytes in
+      Result { () throws(PostgresError) in try writer?.raw(bytes) }
+    }
+    try onDatabase { () throws(PostgresError) in try written.get() }
   }
 
   func end() throws(OpsError) {
     try onDatabase { () throws(PostgresError) in _ = try writer?.finish() }
     writer = nil
+  }
+}
+
+/// Columns of tables, as places among the ledger's columns, in their order; never none of a table.
+typealias StateColumns = [NounName: [Int]]
+
+extension StateColumns {
+  static let ofTheEight = all(of: Set(NounName.allCases.filter(\.isOfTheEight)))
+
+  static func all(of nouns: Set<NounName>) -> StateColumns {
+    StateColumns(
+      uniqueKeysWithValues: nouns.map { ($0, Array(TableText.of($0).columns.indices)) })
   }
 }
 
@@ -270,6 +334,10 @@ struct StateShapes {
   static let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
   /// The expression that gives the stream of a row of each.
   static let streams = StreamExpressions.all
+  private static let views = [
+    "ops_policy_history", "ops_policy_audit", "ops_proposal_votes", "ops_step_dead_letters",
+    "ops_radar",
+  ]
 
   private var columns: [String: String] = [:]
   private var views: [(name: String, text: String)] = []
@@ -316,9 +384,17 @@ struct StateShapes {
     WHERE to_regclass(v.live) IS NOT NULL ORDER BY v.place
     """)
 
-  func create(in place: StateTables.Place) -> String {
+  /// The tables that a query can mean by what it is written with: all of them where it names a view.
+  static func tables(namedIn query: String) -> [String] {
+    let text = query.lowercased()
+    if views.contains(where: text.contains) { return tables }
+    return tables.filter(text.contains)
+  }
+
+  /// - Parameter isAll: Whether others are there already, so that views find all of them.
+  func create(_ tables: [String], in place: StateTables.Place, isAll: Bool = false) -> String {
     var sql: [String] = []
-    for table in Self.tables {
+    for table in tables {
       let columns = columns[table] ?? ""
       switch place {
       case .temporary: sql.append("CREATE TEMPORARY TABLE \(table) (\(columns))")
@@ -328,6 +404,7 @@ struct StateShapes {
     }
     if place.isTemporary {
       sql.append("CREATE TEMPORARY TABLE opsledger_moment AS SELECT 0::bigint AS entry")
+      guard isAll || tables == Self.tables else { return sql.joined(separator: ";\n") }
       for view in views { sql.append("CREATE TEMPORARY VIEW \(view.name) AS \(view.text)") }
     }
     return sql.joined(separator: ";\n")
