@@ -256,7 +256,8 @@ private final class Relay: @unchecked Sendable {
 
   private static func kind(_ sql: ArraySlice<UInt8>) -> Kind {
     if sql.elementsEqual("COMMIT".utf8) { return .commit }
-    return sql.starts(with: "WITH d AS MATERIALIZED".utf8) ? .wholeTransaction : .other
+    let whole = ["WITH d AS MATERIALIZED", "SELECT entry, recorded_at FROM ledger.append_report("]
+    return whole.contains { sql.starts(with: $0.utf8) } ? .wholeTransaction : .other
   }
 
   private static func write(_ file: Int32, _ bytes: ArraySlice<UInt8>) -> Bool {
