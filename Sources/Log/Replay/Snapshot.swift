@@ -125,15 +125,15 @@ extension Slice {
 }
 
 extension Session {
-  /// About how many rows the log folds to, and how many events it has: from the statistics, and the
-  /// sizes where there are none.
+  /// About how many rows the log folds to, and how many events it has: from the statistics, and where there are none,
+  /// as in a restore, from the sizes, rather too many than too few: slices that are too large cost memory.
   func estimate() throws(OpsError) -> (rows: Int, events: Int) {
     let answer = try query(
       Statement(
         """
         SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
             THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
-            ELSE pg_relation_size(c.oid) / 450 END), 0)::bigint
+            ELSE pg_relation_size(c.oid) / 300 END), 0)::bigint
           + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d)
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
