@@ -18,6 +18,8 @@ public final class Connection {
   /// Set when the state on the wire is unknown, whatever libpq thinks.
   var failed = false
   var scratch = SendScratch()
+  /// What its COPY OUT is slowed down by.
+  public var pace: (any ReadPace)?
 
   /// Connects, and applies `settings` in one round trip.
   ///

@@ -1,4 +1,5 @@
 internal import CPostgres
+internal import Dispatch
 
 /// One row of a binary COPY: a view, valid until the next row is asked for.
 public struct CopyRow: ~Copyable {
@@ -31,11 +32,17 @@ public final class CopyReader {
   @exclusivity(unchecked) private var sawTrailer = false
   /// Rows of a binary COPY, or messages of another, so far.
   @exclusivity(unchecked) public private(set) var rowsRead = 0
+  private let pace: (any ReadPace)?
+  /// Since the last rest.
+  @exclusivity(unchecked) private var bytesRead = 0
+  @exclusivity(unchecked) private var restedAt: UInt64
 
   init(_ connection: Connection, binary: Bool, columns: Int) {
     self.connection = connection
     self.binary = binary
     fields = .allocate(capacity: columns)
+    pace = connection.pace
+    restedAt = pace == nil ? 0 : DispatchTime.now().uptimeNanoseconds
   }
 
   deinit {
@@ -82,12 +89,26 @@ public final class CopyReader {
       throw connection.lost(mayHaveSent: true)
     }
     let count = PQgetCopyData(handle, &message, 0)
-    if count > 0 { return UnsafeRawBufferPointer(start: message, count: Int(count)) }
+    if count > 0 {
+      bytesRead += Int(count)
+      if bytesRead > Self.bytesBetweenRests { rest() }
+      return UnsafeRawBufferPointer(start: message, count: Int(count))
+    }
     isOver = true
     try connection.finishCopy(handle)
     if count == -1 { return nil }
     // The reason of a -2 comes as a result, which would have thrown.
     throw connection.lost(mayHaveSent: true)
+  }
+
+  /// What a socket holds: while we rest, the server soon does too.
+  private static let bytesBetweenRests = 256 << 10
+
+  private func rest() {
+    bytesRead = 0
+    guard let pace else { return }
+    pace.rest(after: DispatchTime.now().uptimeNanoseconds - restedAt)
+    restedAt = DispatchTime.now().uptimeNanoseconds
   }
 
   /// Number of fields; nil for a message without a row.

@@ -24,6 +24,13 @@ extension Invocation {
     return session
   }
 
+  /// The same, of what reads much and leaves the loop its pace.
+  func courteousSession() throws(OpsError) -> Session {
+    let session = try Session(target().courteous())
+    try session.requireLedger()
+    return session
+  }
+
   /// - Parameter actor: Who acts, where it is not the person at the command line.
   func engine(_ actor: String? = nil) throws(OpsError) -> Engine {
     let name = if let actor { try self.actor(actor) } else { try self.actor }

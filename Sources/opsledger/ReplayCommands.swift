@@ -13,11 +13,14 @@ enum ReplayCommands {
   static let verify = Command(
     group: .audit, name: "verify",
     summary: "replay the log and compare it with the tables, row by row, column by column",
-    notes: ["It reads one moment of the database, and nobody waits for it. Exit 1: they differ."],
+    notes: [
+      "It reads one moment of the database, and nobody waits for it. While others record it takes its "
+        + "time, so that the loop keeps its pace. Exit 1: they differ."
+    ],
     examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.session().target
+    let target = try call.session().target.courteous()
     let report = try watched("verify") { (progress) throws(OpsError) in
       try Verifier.run(target, progress)
     }

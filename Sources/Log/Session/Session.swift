@@ -11,6 +11,8 @@ public final class Session {
     public var connectTimeoutMillis: Int
     /// What has left the database, where a store is at hand.
     public var coldLog: (any ColdLog)?
+    /// What slows its reading down.
+    public var pace: (any ReadPace)?
 
     public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {
       self.url = url
@@ -53,10 +55,12 @@ public final class Session {
 
   private static func connect(_ target: Target) throws(OpsError) -> Connection {
     do {
-      return try Connection(
+      let connection = try Connection(
         url: target.url, applicationName: target.application,
         connectTimeoutSeconds: max(1, (target.connectTimeoutMillis + 999) / 1000),
         settings: settings)
+      connection.pace = target.pace
+      return connection
     } catch {
       throw OpsError(database: error)
     }
