@@ -34,7 +34,7 @@ enum ArchiveCommands {
     let every = try call.millis("every") ?? 5000
     if every < 1 { throw .badInput("--every wants a time above 0") }
     let stop = StopSignal()
-    let session = try call.courteousSession()
+    let session = try call.session(isCourteous: true)
     let stores = try call.openStores()
     // What runs unattended begins a ledger's first store and no other: the one that is there may only be
     // not mounted.

@@ -32,7 +32,7 @@ enum DrillCommand {
   ) { (call) throws(OpsError) in
     let stop = StopSignal()
     let stores = try call.openStores()
-    let session = try call.courteousSession()
+    let session = try call.session(isCourteous: true)
     for other in stores.dropFirst() { call.note("not drilled: \(other.place); name it alone") }
     let progress = Progress("drill", unit: "events")
     defer { progress.finish() }

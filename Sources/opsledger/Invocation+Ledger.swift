@@ -18,15 +18,11 @@ extension Invocation {
   }
 
   /// A session with a ledger that this release can use.
-  func session() throws(OpsError) -> Session {
-    let session = try Session(target())
-    try session.requireLedger()
-    return session
-  }
-
-  /// The same, of what reads much and leaves the loop its pace.
-  func courteousSession() throws(OpsError) -> Session {
-    let session = try Session(target().courteous())
+  ///
+  /// - Parameter isCourteous: Of what reads much, and leaves the loop its pace.
+  func session(isCourteous: Bool = false) throws(OpsError) -> Session {
+    let target = try target()
+    let session = try Session(isCourteous ? target.courteous() : target)
     try session.requireLedger()
     return session
   }

@@ -20,7 +20,7 @@ enum ReplayCommands {
     examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.session().target.courteous()
+    let target = try call.session(isCourteous: true).target
     let report = try watched("verify") { (progress) throws(OpsError) in
       try Verifier.run(target, progress)
     }

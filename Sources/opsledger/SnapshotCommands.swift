@@ -27,7 +27,7 @@ enum SnapshotCommands {
     ]
   ) { (call) throws(OpsError) in
     let when = if let text = call.text("at") { try When(text) } else { nil as When? }
-    let session = try call.courteousSession()
+    let session = try call.session(isCourteous: true)
     let entry = if let when { try session.moment(when).entry } else { nil as Int64? }
     for files in try call.openStores() {
       let watch = Stopwatch()

@@ -53,16 +53,21 @@ extension Draft {
     return parameters
   }
 
-  static let insertEvents = Statement(
-    """
-    INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
-      command, data, content, salt)
-    SELECT $1::bigint, v.at - 1, v.stream, v.version, v.type, $2::timestamptz, $3::text,
-      v.cause, $4::uuid, v.data, v.content, v.salt
-    FROM (SELECT generate_subscripts($5::uuid[], 1), unnest($5::uuid[]), unnest($6::integer[]), unnest($7::text[]),
-        unnest($8::bigint[]), unnest($9::json[]), unnest($10::json[]), unnest($11::bytea[]))
-      AS v(at, stream, version, type, cause, data, content, salt)
-    """)
+  static let insertEvents = insertEvents(index: "v.at - 1")
+
+  /// - Parameter index: The expression of an event's place in its entry, by `v.at`, its place among these from 1 on.
+  static func insertEvents(index: String) -> Statement {
+    Statement(
+      """
+      INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
+        command, data, content, salt)
+      SELECT $1::bigint, \(index), v.stream, v.version, v.type, $2::timestamptz, $3::text,
+        v.cause, $4::uuid, v.data, v.content, v.salt
+      FROM (SELECT generate_subscripts($5::uuid[], 1), unnest($5::uuid[]), unnest($6::integer[]), unnest($7::text[]),
+          unnest($8::bigint[]), unnest($9::json[]), unnest($10::json[]), unnest($11::bytea[]))
+        AS v(at, stream, version, type, cause, data, content, salt)
+      """)
+  }
 
   private func eventParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
     var parameters = Parameters(reserving: 11, bytes: 256 * events.count)

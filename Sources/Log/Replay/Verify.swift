@@ -42,7 +42,8 @@ public enum Verifier {
     progress.expect(events)
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
-    let slices = try snapshot.reader().slices(Slice.count(rows: rows))
+    let reader = try snapshot.reader()
+    let slices = try reader.slices(Slice.count(rows: rows))
     let id = snapshot.id
     let merged = Mutex(Partial())
     DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
@@ -54,7 +55,6 @@ public enum Verifier {
     }
     var partial = merged.withLock { $0 }
     if let failure = partial.failure { throw failure }
-    let reader = try snapshot.reader()
     try checkEntries(reader, &partial)
     try checkBooks(reader, &partial.report)
     try finish(session, reader, &partial)

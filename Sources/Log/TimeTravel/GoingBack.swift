@@ -173,8 +173,8 @@ private final class WayBack {
       parameters.time(at)
       parameters.text(rebuild.actor)
       parameters.uuid(command)
-      parameters.int4(Int32(eventCount))
       parameters.events(Array(chunk))
+      parameters.int4(Int32(eventCount))
       eventCount += chunk.count
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(Self.insertEvents, parameters)
@@ -183,15 +183,7 @@ private final class WayBack {
     events = []
   }
 
-  private static let insertEvents = Statement(
-    """
-    INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
-      command, data, content, salt)
-    SELECT $1::bigint, $5::integer + (v.at - 1)::integer, v.stream, v.version, v.type,
-      $2::timestamptz, $3::text, v.cause, $4::uuid, v.data, v.content, v.salt
-    FROM unnest($6::uuid[], $7::integer[], $8::text[], $9::bigint[], $10::json[], $11::json[],
-      $12::bytea[]) WITH ORDINALITY AS v(stream, version, type, cause, data, content, salt, at)
-    """)
+  private static let insertEvents = Draft.insertEvents(index: "$12::integer + v.at - 1")
 
   /// The command's key, and the tombstones of rows that left.
   private func finish() throws(OpsError) {
