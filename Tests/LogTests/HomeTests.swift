@@ -57,6 +57,26 @@ struct HomeTests {
     }
   }
 
+  @Test("a restore that was cut short before the first entry is there says so, and not to begin a ledger")
+  func halfRestored() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      let session = try ledger.adminSession()
+      _ = try Installer.lay(session)
+      func refusal(_ body: () throws(OpsError) -> Void) -> OpsError? {
+        do throws(OpsError) { try body() } catch { return error }
+        return nil
+      }
+      let before = refusal { () throws(OpsError) in try session.requireLedger() }
+      #expect(before?.code == .schemaMismatch)
+      try session.markBehind()
+      let required = refusal { () throws(OpsError) in try session.requireLedger() }
+      #expect(required?.code == .storeDiverged)
+      #expect(required?.hint?.contains("opsledger restore") == true)
+      let read = refusal { () throws(OpsError) in _ = try session.ledgerRecord() }
+      #expect(read?.code == .storeDiverged)
+    }
+  }
+
   @Test("a ledger that is behind its store is stopped in sessions that are open")
   func marked() throws {
     try TestLedger.with { ledger in

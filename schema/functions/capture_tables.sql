@@ -27,6 +27,7 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     drawn CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
+    own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
     hand pg_catalog.text;
     pinned pg_catalog.text[];
@@ -36,7 +37,7 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     missing CONSTANT text := 'NOT (%s, %s) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
-              AND e.xmin OPERATOR(pg_catalog.=) pg_catalog.xid(pg_catalog.pg_current_xact_id()))';
+              AND e.xmin OPERATOR(pg_catalog.=) own)';
     -- Most calls end here: an engine's write, all on the record, or a statement that touched no row.
     passes CONSTANT text := $sql$
     IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR %s) THEN
@@ -214,6 +215,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s
 SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
     hand text;
     pinned text[];
@@ -223,8 +225,7 @@ BEGIN%3$s
     SELECT %4$s, '%5$s', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
         WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = %4$s AND e.version = o.version + 1
-          AND e.type = '%5$s.archived' AND e.command IS NOT NULL
-          AND e.xmin = pg_current_xact_id()::xid)
+          AND e.type = '%5$s.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;

@@ -302,7 +302,8 @@ private struct Release: Comparable {
 extension Session {
   /// Checks that the database holds a ledger that this release can use: one round trip.
   ///
-  /// - Throws: `OPS_014` where there is none, it is too new, or nobody has begun it.
+  /// - Throws: `OPS_014` where there is none, it is too new, or nobody has begun it; `OPS_015` where a restore of it
+  ///   was cut short.
   public func requireLedger() throws(OpsError) {
     var parameters = Parameters()
     parameters.uuid(.ledger)
@@ -322,11 +323,7 @@ extension Session {
           + "or newer; this is \(Installer.release)", hint: "install the newer release")
     }
     // What is recorded before `ledger.created` would belong to no ledger.
-    guard isBegun else {
-      throw OpsError(
-        .schemaMismatch, "the schema is laid, and the ledger is not begun",
-        hint: "begin it with `opsledger init`")
-    }
+    guard isBegun else { throw try noLedger() }
   }
 
   private static let whatIsLaid = Statement(
