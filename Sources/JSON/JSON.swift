@@ -94,11 +94,12 @@ struct JSONText {
       bytes.append(UInt8(ascii: "]"))
     case .object(let members):
       bytes.append(UInt8(ascii: "{"))
-      for (index, key) in members.keys.sorted(by: JSONText.ordered).enumerated() {
+      let sorted = members.sorted { JSONText.ordered($0.key, $1.key) }
+      for (index, member) in sorted.enumerated() {
         if index > 0 { bytes.append(contentsOf: ", ".utf8) }
-        append(quoted: key)
+        append(quoted: member.key)
         bytes.append(contentsOf: ": ".utf8)
-        append(members[key] ?? .null)
+        append(member.value)
       }
       bytes.append(UInt8(ascii: "}"))
     }

@@ -159,10 +159,9 @@ extension Engine {
       var explained = PatternExplanation(pattern.id, matched: false)
       (explained.reason, explained.detail) = (reason, detail)
       return explained
-    case .matched(let intent):
+    case .matched(let intent, let template):
       var explained = PatternExplanation(pattern.id, matched: true)
       explained.probability = pattern.probability < 1 ? pattern.probability : nil
-      let template = (try? JSON(parsing: intent.template)) ?? .null
       explained.template = template
       explained.verdict = policies.verdict(
         on: template, source: intent.proposalSource, executors: Executors.names, today: today)

@@ -247,12 +247,12 @@ extension Engine {
           let cause = try read[0].cause(row, AgentEvent.columns.count)
           let facts = try read[0].facts(row, AgentEvent.columns.count + 1, conditions)
           try draft.load(event, as: event.id)
-          let outcomes = draft.trigger(
+          let triggered = draft.trigger(
             event, by: matrix, facts, lastReaction: &last, cause: cause)
-          taken.add(event, outcomes)
-          for reaction in event.freshReactions(outcomes, matrix)
-          where proposing.sum.processed < room {
-            proposing.propose(reaction, existing: nil, cause: cause, &draft)
+          taken.add(event, triggered.outcomes)
+          for (pattern, request) in triggered.requests
+          where event.isFresh(for: pattern) && proposing.sum.processed < room {
+            proposing.propose(request, existing: nil, cause: cause, &draft)
           }
         }
         taken.proposed = proposing.sum
@@ -302,18 +302,10 @@ private struct TakenEvents {
 }
 
 extension AgentEvent {
-  /// Its reactions whose proposals nothing can be in the way of: their keys are made of the event's own id,
-  /// and this is the first time that it is looked at.
-  fileprivate func freshReactions(
-    _ outcomes: [PatternOutcome], _ matrix: ReactionMatrix
-  ) -> [StreamID] {
-    guard version == 1 else { return [] }
-    return zip(matrix.patterns, outcomes).compactMap { pattern, outcome in
-      guard pattern.dedupeKey == nil, case .matched(let reaction) = outcome.result else {
-        return nil
-      }
-      return reaction
-    }
+  /// Whether nothing can be in the way of a proposal that it leads to: its key is made of the event's own id, and
+  /// this is the first time that the event is looked at.
+  fileprivate func isFresh(for pattern: Pattern) -> Bool {
+    version == 1 && pattern.dedupeKey == nil
   }
 }
 
@@ -343,10 +335,9 @@ private struct Proposing {
   }
 
   mutating func propose(
-    _ reaction: StreamID, existing recorded: SubmissionOutcome?, cause: Int64?,
+    _ request: Reaction.Request, existing recorded: SubmissionOutcome?, cause: Int64?,
     _ draft: inout Draft
   ) {
-    guard let request = draft.row(reaction, of: Reaction.self)?.request else { return }
     let outcome = draft.propose(
       request, existing: made[request.dedupeKey] ?? recorded, policies: policies,
       executors: Executors.names, today: &today, cause: cause)
@@ -410,7 +401,7 @@ extension Engine {
         let reaction = try rows.row(row, of: Reaction.self)
         try draft.load(reaction, as: reaction.id)
         proposing.propose(
-          reaction.id, existing: try rows.existing(row),
+          reaction.request, existing: try rows.existing(row),
           cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
       }
       taken = proposing.sum

@@ -28,7 +28,8 @@ struct TriggerTests {
     var lastReaction = ["p": last].compactMapValues { $0 }
     let outcomes = draft.trigger(
       event, by: try matrix(pattern), EventFacts(holding: ["true"], depth: depth),
-      lastReaction: &lastReaction, cause: nil)
+      lastReaction: &lastReaction, cause: nil
+    ).outcomes
     #expect(draft.events.first?.type == "agent_event.processed")
     #expect(draft.events.count == 1 + outcomes.count(where: \.isMatch))
     let recorded = try JSON(parsing: draft.events[0].data)["patterns"]?.arrayValue?.first
@@ -79,7 +80,8 @@ struct TriggerTests {
     try draft.load(event, as: event.id)
     var last: [String: Instant] = [:]
     let outcomes = draft.trigger(
-      event, by: try matrix(#", "probability": 0.999999"#), lastReaction: &last, cause: nil)
+      event, by: try matrix(#", "probability": 0.999999"#), lastReaction: &last, cause: nil
+    ).outcomes
     let draw = try #require(outcomes.first?.draw)
     let recorded = try JSON(parsing: draft.events[0].data)["patterns"]?.arrayValue?.first
     #expect(recorded?["draw"]?.doubleValue == draw)

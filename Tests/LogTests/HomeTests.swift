@@ -57,7 +57,7 @@ struct HomeTests {
     }
   }
 
-  @Test("a restore that was cut short before the first entry is there says so, and not to begin a ledger")
+  @Test("a restore cut short before the first entry is there says so, and not to begin a ledger")
   func halfRestored() throws {
     try TestLedger.withEmptyDatabase { ledger in
       let session = try ledger.adminSession()

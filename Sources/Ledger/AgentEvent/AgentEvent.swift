@@ -135,7 +135,7 @@ extension AgentEvent.Event: NounEvent {
       content.raw("data", WrappedJSON.wrap(report.data))
       if let thought = report.thought { content.string("thought", thought) }
     case .processed(let outcomes):
-      data.json("patterns", .array(outcomes.map(\.structure)))
+      data.raw("patterns", "[\(outcomes.map(\.structure).joined(separator: ", "))]")
       let details = outcomes.filter { $0.detail != nil }
       if !details.isEmpty {
         content.json(
@@ -168,17 +168,20 @@ extension AgentEvent.Event: NounEvent {
 }
 
 extension AgentEvent.PatternOutcome {
-  var structure: JSON {
-    var members: [String: JSON] = ["pattern": .string(pattern)]
+  /// As an object's text; its members in the order of ``JSON/text``.
+  fileprivate var structure: String {
+    var out = JSONObjectWriter(reservingBytes: 128)
+    if let draw { out.raw("draw", "\(draw)") }
     switch result {
     case .matched(let reaction):
-      members["matched"] = .bool(true)
-      members["reaction_id"] = .string(reaction.description)
+      out.bool("matched", true)
+      out.string("pattern", pattern)
+      out.string("reaction_id", reaction.description)
     case .unmatched(let reason):
-      members["matched"] = .bool(false)
-      members["reason"] = .string(reason.rawValue)
+      out.string("reason", reason.rawValue)
+      out.bool("matched", false)
+      out.string("pattern", pattern)
     }
-    if let draw { members["draw"] = .number("\(draw)") }
-    return .object(members)
+    return out.finish()
   }
 }

@@ -126,10 +126,13 @@ public struct DraftTable<N: Noun>: Sendable {
   }
 
   mutating func fold(_ event: StreamEvent<N>, _ stream: StreamID, _ at: Instant) -> Int32 {
-    if places[stream] == nil {
+    let place: Int
+    if let known = places[stream] {
+      place = known
+    } else {
+      place = slots.count
       add(Slot(stream: stream, original: nil, current: nil, version: 0))
     }
-    let place = places[stream] ?? slots.count - 1
     // Where it lies: a row is some hundred bytes, and has a dozen texts to count.
     slots[place].version += 1
     let version = slots[place].version

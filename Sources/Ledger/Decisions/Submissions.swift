@@ -124,6 +124,23 @@ extension Reaction {
     let source: Proposal.Source
     let template: JSON
     let depth: Int
+
+    init(
+      reaction: StreamID, dedupeKey: String, source: Proposal.Source, template: JSON, depth: Int
+    ) {
+      self.reaction = reaction
+      self.dedupeKey = dedupeKey
+      self.source = source
+      self.template = template
+      self.depth = depth
+    }
+
+    /// Of a reaction that is just being queued: what its payload will say, without reading it again.
+    init(of reaction: StreamID, _ intent: Intent, template: JSON) {
+      self.init(
+        reaction: reaction, dedupeKey: intent.dedupeKey, source: intent.proposalSource,
+        template: template, depth: Int(intent.depth))
+    }
   }
 
   public var request: Request {

@@ -1,4 +1,4 @@
-import JSON
+public import JSON
 
 /// What is known of an agent event besides its row, when it meets the matrix.
 public struct EventFacts: Equatable, Sendable {
@@ -15,7 +15,8 @@ public struct EventFacts: Equatable, Sendable {
 
 /// What one pattern makes of one agent event.
 public enum PatternAnswer: Sendable {
-  case matched(Reaction.Intent)
+  /// With the template that the intent has as text.
+  case matched(Reaction.Intent, template: JSON)
   case unmatched(AgentEvent.PatternOutcome.Reason, detail: String?)
 }
 
@@ -52,11 +53,22 @@ extension ReactionMatrix {
     }
     if pattern.cools(at: at, since: last) { return .unmatched(.cooldown, detail: nil) }
     do {
-      return .matched(try pattern.intent(for: event, rendering, depth: facts.depth + 1))
+      let template = try rendering.render(pattern.template)
+      let intent = try pattern.intent(
+        for: event, rendering, template: template.text, depth: facts.depth + 1)
+      return .matched(intent, template: template)
     } catch {
       return .unmatched(.template, detail: error.description)
     }
   }
+}
+
+/// What an agent event led to.
+public struct Triggered: Sendable {
+  /// What each pattern made of it, in their order.
+  public var outcomes: [AgentEvent.PatternOutcome] = []
+  /// What the queued reactions ask for, and of which pattern each is.
+  public var requests: [(pattern: Pattern, request: Reaction.Request)] = []
 }
 
 extension Draft {
@@ -66,15 +78,14 @@ extension Draft {
   /// - Parameters:
   ///   - lastReaction: Per pattern, when it last reacted; brought up to date here.
   ///   - cause: The entry that reported the event.
-  /// - Returns: What each pattern made of it, in their order.
   @discardableResult
   public mutating func trigger(
     _ event: AgentEvent, by matrix: ReactionMatrix, _ facts: EventFacts = EventFacts(),
     lastReaction: inout [String: Instant], cause: Int64?
-  ) -> [AgentEvent.PatternOutcome] {
+  ) -> Triggered {
     let data = (try? JSON(parsing: event.data)) ?? .null
     let rendering = Rendering(event, data: data)
-    var outcomes: [AgentEvent.PatternOutcome] = []
+    var triggered = Triggered()
     var intents: [(StreamID, Reaction.Intent)] = []
     for pattern in matrix.patterns {
       var drawn: Double?
@@ -86,22 +97,24 @@ extension Draft {
         return draw
       }
       switch answer {
-      case .matched(let intent):
+      case .matched(let intent, let template):
         let reaction = newID()
         lastReaction[pattern.id] = at
         intents.append((reaction, intent))
-        outcomes.append(
+        triggered.requests.append(
+          (pattern, Reaction.Request(of: reaction, intent, template: template)))
+        triggered.outcomes.append(
           .init(pattern: pattern.id, result: .matched(reaction: reaction), draw: drawn))
       case .unmatched(let reason, let detail):
-        outcomes.append(
+        triggered.outcomes.append(
           .init(pattern: pattern.id, result: .unmatched(reason), detail: detail, draw: drawn))
       }
     }
-    append(.processed(outcomes), of: AgentEvent.self, to: event.id, cause: cause)
+    append(.processed(triggered.outcomes), of: AgentEvent.self, to: event.id, cause: cause)
     for (reaction, intent) in intents {
       append(.queued(intent), of: Reaction.self, to: reaction, cause: cause)
     }
-    return outcomes
+    return triggered
   }
 
   /// Reports an agent event of our own: born processed unless some pattern watches for its like.
@@ -118,7 +131,7 @@ extension Pattern {
   }
 
   func intent(
-    for event: AgentEvent, _ rendering: Rendering, depth: Int
+    for event: AgentEvent, _ rendering: Rendering, template: String, depth: Int
   ) throws(OpsError) -> Reaction.Intent {
     let key: String
     if let dedupeKey {
@@ -128,7 +141,6 @@ extension Pattern {
     }
     return Reaction.Intent(
       eventID: event.id, eventType: event.type, patternID: id, proposalSource: proposalSource,
-      dedupeKey: key, template: try rendering.render(template).text,
-      depth: Int32(clamping: depth))
+      dedupeKey: key, template: template, depth: Int32(clamping: depth))
   }
 }

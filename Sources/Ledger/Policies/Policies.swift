@@ -127,10 +127,13 @@ public struct Policies: Sendable {
   /// The versions under which a proposal is decided, as its row keeps them, and how long a chain of
   /// reactions led to it.
   public func snapshot(depth: Int = 0) -> String {
-    let deciding = [AutoApprove.key, ProposalCaps.key, VotingPolicy.key]
-    var members = versions.filter { deciding.contains($0.key) }.mapValues(JSON.int)
-    if depth > 1 { members["causation_depth"] = .int(depth) }
-    return JSON.object(members).text
+    // In the order of ``JSON/text``.
+    var out = JSONObjectWriter(reservingBytes: 96)
+    for key in [AutoApprove.key, ProposalCaps.key, VotingPolicy.key] {
+      if let version = versions[key] { out.int(key, version) }
+    }
+    if depth > 1 { out.int("causation_depth", depth) }
+    return out.finish()
   }
 }
 

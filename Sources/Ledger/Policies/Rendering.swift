@@ -52,6 +52,7 @@ public struct Rendering: Sendable {
   }
 
   private func render(text: String) throws(OpsError) -> JSON {
+    guard text.utf8.contains(UInt8(ascii: "{")) else { return .string(text) }
     let pieces = Self.pieces(of: text)
     if pieces.count == 1, case .path(let path) = pieces[0] { return try lookUp(path) }
     var out = ""

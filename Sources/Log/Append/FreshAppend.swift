@@ -125,7 +125,7 @@ extension Draft {
   }
 
   private func add<N: Noun>(_ table: DraftTable<N>, to parameters: inout Parameters) {
-    let rows = table.rows.map(\.row)
+    let rows = table.slots.compactMap(\.current)
     guard events.count == 1 else {
       return Self.append(rows, Array(N.columns.indices), to: &parameters)
     }

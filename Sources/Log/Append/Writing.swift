@@ -140,11 +140,13 @@ extension Draft {
     _ table: DraftTable<N>, _ session: Session
   ) -> (inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?) {
     var inserted: [N] = []
-    var updated: [(from: N, to: N)] = []
+    var (originals, updated): ([N], [N]) = ([], [])
     for slot in table.slots {
       guard let current = slot.current else { continue }
       if let original = slot.original {
-        if original.version != current.version { updated.append((original, current)) }
+        guard original.version != current.version else { continue }
+        originals.append(original)
+        updated.append(current)
       } else {
         inserted.append(current)
       }
@@ -152,7 +154,7 @@ extension Draft {
     return (
       inserted.isEmpty
         ? nil : (N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))),
-      updated.isEmpty ? nil : Self.update(updated, session)
+      updated.isEmpty ? nil : Self.update(originals, to: updated, session)
     )
   }
 
@@ -183,23 +185,38 @@ extension Draft {
   }
 
   static func append<N: Noun>(_ rows: [N], _ columns: [Int], to parameters: inout Parameters) {
-    for index in columns {
-      let column = N.columns[index]
-      var array = ArrayBuilder(for: column.type, count: rows.count)
-      for row in rows { array.append(column.get(row)) }
-      parameters.array(array)
+    // Read where they lie: a row is some hundred bytes, and has a dozen texts to count.
+    rows.withUnsafeBufferPointer { rows in
+      guard let first = rows.baseAddress else { return }
+      for index in columns {
+        let column = N.columns[index]
+        var array = ArrayBuilder(for: column.type, count: rows.count)
+        for row in rows.indices { array.append(column.get(at: first + row)) }
+        parameters.array(array)
+      }
+    }
+  }
+
+  /// The columns in which any row differs from what it was.
+  private static func changes<N: Noun>(_ originals: [N], to rows: [N]) -> [Int] {
+    originals.withUnsafeBufferPointer { originals in
+      rows.withUnsafeBufferPointer { rows in
+        guard let before = originals.baseAddress, let after = rows.baseAddress else { return [] }
+        return N.columns.indices.filter { index in
+          let column = N.columns[index]
+          return rows.indices.contains { row in
+            !column.get(at: before + row).same(as: column.get(at: after + row))
+          }
+        }
+      }
     }
   }
 
   /// One UPDATE of every column that any of the rows changed.
   private static func update<N: Noun>(
-    _ rows: [(from: N, to: N)], _ session: Session
+    _ originals: [N], to rows: [N], _ session: Session
   ) -> (Statement, Parameters) {
-    let changed = N.columns.indices.filter { index in
-      let column = N.columns[index]
-      return rows.contains { !column.get($0.from).same(as: column.get($0.to)) }
-    }
-    let key = N.columns[0]
+    let changed = changes(originals, to: rows)
     let shape = UpdateShape(noun: N.name, columns: changed.reduce(0) { $0 | 1 << $1 })
     let statement: Statement
     if let known = session.updates[shape] {
@@ -209,15 +226,11 @@ extension Draft {
       session.updates[shape] = statement
     }
     var parameters = Parameters(reserving: changed.count + 3)
-    var keys = ArrayBuilder(for: key.type)
+    append(originals, [0], to: &parameters)
     var versions = ArrayBuilder(.int4)
-    for row in rows {
-      keys.append(key.get(row.from))
-      versions.int4(row.from.version)
-    }
-    parameters.array(keys)
+    for row in originals { versions.int4(row.version) }
     parameters.array(versions)
-    append(rows.map(\.to), changed, to: &parameters)
+    append(rows, changed, to: &parameters)
     parameters.int4(Int32(rows.count))
     return (statement, parameters)
   }
