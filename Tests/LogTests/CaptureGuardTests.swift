@@ -133,6 +133,38 @@ struct CaptureGuardTests {
     }
   }
 
+  @Test("of a statement whose first row is on the record, a row that is not is recorded too")
+  func firstRowTells() throws {
+    try TestLedger.with { ledger in
+      let session = try ledger.session()
+      _ = try session.perform(.new(), .report(.sample("a", data: "{}")))
+      try ledger.execute(
+        """
+        DO $$
+        DECLARE
+          d record;
+          asked CONSTANT uuid := gen_random_uuid();
+          made CONSTANT uuid := gen_random_uuid();
+        BEGIN
+          SELECT * INTO d FROM ledger.draw();
+          INSERT INTO ledger.commands (command, entry, events, recorded_at)
+            VALUES (asked, d.entry, 1, d.recorded_at);
+          INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, command,
+              data, content, salt)
+            SELECT d.entry, 0, made, 1, e.type, d.recorded_at, 'test', asked, e.data, e.content, e.salt
+            FROM ledger.events AS e WHERE e.type = 'agent_event.reported';
+          INSERT INTO ops_agent_events (id, type, data, created_at, version)
+            SELECT made, a.type, a.data, d.recorded_at, 1 FROM ops_agent_events AS a
+            UNION ALL SELECT gen_random_uuid(), 'by hand', '{}', now(), 0;
+        END $$
+        """)
+      #expect(try ledger.count("ops_agent_events") == 3)
+      #expect(try ledger.count("ledger.events WHERE type = 'agent_event.inserted'") == 1)
+      let report = try ledger.verify()
+      #expect(report.isEqual, "\(report.differences.prefix(5))")
+    }
+  }
+
   @Test("nobody but the engine appends a report, and nobody is the writer")
   func writer() throws {
     try TestLedger.with { ledger in

@@ -7,9 +7,12 @@
 -- statement (…_insert_, …_update_, …_delete_, …_truncate_): stages an event for each.
 --
 -- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
--- An engine's write costs one look at its own entry (opsledger.entry, set by draw); only what is not
--- there is looked at further. For that, names and plans are pinned: a plan made on an empty log would read all
--- of it later, and OLD and NEW pair by hash or in quadratic time.
+-- An engine's write costs one look into its own entry (opsledger.entry, set by draw), for the first row of the
+-- statement; only what is not there is looked at further. For that, names and plans are pinned: a plan made on
+-- an empty log would read all of it later, and OLD and NEW pair by hash or in quadratic time.
+--
+-- Sets     opsledger.numbered, to the end of the transaction, where a row was given its version here: from then on
+--          each row is looked at.
 --
 -- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
 --          On no other table: whoever attached them elsewhere would write into foreign streams.
@@ -38,7 +41,21 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)';
-    -- Most calls end here: an engine's write, all on the record, or a statement that touched no row.
+    -- An engine's writes end here. Its statement's first row tells: nobody else can have appended that event, and the
+    -- statement is the client's own. What a cascade or somebody's trigger changes is within another trigger, or was
+    -- numbered row by row.
+    first_tells CONSTANT text := $sql$
+    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+        AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
+        AND EXISTS (SELECT FROM (SELECT %1$s AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
+            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+              AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
+              AND e.command IS NOT NULL
+              AND e.xmin OPERATOR(pg_catalog.=) own) THEN
+        RETURN NULL;
+    END IF;$sql$;
+    -- What is left is looked at row by row: all on the record, or a statement that touched no row.
     passes CONSTANT text := $sql$
     IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR %s) THEN
         RETURN NULL;
@@ -105,6 +122,7 @@ BEGIN
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_row_%1$s() RETURNS trigger %2$s AS $body$
 BEGIN%3$s
+    PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(%4$s, NEW.version) THEN
         NEW.version := 1 + greatest(
             (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
@@ -120,6 +138,7 @@ END $body$;$sql$,
 CREATE OR REPLACE FUNCTION ledger.capture_update_row_%1$s() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN%2$s
+    PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.%3$s <> OLD.%3$s THEN
         PERFORM ledger.capture_refuse_key_change('%1$s', OLD.%3$s::text, NEW.%3$s::text);
     ELSIF NEW.version < OLD.version THEN
@@ -163,7 +182,8 @@ END $body$;$sql$,
             made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.columns, made.contents,
             format(missing, replace(made.stream, '@', 'n'), 'n.version'), declares,
-            format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
+            format(first_tells, replace(made.stream, '@', 'n'))
+                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s AS $body$
@@ -208,7 +228,8 @@ END $body$;$sql$,
             made.noun, made.changes, made.content_changes,
             format(missing, replace(made.stream, '@', 'n'), 'n.version'), made.key,
             replace(made.image, '@', 'o'), replace(made.image, '@', 'n'), declares,
-            format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
+            format(first_tells, replace(made.stream, '@', 'n'))
+                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s
