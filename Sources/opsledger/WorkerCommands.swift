@@ -75,7 +75,9 @@ enum WorkerCommands {
     let name = "worker/\(Machine.hostName)-\(getpid())"
     var settings = try call.loopSettings()
     if let lease = try call.millis("lease") {
-      guard lease >= 1000 else { throw .badInput("--lease wants a time of at least 1s") }
+      guard (1000...604_800_000).contains(lease) else {
+        throw .badInput("--lease wants a time from 1s to 7d")
+      }
       settings.ownLeaseSeconds = Double(lease) / 1000
     }
     var options = Worker.Options(name: name)

@@ -107,13 +107,20 @@ struct RetentionTests {
       let again = try ledger.engine().emit(
         AgentEvent.Report(type: "scout:find", data: "{}", dedupeKey: "old-0"))
       #expect(again.isDuplicate)
-      #expect(throws: (any Error).self) {
-        try ledger.execute(
-          "INSERT INTO ops_agent_events (type, data, dedupe_key) VALUES ('x', '{}', 'old-1')")
-      }
-      #expect(throws: (any Error).self) {
-        try ledger.execute(
-          "UPDATE ops_agent_events SET dedupe_key = 'old-1' WHERE dedupe_key = 'young-0'")
+      for sql in [
+        "INSERT INTO ops_agent_events (type, data, dedupe_key) VALUES ('x', '{}', 'old-1')",
+        """
+        BEGIN; SET LOCAL opsledger.entry = '1';
+        INSERT INTO ops_agent_events (type, data, dedupe_key, version) VALUES ('x', '{}', 'old-1', 1);
+        COMMIT
+        """,
+        "UPDATE ops_agent_events SET dedupe_key = 'old-1' WHERE dedupe_key = 'young-0'",
+        """
+        UPDATE ops_agent_events SET dedupe_key = 'old-1', version = version + 1
+        WHERE dedupe_key = 'young-0'
+        """,
+      ] {
+        #expect(throws: (any Error).self, "\(sql)") { try ledger.execute(sql) }
       }
       #expect(try Self.apply(ledger, files).left == 0)
       #expect(try StoreVerifier(try Store.existing(files)).run().faults.isEmpty)

@@ -17,11 +17,29 @@ struct CaptureRefusalTests {
     ("UPDATE ops_policy SET version = version - 1", "55000"),
     ("UPDATE ops_policy SET version = version + 2", "55000"),
     ("INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')", "23505"),
+    // An id keeps its noun, also when its row is gone; a policy's stream is no other row's.
+    (
+      """
+      DELETE FROM ops_demand_radar WHERE id = '\(id)';
+      INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')
+      """, "23505"
+    ),
+    (
+      """
+      INSERT INTO ops_demand_radar (id, title, stage)
+      VALUES (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:loop'), 'p', 'watching')
+      """, "23505"
+    ),
     ("BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE ops_policy", "25001"),
     ("UPDATE ops_demand_radar SET created_at = '10000-01-01'", "22008"),
     ("UPDATE ops_demand_radar SET created_at = '0044-03-15 BC'", "22008"),
     (
       "INSERT INTO ops_policy (key, value) VALUES ('deep', (repeat('[', 250) || repeat(']', 250))::jsonb)",
+      "22000"
+    ),
+    // é in one character and in two.
+    (
+      #"UPDATE ops_policy SET value = E'{"a": [{"\u00e9": 1, "e\u0301": 2}]}' WHERE key = 'loop'"#,
       "22000"
     ),
     (

@@ -8,6 +8,15 @@ import Testing
 
 @Suite(.needsServer)
 struct ReplayTests {
+  @Test("an auditor's login verifies")
+  func auditor() throws {
+    try TestLedger.with { ledger in
+      _ = try ledger.session().perform(.new(), .report(.sample()))
+      let report = try ledger.withLogin(in: "opsledger_auditor") { try Verifier.run($0) }
+      #expect(report.isEqual)
+    }
+  }
+
   @Test("how a document was spelled makes no difference between log and table")
   func spelling() throws {
     try TestLedger.with { ledger in

@@ -49,6 +49,18 @@ public struct TestLedger: Sendable {
 
   public var target: Session.Target { Session.Target(url: url, application: "test") }
 
+  /// Runs `body` as a login of its own that is a member of one role, and drops it afterwards.
+  public func withLogin<Value>(
+    in role: String, _ body: (Session.Target) throws -> Value
+  ) throws -> Value {
+    guard let server = TestServer.url else { throw TestFailure(TestServer.missing) }
+    let login = "\(role)_\(database)"
+    try execute("CREATE ROLE \(login) LOGIN IN ROLE \(role)")
+    defer { try? execute("DROP ROLE \(login)") }
+    return try body(
+      Session.Target(url: TestServer.url(server, database: database, user: login)))
+  }
+
   public func session() throws -> Session { try Session(target) }
 
   public func adminSession() throws -> Session { try Session(Session.Target(url: adminURL)) }

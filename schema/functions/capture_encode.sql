@@ -20,6 +20,11 @@ BEGIN
         RAISE EXCEPTION 'a json value is nested deeper than 240 levels'
             USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
     END IF;
+    IF octet_length(written) <> length(written) AND ledger.capture_keys_collide(value) THEN
+        RAISE EXCEPTION 'two keys of a json object are the same characters in other bytes'
+            USING ERRCODE = 'data_exception',
+                HINT = 'Write keys in one form of Unicode, as normalize(key, NFC) gives it.';
+    END IF;
     -- An IF with a query in it would start the executor for each value.
     IF written = 'null' THEN
         RETURN '{"json": null}';
@@ -29,6 +34,18 @@ BEGIN
         END IF;
     END IF;
     RETURN written;
+END
+$$;
+
+-- Whether any object within has two keys that readers take for one: canonically equivalent, as é in one
+-- character and in two.
+CREATE OR REPLACE FUNCTION ledger.capture_keys_collide(value jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM jsonb_path_query(value, '$.**') AS o(value)
+        WHERE jsonb_typeof(o.value) = 'object' AND (
+            SELECT count(*) <> count(DISTINCT normalize(k.key, NFC)) FROM jsonb_object_keys(o.value) AS k(key)));
 END
 $$;
 
@@ -137,6 +154,7 @@ END
 $$;
 
 ALTER FUNCTION ledger.capture_json(jsonb) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_keys_collide(jsonb) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_unwrap(json) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_time(timestamptz) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_integers(integer[]) OWNER TO opsledger_owner;

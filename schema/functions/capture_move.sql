@@ -82,8 +82,19 @@ BEGIN
       AND p.version <> coalesce(t.version, 0) + 1
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'row % of % was removed by another transaction meanwhile', wrong.stream, relation
-            USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+        RAISE EXCEPTION 'row % of % was removed meanwhile', wrong.stream, relation
+            USING ERRCODE = 'serialization_failure',
+                HINT = 'Try again; what one statement deletes and puts in again takes two.';
+    END IF;
+    SELECT p.stream, t.noun INTO wrong
+    FROM ledger.pending AS p JOIN ledger.tombstones AS t ON t.stream = p.stream
+    WHERE p.tx = pg_current_xact_id() AND p.seq > since
+      AND t.noun NOT IN ('none', split_part(p.type, '.', 1))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the id % belonged to a % that was removed', wrong.stream, wrong.noun
+            USING ERRCODE = 'unique_violation',
+                HINT = 'The ledger keeps one history for each id: take a new one.';
     END IF;
     SELECT p.stream, o.relation INTO wrong
     FROM ledger.pending AS p CROSS JOIN LATERAL (
@@ -96,6 +107,9 @@ BEGIN
         FROM public.ops_agent_reactions AS r WHERE r.id = p.stream
         UNION ALL SELECT 'ops_action_runs' FROM public.ops_action_runs AS r WHERE r.id = p.stream
         UNION ALL SELECT 'ops_demand_radar' FROM public.ops_demand_radar AS r WHERE r.id = p.stream
+        UNION ALL SELECT 'ops_policy' FROM public.ops_policy AS r
+        WHERE substr(p.stream::text, 15, 1) = '5'
+          AND ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' || r.key) = p.stream
     ) AS o
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
       AND o.relation <> capture_check_inserted.relation

@@ -41,7 +41,7 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)';
-    -- An engine's writes end here. Its statement's first row tells: nobody else can have appended that event, and the
+    -- An engine's writes end here, but of policies, whose versions begin at 1 by themselves. Its statement's first row tells: nobody else can have appended that event, and the
     -- statement is the client's own. What a cascade or somebody's trigger changes is within another trigger, or was
     -- numbered row by row.
     first_tells CONSTANT text := $sql$
@@ -127,12 +127,10 @@ BEGIN%3$s
         NEW.version := 1 + greatest(
             (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
             (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0);
-    END IF;%6$s
+    END IF;
     RETURN NEW;
 END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'NEW'),
-            made.key, CASE WHEN made.has_dedupe_key THEN format($sql$
-    PERFORM ledger.capture_refuse_key('%s', NEW.id, NEW.dedupe_key);$sql$, made.noun) ELSE '' END);
+            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'NEW'), made.key);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_update_row_%1$s() RETURNS trigger
@@ -158,11 +156,7 @@ END $body$;$sql$,
             CASE WHEN made.has_updated_at THEN $sql$
     IF NEW.updated_at = OLD.updated_at THEN
         NEW.updated_at := greatest(OLD.updated_at, ledger.now());
-    END IF;$sql$ ELSE '' END
-            || CASE WHEN made.has_dedupe_key THEN format($sql$
-    IF NEW.dedupe_key IS DISTINCT FROM OLD.dedupe_key THEN
-        PERFORM ledger.capture_refuse_key('%s', NEW.id, NEW.dedupe_key);
-    END IF;$sql$, made.noun) ELSE '' END);
+    END IF;$sql$ ELSE '' END);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s AS $body$
@@ -176,14 +170,18 @@ BEGIN%10$s%3$s
         '{"columns": {' || concat_ws(', ',%6$s) || '}, ' || hand || '}',
         nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR %8$s;
+    WHERE drawn IS NULL OR %8$s;%12$s
     PERFORM ledger.capture_check('%1$s', since, true);%11$s
 END $body$;$sql$,
             made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
             made.noun, made.columns, made.contents,
             format(missing, replace(made.stream, '@', 'n'), 'n.version'), declares,
-            format(first_tells, replace(made.stream, '@', 'n'))
-                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
+            CASE WHEN made.noun <> 'policy' THEN format(first_tells, replace(made.stream, '@', 'n')) ELSE '' END
+                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves,
+            CASE WHEN made.has_dedupe_key THEN format($sql$
+    PERFORM ledger.capture_refuse_key('%s', n.id, n.dedupe_key) FROM new_rows AS n
+    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR %s);$sql$, made.noun,
+                format(missing, replace(made.stream, '@', 'n'), 'n.version')) ELSE '' END);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s AS $body$
@@ -220,7 +218,7 @@ BEGIN%13$s%3$s
             PERFORM ledger.capture_refuse_version('%1$s', wrong.key::text, wrong.version);
         END IF;
     END IF;
-    IF staged > 0 THEN
+    IF staged > 0 THEN%15$s
         PERFORM ledger.capture_check('%1$s', since, false);
     END IF;%14$s
 END $body$;$sql$,
@@ -228,8 +226,13 @@ END $body$;$sql$,
             made.noun, made.changes, made.content_changes,
             format(missing, replace(made.stream, '@', 'n'), 'n.version'), made.key,
             replace(made.image, '@', 'o'), replace(made.image, '@', 'n'), declares,
-            format(first_tells, replace(made.stream, '@', 'n'))
-                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves);
+            CASE WHEN made.noun <> 'policy' THEN format(first_tells, replace(made.stream, '@', 'n')) ELSE '' END
+                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves,
+            CASE WHEN made.has_dedupe_key THEN format($sql$
+        PERFORM ledger.capture_refuse_key('%s', n.id, n.dedupe_key)
+        FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
+        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR %s);$sql$, made.noun,
+                format(missing, replace(made.stream, '@', 'n'), 'n.version')) ELSE '' END);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s

@@ -21,7 +21,7 @@ BEGIN
     fault := ledger.policy_fault('proposal_caps', caps);
     IF caps IS NULL THEN
         reason := 'OPS_003: there is no policy proposal_caps, which counts as reached; '
-            '`opsledger init` seeds it again';
+            '`opsledger policy rollback` brings it back';
         RETURN;
     ELSIF fault IS NOT NULL THEN
         reason := 'OPS_003: proposal_caps counts as reached, since it is broken: ' || fault;

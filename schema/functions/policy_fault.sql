@@ -23,9 +23,9 @@ BEGIN
                 (2, 'voting_policy', 'thresholds', 'a risk with a whole number from 1 to 100'),
                 (3, 'voting_policy', 'required_voters', 'a list of texts'),
                 (4, 'voting_policy', 'veto', 'true or false'),
-                (5, 'voting_policy', 'deadline_minutes', 'a number above 0'),
+                (5, 'voting_policy', 'deadline_minutes', 'a number above 0 and below 1000000'),
                 (1, 'worker_policy', 'max_retries', 'a whole number of 0 or more'),
-                (2, 'worker_policy', 'lease_minutes', 'a number above 0'),
+                (2, 'worker_policy', 'lease_minutes', 'a number above 0 and below 1000000'),
                 (3, 'worker_policy', 'allowed_executors', 'a list of texts'),
                 (4, 'worker_policy', 'blocked_executors', 'a list of texts'),
                 (1, 'loop', 'state', 'running or halted')

@@ -16,7 +16,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         WHEN expected = 'one of low, medium, high' THEN field IN ('"low"', '"medium"', '"high"')
         WHEN expected = 'a whole number of 0 or more' THEN
             coalesce(ledger.json_whole(field) BETWEEN 0 AND 2147483647, false)
-        WHEN expected = 'a number above 0' THEN
+        WHEN expected = 'a number above 0 and below 1000000' THEN
             CASE jsonb_typeof(field) WHEN 'number' THEN
                 field::text::numeric > 0 AND field::text::numeric < 1000000 ELSE false END
         WHEN jsonb_typeof(field) <> 'object' THEN false

@@ -56,7 +56,7 @@ GRANT INSERT, UPDATE ON ledger.retention_runs TO opsledger_engine;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.draw() FROM opsledger_operator, opsledger_tables;
 GRANT EXECUTE ON FUNCTION ledger.now()
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_tables;
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
 GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),

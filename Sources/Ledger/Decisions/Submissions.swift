@@ -167,7 +167,7 @@ extension Policies {
       return Refusal(
         cap: .policy, limit: 0, count: today.total,
         reason: "OPS_003: there is no policy proposal_caps, which counts as reached; "
-          + "`opsledger init` seeds it again")
+          + "`opsledger policy rollback` brings it back")
     case .broken(let error):
       return Refusal(
         cap: .policy, limit: 0, count: today.total,

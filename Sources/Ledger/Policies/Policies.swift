@@ -82,7 +82,8 @@ public struct Policies: Sendable {
     versions[key] = nil
     errors[key] = OpsError(
       .policyNotFound, "there is no policy \(key)",
-      hint: "`opsledger init` seeds those that are missing", facts: ["policy": key])
+      hint: "`opsledger policy rollback \(key) VERSION` brings one back that was removed, "
+        + "`opsledger init` seeds one that never was", facts: ["policy": key])
     switch key {
     case AutoApprove.key: autoApprove = .absent
     case ProposalCaps.key: caps = .absent
@@ -296,6 +297,7 @@ public struct LoopState: PolicyValue, Equatable {
 
 /// Reads the fields of one policy, naming the one that is wrong.
 struct PolicyFields {
+  /// The policy's key, and the part of it that is read.
   let key: String
   let code: OpsError.Code
   let members: [String: JSON]
@@ -310,9 +312,10 @@ struct PolicyFields {
   }
 
   func wrong(_ field: String, _ expected: String) -> OpsError {
-    OpsError(
+    let name = String(key.prefix { $0 != ":" })
+    return OpsError(
       code, "policy \(key): \(field) is not \(expected)",
-      hint: "see `opsledger policy get \(key)`", facts: ["policy": key, "field": field])
+      hint: "see `opsledger policy get \(name)`", facts: ["policy": name, "field": field])
   }
 
   private func value(_ field: String) -> JSON? {
@@ -337,7 +340,7 @@ struct PolicyFields {
   func positive(_ field: String) throws(OpsError) -> Double? {
     guard let value = value(field) else { return nil }
     guard let number = value.doubleValue, number > 0, number < 1_000_000 else {
-      throw wrong(field, "a number above 0")
+      throw wrong(field, "a number above 0 and below 1000000")
     }
     return number
   }
