@@ -57,9 +57,10 @@ extension Invocation {
 
   private static func id(_ text: String, of thing: String) throws(OpsError) -> StreamID {
     guard let id = StreamID(text) else {
+      let shows = thing == "row" ? "log tail" : "\(thing) list"
       throw .badInput(
         "\(text) is not the id of a \(thing)",
-        hint: "an id is a UUID; opsledger \(thing) list shows them")
+        hint: "an id is a UUID; `opsledger \(shows)` shows them")
     }
     return id
   }

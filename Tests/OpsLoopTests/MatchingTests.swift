@@ -87,7 +87,7 @@ struct MatchingTests {
       try ledger.execute("DELETE FROM ops_policy WHERE key = 'proposal_caps'")
       let outcome = try ledger.engine().submit(.noops(.fine), source: .manual, dedupeKey: nil)
       #expect(outcome.status == .rejected)
-      #expect(outcome.reason?.contains("init") == true)
+      #expect(outcome.reason?.contains("policy rollback") == true)
     }
   }
 
