@@ -124,23 +124,6 @@ extension Reaction {
     let source: Proposal.Source
     let template: JSON
     let depth: Int
-
-    init(
-      reaction: StreamID, dedupeKey: String, source: Proposal.Source, template: JSON, depth: Int
-    ) {
-      self.reaction = reaction
-      self.dedupeKey = dedupeKey
-      self.source = source
-      self.template = template
-      self.depth = depth
-    }
-
-    /// Of a reaction that is just being queued: what its payload will say, without reading it again.
-    init(of reaction: StreamID, _ intent: Intent, template: JSON) {
-      self.init(
-        reaction: reaction, dedupeKey: intent.dedupeKey, source: intent.proposalSource,
-        template: template, depth: Int(intent.depth))
-    }
   }
 
   public var request: Request {
@@ -150,6 +133,15 @@ extension Reaction {
       source: payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init) ?? .reaction,
       template: payload["proposal_template"] ?? .null,
       depth: payload["causation_depth"]?.intValue ?? 1)
+  }
+}
+
+extension Reaction.Request {
+  /// Of a reaction that is just being queued: what its payload will say, without reading it again.
+  init(of reaction: StreamID, _ intent: Reaction.Intent, template: JSON) {
+    self.init(
+      reaction: reaction, dedupeKey: intent.dedupeKey, source: intent.proposalSource,
+      template: template, depth: Int(intent.depth))
   }
 }
 
