@@ -10,7 +10,7 @@ enum StartCommands {
 
   static let initialise = Command(
     group: .start, name: "init",
-    summary: "lay the schema and seed the policies; doing it again does nothing",
+    summary: "lay the schema and seed the policies; doing it again mends what is out of force",
     options: [
       .init(name: "name", value: "NAME", help: "what the ledger is called (its database's name)")
     ],
@@ -50,6 +50,7 @@ enum StartCommands {
     out.string("identity", ledger.identity.description)
     out.json("applied", .array(report.applied.map(JSON.string)))
     out.json("adopted", .array(report.adopted.map(JSON.string)))
+    out.json("mended", .array(report.mended.map(JSON.string)))
     out.json("seeded", .array(report.seeded.map(JSON.string)))
     out.int("partitions", report.partitions)
     return out.finish()
@@ -61,7 +62,9 @@ enum StartCommands {
       ? "adopted the schema that psql laid"
       : report.isNewer
         ? "of a newer release, which serves this one; nothing was touched"
-        : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
+        : !report.mended.isEmpty
+          ? "laid again, since this was out of force: \(report.mended.joined(separator: ", "))"
+          : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
     var facts = [("identity", ledger.identity.description)]
     if !report.applied.isEmpty {
       facts.append(("schema", Shown.count(report.applied.count, "file") + " applied"))

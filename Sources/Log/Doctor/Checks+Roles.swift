@@ -46,8 +46,8 @@ extension Check {
     Check(
       name: "functions", severity: .fail,
       fine: "those of the ledger are nobody's unless granted",
-      remedy:
-        "REVOKE EXECUTE ON FUNCTION … FROM PUBLIC, or lay the schema again with `opsledger init`",
+      remedy: layAgain,
+      isLaid: true,
       sql: """
         SELECT format('PUBLIC may call %s', p.oid::regprocedure) FROM pg_proc AS p
         WHERE (p.pronamespace IN (to_regnamespace('ledger'), to_regnamespace('ledger_guard'))
@@ -57,6 +57,50 @@ extension Check {
           AND p.proname NOT IN ('capture_looks', 'capture_looks_at_reports', 'capture_numbers')
           AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
             WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') ORDER BY 1
+        """),
+    Check(
+      name: "rights", severity: .fail,
+      fine: "each role may do what it is there for",
+      remedy: layAgain,
+      isLaid: true,
+      sql: """
+        WITH relations AS (
+          SELECT DISTINCT 'public.' || c.relation AS name, ARRAY['INSERT', 'UPDATE', 'DELETE'] AS writes
+          FROM ledger.captured_columns() AS c
+          UNION ALL VALUES ('ledger.events', ARRAY['INSERT']), ('ledger.commands', ARRAY['INSERT']),
+            ('ledger.tombstones', ARRAY['INSERT', 'UPDATE']), ('ledger.checkpoints', ARRAY[]::text[])
+        ), needed AS (
+          SELECT 'opsledger_auditor' AS role, r.name AS relation, 'SELECT' AS privilege FROM relations AS r
+          UNION ALL
+          SELECT w.role, r.name, p.privilege
+          FROM relations AS r, unnest(ARRAY['opsledger_engine', 'opsledger_keeper']) AS w (role),
+            unnest(ARRAY['SELECT'] || r.writes) AS p (privilege)
+        )
+        SELECT format('%s may not %s %s', n.role, n.privilege, n.relation) FROM needed AS n
+        WHERE NOT has_table_privilege(n.role, to_regclass(n.relation), n.privilege)
+        UNION ALL
+        SELECT format('opsledger_engine may not call ledger.%s', p.proname) FROM pg_proc AS p
+        WHERE p.pronamespace = to_regnamespace('ledger') AND p.proname IN ('draw', 'seal', 'add_partitions', 'now')
+          AND NOT has_function_privilege('opsledger_engine', p.oid, 'EXECUTE')
+        ORDER BY 1
+        """),
+    Check(
+      name: "owners", severity: .fail,
+      fine: "the ledger and the eight tables belong to the roles that are made for it",
+      remedy: "ALTER … OWNER TO, by a superuser: an owner may do what no right forbids",
+      sql: """
+        SELECT format('%s belongs to %s, not to %s', o.oid::regclass, o.relowner::regrole, o.rightful)
+        FROM (SELECT c.oid, c.relowner, CASE WHEN c.relnamespace = to_regnamespace('ledger')
+            OR c.relname IN ('ops_policy_history', 'ops_policy_audit')
+            THEN 'opsledger_owner' ELSE 'opsledger_tables' END AS rightful
+          FROM pg_class AS c WHERE c.relkind IN ('r', 'p', 'v', 'S') AND (
+            -- Permits belong to who laid the schema: no role of ours may write one.
+            c.relnamespace = to_regnamespace('ledger') AND c.relname NOT IN ('ddl_permits', 'erasure_permits')
+            OR c.oid IN (
+              SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k
+              UNION ALL SELECT to_regclass('public.' || v) FROM unnest(ARRAY['ops_proposal_votes',
+                'ops_policy_history', 'ops_policy_audit', 'ops_step_dead_letters', 'ops_radar']) AS v))
+        ) AS o WHERE o.relowner IS DISTINCT FROM to_regrole(o.rightful) ORDER BY 1
         """),
     Check(
       name: "this login", severity: .warn,

@@ -2,6 +2,8 @@ extension Check {
   /// In the order in which they are told: the log, the tables, the roles, the server.
   static let all = log + tables + roles + server
 
+  static let layAgain = "lay it again with `opsledger init`"
+
   // MARK: - The log
 
   /// The log, each of its partitions, and the checkpoints.
@@ -15,7 +17,8 @@ extension Check {
     Check(
       name: "log triggers", severity: .fail,
       fine: "log, partitions and checkpoints refuse UPDATE, DELETE and TRUNCATE",
-      remedy: "lay the schema again with `opsledger init`, and `audit` what was written meanwhile",
+      remedy: "\(layAgain), then `verify`: what was written meanwhile had no guard",
+      isLaid: true,
       sql: """
         SELECT format('%s: trigger %s is missing, or not ENABLE ALWAYS', a.oid::regclass, n.name)
         FROM (\(appendOnly)) AS a, unnest(ARRAY['append_only', 'append_only_rows']) AS n(name)
@@ -48,8 +51,10 @@ extension Check {
     Check(
       name: "entry numbers", severity: .fail,
       fine: "one at a time, never back",
-      remedy:
-        "numbers of appends in flight could be taken for sealed: stop writers, then `opsledger init`",
+      remedy: "numbers of appends in flight could be taken for sealed: stop writers; a superuser "
+        + "switches event trigger opsledger_frozen_ddl off, sets CACHE 1 NO CYCLE INCREMENT 1 and, "
+        + "where no number is burnt, setval to the highest entry, and switches it on again "
+        + "(ENABLE ALWAYS)",
       sql: """
         SELECT format('ledger.entry_sequence has CACHE %s, CYCLE %s, and %s', s.seqcache, s.seqcycle,
           CASE WHEN pg_sequence_last_value(s.seqrelid) IS NULL THEN 'no number burnt' ELSE 'one burnt' END)
@@ -83,9 +88,9 @@ extension Check {
     Check(
       name: "frozen schema", severity: .fail,
       fine: "event triggers refuse DDL on the log, and what would switch capture off",
-      remedy:
-        "a superuser lays them with `opsledger init`; where there is none, owners of tables and of the "
-        + "log can change them, and only checkpoints kept elsewhere show it",
+      remedy: "a superuser lays them with `opsledger init`; where there is none, owners of tables "
+        + "and of the log can change them, and only checkpoints kept elsewhere show it",
+      isLaid: true,
       sql: """
         SELECT format('event trigger %s is missing, or not ENABLE ALWAYS', n.name)
         FROM unnest(ARRAY['opsledger_frozen_start', 'opsledger_frozen_ddl', 'opsledger_frozen_drop',
@@ -101,8 +106,50 @@ extension Check {
     Check(
       name: "capture", severity: .fail,
       fine: "every change of the eight tables is recorded",
-      remedy: "lay the schema again with `opsledger init`, then `verify`",
-      sql: "SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f ORDER BY 1"),
+      remedy: "\(layAgain), then `verify`",
+      isLaid: true,
+      sql: """
+        SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
+        WHERE starts_with(f.fault, 'trigger ') ORDER BY 1
+        """),
+    Check(
+      name: "tables", severity: .fail,
+      fine: "the eight are as the log knows them",
+      remedy: "undo it by hand (schema/ has them as they were), then `verify`",
+      sql: """
+        SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
+        WHERE NOT starts_with(f.fault, 'trigger ') ORDER BY 1
+        """),
+    Check(
+      name: "keys", severity: .fail,
+      fine: "primary keys, unique keys and references are in force",
+      remedy: "`verify`, then ALTER TABLE … ADD CONSTRAINT as in schema/migrations/0003_tables.sql",
+      sql: """
+        SELECT format('%s has no valid %s', k.relation, k.relation || k.tail)
+        FROM (SELECT DISTINCT c.relation, '_pkey' AS tail FROM ledger.captured_columns() AS c
+          UNION ALL VALUES ('ops_mission_proposals', '_dedupe_key_key'), ('ops_agent_events', '_dedupe_key_key'),
+            ('ops_action_runs', '_run_id_key'), ('ops_missions', '_proposal_id_fkey'),
+            ('ops_mission_steps', '_mission_id_fkey'), ('ops_agent_events', '_mission_id_fkey'),
+            ('ops_agent_reactions', '_event_id_fkey'), ('ops_action_runs', '_step_id_fkey')
+        ) AS k (relation, tail)
+        WHERE NOT EXISTS (SELECT FROM pg_constraint AS c
+          WHERE c.conrelid = to_regclass('public.' || k.relation) AND c.conname = k.relation || k.tail
+            AND c.contype IN ('p', 'u', 'f') AND c.convalidated)
+        ORDER BY 1
+        """),
+    Check(
+      name: "views", severity: .fail,
+      fine: "all are there",
+      remedy: layAgain,
+      isLaid: true,
+      sql: """
+        SELECT format('%s is missing', v.name)
+        FROM unnest(ARRAY['public.ops_proposal_votes', 'public.ops_policy_history', 'public.ops_policy_audit',
+          'public.ops_step_dead_letters', 'public.ops_radar', 'ledger.events_at_hand',
+          'ledger.policy_changes']) AS v (name)
+        WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass(v.name) AND c.relkind = 'v')
+        ORDER BY 1
+        """),
     Check(
       name: "row-level policies", severity: .fail,
       fine: "none is forced on the ledger",

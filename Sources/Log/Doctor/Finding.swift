@@ -42,6 +42,8 @@ struct Check: Sendable {
   /// What to say where there are no rows.
   var fine: String
   var remedy: String
+  /// Whether laying the schema again mends it.
+  var isLaid = false
   var sql: String
 }
 
@@ -54,6 +56,15 @@ extension Session {
     var findings = [try examineSchema()]
     for check in Check.all { findings.append(try examine(check)) }
     return findings
+  }
+
+  /// The names of the protections that are out of force and that laying the schema again mends.
+  func unlaid() throws(OpsError) -> [String] {
+    var names: [String] = []
+    for check in Check.all where check.isLaid {
+      if try examine(check).verdict == .fail { names.append(check.name) }
+    }
+    return names
   }
 
   private func examine(_ check: Check) throws(OpsError) -> Finding {

@@ -17,6 +17,8 @@ public enum Installer {
     public var applied: [String]
     /// Files that `psql` had laid and that are recorded now.
     public var adopted: [String]
+    /// Protections that were out of force, for which the schema was laid again.
+    public var mended: [String] = []
     public var isNew: Bool
     public var seeded: [String]
     public var partitions: Int
@@ -57,12 +59,14 @@ public enum Installer {
 
   private static func laySchema(_ session: Session, _ report: inout Report) throws(OpsError) {
     let connection = try session.connection()
+    // Before the transaction: where there is no schema yet, nothing of it can be looked at.
+    let unlaid = try session.unlaid()
     do throws(PostgresError) {
       // Only the installer takes this lock before it looks, so that the second sees the first's work.
       try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(19796, 1)")
       let recorded = try self.recorded(connection)
-      let plan = try Plan(files: SchemaFile.sql, recorded: recorded)
-      if plan.record.isEmpty {
+      let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unlaid.isEmpty)
+      if plan.apply.isEmpty {
         report.isNewer = plan.isNewer
         try connection.execute("ROLLBACK")
         return
@@ -74,6 +78,7 @@ public enum Installer {
       report.isFresh = recorded.isEmpty
       report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
       report.adopted = plan.adopt.map(\.path)
+      if plan.record.isEmpty { report.mended = unlaid }
     } catch {
       try? connection.rollbackIfOpen()
       if let refusal = Plan.refusal(error) { throw refusal }
@@ -91,7 +96,9 @@ public enum Installer {
   static func pending(_ session: Session) throws(OpsError) -> [String] {
     let connection = try session.connection()
     do throws(PostgresError) {
-      return try Plan(files: SchemaFile.sql, recorded: try recorded(connection)).record.map(\.path)
+      let plan = try Plan(
+        files: SchemaFile.sql, recorded: try recorded(connection), isWhole: true)
+      return plan.record.map(\.path)
     } catch {
       throw Plan.refusal(error) ?? OpsError(database: error)
     }
@@ -150,7 +157,10 @@ public enum Installer {
     /// A newer release was here, and serves this one.
     var isNewer = false
 
-    init(files: [SchemaFile], recorded: [String: Recorded]) throws(PostgresError) {
+    /// - Parameter isWhole: Whether what was laid is in force.
+    init(
+      files: [SchemaFile], recorded: [String: Recorded], isWhole: Bool
+    ) throws(PostgresError) {
       let known = Set(files.filter(\.isMigration).map(\.name))
       for (name, migration) in recorded where !name.contains("/") && !known.contains(name) {
         if Release(migration.oldestBinary) > Release(release) { throw .usage("newer:\(name)") }
@@ -172,7 +182,7 @@ public enum Installer {
       }
       // The files stand on each other (a permit at the start, its end at the end), so they are laid
       // whole, or not at all; migrations that are recorded do nothing.
-      if !record.isEmpty { apply = files }
+      if !record.isEmpty || !isWhole { apply = files }
     }
 
     static func refusal(_ error: PostgresError) -> OpsError? {
