@@ -22,15 +22,20 @@ enum Executors {
     }
     let params = (try? JSON(parsing: step.params)) ?? .null
     switch step.executor ?? step.kind {
-    case "noop": return Noop(params).run(failures: claimed.failedRuns)
-    case "radar": return radar(params)
+    case "noop":
+      return refusing { () throws(OpsError) in try Noop(params).run(failures: claimed.failedRuns) }
+    case "radar":
+      return refusing { () throws(OpsError) in .radar(try Radar.Command(params: params)) }
     case let name:
       return .failed(.refused, error: "OPS_005: there is no executor \(name)", result: nil)
     }
   }
 
-  private static func radar(_ params: JSON) -> StepOutcome.Result {
-    do { return .radar(try Radar.Command(params: params)) } catch {
+  /// What an executor does not understand of its params fails the attempt.
+  private static func refusing(
+    _ run: () throws(OpsError) -> StepOutcome.Result
+  ) -> StepOutcome.Result {
+    do { return try run() } catch {
       return .failed(.refused, error: error.description, result: nil)
     }
   }
@@ -50,14 +55,30 @@ private struct Noop {
   private let error: String?
   private let failTimes: Int
 
-  init(_ params: JSON) {
-    sleepMillis = min(max(params["sleep_ms"]?.intValue ?? 0, 0), Self.sleepMillisMax)
+  /// - Throws: `OPS_004` that names the field.
+  init(_ params: JSON) throws(OpsError) {
+    sleepMillis = min(try Self.count("sleep_ms", in: params), Self.sleepMillisMax)
+    failTimes = try Self.count("fail_times", in: params)
     error = params["error"]?.stringValue
-    failTimes = params["fail_times"]?.intValue ?? 0
+    if error == nil, let other = params["error"], other != .null {
+      throw Self.wrong("error", "text")
+    }
+  }
+
+  private static func count(_ field: String, in params: JSON) throws(OpsError) -> Int {
+    guard let value = params[field], value != .null else { return 0 }
+    guard let count = value.intValue, count >= 0 else {
+      throw wrong(field, "a whole number of at least 0")
+    }
+    return count
+  }
+
+  private static func wrong(_ field: String, _ expected: String) -> OpsError {
+    OpsError(.templateInvalid, "noop: \(field) is not \(expected)", facts: ["path": field])
   }
 
   static func sleepMillis(_ step: Step) -> Int {
-    Noop((try? JSON(parsing: step.params)) ?? .null).sleepMillis
+    (try? Noop((try? JSON(parsing: step.params)) ?? .null).sleepMillis) ?? 0
   }
 
   func run(failures: Int) -> StepOutcome.Result {

@@ -170,6 +170,24 @@ struct RetryTests {
     }
   }
 
+  @Test(
+    "params that noop does not understand fail an attempt, and name the field",
+    arguments: [
+      ("sleep_ms", JSON.string("soon")), ("sleep_ms", .int(-1)), ("fail_times", .bool(true)),
+      ("error", .int(7)),
+    ])
+  func nonsense(field: String, value: JSON) throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      _ = try engine.submit(.noops(.object([field: value])), source: .manual, dedupeKey: nil)
+      #expect(try engine.work().failed == 1)
+      #expect(try steps(ledger) == ["0|queued|1"])
+      let error = try ledger.value("SELECT last_error FROM ops_mission_steps")
+      #expect(error.hasPrefix("OPS_004") && error.contains(field))
+      try ledger.expectEqual()
+    }
+  }
+
   @Test("a row that a hand made unreadable is passed over, and the others go on")
   func unreadable() throws {
     try TestLedger.with { ledger in
