@@ -68,12 +68,13 @@ public final class Output: Sendable {
 /// What every program of ours does first.
 public enum Process {
   /// Makes a closed pipe, and a file that may not grow, an error instead of a signal, and sees to it that descriptors 0 to 2 are
-  /// taken, so that no file or socket of ours is ever mistaken for a standard stream.
+  /// taken, so that no file or socket of ours is ever mistaken for a standard stream. One that was closed can be
+  /// read and not written: a result that nobody gets is an error.
   public static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
     var file: Int32
-    repeat { file = open("/dev/null", O_RDWR) } while file >= 0 && file <= 2
+    repeat { file = open("/dev/null", O_RDONLY) } while file >= 0 && file <= 2
     if file > 2 { close(file) }
   }
 }

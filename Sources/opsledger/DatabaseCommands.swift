@@ -36,7 +36,8 @@ enum DatabaseCommands {
     let cluster = try call.privatePostgres()
     guard call.flag("remove") else {
       let ran = try onHost { () throws(HostError) in try cluster.stop() }
-      call.note(
+      stopped(
+        cluster, call, wasRunning: ran,
         ran
           ? "stopped the PostgreSQL in \(cluster.folder)"
           : "the PostgreSQL in \(cluster.folder) was not running")
@@ -47,9 +48,24 @@ enum DatabaseCommands {
         "db stop --remove deletes \(cluster.folder) and \(cluster.dataDirectory) for ever",
         hint: "say so: opsledger db stop --remove --yes")
     }
+    let wasRunning = cluster.isRunning
     try onHost { () throws(HostError) in try cluster.remove() }
-    call.note("removed \(cluster.folder) and \(cluster.dataDirectory)")
+    stopped(
+      cluster, call, wasRunning: wasRunning,
+      "removed \(cluster.folder) and \(cluster.dataDirectory)")
     return .fine
+  }
+
+  private static func stopped(
+    _ cluster: PrivatePostgres, _ call: Invocation, wasRunning: Bool, _ note: String
+  ) {
+    call.note(note)
+    guard call.wantsJSON else { return }
+    Output.standard.line(
+      JSON.object([
+        "folder": .string(cluster.folder), "data": .string(cluster.dataDirectory),
+        "stopped": .bool(wasRunning), "removed": .bool(call.flag("remove")),
+      ]).text)
   }
 
   static let psql = Command(
