@@ -6,13 +6,18 @@ import Synchronization
 public final class StopSignal: Sendable {
   private final class Flag: Sendable {
     let raised = Atomic<Bool>(false)
+    /// When the first signal came.
+    let sinceMillis = Atomic<Int>(0)
   }
 
   private let flag: Flag
   // Never touched again: a source that nobody holds goes quiet.
   private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
 
-  /// Takes both signals over from now on. A second one ends the process at once.
+  /// What `timeout` and process managers send to a process and to its group arrives twice, and is meant once.
+  private static let echoMillis = 500
+
+  /// Takes both signals over from now on. A second one, later than an echo of the first, ends the process at once.
   public init() {
     let flag = Flag()
     let queue = DispatchQueue(label: "opsledger.signals")
@@ -21,7 +26,12 @@ public final class StopSignal: Sendable {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
-        if flag.raised.exchange(true, ordering: .sequentiallyConsistent) { _exit(128 + number) }
+        let now = Stopwatch.nowMillis
+        if !flag.raised.exchange(true, ordering: .sequentiallyConsistent) {
+          flag.sinceMillis.store(now, ordering: .sequentiallyConsistent)
+        } else if now - flag.sinceMillis.load(ordering: .sequentiallyConsistent) > Self.echoMillis {
+          _exit(128 + number)
+        }
       }
       source.resume()
       return source

@@ -120,6 +120,15 @@ enum Queue {
     }
   }
 
+  /// Until the first step that follows others is due again, for who has just looked at all of them: a look
+  /// at little cost does not see it.
+  static let nextRetry = Statement(
+    """
+    SELECT extract(epoch FROM min(s.not_before) - (SELECT ledger.now()))::float8
+    FROM ops_mission_steps AS s WHERE \(isFollowing) AND s.not_before > (SELECT ledger.now())
+      AND coalesce(s.executor, s.kind) = ANY ($1::text[])
+    """)
+
   /// What a waiting worker asks, at little cost: is there anything for it, and when will there be.
   static let look = Statement(
     """
@@ -164,6 +173,14 @@ extension Engine {
         isClaimable: try rows.bool(0, 0), isLeaseExpired: try rows.bool(0, 1),
         rank: Int(try rows.int8(0, 3)), seconds: try rows.float8IfPresent(0, 2))
     }
+  }
+
+  /// Until the first step that follows others is due again; nil where none has failed.
+  func secondsUntilRetry() throws(OpsError) -> Double? {
+    var parameters = Parameters()
+    parameters.texts(Self.runnable(cache.policies.worker))
+    let rows = try session.query(Queue.nextRetry, parameters)
+    return try onRow { () throws(PostgresError) in try rows.float8IfPresent(0, 0) }
   }
 
   /// Tells waiting workers that there may be something to do. After a commit, in a transaction of its

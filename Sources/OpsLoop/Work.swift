@@ -143,6 +143,17 @@ public struct Completion: Sendable {
   public var refused: [(StepOutcome, OpsError)] = []
   /// Missions with steps left, which may follow what has ended.
   public var open: Set<StreamID> = []
+  /// Until the first of those that failed, and follow others, may be tried again.
+  var retrySeconds: Double?
+}
+
+extension Completion {
+  fileprivate mutating func note(_ failed: Step?, at: Instant) {
+    guard let failed, failed.status == .queued, failed.needs?.isEmpty == false,
+      let due = failed.notBefore
+    else { return }
+    retrySeconds = min(retrySeconds ?? .infinity, due.seconds(since: at))
+  }
 }
 
 extension Engine {
@@ -168,6 +179,7 @@ extension Engine {
               completion.succeeded += 1
             } else {
               completion.failed += 1
+              completion.note(draft.row(outcome.stepID, of: Step.self), at: draft.at)
             }
           } catch {
             refused[index] = error

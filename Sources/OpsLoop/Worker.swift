@@ -68,6 +68,8 @@ public final class Worker {
   private var disappointments = 0
   private var lastRecovery = -1.0
   private var lastFullLook = -Double.infinity
+  /// When a step that follows others may be tried again, as far as this worker knows.
+  private var nextRetry = Double.infinity
   private var presence: Presence
 
   private struct Held {
@@ -120,11 +122,12 @@ public final class Worker {
   private func take() throws(OpsError) {
     try recover()
     let now = monotonicSeconds()
-    if now - lastFullLook >= options.fullLookSeconds { isHopeful = true }
+    let isDue = now - lastFullLook >= options.fullLookSeconds || now >= nextRetry
+    if isDue { isHopeful = true }
     let room = options.concurrency - running.count
     guard isHopeful, room > 0 else { return }
     // The last look before it ends is a full one: it has nothing running that could tell it more.
-    let isFull = now - lastFullLook >= options.fullLookSeconds || running.isEmpty && ended.isEmpty
+    let isFull = isDue || running.isEmpty && ended.isEmpty
     let claim = try engine.claim(
       room, worker: options.name, following: isFull ? .all : .of(Array(ended)))
     result.halt = claim.halt
@@ -135,7 +138,10 @@ public final class Worker {
     if claim.steps.count < room {
       // What it had not asked for may be there still: the next look tells.
       isHopeful = !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
-      if isFull { lastFullLook = now }
+      if isFull {
+        lastFullLook = now
+        if options.watch { nextRetry = now + (try engine.secondsUntilRetry() ?? .infinity) }
+      }
     }
     let renewAt = now + engine.leaseSeconds / 3
     for step in claim.steps {
@@ -198,6 +204,7 @@ public final class Worker {
     result.succeeded += completion.succeeded
     result.failed += completion.failed
     ended.formUnion(completion.open)
+    nextRetry = min(nextRetry, monotonicSeconds() + (completion.retrySeconds ?? .infinity))
     // Where nothing may follow, a look tells whether there is more, for less than a claim.
     if !ended.isEmpty || !options.watch { isHopeful = true }
     // It will not take what follows: somebody else may.
@@ -220,7 +227,8 @@ public final class Worker {
   /// Waits until somebody says that there is work, a look finds some, or it is told to stop.
   private func wait() throws(OpsError) {
     let look = try engine.lookAtQueue(options.name)
-    var seconds = min(max(look.seconds ?? options.lookSeconds, 0.02), options.lookSeconds)
+    let next = min(look.seconds ?? .infinity, nextRetry - monotonicSeconds())
+    var seconds = min(max(next, 0.02), options.lookSeconds)
     if look.isClaimable && result.halt == nil || look.isLeaseExpired {
       isHopeful = true
       if disappointments == 0 {
