@@ -5,19 +5,46 @@ import Postgres
 
 /// Conditions of patterns: SQL/JSON paths, which the server evaluates.
 enum Conditions {
-  /// The SQL that gives one character a path: `1` where it holds. A path holds where the first thing
-  /// that it gives is neither false nor null, so that predicates and filters both say what they mean.
+  /// The SQL that gives one character a path: `1` where it holds, `0` where not, `!` where it cannot be
+  /// evaluated for this data.
   static func holding(of data: String, paths: String) -> String {
     """
-    (SELECT string_agg(CASE WHEN coalesce(jsonb_path_query_first(\(data), c.path::jsonpath, '{}', true)
-        NOT IN ('false', 'null'), false) THEN '1' ELSE '0' END, '' ORDER BY c.n)
+    (SELECT string_agg(CASE ledger.condition_holds(\(data), c.path) WHEN true THEN '1' WHEN false THEN '0'
+        ELSE '!' END, '' ORDER BY c.n)
       FROM unnest(\(paths)) WITH ORDINALITY AS c(path, n))
     """
   }
 
-  static let parse = Statement("SELECT ($1::text)::jsonpath IS NOT NULL")
+  /// As the server writes it: every variable is `$"name"`.
+  static let parse = Statement("SELECT ($1::text)::jsonpath::text")
   static let evaluate = Statement(
     "SELECT \(holding(of: "$1::jsonb", paths: "$2::text[]")), NULL::text")
+
+  /// The first variable of a path, which nobody could give a value.
+  ///
+  /// - Parameter path: As the server writes it.
+  static func variable(in path: String) -> String? {
+    let bytes = Array(path.utf8)
+    let (quote, escape, dollar) = (UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "$"))
+    var index = 0
+    var opening: Int?
+    while index < bytes.count {
+      if let start = opening {
+        if bytes[index] == escape {
+          index += 1
+        } else if bytes[index] == quote {
+          if start > 0, bytes[start - 1] == dollar {
+            return String(decoding: bytes[start + 1..<index], as: UTF8.self)
+          }
+          opening = nil
+        }
+      } else if bytes[index] == quote {
+        opening = index
+      }
+      index += 1
+    }
+    return nil
+  }
 }
 
 extension Rows {
@@ -25,9 +52,12 @@ extension Rows {
   func facts(_ row: Int, _ first: Int, _ conditions: [String]) throws(OpsError) -> EventFacts {
     do throws(PostgresError) {
       let flags = Array((try textIfPresent(row, first) ?? "").utf8)
-      let holding = conditions.indices.filter { $0 < flags.count && flags[$0] == UInt8(ascii: "1") }
+      func flagged(_ flag: Unicode.Scalar) -> Set<String> {
+        Set(zip(flags, conditions).lazy.filter { $0.0 == UInt8(ascii: flag) }.map(\.1))
+      }
       let depth = try textIfPresent(row, first + 1).flatMap { Int($0) } ?? 0
-      return EventFacts(holding: Set(holding.map { conditions[$0] }), depth: max(depth, 0))
+      return EventFacts(
+        holding: flagged("1"), unanswered: flagged("!"), depth: max(depth, 0))
     } catch {
       throw OpsError(database: error)
     }
@@ -42,16 +72,23 @@ extension Engine {
     if cache.goodConditions.contains(condition) { return }
     var parameters = Parameters()
     parameters.text(condition)
-    do throws(OpsError) { _ = try session.readBack(Conditions.parse, parameters) } catch {
+    func wrong(_ fault: String) -> OpsError {
+      let pattern = matrix.patterns.first { $0.condition == condition }?.id ?? "?"
+      return OpsError(
+        .patternInvalid, "policy reaction_matrix: pattern \(pattern): condition \(fault)",
+        hint: "like $.score > 5, or $.items[*] ? (@.price < 10)",
+        facts: ["policy": ReactionMatrix.key, "field": "condition"])
+    }
+    let rows: Rows
+    do throws(OpsError) { rows = try session.readBack(Conditions.parse, parameters) } catch {
       // Syntax errors and data exceptions are the text's own.
       guard let state = error.facts["sqlstate"], state.hasPrefix("42") || state.hasPrefix("22")
       else { throw error }
-      let pattern = matrix.patterns.first { $0.condition == condition }?.id ?? "?"
-      throw OpsError(
-        .patternInvalid,
-        "policy reaction_matrix: pattern \(pattern): condition is no SQL/JSON path: \(error.message)",
-        hint: "like $.score > 5, or $.items[*] ? (@.price < 10)",
-        facts: ["policy": ReactionMatrix.key, "field": "condition"])
+      throw wrong("is no SQL/JSON path: \(error.facts["server"] ?? error.message)")
+    }
+    let path = try onRow { () throws(PostgresError) in try rows.text(0, 0) }
+    if let variable = Conditions.variable(in: path) {
+      throw wrong("has a variable, $\(variable), which nothing gives a value")
     }
     cache.goodConditions.insert(condition)
   }
@@ -87,15 +124,17 @@ extension Engine {
   ) throws(OpsError) -> Value? {
     let token = cache.token(of: Value.key)
     guard cache.askedHistoryFor[Value.key] != token else { return nil }
-    let last = try lastValid(Value.self, of: Value.key, check)
+    let last = try lastValid(Value.self, of: Value.key, check)?.value
     // Only now: whoever was cut off has not asked.
     cache.askedHistoryFor[Value.key] = token
     return last
   }
 
-  private func lastValid<Value: PolicyValue>(
-    _ type: Value.Type, of key: String, _ check: (Value) throws(OpsError) -> Void
-  ) throws(OpsError) -> Value? {
+  /// The last version of a policy that can be read, from the log.
+  func lastValid<Value: PolicyValue>(
+    _ type: Value.Type, of key: String,
+    _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
+  ) throws(OpsError) -> (value: Value, json: JSON)? {
     let versions: [PolicyVersion]
     do throws(OpsError) {
       versions = try session.policyHistory(key, limit: Self.historyMax)
@@ -111,7 +150,7 @@ extension Engine {
         guard error.code == .patternInvalid else { throw error }
         continue
       }
-      return value
+      return (value, json)
     }
     return nil
   }

@@ -32,9 +32,11 @@ extension Engine {
         hint: "known: " + Executors.names.sorted().joined(separator: ", "),
         facts: ["executor": name])
     }
+    // Where the row is gone, or cannot be read, its last valid version is in force.
+    let last = try lastValid(WorkerPolicy.self, of: WorkerPolicy.key)?.json
     let changed = try editPolicy(WorkerPolicy.key, why: why) { (value) throws(OpsError) in
-      // A policy that cannot be read lets nothing run already; making sense of it is not ours.
-      var members = value?.objectValue ?? [:]
+      let current = value.flatMap { (try? WorkerPolicy($0)) == nil ? nil : $0 } ?? last
+      var members = current?.objectValue ?? [:]
       var blocked = try WorkerPolicy(.object(members)).blockedExecutors
       let wasPaused = blocked.contains(name)
       if wasPaused == isPaused { return nil }

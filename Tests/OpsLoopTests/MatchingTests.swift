@@ -26,6 +26,11 @@ struct MatchingTests {
       ("$.on", #"{"on": false}"#, false), ("$.on", #"{"on": null}"#, false),
       (#"$.name like_regex "^a" && exists($.tag)"#, #"{"name": "ab", "tag": 1}"#, true),
       ("strict $.a.b", #"{"a": 1}"#, false), ("$.n / 0 > 1", #"{"n": 1}"#, false),
+      (#"$.due.datetime() < "2027-01-01".datetime()"#, #"{"due": "2026-05-01"}"#, true),
+      (
+        #"$.due.datetime() < "2027-01-01".datetime()"#, #"{"due": "2026-05-01T10:00:00+02:00"}"#,
+        true
+      ), (#"$.a == "costs $""#, #"{"a": "costs $"}"#, true),
     ])
   func conditions(path: String, data: String, holds: Bool) throws {
     try TestLedger.with { ledger in
@@ -36,6 +41,59 @@ struct MatchingTests {
       let foreseen = try engine.explain(type: "e", data: data)
       #expect(foreseen.patterns[0].matched == holds)
       #expect(try engine.heartbeat(drain: false).queued == (holds ? 1 : 0))
+      try ledger.expectEqual()
+    }
+  }
+
+  @Test("a condition that cannot be evaluated for one event's data stops nobody, and that is said")
+  func unanswered() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      let path = #"$.at.datetime("bogus ZZ") > "2026-01-01".datetime()"#
+      try engine.set(
+        "reaction_matrix", matrix(#""event_type": "*", "condition": \#(JSON.string(path).text)"#))
+      try engine.emit("e", JSON(parsing: #"{"at": "2026-05-01"}"#))
+      let beat = try engine.heartbeat(drain: false)
+      #expect((beat.events, beat.queued) == (1, 0))
+      let event = try #require(
+        StreamID(try ledger.value("SELECT id FROM ops_agent_events WHERE type = 'e'")))
+      #expect(try engine.explain(event).patterns[0].detail?.contains("cannot be evaluated") == true)
+      for path in ["$x", "$.a ? (@ starts with $v)"] {
+        let refused = #expect(throws: OpsError.self) {
+          try engine.set(
+            "reaction_matrix",
+            matrix(#""event_type": "e", "condition": \#(JSON.string(path).text)"#))
+        }
+        #expect(refused?.code == .patternInvalid && refused?.message.contains("variable") == true)
+      }
+      try ledger.expectEqual()
+    }
+  }
+
+  @Test("a dedupe key that no index holds makes no proposal, and stops nobody")
+  func longKey() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      try engine.set(
+        "reaction_matrix", matrix(#""event_type": "e", "dedupe_key": "{{ event.data.k }}""#))
+      var random = SystemRandomNumberGenerator()
+      let long = String(
+        decoding: (0..<9000).map { _ in UInt8.random(in: 0x41...0x5a, using: &random) },
+        as: UTF8.self)
+      try engine.emit("e", .object(["k": .string(long)]))
+      try engine.emit("e", .object(["k": .string("short")]))
+      let beat = try engine.heartbeat(drain: true)
+      #expect((beat.events, beat.created) == (2, 1))
+      // By hand, a reaction may be queued with one.
+      try ledger.execute(
+        """
+        INSERT INTO ops_agent_reactions (event_id, payload, status)
+        SELECT id, jsonb_build_object('dedupe_key', '\(long)', 'template',
+          '{"steps": [{"kind": "noop"}]}'::jsonb), 'queued' FROM ops_agent_events LIMIT 1
+        """)
+      _ = try engine.heartbeat(drain: true)
+      #expect(try ledger.count("ops_agent_reactions WHERE status = 'failed'") == 1)
+      #expect(try ledger.count("ops_mission_proposals") == 1)
       try ledger.expectEqual()
     }
   }

@@ -63,6 +63,28 @@ struct StoppingTests {
     }
   }
 
+  @Test("pausing changes what is in force, also where the policy's row is gone or broken")
+  func pausedWithoutRow() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      try engine.set("worker_policy", #"{"allowed_executors": ["radar"], "max_retries": 7}"#)
+      for hand in [
+        "DELETE FROM ops_policy WHERE key = 'worker_policy'",
+        "UPDATE ops_policy SET value = '[]' WHERE key = 'worker_policy'",
+        #"UPDATE ops_policy SET value = '{"max_retries": "x"}' WHERE key = 'worker_policy'"#,
+      ] {
+        try ledger.execute(hand)
+        #expect(try ledger.engine().pauseExecutor("radar", true, why: "down"))
+        #expect(
+          try ledger.value("SELECT value FROM ops_policy WHERE key = 'worker_policy'")
+            == #"{"max_retries": 7, "allowed_executors": ["radar"], "blocked_executors": ["radar"]}"#
+        )
+        #expect(try ledger.engine().pauseExecutor("radar", false, why: "up"))
+      }
+      try ledger.expectEqual()
+    }
+  }
+
   @Test("two who pause different executors at once both succeed")
   func pausedAtOnce() throws {
     try TestLedger.with { ledger in
@@ -79,19 +101,14 @@ struct StoppingTests {
   @Test("a waiting worker starts a step within 100 ms of its commit, and asks little meanwhile")
   func waiting() throws {
     try TestLedger.with { ledger in
-      let isOver = Mutex(false)
-      let engine = try ledger.engine("worker/w")
-      var options = Worker.Options(name: "worker/w")
-      options.watch = true
-      let worker = Box(
-        Worker(engine, options, shouldStop: { isOver.withLock { $0 } }, report: { _ in }))
-      let group = DispatchGroup()
-      DispatchQueue.global().async(group: group) { _ = try? worker.value.run() }
-      usleep(500_000)
-      let submitter = try ledger.engine()
-      for _ in 0..<10 {
-        _ = try submitter.submit(.noops(.fine), source: .manual, dedupeKey: nil)
-        usleep(120_000)
+      try whileWatching(ledger) {
+        usleep(500_000)
+        let submitter = try ledger.engine()
+        for _ in 0..<10 {
+          _ = try submitter.submit(.noops(.fine), source: .manual, dedupeKey: nil)
+          usleep(120_000)
+        }
+        #expect(try ledger.count("ledger.workers") == 1)
       }
       let slow = try ledger.lines(
         """
@@ -101,12 +118,43 @@ struct StoppingTests {
         """)
       // One may meet a busy machine; a worker that polls would miss nearly all.
       #expect(slow.count <= 2, "\(slow)")
-      #expect(try ledger.count("ledger.workers") == 1)
-      isOver.withLock { $0 = true }
-      group.wait()
       #expect(try ledger.count("ledger.workers") == 0)
       try ledger.expectEqual()
     }
+  }
+
+  @Test("a waiting worker tries a step that follows another again as soon as it may")
+  func waitingForRetry() throws {
+    try TestLedger.with { ledger in
+      try whileWatching(ledger) {
+        usleep(300_000)
+        _ = try ledger.engine().submit(
+          .noops(.fine, .object(["fail_times": .int(1)])), source: .manual, dedupeKey: nil)
+        // Its own look at everything comes after ten seconds.
+        for _ in 0..<60 where try ledger.count("ops_missions WHERE status = 'succeeded'") == 0 {
+          usleep(100_000)
+        }
+        #expect(try ledger.count("ops_missions WHERE status = 'succeeded'") == 1)
+      }
+      try ledger.expectEqual()
+    }
+  }
+
+  private func whileWatching(_ ledger: TestLedger, _ body: () throws -> Void) throws {
+    let isOver = Mutex(false)
+    var options = Worker.Options(name: "worker/w")
+    options.watch = true
+    let worker = Box(
+      Worker(
+        try ledger.engine("worker/w"), options, shouldStop: { isOver.withLock { $0 } },
+        report: { _ in }))
+    let group = DispatchGroup()
+    DispatchQueue.global().async(group: group) { _ = try? worker.value.run() }
+    defer {
+      isOver.withLock { $0 = true }
+      group.wait()
+    }
+    try body()
   }
 
   private final class Box: @unchecked Sendable {

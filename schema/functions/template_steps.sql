@@ -99,8 +99,9 @@ CREATE OR REPLACE FUNCTION ledger.step_fault(step jsonb, path text, ordinal inte
 RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT path || CASE
         WHEN jsonb_typeof(step) <> 'object' THEN ' is not an object'
-        WHEN jsonb_typeof(step -> 'kind') IS DISTINCT FROM 'string' OR step ->> 'kind' = ''
-            THEN '.kind is not text'
+        WHEN jsonb_typeof(step -> 'kind') IS DISTINCT FROM 'string'
+            OR octet_length(step ->> 'kind') NOT BETWEEN 1 AND 200
+            THEN '.kind is not text of 1 to 200 bytes'
         WHEN jsonb_typeof(step -> 'executor') NOT IN ('string', 'null') THEN '.executor is not text'
         WHEN jsonb_typeof(step -> 'params') <> 'object' THEN '.params is not an object'
         WHEN jsonb_typeof(step -> 'max_retries') <> 'null'

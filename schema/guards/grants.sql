@@ -64,6 +64,8 @@ GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.have_partitions(bigint[]),
     ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[])
     TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.condition_holds(jsonb, text)
+    TO opsledger_engine, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]) TO opsledger_engine;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()

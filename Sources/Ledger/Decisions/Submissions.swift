@@ -22,6 +22,7 @@ extension Draft {
         .templateInvalid, "a template is at most \(Template.textBytesMax) bytes",
         facts: ["path": "template"])
     }
+    if let dedupeKey { try Proposal.check(dedupeKey: dedupeKey) }
     let id = newID()
     let refusal = policies.refusal(of: source, today: today)
     let objection = refusal == nil ? policies.objection(to: checked) : nil
@@ -212,5 +213,19 @@ extension Policies {
     return SubmissionVerdict(
       status: votes ? .voting : .pending,
       words: (votes ? "a vote is called: " : "it waits for a person: ") + objection.words)
+  }
+}
+
+extension Proposal {
+  /// What an index holds of it at any rate.
+  public static let dedupeKeyBytesMax = 500
+
+  /// - Throws: `OPS_004` for a key that could not be told from others.
+  static func check(dedupeKey: String) throws(OpsError) {
+    guard !(1...dedupeKeyBytesMax).contains(dedupeKey.utf8.count) else { return }
+    throw OpsError(
+      .templateInvalid,
+      "the dedupe_key has \(dedupeKey.utf8.count) bytes, and not 1 to \(dedupeKeyBytesMax)",
+      facts: ["path": "dedupe_key"])
   }
 }

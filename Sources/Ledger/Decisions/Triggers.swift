@@ -4,11 +4,14 @@ public import JSON
 public struct EventFacts: Equatable, Sendable {
   /// The conditions that hold for its data, as the server evaluated them.
   public var holding: Set<String>
+  /// Those that the server could not evaluate for its data.
+  public var unanswered: Set<String>
   /// How many reactions led to it: 0 for what was reported from outside.
   public var depth: Int
 
-  public init(holding: Set<String> = [], depth: Int = 0) {
+  public init(holding: Set<String> = [], unanswered: Set<String> = [], depth: Int = 0) {
     self.holding = holding
+    self.unanswered = unanswered
     self.depth = depth
   }
 }
@@ -41,7 +44,11 @@ extension ReactionMatrix {
     _ facts: EventFacts, at: Instant, last: Instant?, draw: () -> Double
   ) -> PatternAnswer {
     if let reason = pattern.mismatch(with: event, data: data, holding: facts.holding) {
-      return .unmatched(reason, detail: nil)
+      let isUnanswered =
+        reason == .condition && pattern.condition.map(facts.unanswered.contains) == true
+      return .unmatched(
+        reason,
+        detail: isUnanswered ? "the condition cannot be evaluated for this event's data" : nil)
     }
     guard facts.depth < depthMax else {
       return .unmatched(
@@ -136,6 +143,7 @@ extension Pattern {
     let key: String
     if let dedupeKey {
       key = try rendering.render(text: dedupeKey)
+      try Proposal.check(dedupeKey: key)
     } else {
       key = "\(event.id):\(id)"
     }

@@ -11,6 +11,8 @@ public struct Template: Equatable, Sendable {
   }
 
   public static let stepsMax = 100
+  /// It is a part of the types of our own agent events.
+  static let kindBytesMax = 200
   public static let textBytesMax = 1_048_576
 
   public var title: String?
@@ -57,9 +59,8 @@ public struct Template: Equatable, Sendable {
   ) throws(OpsError) -> PlannedStep {
     let path = "steps[\(index)]"
     guard let members = value.objectValue else { throw wrong(path, "an object") }
-    guard let kind = members["kind"]?.stringValue, !kind.isEmpty else {
-      throw wrong("\(path).kind", "text")
-    }
+    guard let kind = members["kind"]?.stringValue, (1...kindBytesMax).contains(kind.utf8.count)
+    else { throw wrong("\(path).kind", "text of 1 to \(kindBytesMax) bytes") }
     let executor = try optionalText(members["executor"], at: "\(path).executor") ?? kind
     guard executors.contains(executor) else {
       throw OpsError(

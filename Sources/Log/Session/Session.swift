@@ -184,7 +184,8 @@ extension OpsError {
       let (code, message, hint) = Self.byClass(error)
       self.init(
         code, message, hint: hint,
-        facts: error.sqlstate.isEmpty ? [:] : ["sqlstate": error.sqlstate])
+        facts: error.sqlstate.isEmpty
+          ? [:] : ["sqlstate": error.sqlstate, "server": error.message])
     }
   }
 
