@@ -55,7 +55,10 @@ extension Engine {
       let due = found.filter(\.isDue)
       var report = ErasureReport(erasedBefore: found.count - due.count)
       for holder in due { report.rows[holder.noun, default: 0] += 1 }
-      if onlyLooking { return report }
+      if onlyLooking {
+        if !due.isEmpty { try refuseUnready(search, due) }
+        return report
+      }
       // Also where one that was cut short had erased everything else.
       defer { forgetStatistics() }
       if due.isEmpty { return report }
@@ -91,10 +94,7 @@ extension Engine {
       try locks.load(answers, &draft)
       try Self.loadTombstones(answers[locks.statements.count], due, &draft)
       for mission in draft.missions.rows where mission.row.isOpen {
-        throw OpsError(
-          .conflict, "mission \(mission.stream) is \(mission.row.status.rawValue)",
-          hint: "erase when it has ended: its steps cannot run without what they were told",
-          facts: ["mission_id": mission.stream.description])
+        throw Self.isOpen(mission.row)
       }
       for holder in due { draft.erase(holder, why) }
       return .int(due.count)
@@ -105,6 +105,29 @@ extension Engine {
       (Self.becomeOneself, Parameters()),
     ]
     return try perform(command).entry
+  }
+
+  private static let openMissions = Statement(
+    """
+    SELECT \(Mission.select("m")) FROM ops_missions AS m
+    WHERE m.id = ANY ($1::uuid[]) AND m.status IN ('approved', 'running')
+    """)
+
+  /// What an erasure would be refused for now.
+  private func refuseUnready(_ search: ErasureSearch, _ due: [Holder]) throws(OpsError) {
+    try Self.refuseHeld(session.query(Self.holds, Self.covered(search)))
+    var named = Parameters()
+    named.uuids(due.map(\.stream))
+    if let open = try session.query(Self.openMissions, named).rows(of: Mission.self).first {
+      throw Self.isOpen(open)
+    }
+  }
+
+  private static func isOpen(_ mission: Mission) -> OpsError {
+    OpsError(
+      .conflict, "mission \(mission.id) is \(mission.status.rawValue)",
+      hint: "erase when it has ended: its steps cannot run without what they were told",
+      facts: ["mission_id": mission.id.description])
   }
 
   private static func refuseHeld(_ holds: Rows) throws(OpsError) {

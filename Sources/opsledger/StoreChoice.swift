@@ -32,7 +32,10 @@ extension Invocation {
   }
 
   func openStore(_ place: String) throws(OpsError) -> any ObjectStore {
-    S3Store.isPlace(place)
+    guard S3Store.isPlace(place) || !place.contains("://") else {
+      throw .badInput("\(place) is no store", hint: "a store is a directory, or s3://BUCKET/PREFIX")
+    }
+    return S3Store.isPlace(place)
       ? try S3Store(place, bucketSettings(of: place)) : DirectoryStore(place)
   }
 

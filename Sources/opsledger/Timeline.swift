@@ -142,7 +142,8 @@ extension Timeline {
     let template = content["template"] ?? .null
     title = template["title"]?.stringValue
     var facts = ["source \(data["source"]?.stringValue ?? "?")"]
-    facts.append("risk \(template["risk_level"]?.stringValue ?? "medium, since none is given")")
+    let risk = template["risk_level"]?.stringValue
+    facts.append("risk \(risk ?? (template == .null ? "erased" : "medium, since none is given"))")
     if let steps = template["steps"]?.arrayValue { facts.append(Shown.count(steps.count, "step")) }
     let name = title.map { " \"\(Shown.brief($0, 100))\"" } ?? ""
     return "proposal\(name) submitted (\(facts.joined(separator: ", ")))"

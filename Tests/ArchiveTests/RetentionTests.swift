@@ -281,6 +281,8 @@ struct RetentionTests {
       try TestLedger.withEmptyDatabase { other in
         let target = Session.Target(url: other.adminURL, application: "test")
         _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        try other.execute(TestClock.install)
+        try other.moveClock(seconds: 91 * 86_400)
         let report = try Retention(try other.session(), [files], actor: "test").apply(plan: plan)
         #expect(report.partitions == 1 && report.left == 2)
         // The numbers of a restore begin in another partition, which this one ends now.

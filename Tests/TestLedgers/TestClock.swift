@@ -1,7 +1,7 @@
 /// A clock that tests can move: `ledger.now()` reads how far from a table. Only a superuser can put it
 /// into a database, and laying the schema again takes it out.
 public enum TestClock {
-  static let install = """
+  public static let install = """
     BEGIN;
     CREATE TABLE public.test_clock (moved interval NOT NULL);
     INSERT INTO public.test_clock VALUES ('0');

@@ -65,7 +65,7 @@ public struct Drill {
   private func requireStore() throws(OpsError) {
     do throws(OpsError) { _ = try Store.existing(store) } catch {
       switch error.code {
-      case .notFound, .databaseUnreachable:
+      case .notFound, .databaseUnreachable, .notAllowed:
         throw OpsError(.databaseUnreachable, error.message, hint: error.hint)
       default: return
       }
@@ -91,6 +91,7 @@ public struct Drill {
     try verify(child, &report)
     try compare(scratch, &report)
     try plantFault(scratch, child, &report)
+    try readAll(&report)
   }
 
   // MARK: The phases
@@ -121,17 +122,17 @@ public struct Drill {
   /// A push may have merged, or erased from, the files that were being read: then it goes on with the new ones.
   private func restored(_ child: DrillChild) throws(OpsError) -> DrillChild.Answer {
     while true {
-      let before = try segmentFiles()
+      let before = try files()
       let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
       if answer.exit == 0 { return answer }
-      let after = try segmentFiles()
+      let after = try files()
       if before.isSubset(of: after) { return answer }
       say("files of the store were replaced meanwhile; once more")
     }
   }
 
-  private func segmentFiles() throws(OpsError) -> Set<String> {
-    Set(try store.list(SegmentName.folder).map(\.name))
+  private func files() throws(OpsError) -> Set<String> {
+    try Set((store.list(SegmentName.folder) + store.list(SnapshotName.folder)).map(\.name))
   }
 
   private func verify(_ child: DrillChild, _ report: inout DrillReport) throws(OpsError) {
@@ -178,6 +179,22 @@ public struct Drill {
     where root != report.root {
       report.failures.append("the root of the \(whose) log at entry \(report.tip) is \(root)")
     }
+  }
+
+  /// A restore reads segments alone: snapshots and tiles may be damaged still.
+  private func readAll(_ report: inout DrillReport) throws(OpsError) {
+    say("reading every file of \(store.place)")
+    let watch = Stopwatch()
+    var found = StoreReport()
+    while !stop.isRaised {
+      let before = try files()
+      found = try StoreVerifier(Store.existing(store)).run()
+      let after = try files()
+      if found.faults.isEmpty || before.isSubset(of: after) { break }
+      say("files of the store were replaced meanwhile; once more")
+    }
+    report.add("read_store", watch)
+    report.failures += found.faults.prefix(10).map { "archive verify: \($0)" }
   }
 
   /// Changes one row as only a superuser can, behind every guard, and has the next verify find it.

@@ -59,6 +59,7 @@ public struct Pusher {
     let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
     try requireDeparted(upTo: list.tip)
+    try requireNotLost(from: store)
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
@@ -87,6 +88,14 @@ public struct Pusher {
       "entries up to \(departed) have left the database, and \(files.place) "
         + (tip == 0 ? "has none" : "ends at \(tip)"),
       hint: "begin a further store as a copy of one that has them")
+  }
+
+  /// A store whose newest segments were lost has snapshots of them still.
+  private func requireNotLost(from store: Store) throws(OpsError) {
+    guard let lost = try session.lostEntries(),
+      try store.snapshots().snapshots.contains(where: { lost.contains($0.name.entry) })
+    else { return }
+    throw .lost(lost, from: files.place)
   }
 
   /// Applies every erasure that the store has the event of.
@@ -205,16 +214,22 @@ private struct TipComparison {
   /// Nothing more is recorded in a database that lacks what its store has, unless that is known.
   private func stop(_ what: String) throws(OpsError) -> OpsError {
     if let lost = try session.lostEntries(), lost.contains(list.tip) {
-      return OpsError(
-        .storeDiverged,
-        "this ledger goes on without entries \(lost.lowerBound) to \(lost.upperBound), which "
-          + "\(store.files.place) has or had",
-        hint: "push to a new store: name an empty place")
+      return .lost(lost, from: store.files.place)
     }
     try session.markBehind()
     return OpsError(
       .storeDiverged, "\(store.files.place) is ahead of this database, or differs: \(what)",
       hint: "bring the database back with `opsledger restore`; until then nothing is recorded in it"
     )
+  }
+}
+
+extension OpsError {
+  fileprivate static func lost(_ entries: ClosedRange<Int64>, from place: String) -> OpsError {
+    OpsError(
+      .storeDiverged,
+      "this ledger goes on without entries \(entries.lowerBound) to \(entries.upperBound), which "
+        + "\(place) has or had",
+      hint: "push to a new store: name an empty place")
   }
 }

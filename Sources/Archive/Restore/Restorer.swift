@@ -63,7 +63,7 @@ public struct Restorer {
   ///   where the store is damaged; nothing was changed then.
   public func run() throws(OpsError) -> RestoreReport {
     let list = try store.foundSegments()
-    if list.tip == 0 { try requireBegun() }
+    if list.tip == 0, try store.snapshots().snapshots.isEmpty { try requireBegun() }
     _ = try Installer.lay(session)
     try requireSameLedger()
     let survey = try Survey(session, store, list).run()

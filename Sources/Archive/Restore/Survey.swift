@@ -85,8 +85,23 @@ struct Survey {
     {
       loss = StoreLoss(entries: hole.entries, last: list.tip, cause: hole.error)
     }
+    if loss == nil, divergence == nil, tip == list.tip { loss = try missingNewest() }
     if firstExtra == nil { firstExtra = try session.firstEntry(from: next, to: .max) }
     return self
+  }
+
+  /// A snapshot of an entry that no segment has says that the newest segments are missing, unless the database has
+  /// what they had.
+  private func missingNewest() throws(OpsError) -> StoreLoss? {
+    let snapshots = try store.snapshots().snapshots
+    guard let newest = snapshots.max(by: { $0.name.entry < $1.name.entry }),
+      newest.name.entry > max(list.tip, try session.highestEntries().recorded)
+    else { return nil }
+    let entries = list.tip + 1...newest.name.entry
+    let cause = OpsError(
+      .storeDiverged, "\(newest.name) of \(store.files.place) is of an entry that no segment has"
+    ).losing(entries)
+    return StoreLoss(entries: entries, last: newest.name.entry, cause: cause)
   }
 
   /// The last segment's end at which the database has noted the store's root. What has left the database had its

@@ -53,10 +53,11 @@ public struct RetentionPlan: Sendable {
 
   /// Names the plan: its cut, and what would leave.
   public var digest: String {
-    var text = "opsledger/retention/v1\n"
+    let seconds = cut.micros / 1_000_000
+    var text = "opsledger/retention/v1\n\(seconds)\n"
     for mission in leaving { text += "\(mission.mission) \(mission.fingerprint)\n" }
     for partition in partitions { text += "\(partition.first)\n" }
-    return "\(cut.micros / 1_000_000)-" + SHA256.hash(text).hex.prefix(32)
+    return "\(seconds)-" + SHA256.hash(text).hex.prefix(32)
   }
 
   /// The cut that a digest names.
