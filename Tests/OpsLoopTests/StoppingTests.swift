@@ -126,12 +126,12 @@ struct StoppingTests {
   @Test("a waiting worker tries a step that follows another again as soon as it may")
   func waitingForRetry() throws {
     try TestLedger.with { ledger in
-      try whileWatching(ledger) {
+      // Its own look at everything comes much later.
+      try whileWatching(ledger, fullLookSeconds: 60) {
         usleep(300_000)
         _ = try ledger.engine().submit(
           .noops(.fine, .object(["fail_times": .int(1)])), source: .manual, dedupeKey: nil)
-        // Its own look at everything comes after ten seconds.
-        for _ in 0..<60 where try ledger.count("ops_missions WHERE status = 'succeeded'") == 0 {
+        for _ in 0..<300 where try ledger.count("ops_missions WHERE status = 'succeeded'") == 0 {
           usleep(100_000)
         }
         #expect(try ledger.count("ops_missions WHERE status = 'succeeded'") == 1)
@@ -140,10 +140,13 @@ struct StoppingTests {
     }
   }
 
-  private func whileWatching(_ ledger: TestLedger, _ body: () throws -> Void) throws {
+  private func whileWatching(
+    _ ledger: TestLedger, fullLookSeconds: Double = 10, _ body: () throws -> Void
+  ) throws {
     let isOver = Mutex(false)
     var options = Worker.Options(name: "worker/w")
     options.watch = true
+    options.fullLookSeconds = fullLookSeconds
     let worker = Box(
       Worker(
         try ledger.engine("worker/w"), options, shouldStop: { isOver.withLock { $0 } },
