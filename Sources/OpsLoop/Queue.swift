@@ -179,7 +179,7 @@ extension Engine {
   func secondsUntilRetry() throws(OpsError) -> Double? {
     var parameters = Parameters()
     parameters.texts(Self.runnable(cache.policies.worker))
-    let rows = try session.query(Queue.nextRetry, parameters)
+    let rows = try session.readBack(Queue.nextRetry, parameters)
     return try onRow { () throws(PostgresError) in try rows.float8IfPresent(0, 0) }
   }
 

@@ -138,15 +138,15 @@ public final class Worker {
     if claim.steps.count < room {
       // What it had not asked for may be there still: the next look tells.
       isHopeful = !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
-      if isFull {
-        lastFullLook = now
-        if options.watch { nextRetry = now + (try engine.secondsUntilRetry() ?? .infinity) }
-      }
+      if isFull { lastFullLook = now }
     }
     let renewAt = now + engine.leaseSeconds / 3
     for step in claim.steps {
       running[step.step.id] = Held(step: step, claim: claim, renewAt: renewAt)
       start(step)
+    }
+    if isFull, claim.steps.count < room, options.watch {
+      nextRetry = now + (try engine.secondsUntilRetry() ?? .infinity)
     }
   }
 

@@ -26,7 +26,8 @@ extension Session {
     var parameters = Parameters()
     parameters.uuid(.policy(key))
     parameters.int8(Int64(limit))
-    let events = try query(Self.lastOfPolicy, parameters).events()
+    // Commands ask it before they decide, and outlive a connection that breaks.
+    let events = try readBack(Self.lastOfPolicy, parameters).events()
     var versions: [PolicyVersion] = []
     var last: String?
     for event in events.reversed() {
