@@ -102,7 +102,10 @@ public struct Drill {
   ) throws(OpsError) -> Bool {
     say("restoring \(store.place) into it")
     let watch = Stopwatch()
-    let answer = try restored(child)
+    let answer = try whileReplaced { () throws(OpsError) in
+      let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
+      return (answer, answer.exit == 0)
+    }
     report.add("restore", watch)
     guard answer.exit == 0, let tip = answer.json["tip"]?.intValue,
       let root = answer.json["root"]?.stringValue
@@ -120,11 +123,13 @@ public struct Drill {
   }
 
   /// A push may have merged, or erased from, the files that were being read: then it goes on with the new ones.
-  private func restored(_ child: DrillChild) throws(OpsError) -> DrillChild.Answer {
+  private func whileReplaced<Answer>(
+    _ read: () throws(OpsError) -> (Answer, isFine: Bool)
+  ) throws(OpsError) -> Answer {
     while true {
       let before = try files()
-      let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
-      if answer.exit == 0 { return answer }
+      let (answer, isFine) = try read()
+      if isFine { return answer }
       let after = try files()
       if before.isSubset(of: after) { return answer }
       say("files of the store were replaced meanwhile; once more")
@@ -183,17 +188,12 @@ public struct Drill {
 
   /// A restore reads segments alone: snapshots and tiles may be damaged still.
   private func readAll(_ report: inout DrillReport) throws(OpsError) {
+    guard !stop.isRaised else { return }
     say("reading every file of \(store.place)")
-    let watch = Stopwatch()
-    var found = StoreReport()
-    while !stop.isRaised {
-      let before = try files()
-      found = try StoreVerifier(Store.existing(store)).run()
-      let after = try files()
-      if found.faults.isEmpty || before.isSubset(of: after) { break }
-      say("files of the store were replaced meanwhile; once more")
+    let found = try whileReplaced { () throws(OpsError) in
+      let found = try StoreVerifier(Store.existing(store)).run()
+      return (found, found.faults.isEmpty)
     }
-    report.add("read_store", watch)
     report.failures += found.faults.prefix(10).map { "archive verify: \($0)" }
   }
 
