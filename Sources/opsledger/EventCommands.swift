@@ -66,8 +66,12 @@ enum EventCommands {
 
   static func dedupeKey(_ call: Invocation) throws(OpsError) -> String? {
     guard let key = call.text("dedupe") else { return nil }
-    guard (1...500).contains(key.utf8.count), !key.unicodeScalars.contains(where: { $0.value < 32 })
-    else { throw .badInput("--dedupe wants a text of 1 to 500 bytes on one line") }
+    guard (1...Proposal.dedupeKeyBytesMax).contains(key.utf8.count),
+      !key.unicodeScalars.contains(where: { $0.value < 32 })
+    else {
+      throw .badInput(
+        "--dedupe wants a text of 1 to \(Proposal.dedupeKeyBytesMax) bytes on one line")
+    }
     return key
   }
 

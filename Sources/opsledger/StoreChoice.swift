@@ -32,11 +32,11 @@ extension Invocation {
   }
 
   func openStore(_ place: String) throws(OpsError) -> any ObjectStore {
-    guard S3Store.isPlace(place) || !place.contains("://") else {
+    if S3Store.isPlace(place) { return try S3Store(place, bucketSettings(of: place)) }
+    guard !place.contains("://") else {
       throw .badInput("\(place) is no store", hint: "a store is a directory, or s3://BUCKET/PREFIX")
     }
-    return S3Store.isPlace(place)
-      ? try S3Store(place, bucketSettings(of: place)) : DirectoryStore(place)
+    return DirectoryStore(place)
   }
 
   /// How buckets are reached; all are in one place.
