@@ -45,6 +45,8 @@ let package = Package(
     .target(name: "CXML", cSettings: [.unsafeFlags(["-I/usr/include/libxml2"])]),
     .target(name: "HTTP", dependencies: ["CCurl"], swiftSettings: settings),
     .target(name: "XML", dependencies: ["CXML"], swiftSettings: settings),
+    // Threads of POSIX, for work that is waited for.
+    .target(name: "Threads", swiftSettings: settings),
     .target(name: "CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
 
@@ -53,20 +55,20 @@ let package = Package(
 
     // Append, seal, read, verify, rebuild.
     .target(
-      name: "Log", dependencies: ["Ledger", "JSON", "Postgres", "Crypto", "CSchema"],
+      name: "Log", dependencies: ["Ledger", "JSON", "Postgres", "Crypto", "CSchema", "Threads"],
       swiftSettings: settings),
 
     // The store and what it is for: segments, snapshots, restore, retention.
     .target(
       name: "Archive",
       dependencies: [
-        "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML", "Host",
+        "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML", "Host", "Threads",
       ],
       swiftSettings: settings),
 
     // Heartbeat, worker, executors.
     .target(
-      name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres"],
+      name: "OpsLoop", dependencies: ["Log", "Ledger", "JSON", "Postgres", "Threads"],
       swiftSettings: settings),
 
     // A sample day, for `opsledger demo`.
@@ -89,13 +91,14 @@ let package = Package(
 
     // What tests share: seeded random data, and the repository's files.
     .target(
-      name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["JSON", "Threads"], path: "Tests/TestSupport",
       swiftSettings: settings),
     // Ledgers for tests, on a scratch server.
     .target(
       name: "TestLedgers",
       dependencies: [
         "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema", "TestSupport",
+        "Threads",
       ],
       path: "Tests/TestLedgers", swiftSettings: settings),
     .executableTarget(
@@ -119,12 +122,15 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
-    .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: settings),
+    .testTarget(
+      name: "PostgresTests", dependencies: ["Postgres", "TestSupport", "Threads"],
+      swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(
       name: "LZ4Tests", dependencies: ["LZ4", "Crypto", "Host", "TestSupport"],
       swiftSettings: settings),
-    .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: settings),
+    .testTarget(
+      name: "HostTests", dependencies: ["Host", "TestSupport", "Threads"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests",
       dependencies: ["opsledger", "Host", "JSON", "TestLedgers", "TestSupport"],
@@ -148,7 +154,9 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "OpsLoopTests",
-      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport"],
+      dependencies: [
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport", "Threads",
+      ],
       swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],

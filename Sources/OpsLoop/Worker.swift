@@ -5,6 +5,7 @@ public import Ledger
 import Log
 import Postgres
 import Synchronization
+import Threads
 
 /// What a worker did until it ended.
 public struct WorkerReport: Equatable, Sendable {
@@ -170,7 +171,10 @@ public final class Worker {
       return
     }
     // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
-    detach { [finished] in finished.add(claimed.step.id, Executors.run(claimed)) }
+    let run: @Sendable () -> Void = { [finished] in
+      finished.add(claimed.step.id, Executors.run(claimed))
+    }
+    if !startThread(run) { run() }
   }
 
   // MARK: Recording
@@ -338,21 +342,4 @@ extension Engine {
     }
     return waiting.queued == 0 ? nil : waiting
   }
-}
-
-/// Runs `body` on a thread of its own; here and now, where there is none to be had.
-private func detach(_ body: @escaping @Sendable () -> Void) {
-  final class Box: Sendable {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-  let box = Unmanaged.passRetained(Box(body))
-  var thread = pthread_t()
-  let status = pthread_create(
-    &thread, nil,
-    { context in
-      if let context { Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body() }
-      return nil
-    }, box.toOpaque())
-  if status == 0 { pthread_detach(thread) } else { box.takeRetainedValue().body() }
 }

@@ -7,19 +7,19 @@ import Testing
 @Suite("A store in a directory")
 struct DirectoryStoreTests {
   @Test("keeps the rules of every store", arguments: ObjectStoreRules.names)
-  func rules(name: String) async throws {
-    try await withScratchDirectory { path in
+  func rules(name: String) throws {
+    try withScratchDirectory { path in
       let root = path + "/store"
       #expect(mkdir(root, 0o750) == 0)
       let rules = ObjectStoreRules(store: DirectoryStore(root), other: DirectoryStore(root + "/"))
-      try await rules.check(name)
+      try rules.check(name)
       #expect(hidden(in: root) == [])
     }
   }
 
   @Test("directories are made as they are needed, 0750, and files 0640, whatever the umask is")
-  func modes() async throws {
-    try await withScratchDirectory { path in
+  func modes() throws {
+    try withScratchDirectory { path in
       let store = DirectoryStore(path + "/a/b/store")
       #expect(throws: OpsError.self) { try store.list("") }
       let isMade = try put(store, "c/d/file", [1])
@@ -33,8 +33,8 @@ struct DirectoryStoreTests {
   }
 
   @Test("what a dead process left is swept by a later one, what a living one makes is not")
-  func sweeping() async throws {
-    try await withScratchDirectory { path in
+  func sweeping() throws {
+    try withScratchDirectory { path in
       try touch(path + "/.tmp.1.dead", "half")
       try touch(path + "/.other", "kept")
       let living = try DirectoryStore(path).make("living")
@@ -53,8 +53,8 @@ struct DirectoryStoreTests {
   }
 
   @Test("links in a store are named and not followed, in and out of it; the store may be one")
-  func links() async throws {
-    try await withScratchDirectory { path in
+  func links() throws {
+    try withScratchDirectory { path in
       try touch(path + "/outside", "secret")
       let store = DirectoryStore(path + "/store")
       #expect(try put(store, "d/file", [1]))
@@ -77,8 +77,8 @@ struct DirectoryStoreTests {
   }
 
   @Test("what is no file of a store is passed over, and no pipe is waited for")
-  func foreign() async throws {
-    try await withScratchDirectory { path in
+  func foreign() throws {
+    try withScratchDirectory { path in
       #expect(mkdir(path + "/lost+found", 0o700) == 0)
       try touch(path + "/lost+found/x", "")
       #expect(mkfifo(path + "/pipe", 0o600) == 0)
@@ -92,8 +92,8 @@ struct DirectoryStoreTests {
   }
 
   @Test("a directory that is gone, or another, since it was read is not made anew or written to")
-  func replaced() async throws {
-    try await withScratchDirectory { path in
+  func replaced() throws {
+    try withScratchDirectory { path in
       let store = DirectoryStore(path + "/store")
       let isMade = try put(store, "file", [1])
       #expect(isMade)
@@ -114,8 +114,8 @@ struct DirectoryStoreTests {
   }
 
   @Test("a file where a directory should be is named")
-  func notADirectory() async throws {
-    try await withScratchDirectory { path in
+  func notADirectory() throws {
+    try withScratchDirectory { path in
       try touch(path + "/file", "")
       let error = #expect(throws: OpsError.self) { try DirectoryStore(path + "/file").make("a") }
       #expect(error?.message.contains(path + "/file: Not a directory") == true)
@@ -138,10 +138,10 @@ private func touch(_ path: String, _ text: String) throws {
 }
 
 /// Runs a body with a directory of its own (0700), which is gone afterwards.
-func withScratchDirectory<Answer>(_ body: (String) async throws -> Answer) async throws -> Answer {
+func withScratchDirectory<Answer>(_ body: (String) throws -> Answer) throws -> Answer {
   var template = Array("/tmp/opsledger-store.XXXXXX".utf8CString)
   try #require(mkdtemp(&template) != nil)
   let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
   defer { _ = try? Subprocess("rm", ["-rf", "--", path]).run() }
-  return try await body(path)
+  return try body(path)
 }

@@ -7,9 +7,9 @@ import Testing
 @Suite("A store in a bucket", .enabled(if: S3Server.settings != nil, S3Server.missing))
 struct S3StoreTests {
   @Test("keeps the rules of every store", arguments: ObjectStoreRules.names)
-  func rules(name: String) async throws {
+  func rules(name: String) throws {
     let bucket = try TestBucket()
-    try await ObjectStoreRules(store: bucket.store(), other: bucket.store()).check(name)
+    try ObjectStoreRules(store: bucket.store(), other: bucket.store()).check(name)
     #expect(try bucket.openUploads() == 0)
   }
 
@@ -152,7 +152,10 @@ struct S3StoreTests {
       try bucket.control(.post, "calm")
     }
     try bucket.fault("slow", count: -1, seconds: 5)
-    let error = #expect(throws: OpsError.self) { try store.read("large", nil) }
+    var impatient = try bucket.settings()
+    impatient.stallSecondsMax = 2
+    let hasty = try S3Store(bucket.place, impatient)
+    let error = #expect(throws: OpsError.self) { try hasty.read("large", nil) }
     #expect(error?.code == .databaseUnreachable)
     try bucket.control(.post, "calm")
     try bucket.fault("unavailable", "PUT", count: -1)

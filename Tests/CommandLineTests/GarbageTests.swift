@@ -41,7 +41,7 @@ struct GarbageTests {
     try TestLedger.with { ledger in
       let opsledger = LedgerProgram(ledger)
       for line in Self.lines(of: command) {
-        let answer = try opsledger.run(line, timeoutMillis: 20_000)
+        let answer = try opsledger.run(line, timeoutMillis: 600_000)
         let shown = line.map { $0.prefix(40) }
         let code = try #require(answer.code, "\(shown) fell: \(answer.errors.suffix(300))")
         #expect((0...3).contains(code), "\(shown)")

@@ -1,5 +1,6 @@
 import JSON
 import TestLedgers
+import TestSupport
 import Testing
 
 /// The main way through a ledger, and the shapes that scripts rely on.
@@ -188,16 +189,21 @@ struct LedgerCommandTests {
 
   @Test("a lease is renewed while its step runs, so that a step may outlast its lease")
   func renewal() throws {
-    try TestLedger.with { ledger in
-      let opsledger = LedgerProgram(ledger)
-      let template = """
-        {"risk_level": "low", "steps": [{"kind": "noop", "params": {"sleep_ms": 2500}}]}
-        """
-      _ = try opsledger.json("proposal", "submit", input: template)
-      let work = try opsledger.json("worker", "--lease", "1s")
-      #expect(work["succeeded"] == .int(1))
-      #expect(try ledger.count("ledger.events WHERE type = 'step.renewed'") >= 2)
-      #expect(try ledger.count("ledger.events WHERE type = 'step.attempt_failed'") == 0)
+    try patiently(from: 1) { seconds in
+      try TestLedger.with { ledger in
+        let opsledger = LedgerProgram(ledger)
+        let template = """
+          {"risk_level": "low",
+           "steps": [{"kind": "noop", "params": {"sleep_ms": \(Int(seconds * 2500))}}]}
+          """
+        _ = try opsledger.json("proposal", "submit", input: template)
+        let work = try opsledger.json("worker", "--lease", "\(Int(seconds))s")
+        let renewed = try ledger.count("ledger.events WHERE type = 'step.renewed'")
+        let failed = try ledger.count("ledger.events WHERE type = 'step.attempt_failed'")
+        guard work["succeeded"] == .int(1), renewed >= 2, failed == 0 else {
+          throw NeverCame("\(work), renewed \(renewed), failed \(failed)")
+        }
+      }
     }
   }
 }

@@ -28,14 +28,14 @@ struct LedgerProgram {
 
   func callAsFunction(
     _ arguments: String..., input: String = "", variables: [String: String] = [:],
-    timeoutMillis: Int = 60_000
+    timeoutMillis: Int = 600_000
   ) throws -> Answer {
     try run(arguments, input: input, variables: variables, timeoutMillis: timeoutMillis)
   }
 
   func run(
     _ arguments: [String], input: String = "", variables: [String: String] = [:],
-    timeoutMillis: Int = 60_000
+    timeoutMillis: Int = 600_000
   ) throws -> Answer {
     let environment = ["PATH": "/usr/bin:/bin", "OPS_DATABASE_URL": url].merging(variables) { $1 }
     let result = try Subprocess(
@@ -51,7 +51,7 @@ struct LedgerProgram {
     let result = try Subprocess(
       #require(Self.path), ["--json"] + arguments,
       environment: ["PATH": "/usr/bin:/bin", "OPS_DATABASE_URL": url], directory: "/",
-      input: Array(input.utf8), timeoutMillis: 60_000
+      input: Array(input.utf8), timeoutMillis: 600_000
     ).run()
     #expect(result.ending == .exited(0), "\(arguments): \(result.errorText)")
     return (try? JSON(parsing: result.outputText)) ?? .null

@@ -15,7 +15,7 @@ struct ProgramTests {
     let environment = ["PATH": "/usr/bin:/bin"].merging(variables) { $1 }
     let program = try #require(Self.path)
     return try Subprocess(
-      program, arguments, environment: environment, directory: directory, timeoutMillis: 60_000
+      program, arguments, environment: environment, directory: directory, timeoutMillis: 600_000
     ).run()
   }
 
@@ -74,8 +74,10 @@ struct ProgramTests {
     let full = try Subprocess("sh", ["-c", "\"$0\" --help >/dev/full", program]).run()
     #expect(full.ending == .exited(3))
     #expect(full.errorText.hasPrefix("error OPS_001: cannot write the result: "))
+    // Writes until the reader is gone.
+    let writes = "until ! sh -c 'echo there' 2>&-; do :; done"
     let closed = try Subprocess(
-      "sh", ["-c", "(sleep 0.2; \"$0\" --help; echo $? >&2) | true", program]
+      "sh", ["-c", "(\(writes); \"$0\" --help; echo $? >&2) | true", program]
     ).run()
     #expect(closed.errorText == "141\n")
   }

@@ -1,7 +1,7 @@
-import Dispatch
 import Glibc
 import Synchronization
 import Testing
+import Threads
 
 @testable import Host
 
@@ -50,17 +50,18 @@ struct FileSystemTests {
       let path = directory + "/lock"
       let inside = Atomic<Int>(0)
       let most = Atomic<Int>(0)
-      DispatchQueue.concurrentPerform(iterations: 4) { _ in
-        guard let lock = try? FileLock(path, timeoutMillis: 10_000) else { return }
+      concurrently(4) { _ in
+        guard let lock = try? FileLock(path, timeoutMillis: 300_000) else { return }
         let now = inside.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
         most.max(now, ordering: .sequentiallyConsistent)
-        usleep(20_000)
+        // Whoever else might be inside gets its turn.
+        for _ in 0..<1000 { sched_yield() }
         inside.subtract(1, ordering: .sequentiallyConsistent)
         withExtendedLifetime(lock) {}
       }
       #expect(most.load(ordering: .sequentiallyConsistent) == 1)
       // A process that another test is just starting may hold the file until it runs its program.
-      let held = try FileLock(path, timeoutMillis: 5_000)
+      let held = try FileLock(path, timeoutMillis: 300_000)
       #expect(throws: HostError.self) { _ = try FileLock(path, timeoutMillis: 50) }
       withExtendedLifetime(held) {}
     }

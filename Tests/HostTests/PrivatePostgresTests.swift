@@ -1,7 +1,8 @@
-import Dispatch
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
+import Threads
 
 @testable import Host
 
@@ -22,7 +23,7 @@ private func ask(
 ) throws -> String {
   let command = Subprocess(
     cluster.psql, ["-X", "-A", "-t", "-c", query, cluster.url(login: login)],
-    timeoutMillis: 30_000)
+    timeoutMillis: 600_000)
   let result = try command.run()
   guard result.succeeded else { throw HostError(.unusable, result.errorText) }
   return String(result.outputText.dropLast())
@@ -77,7 +78,7 @@ struct PrivatePostgresTests {
   func madeTwice() throws {
     try withHome { home in
       let made = Mutex<[String]>([])
-      DispatchQueue.concurrentPerform(iterations: 3) { _ in
+      concurrently(3) { _ in
         let cluster = try? PrivatePostgres.create(at: home, durable: false)
         made.withLock { $0.append(cluster?.record.id ?? "failed") }
       }
@@ -92,7 +93,7 @@ struct PrivatePostgresTests {
       let cluster = try PrivatePostgres.create(at: home, durable: false)
       try cluster.stop()
       let starts = Mutex<[Bool?]>([])
-      DispatchQueue.concurrentPerform(iterations: 3) { _ in
+      concurrently(3) { _ in
         let started = try? cluster.ensureStarted()
         starts.withLock { $0.append(started) }
       }
@@ -106,16 +107,24 @@ struct PrivatePostgresTests {
     try withHome { home in
       let cluster = try PrivatePostgres.create(at: home, durable: false)
       try? FileSystem.write("", to: home + "/note")
-      let busy = DispatchQueue(label: "busy")
-      busy.async { _ = try? ask(cluster, "SELECT count(*) FROM generate_series(1, 6000000)") }
-      usleep(300_000)
+      let isOver = Mutex(false)
+      let asks = startThread {
+        _ = try? ask(cluster, "SELECT count(*) FROM generate_series(1, 6000000)")
+        isOver.withLock { $0 = true }
+      }
+      #expect(asks)
+      try waitUntil("a busy child") {
+        let busy = "state = 'active' AND query LIKE '%6000000%' AND pid <> pg_backend_pid()"
+        return try isOver.withLock { $0 }
+          || ask(cluster, "SELECT count(*) FROM pg_stat_activity WHERE \(busy)") != "0"
+      }
       let pid = try #require(ServerProcess.state(cluster.dataDirectory).pid)
       kill(pid, SIGKILL)
-      for _ in 0..<200 where ServerProcess.isAlive(pid) { usleep(10_000) }
+      try waitUntil("the server has ended") { !ServerProcess.isAlive(pid) }
       #expect(!cluster.isRunning)
       #expect(try cluster.ensureStarted())
       #expect(try ask(cluster, "SELECT 1") == "1")
-      busy.sync {}
+      try waitUntil("the busy child's client has ended") { isOver.withLock { $0 } }
     }
   }
 
@@ -127,7 +136,7 @@ struct PrivatePostgresTests {
       let text = try FileSystem.readText(file)
       let pid = try #require(ServerProcess.state(cluster.dataDirectory).pid)
       kill(pid, SIGKILL)
-      for _ in 0..<200 where ServerProcess.isAlive(pid) { usleep(10_000) }
+      try waitUntil("the server has ended") { !ServerProcess.isAlive(pid) }
       // Ours: it is alive, and PostgreSQL by itself would refuse to start beside it.
       let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropFirst()
       let stale = (["\(getpid())"] + lines.map(String.init)).joined(separator: "\n")

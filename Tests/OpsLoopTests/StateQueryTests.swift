@@ -4,6 +4,7 @@ import Log
 import OpsLoop
 import Postgres
 import TestLedgers
+import TestSupport
 import Testing
 
 /// What a query of a state may do, and what it leaves: nothing.
@@ -195,7 +196,7 @@ struct StateQueryTests {
         if part == 0 {
           let error = #expect(throws: OpsError.self) {
             try TimeTravel.query(
-              "SELECT pg_sleep(30)", ledger.target, at: entry, head: { _ in }, each: { _ in })
+              "SELECT pg_sleep(3600)", ledger.target, at: entry, head: { _ in }, each: { _ in })
           }
           return error != nil
         }
@@ -215,10 +216,6 @@ struct StateQueryTests {
 
 extension TestLedger {
   func waitUntilNone(_ from: String) throws {
-    for _ in 0..<200 {
-      if try count(from) == 0 { return }
-      try execute("SELECT pg_sleep(0.01)")
-    }
-    throw TestFailure("there is still one of: \(from)")
+    try waitUntil("none of \(from)") { try count(from) == 0 }
   }
 }

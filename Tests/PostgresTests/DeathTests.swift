@@ -1,10 +1,16 @@
-import Glibc
 import Postgres
+import Synchronization
+import TestSupport
 import Testing
+import Threads
 
 /// Connections that die, at every point where one can.
 @Suite(.needsServer) struct DeathTests {
-  static let terminate = Statement("SELECT pg_terminate_backend($1::int, 5000)")
+  static let terminate = Statement("SELECT pg_terminate_backend($1::int, 300000)")
+
+  /// Whether a backend is in `pg_sleep`.
+  static let sleeps = Statement(
+    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1::int AND wait_event = 'PgSleep')")
 
   /// Ends the other connection's backend and waits until it is gone.
   static func kill(_ victim: Connection, from url: String) throws {
@@ -63,7 +69,7 @@ import Testing
     }
   }
 
-  @Test("a connection killed in the middle of a COPY out is lost", .timeLimit(.minutes(1)))
+  @Test("a connection killed in the middle of a COPY out is lost", .timeLimit(.minutes(10)))
   func inCopyOut() throws {
     try TestServer.withDatabase { (url) throws in
       let victim = try Connection(url: url)
@@ -79,7 +85,7 @@ import Testing
     }
   }
 
-  @Test("a connection killed in the middle of a COPY in is lost", .timeLimit(.minutes(1)))
+  @Test("a connection killed in the middle of a COPY in is lost", .timeLimit(.minutes(10)))
   func inCopyIn() throws {
     try TestServer.withDatabase { (url) throws in
       let victim = try Connection(url: url)
@@ -106,19 +112,29 @@ import Testing
   }
 
   @Test(
-    "the token cancels from another thread, and the connection goes on", .timeLimit(.minutes(1)))
-  func cancelled() async throws {
+    "the token cancels from another thread, and the connection goes on", .timeLimit(.minutes(10)))
+  func cancelled() throws {
     let url = try #require(TestServer.url)
     let connection = try Connection(url: url)
     let token = try connection.cancelToken()
-    let canceller = Task.detached {
-      usleep(100_000)
-      try token.cancel()
+    let pid = connection.backendPID
+    let said = Mutex<Result<Void, any Error>?>(nil)
+    let asks = startThread {
+      let result = Result {
+        let watcher = try Connection(url: url)
+        try waitUntil("the statement runs") {
+          try watcher.query(Self.sleeps, .with { $0.int4(pid) }).bool(0, 0)
+        }
+        try token.cancel()
+      }
+      said.withLock { $0 = result }
     }
+    #expect(asks)
     let error = #expect(throws: PostgresError.self) {
-      try connection.execute("SELECT pg_sleep(30)")
+      try connection.execute("SELECT pg_sleep(3600)")
     }
-    try await canceller.value
+    try waitUntil("the token was used") { said.withLock { $0 != nil } }
+    try said.withLock { $0 }?.get()
     #expect(error?.isQueryCanceled == true)
     #expect(error?.kind == .server)
     try connection.execute("SELECT 1")
@@ -150,13 +166,13 @@ import Testing
       try listener.listen("odd \"name\"")
       #expect(try listener.waitForNotifications(timeoutMillis: 20).isEmpty)
       try sender.execute(#"NOTIFY "odd ""name""", 'one'; NOTIFY "odd ""name""", 'two'"#)
-      let found = try listener.waitForNotifications(timeoutMillis: 5000)
+      let found = try listener.waitForNotifications(timeoutMillis: 300_000)
       #expect(found.map(\.payload) == ["one", "two"])
       #expect(found.first?.channel == "odd \"name\"")
       #expect(found.first?.senderPID == sender.backendPID)
       try Self.kill(listener, from: url)
       let error = #expect(throws: PostgresError.self) {
-        while true { _ = try listener.waitForNotifications(timeoutMillis: 5000) }
+        while true { _ = try listener.waitForNotifications(timeoutMillis: 300_000) }
       }
       #expect(error?.kind == .connectionLost)
     }

@@ -5,6 +5,7 @@ import Log
 import OpsLoop
 import Postgres
 import TestLedgers
+import TestSupport
 
 /// A database with its players, used for one seed after the other; emptied between them.
 final class Lane {
@@ -162,17 +163,12 @@ final class Lane {
 extension Connection {
   /// Waits until what others were cut off in has ended.
   func settle() throws {
-    for _ in 0..<2000 {
-      let rows = try query(
-        Statement(
-          """
-          SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'
-          """))
-      if try rows.int8(0, 0) == 0 { return }
-      usleep(1000)
-    }
-    throw TestFailure("a session does not end")
+    let busy = Statement(
+      """
+      SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'
+      """)
+    try waitUntil("every other session has ended or is idle") { try query(busy).int8(0, 0) == 0 }
   }
 }
 

@@ -1,6 +1,6 @@
-import Dispatch
 import Glibc
 import Synchronization
+import Threads
 
 /// Stands between a client and PostgreSQL, reads along, and breaks the connection where it is told to.
 public final class CutProxy: Sendable {
@@ -37,7 +37,7 @@ public final class CutProxy: Sendable {
   public init(listen: Address, server: Address) throws {
     self.server = server
     listener = try Self.bound(listen)
-    DispatchQueue(label: "proxy").async { self.accept() }
+    guard startThread({ self.accept() }) else { throw TestFailure("no thread for a proxy") }
   }
 
   /// No more connections are taken.
@@ -87,8 +87,9 @@ public final class CutProxy: Sendable {
         continue
       }
       let relay = Relay(client: client, server: upstream, proxy: self)
-      DispatchQueue(label: "to server").async { relay.pumpToServer() }
-      DispatchQueue(label: "to client").async { relay.pumpToClient() }
+      guard startThread({ relay.pumpToServer() }), startThread({ relay.pumpToClient() }) else {
+        break
+      }
     }
     close(listener)
   }

@@ -1,9 +1,9 @@
-import Dispatch
-import Glibc
 public import Log
 public import OpsLoop
 import Postgres
 import Synchronization
+import TestSupport
+import Threads
 
 /// A ledger of a test's own: a database copied from a template with the schema laid and seeded.
 public struct TestLedger: Sendable {
@@ -106,11 +106,9 @@ public struct TestLedger: Sendable {
 
   /// Waits until a session of this database is in this state of `pg_stat_activity`.
   public func wait(for what: String) throws {
-    for _ in 0..<500 {
-      if try count("pg_stat_activity WHERE datname = current_database() AND \(what)") > 0 { return }
-      usleep(10_000)
+    try waitUntil("a session with \(what)") {
+      try count("pg_stat_activity WHERE datname = current_database() AND \(what)") > 0
     }
-    throw TestFailure("nobody came to: \(what)")
   }
 
   public func count(_ from: String) throws -> Int {
@@ -130,15 +128,10 @@ public func atOnce<Value: Sendable>(
   _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
 ) throws -> [Value] {
   let results = Mutex<[Int: Result<Value, any Error>]>([:])
-  let group = DispatchGroup()
-  let queue = DispatchQueue(label: "at once", attributes: .concurrent)
-  for index in 0..<count {
-    queue.async(group: group) {
-      let result = Result { try body(index) }
-      results.withLock { $0[index] = result }
-    }
+  concurrently(count) { index in
+    let result = Result { try body(index) }
+    results.withLock { $0[index] = result }
   }
-  group.wait()
   let all = results.withLock { $0 }
   return try (0..<count).compactMap { try all[$0]?.get() }
 }

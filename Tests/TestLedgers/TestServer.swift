@@ -3,6 +3,7 @@ import Crypto
 import Glibc
 import Log
 public import Postgres
+import TestSupport
 
 /// The scratch server that tests may do anything to: a superuser's URL in the environment.
 public enum TestServer {
@@ -38,12 +39,13 @@ public enum TestServer {
   static func copy(_ template: String, to name: String) throws {
     let admin = try connect()
     // Two copies of one template wait for each other's connection to it to end.
-    for attempt in 0..<200 {
-      do {
-        return try admin.execute("CREATE DATABASE \(name) TEMPLATE \(template)")
+    try waitUntil("nobody else copies \(template)") {
+      do throws(PostgresError) {
+        try admin.execute("CREATE DATABASE \(name) TEMPLATE \(template)")
+        return true
       } catch {
-        guard error.sqlstate == "55006", attempt < 199 else { throw error }
-        usleep(50_000)
+        guard error.sqlstate == "55006" else { throw error }
+        return false
       }
     }
   }

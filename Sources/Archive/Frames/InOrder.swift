@@ -1,5 +1,6 @@
 import Dispatch
 import Ledger
+import Threads
 
 /// Does pieces of work side by side and takes their results in the order in which they were given: at most
 /// `width` are under way or wait to be taken, so that memory holds a few and never all of them.
@@ -32,10 +33,11 @@ struct InOrder<Made: Sendable> {
     while pending.count >= width { try takeNext() }
     let slot = Slot()
     pending.append(slot)
-    DispatchQueue.global().async {
+    let run: @Sendable () -> Void = {
       slot.result = Result { () throws(Damage) in try work() }
       slot.isDone.signal()
     }
+    if !startThread(run) { run() }
   }
 
   /// Takes what is under way.

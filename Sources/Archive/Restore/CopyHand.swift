@@ -3,6 +3,7 @@ import Ledger
 import Log
 import Postgres
 import Synchronization
+import Threads
 
 /// Puts lines into the log on a session and a thread of its own, in one transaction: a server takes in what COPY
 /// sends on one core, and there are others.
@@ -22,16 +23,13 @@ final class CopyHand {
   init(_ target: Session.Target) {
     // Raised, not made so: libdispatch ends a process that lets go of a semaphore which stands lower.
     for _ in 0..<2 { shared.room.signal() }
-    DispatchQueue.global().async { [shared] in
-      do throws(OpsError) {
-        try Self.work(target, shared)
-      } catch {
-        shared.failure.withLock { $0 = error }
-        // Whoever waits for room finds it, and then why.
-        shared.room.signal()
-      }
+    let isStarted = startThread { [shared] in
+      do throws(OpsError) { try Self.work(target, shared) } catch { Self.end(shared, error) }
       shared.done.signal()
     }
+    guard !isStarted else { return }
+    Self.end(shared, .noThread)
+    shared.done.signal()
   }
 
   /// Nobody waits for it any longer: without an end it rolls back.
@@ -40,6 +38,12 @@ final class CopyHand {
     shared.failure.withLock { $0 = $0 ?? OpsError(.conflict, "the restore was given up") }
     shared.filled.signal()
     shared.done.wait()
+  }
+
+  /// Whoever waits for room finds it, and then why.
+  private static func end(_ shared: Shared, _ error: OpsError) {
+    shared.failure.withLock { $0 = error }
+    shared.room.signal()
   }
 
   private static func work(_ target: Session.Target, _ shared: Shared) throws(OpsError) {

@@ -1,6 +1,7 @@
 import Dispatch
-import Ledger
+package import Ledger
 import Synchronization
+import Threads
 
 /// Folds slices on threads of their own, makes of each what is to be written, and hands that over, at most
 /// one waiting for each worker: memory holds a few slices, never the log.
@@ -37,9 +38,17 @@ final class FoldStream<Made> {
   ) {
     left = slices.count
     for _ in 0..<min(workers, slices.count) {
-      DispatchQueue.global().async(group: shared.done) { [shared] in
+      shared.done.enter()
+      let isStarted = startThread { [shared] in
         Self.work(slices, entries, target, snapshot, progress, shared, make)
+        shared.done.leave()
       }
+      if isStarted { continue }
+      // Whoever asks for the next slice is told, instead of waiting for nobody.
+      shared.done.leave()
+      shared.boxes.withLock { $0.append(Box(.failure(.noThread))) }
+      shared.filled.signal()
+      break
     }
   }
 
@@ -89,5 +98,14 @@ final class FoldStream<Made> {
       // A worker that waits for room finds it, and then that it is to stop.
       shared.room.signal()
     }
+  }
+}
+
+extension OpsError {
+  /// The system gives this process no further thread.
+  package static var noThread: OpsError {
+    OpsError(
+      .databaseUnreachable, "the system has no thread left for this process",
+      hint: "see `ulimit -u`, and TasksMax of a systemd unit")
   }
 }

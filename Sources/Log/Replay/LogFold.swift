@@ -1,6 +1,6 @@
-import Dispatch
 package import Ledger
 import Synchronization
+import Threads
 
 /// Reads and folds the whole log, and nothing else: what a replay costs before it writes or compares.
 package enum LogFold {
@@ -11,7 +11,7 @@ package enum LogFold {
     let slices = try snapshot.reader().slices(Slice.count(rows: session.estimate().rows))
     let id = snapshot.id
     let total = Mutex<Result<(events: Int, rows: Int), OpsError>>(.success((0, 0)))
-    DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
+    concurrently(Slice.workers) { worker in
       let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
       let result = Result { () throws(OpsError) in try count(mine, target, id) }
       total.withLock { total in

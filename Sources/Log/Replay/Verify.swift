@@ -1,7 +1,7 @@
-import Dispatch
 public import Ledger
 import Postgres
 import Synchronization
+import Threads
 
 /// What `verify` found.
 public struct VerifyReport: Sendable {
@@ -46,7 +46,7 @@ public enum Verifier {
     let slices = try reader.slices(Slice.count(rows: rows))
     let id = snapshot.id
     let merged = Mutex(Partial())
-    DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
+    concurrently(Slice.workers) { worker in
       let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
       let result = Result { () throws(OpsError) in
         try compare(mine, target, snapshot: id, progress)

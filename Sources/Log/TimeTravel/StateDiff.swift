@@ -1,7 +1,7 @@
-import Dispatch
 public import Ledger
 import Postgres
 import Synchronization
+import Threads
 
 /// One row that differs between two moments.
 public struct RowChange: Sendable {
@@ -124,7 +124,7 @@ extension TimeTravel {
     _ target: Session.Target, _ snapshot: String, limit: Int, _ progress: ReplayProgress
   ) throws(OpsError) -> StateDiff {
     let merged = Mutex<Result<StateDiff, OpsError>>(.success(StateDiff()))
-    DispatchQueue.concurrentPerform(iterations: Slice.workers) { worker in
+    concurrently(Slice.workers) { worker in
       let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
       let result = Result { () throws(OpsError) in
         try compareOne(mine, range, from: base, target, snapshot, limit: limit, progress)

@@ -41,7 +41,6 @@ struct TestBucket {
       accessKey: try S3Server.setting("AWS_ACCESS_KEY_ID"),
       secretKey: try S3Server.setting("AWS_SECRET_ACCESS_KEY"))
     settings.endpoint = try S3Server.setting("AWS_ENDPOINT_URL")
-    settings.stallSecondsMax = 2
     settings.pauseMillis = 5
     return settings
   }
