@@ -11,6 +11,7 @@
 #   store_out STORE DIRECTORY          what a store holds, in a new directory, to be looked at or changed
 #   store_in DIRECTORY STORE           makes a store hold what a directory does, and nothing else
 #   control METHOD WHAT                of the object store: what stands in tools/s3_server.py
+#   wait_until WHAT COMMAND…           until the command succeeds, however busy the machine is; after five minutes it fails
 #   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
 
 set -euo pipefail
@@ -29,6 +30,19 @@ say() { printf '%s\n' "$*"; }
 fail() {
     printf 'UNTRUE: %s\n' "$*" >&2
     exit 1
+}
+
+# Where the reason needs more than WHAT, a function `seen` prints it.
+wait_until() {
+    local what=$1 end=$((SECONDS + 300))
+    shift
+    until "$@"; do
+        if [ $SECONDS -ge $end ]; then
+            ! declare -F seen >/dev/null || seen >&2
+            fail "not within five minutes: $what"
+        fi
+        sleep 0.1
+    done
 }
 
 # Runs a command as the system's user postgres when we are root, which PostgreSQL refuses to run as.
