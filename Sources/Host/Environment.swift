@@ -1,4 +1,5 @@
 import CHost
+import Glibc
 
 /// Settings by name: the process's environment, and behind it the `.env` of the working directory.
 ///
@@ -64,6 +65,12 @@ public struct Environment: Sendable {
   /// All settings whose names begin so.
   public func values(prefix: String) -> [String: String] {
     dotEnv.merging(process) { $1 }.filter { $0.key.hasPrefix(prefix) && !$0.value.isEmpty }
+  }
+
+  /// Unsets all variables of this process whose names begin so, for libraries that would read them.
+  /// No other thread may use the environment meanwhile.
+  public static func forget(prefix: String) {
+    for name in processVariables().keys where name.hasPrefix(prefix) { unsetenv(name) }
   }
 
   /// Every variable of this process.

@@ -9,6 +9,7 @@ public final class Output: Sendable {
   private let file: Int32
   private let bufferBytesMax: Int
   private let buffer: Mutex<[UInt8]> = Mutex([])
+  private let hidden: Mutex<[(text: [UInt8], shown: [UInt8])]> = Mutex([])
 
   /// Results. Buffered unless it is a terminal; `main` flushes it at the end.
   public static let standard = Output(1, bufferBytesMax: Terminal.isTerminal(1) ? 0 : 65_536)
@@ -20,8 +21,21 @@ public final class Output: Sendable {
     self.bufferBytesMax = bufferBytesMax
   }
 
-  /// Writes a text as it is.
-  public func write(_ text: String) { write(Array(text.utf8)) }
+  /// Writes a text, without what is hidden.
+  public func write(_ text: String) {
+    var bytes = Array(text.utf8)
+    for (text, shown) in hidden.withLock({ $0 }) { bytes = bytes.replacing(text, with: shown) }
+    write(bytes)
+  }
+
+  /// Writes `shown` wherever a text has `text` from now on.
+  public func hide(_ text: String, behind shown: String) {
+    hidden.withLock { hidden in
+      hidden.append((Array(text.utf8), Array(shown.utf8)))
+      // One that holds another goes first.
+      hidden.sort { $0.text.count > $1.text.count }
+    }
+  }
 
   /// Writes a text and ends the line.
   public func line(_ text: String = "") { write(text + "\n") }
@@ -62,6 +76,26 @@ public final class Output: Sendable {
     let text = "error OPS_001: cannot write the result: \(String(cString: strerror(reason)))\n"
     _ = Array(text.utf8).withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
     _exit(3)
+  }
+}
+
+extension [UInt8] {
+  /// By bytes, since characters may combine with what surrounds a text.
+  fileprivate func replacing(_ text: [UInt8], with other: [UInt8]) -> [UInt8] {
+    var result: [UInt8] = []
+    var rest = self[...]
+    while let first = text.first, let start = rest.firstIndex(of: first) {
+      result += rest[..<start]
+      rest = rest[start...]
+      if rest.starts(with: text) {
+        result += other
+        rest = rest.dropFirst(text.count)
+      } else {
+        result.append(first)
+        rest = rest.dropFirst()
+      }
+    }
+    return result + rest
   }
 }
 

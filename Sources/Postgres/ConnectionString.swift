@@ -2,6 +2,7 @@ internal import CPostgres
 
 /// What a connection URL (or `key=value` string) says, as far as we must know before libpq does.
 struct ConnectionString {
+  /// For libpq.
   let text: String
   let hosts: [String]
   let hostAddresses: [String]
@@ -17,11 +18,8 @@ struct ConnectionString {
       throw .connect("the connection string holds a zero byte")
     }
     try Self.refuseStrayAtSign(in: text)
-    self.text = text
-    var options: [String: String] = [:]
-    if Self.isURL(text) || text.utf8.contains(UInt8(ascii: "=")) {
-      options = try Self.parse(text)
-    }
+    let parsed = try Self.parse(text)
+    let options = Dictionary(uniqueKeysWithValues: parsed.map { ($0.keyword, $0.value) })
     func list(_ key: String) -> [String] {
       guard let value = options[key], !value.isEmpty else { return [] }
       return value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -36,7 +34,13 @@ struct ConnectionString {
     connectTimeoutSeconds = options["connect_timeout"].flatMap { Int($0) }.flatMap {
       $0 > 0 ? $0 : nil
     }
-    secrets = ["password", "sslpassword"].compactMap { options[$0] }.filter { $0.utf8.count > 2 }
+    secrets = parsed.filter(\.isSecret).map(\.value).filter { $0.utf8.count > 2 }
+    // A host that the text names is the host: PGHOSTADDR would lead elsewhere.
+    self.text =
+      hosts.isEmpty || options["hostaddr"] != nil
+      ? text
+      : text
+        + (!Self.isURL(text) ? " hostaddr=''" : text.contains("?") ? "&hostaddr=" : "?hostaddr=")
   }
 
   static func isURL(_ text: String) -> Bool {
@@ -57,7 +61,16 @@ struct ConnectionString {
     }
   }
 
-  private static func parse(_ text: String) throws(PostgresError) -> [String: String] {
+  /// What a connection string says of one option.
+  struct Option {
+    let keyword: String
+    let value: String
+    let isSecret: Bool
+  }
+
+  /// What it says, in libpq's order; nothing where it is the name of a database alone.
+  static func parse(_ text: String) throws(PostgresError) -> [Option] {
+    guard isURL(text) || text.utf8.contains(UInt8(ascii: "=")) else { return [] }
     var complaint: UnsafeMutablePointer<CChar>?
     guard let options = PQconninfoParse(text, &complaint) else {
       let sentence = complaint.map { withoutQuotations(String(cString: $0)) } ?? "out of memory"
@@ -65,30 +78,27 @@ struct ConnectionString {
       throw .connect("the connection string cannot be read: \(sentence)")
     }
     defer { PQconninfoFree(options) }
-    var values: [String: String] = [:]
+    var found: [Option] = []
     var option = options
     while let keyword = option.pointee.keyword {
       if let value = option.pointee.val {
-        values[String(cString: keyword)] = String(cString: value)
+        let name = String(cString: keyword)
+        let isHidden = option.pointee.dispchar.map { String(cString: $0) } == "*"
+        found.append(
+          Option(
+            keyword: name, value: String(cString: value),
+            isSecret: isHidden || name.hasPrefix("scram_")))
       }
       option += 1
     }
-    return values
+    return found
   }
 
-  /// libpq quotes pieces of what it could not read.
+  /// libpq quotes pieces of what it could not read, and a piece may hold a quotation mark itself: of the message stays
+  /// what stands before the first piece.
   private static func withoutQuotations(_ sentence: String) -> String {
-    var kept = ""
-    var inside = false
-    for character in trimmed(sentence) {
-      if character == "\"" {
-        if !inside { kept += "\"…\"" }
-        inside.toggle()
-      } else if !inside {
-        kept.append(character)
-      }
-    }
-    return kept
+    let sentence = trimmed(sentence).split(separator: "\"=\"").joined(separator: "=")
+    return sentence.prefix { $0 != "\"" } + (sentence.contains("\"") ? "…" : "")
   }
 
   /// For messages of libpq and the server on this connection.
@@ -109,4 +119,43 @@ func trimmed(_ message: String) -> String {
       String(line.drop(while: { $0 == " " || $0 == "\t" }))
     }
     .joined(separator: "; ")
+}
+
+extension Connection {
+  /// Takes the secrets out of a connection string, for the arguments of a program, which every user can read.
+  ///
+  /// - Returns: A connection string with everything else, and the secrets by their keyword.
+  /// - Throws: `.connect` when libpq cannot read it.
+  public static func withoutSecrets(
+    _ text: String
+  ) throws(PostgresError) -> (rest: String, secrets: [String: String]) {
+    _ = try ConnectionString(text)
+    let options = try ConnectionString.parse(text)
+    let secrets = options.filter(\.isSecret)
+    guard !secrets.isEmpty else { return (text, [:]) }
+    let rest = options.filter { !$0.isSecret }.map { option in
+      "\(option.keyword)=\(ConnectionString.percentEncoded(option.value))"
+    }
+    return (
+      "postgresql:///?" + rest.joined(separator: "&"),
+      Dictionary(uniqueKeysWithValues: secrets.map { ($0.keyword, $0.value) })
+    )
+  }
+}
+
+extension ConnectionString {
+  fileprivate static func percentEncoded(_ text: String) -> String {
+    var encoded = ""
+    for byte in text.utf8 {
+      let scalar = Unicode.Scalar(byte)
+      if byte < 0x80,
+        scalar.properties.isAlphabetic || "0123456789/.-_~,".unicodeScalars.contains(scalar)
+      {
+        encoded.unicodeScalars.append(scalar)
+      } else {
+        encoded += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+      }
+    }
+    return encoded
+  }
 }

@@ -1,6 +1,8 @@
 import Host
 import JSON
 import Ledger
+import Log
+import Postgres
 
 /// `db start|stop|psql|url`: the private PostgreSQL, and a way into whichever database is used.
 enum DatabaseCommands {
@@ -93,8 +95,15 @@ enum DatabaseCommands {
     var environment = Environment.processVariables()
     // These would send psql to another server in spite of the URL.
     for name in ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"] { environment[name] = nil }
-    let (url, password) = DatabaseChoice.splitPassword(database.url)
-    if let password { environment["PGPASSWORD"] = password }
+    let (url, secrets) = try withoutSecrets(database)
+    for (keyword, secret) in secrets {
+      guard keyword == "password" else {
+        throw .badInput(
+          "psql takes \(keyword) by its arguments only, which every user of the machine can read",
+          hint: "run psql with a connection service file, where \(keyword) can stand")
+      }
+      environment["PGPASSWORD"] = secret
+    }
     let program = database.privatePostgres?.psql ?? "psql"
     let command = Subprocess(
       program, ["--dbname=\(url)"] + call.arguments, environment: environment)
@@ -103,14 +112,27 @@ enum DatabaseCommands {
 
   static let url = Command(
     group: .start, name: "db url", summary: "print the database's URL for libpq",
-    notes: ["In the private PostgreSQL it logs in as db psql does, as operator."],
+    notes: [
+      "In the private PostgreSQL it logs in as db psql does, as operator. A password is left out: programs take it "
+        + "from PGPASSWORD or from ~/.pgpass, and db psql hands it on."
+    ],
     examples: [.init(line: "db url", meaning: "psql \"$(opsledger db url)\" opens it")]
   ) { (call) throws(OpsError) in
     let database = try call.findDatabase(.person, creating: false, ignoresAddress: true)
-    Output.standard.line(
-      call.wantsJSON
-        ? JSON.object(["url": .string(database.url)]).text : database.url)
+    let (url, secrets) = try withoutSecrets(database)
+    if !secrets.isEmpty {
+      call.note("note: left out: \(secrets.keys.sorted().joined(separator: ", "))")
+    }
+    Output.standard.line(call.wantsJSON ? JSON.object(["url": .string(url)]).text : url)
     return .fine
+  }
+
+  private static func withoutSecrets(
+    _ database: Invocation.Database
+  ) throws(OpsError) -> (rest: String, secrets: [String: String]) {
+    do throws(PostgresError) { return try Connection.withoutSecrets(database.url) } catch {
+      throw OpsError(database: error)
+    }
   }
 
   private static func report(

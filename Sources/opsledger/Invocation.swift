@@ -176,7 +176,10 @@ final class Invocation {
       hint: "say --database URL, set OPS_DATABASE_URL, or make a private one: opsledger db start")
   }
 
+  /// The private PostgreSQL in reach, or nil. libpq's variables are meant for other servers: PGHOSTADDR or PGSERVICE
+  /// would lead away from this one, and PGTZ or PGCHANNELBINDING could end every connection to it.
   func findPrivatePostgres() throws(OpsError) -> PrivatePostgres? {
+    Environment.forget(prefix: "PG")
     let home = try environment.text(.home)
     return try onHost { () throws(HostError) in try PrivatePostgres.find(home: home) }
   }

@@ -35,6 +35,7 @@ enum Program {
   }
 
   private static func obey(_ line: [String]) throws(OpsError) -> ExitStatus {
+    Secrets.keepOutOfMessages(line)
     var parser = Parser(CommandTable.all)
     switch try parser.read(line) {
     case .version:
@@ -50,6 +51,7 @@ enum Program {
       for line in environment.unreadableLines {
         Output.messages.line("warning: .env, line \(line), is not NAME=value; skipped")
       }
+      Secrets.keepOutOfMessages(environment)
       return try command.run(Invocation(command, parsed, environment))
     }
     return .fine

@@ -55,12 +55,12 @@ enum Setting: String, CaseIterable, Sendable {
   /// A value as others may see it.
   func shown(_ value: String) -> String {
     switch self {
-    case .databaseURL, .plainDatabaseURL, .supabaseURL: DatabaseChoice.masked(value)
-    case .bucketKey, .bucketSecret, .bucketToken, .apiKey, .serviceRoleKey: "****"
+    case .databaseURL, .plainDatabaseURL, .supabaseURL: Secrets.masked(value)
+    case .bucketKey, .bucketSecret, .bucketToken, .apiKey, .serviceRoleKey: Secrets.hidden
     // One with a login in it is refused, and shown to nobody all the same.
-    case .bucketEndpoint: DatabaseChoice.masked(value)
+    case .bucketEndpoint, .store: value.contains("://") ? Secrets.masked(value) : value
     case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
-      .workerMaxRetries, .staleStepMinutes, .store, .bucketRegion, .bucketCertificates,
+      .workerMaxRetries, .staleStepMinutes, .bucketRegion, .bucketCertificates,
       .signingKeyFile:
       value
     }

@@ -68,30 +68,4 @@ struct DatabaseChoiceTests {
     let url = "postgresql://a,b/x?target_session_attrs=read-write"
     #expect(try resolve(nil, ["DATABASE_URL": url]) == .url(url, from: "DATABASE_URL"))
   }
-
-  @Test(
-    "passwords are not shown",
-    arguments: [
-      ("postgresql://u:p%40@h/d", "postgresql://u:****@h/d"),
-      ("postgresql://u:a@b@h/d", "postgresql://u:****@h/d"),
-      ("postgresql://u@h/d", "postgresql://u@h/d"),
-      ("postgresql://h:5432/d", "postgresql://h:5432/d"),
-      ("postgres://h/d?password=x&port=1", "postgres://h/d?password=****&port=1"),
-      ("postgres://h/d?sslpassword=x", "postgres://h/d?sslpassword=****"),
-      ("host=h password=x dbname=d", "host=h password=**** dbname=d"),
-      ("host=h password='x y' dbname=d", "host=h password=****"),
-      ("https://x.example", "https://x.example"),
-    ])
-  func masked(url: String, shown: String) {
-    #expect(DatabaseChoice.masked(url) == shown)
-  }
-
-  @Test("psql gets a password where other users cannot read it")
-  func splitPassword() {
-    let split = DatabaseChoice.splitPassword("postgresql://u:a%40%25b@h:1/d?x=y")
-    #expect(split.url == "postgresql://u@h:1/d?x=y")
-    #expect(split.password == "a@%b")
-    #expect(DatabaseChoice.splitPassword("postgresql://u@h:5432/d").password == nil)
-    #expect(DatabaseChoice.splitPassword("postgresql:///d?user=a:b@c").password == nil)
-  }
 }

@@ -21,6 +21,9 @@ import Testing
       "host=127.0.0.1 port=1 password='hunter2secret",
       "host=127.0.0.1 port=1 password=x hunter2secret",
       "password=hunter2secret host=/no/such/directory",
+      "postgres://ann:1/x?c\"hunter2secret@h/d",
+      "postgres://ann@127.0.0.1:1/db?password=x&\"hunter2secret",
+      "host=127.0.0.1 port=1 password=x \"hunter2secret",
     ])
   func passwordStaysSecret(url: String) throws {
     let error = #expect(throws: PostgresError.self) {

@@ -160,7 +160,7 @@ public struct Drill {
   ) throws(OpsError) {
     say("comparing it with the live database as of entry \(report.tip)")
     let copy = Session.Target(
-      url: scratch.cluster.url(login: .engine), application: "opsledger drill")
+      url: scratch.url(.engine), application: "opsledger drill")
     let rows = try Verifier.run(live.target, at: report.tip, with: copy, progress)
     report.rowsCompared = rows.rows.values.reduce(0, +)
     report.notCovered = rows.notCovered
@@ -202,7 +202,7 @@ public struct Drill {
     _ scratch: DrillScratch, _ child: DrillChild, _ report: inout DrillReport
   ) throws(OpsError) {
     say("planting a fault, and looking for it")
-    let session = try Session(Session.Target(url: scratch.cluster.url(login: .superuser)))
+    let session = try Session(Session.Target(url: scratch.url(.superuser)))
     let connection = try session.connection()
     let key = try onDatabase { () throws(PostgresError) in
       try connection.execute(Self.guardsOff)

@@ -23,7 +23,7 @@ struct DrillChild {
     environment = storeEnvironment.merging(["PATH": path, "HOME": scratch.path]) { $1 }
   }
 
-  func url(_ login: PrivatePostgres.Login) -> String { scratch.cluster.url(login: login) }
+  func url(_ login: PrivatePostgres.Login) -> String { scratch.url(login) }
 
   /// - Throws: `OPS_001` where it could not run: it ended with 3, or was stopped.
   func run(_ arguments: [String]) throws(OpsError) -> Answer {

@@ -28,6 +28,12 @@ final class DrillScratch {
     }
   }
 
+  /// The scratch cluster's URL. What libpq's variables ask of the live server (a standby, say) is not asked of it.
+  func url(_ login: PrivatePostgres.Login) -> String {
+    cluster.url(login: login)
+      + "&target_session_attrs=any&channel_binding=disable&gssencmode=disable&options="
+  }
+
   func remove() throws(HostError) { try Self.remove(path) }
 
   private static func remove(_ path: String) throws(HostError) {

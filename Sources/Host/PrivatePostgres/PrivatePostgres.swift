@@ -93,12 +93,12 @@ public struct PrivatePostgres: Sendable {
     return Self.holdsSocket(usual) ? usual : "/tmp/opsledger-\(serverUserID)-\(record.id)"
   }
 
-  /// A URL that libpq understands.
+  /// A URL that libpq understands. Its empty `hostaddr` keeps PGHOSTADDR from leading elsewhere.
   ///
   /// - Parameter database: another database of the same server, for scratch work.
   public func url(login: Login, database: String = PrivatePostgres.databaseName) -> String {
     "postgresql://\(login.rawValue)@/\(Self.percentEncoded(database))"
-      + "?host=\(Self.percentEncoded(socketDirectory))&port=\(record.port)"
+      + "?host=\(Self.percentEncoded(socketDirectory))&port=\(record.port)&hostaddr="
   }
 
   var socketFile: String { "\(socketDirectory)/.s.PGSQL.\(record.port)" }
