@@ -171,12 +171,16 @@ struct LedgerCommandTests {
       let opsledger = LedgerProgram(ledger)
       let template = """
         {"title": "t", "risk_level": "low", "steps": [
-          {"kind": "noop", "params": {"error": "no"}}, {"kind": "noop"}, {"kind": "noop"}]}
+          {"kind": "noop"}, {"kind": "noop"}, {"kind": "noop"}]}
         """
       _ = try opsledger.json("proposal", "submit", input: template)
+      try ledger.execute(
+        "UPDATE ops_mission_steps SET not_before = now() + interval '1 day' WHERE ordinal = 0")
+      let other = #"{"title": "u", "risk_level": "low", "steps": [{"kind": "noop"}]}"#
+      _ = try opsledger.json("proposal", "submit", input: other)
       let first = try opsledger("worker").output
       #expect(
-        first.contains("0 succeeded, 1 failed; 3 queued (2 wait for an earlier step, 1 not b"))
+        first.contains("1 succeeded, 0 failed; 3 queued (2 wait for an earlier step, 1 not b"))
       let second = try opsledger("worker").output
       #expect(
         second.hasPrefix("Nothing claimable: 3 queued (2 wait for an earlier step, 1 not bef"))
