@@ -9,7 +9,7 @@ import Testing
 struct AmendmentTests {
   @Test("a proposal approved by hand gets its mission, once, from the next heartbeat")
   func approved() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       for _ in 0..<2 { _ = try submitPending(engine, ledger) }
       try ledger.execute(
@@ -29,7 +29,7 @@ struct AmendmentTests {
 
   @Test("one put in as approved is left a moment, in which its client makes the mission")
   func inserted() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try ledger.execute(
         """
@@ -47,7 +47,7 @@ struct AmendmentTests {
 
   @Test("a template that cannot run is named, and stops nobody else")
   func badTemplate() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       for _ in 0..<2 { _ = try submitPending(engine, ledger) }
       try ledger.execute(
@@ -72,7 +72,7 @@ struct AmendmentTests {
 
   @Test("a vote by hand counts with the others")
   func voted() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let template = #"{"risk_level": "high", "steps": [{"kind": "noop"}]}"#
       let submitted = try engine.submit(
@@ -94,7 +94,7 @@ struct AmendmentTests {
 
   @Test("a step queued again by the runbook's UPDATE runs, and so do those skipped because of it")
   func requeued() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let failing = JSON.object(["error": .string("broken")])
       _ = try engine.submit(.noops(failing, .fine, .fine), source: .manual, dedupeKey: nil)
@@ -119,7 +119,7 @@ struct AmendmentTests {
 
   @Test("steps that a hand claims and completes start and end their mission")
   func completed() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       for _ in 0..<2 {
         _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
@@ -146,7 +146,7 @@ struct AmendmentTests {
 
   @Test("an outcome of a worker whose step a hand has changed is refused, and changes nothing")
   func fenced() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       let claim = try engine.claim(1, worker: "w")
@@ -161,7 +161,7 @@ struct AmendmentTests {
 
   @Test("a policy that a hand removed, and the engine sets again, goes on from its last version")
   func removedPolicy() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try ledger.execute("DELETE FROM ops_policy WHERE key = 'proposal_caps'")
       let change = try engine.setPolicy(

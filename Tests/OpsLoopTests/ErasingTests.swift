@@ -61,7 +61,7 @@ struct ErasingTests {
   @Test(
     "a mission's words are nowhere, nor their copies; what happened is", arguments: [true, false])
   func mission(byEvent: Bool) throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let (event, mission) = try Self.history(ledger, engine)
       let before = try Self.holders(ledger)
@@ -104,7 +104,7 @@ struct ErasingTests {
 
   @Test("a row that has left is erased too, and comes back with its next number")
   func departed() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let event = try engine.emit("other:thing", .object(["note": .string(Self.secret)])).eventID
       try ledger.execute("DELETE FROM ops_agent_events WHERE id = '\(event)'")
@@ -125,7 +125,7 @@ struct ErasingTests {
 
   @Test("a mission that has not ended is not erased, and one that nobody has is not found")
   func open() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.set(
         "reaction_matrix",
@@ -153,7 +153,7 @@ struct ErasingTests {
   @Test(
     "a hold on the mission, its source or its time wins, until it is released", arguments: 0..<3)
   func held(kind: Int) throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let (event, mission) = try Self.history(ledger, engine)
       let now = try ledger.session().now()
@@ -179,7 +179,7 @@ struct ErasingTests {
 
   @Test("the log gives up what was erased and nothing else, whoever asks")
   func guarded() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let event = try engine.emit("other:thing", .object(["note": .string(Self.secret)])).eventID
       let permit = "INSERT INTO ledger.erasure_permits VALUES (pg_current_xact_id());"

@@ -10,7 +10,7 @@ import Testing
 struct LeaseTests {
   @Test("an expired lease is a failed attempt of its own class, tried again at once")
   func expires() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       let claim = try engine.claim(10, worker: "worker/gone")
@@ -30,7 +30,7 @@ struct LeaseTests {
 
   @Test("a worker whose lease was taken back is refused and changes nothing")
   func stale() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       let stale = try engine.claim(10, worker: "worker/slow")
@@ -55,7 +55,7 @@ struct LeaseTests {
 
   @Test("a renewed lease lasts, under a new token that the old one does not match")
   func renewed() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       let claim = try engine.claim(10, worker: "worker/long")
@@ -80,7 +80,7 @@ struct LeaseTests {
 
   @Test("leases that expire three times are a dead letter")
   func expiresForGood() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine, .fine), source: .manual, dedupeKey: nil)
       for _ in 0..<3 {
@@ -99,7 +99,7 @@ struct LeaseTests {
 
   @Test("workers at the same time share the steps out, each step to one")
   func shared() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.set("proposal_caps", "{}")
       for _ in 0..<30 {
@@ -118,7 +118,7 @@ struct LeaseTests {
 
   @Test("a step runs after those that it needs, and not before")
   func needs() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let template = try JSON(
         parsing: """

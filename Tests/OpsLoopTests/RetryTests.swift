@@ -27,7 +27,7 @@ struct RetryTests {
 
   @Test("retried, a dead step runs again, then those skipped because of it, and the mission ends")
   func retried() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(
         .noops(.fine, .object(["fail_times": .int(3)]), .fine), source: .manual, dedupeKey: nil)
@@ -59,7 +59,7 @@ struct RetryTests {
 
   @Test("a mission with two dead steps fails again when one of them is tried, and ends with both")
   func twoDead() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(JSON(parsing: Self.parallel), source: .manual, dedupeKey: nil)
       // Each fails twice; then both are claimed at once, and fail for good one after the other.
@@ -93,7 +93,7 @@ struct RetryTests {
 
   @Test("what waits to be tried again is skipped with the mission, and so is who fails after it")
   func closedMission() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let template = """
         {"risk_level": "low", "parallel": true, "steps": [
@@ -127,7 +127,7 @@ struct RetryTests {
 
   @Test("who fails after the only dead step was queued again is tried again as well")
   func failsBetweenRetryAndClaim() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let template = """
         {"risk_level": "low", "parallel": true, "steps": [
@@ -156,7 +156,7 @@ struct RetryTests {
 
   @Test("fail_times counts the step's failed runs, retried by hand or not")
   func failTimes() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(
         .noops(.object(["fail_times": .int(5)])), source: .manual, dedupeKey: nil)
@@ -177,7 +177,7 @@ struct RetryTests {
       ("error", .int(7)),
     ])
   func nonsense(field: String, value: JSON) throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.object([field: value])), source: .manual, dedupeKey: nil)
       #expect(try engine.work().failed == 1)
@@ -190,7 +190,7 @@ struct RetryTests {
 
   @Test("a row that a hand made unreadable is passed over, and the others go on")
   func unreadable() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       for _ in 0..<2 { _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil) }
       try ledger.executeOffTheRecord(

@@ -10,7 +10,7 @@ import Testing
 struct StraightPathTests {
   @Test("an event becomes a reaction, a proposal, a mission, and steps that succeed in order")
   func success() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.emit(
         "build:main:failed",
@@ -42,7 +42,7 @@ struct StraightPathTests {
 
   @Test("a drain takes events and reactions side by side, each once, and says so batch by batch")
   func drain() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       var settings = LoopSettings()
       (settings.eventBatch, settings.reactionBatch) = (7, 5)
       let engine = try ledger.engine("test", settings)
@@ -66,7 +66,7 @@ struct StraightPathTests {
 
   @Test("a second heartbeat on an idle ledger does nothing")
   func idle() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.emit("job:flaky", .object(["job": .string("j")]))
       _ = try engine.heartbeat(drain: true)
@@ -80,7 +80,7 @@ struct StraightPathTests {
 
   @Test("a step that fails is tried again after its backoff, and succeeds")
   func retry() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(
         .noops(.object(["fail_times": .int(2)])), source: .manual, dedupeKey: nil)
@@ -108,7 +108,7 @@ struct StraightPathTests {
 
   @Test("the third failure is the dead letter: what follows is skipped, the mission fails")
   func deadLetter() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine, .failing, .fine), source: .manual, dedupeKey: nil)
       for _ in 0..<3 {
@@ -141,7 +141,7 @@ struct StraightPathTests {
 
   @Test("one attempt in all is one: the first failure is the dead letter", arguments: [0, 1])
   func oneAttempt(retries: Int) throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(
         .noops(.failing, retries: retries), source: .manual, dedupeKey: nil)
@@ -154,7 +154,7 @@ struct StraightPathTests {
 
   @Test("a radar step adds once and updates once, in the entry of its outcome")
   func radar() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.emit("scout:find", .object(["summary": .string("Offline mode")]))
       _ = try engine.heartbeat(drain: true)
@@ -177,7 +177,7 @@ struct StraightPathTests {
 
   @Test("a radar step that cannot be done is a failed attempt, and the radar stays")
   func radarRefused() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(
         .radar("update", ["title": .string("nowhere")]), source: .manual, dedupeKey: nil)
@@ -191,7 +191,7 @@ struct StraightPathTests {
 
   @Test("a template that names a path which is not there is an outcome, and others go on")
   func missingPath() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       try engine.emit("job:flaky", .object(["other": .string("j")]))
       try engine.emit("job:flaky", .object(["job": .string("j")]))
@@ -211,7 +211,7 @@ struct StraightPathTests {
 
   @Test("our own events are born processed, unless a pattern watches for their like")
   func ownEvents() throws {
-    try TestLedger.with { ledger in
+    try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       try engine.work()

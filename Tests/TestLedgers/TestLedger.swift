@@ -21,6 +21,14 @@ public struct TestLedger: Sendable {
     return try body(TestLedger(name))
   }
 
+  /// Runs `body` with a new ledger whose time passes where the test moves it, and hardly by itself.
+  public static func withSlowClock<Value>(_ body: (TestLedger) throws -> Value) throws -> Value {
+    try with { ledger in
+      try ledger.execute(TestClock.slow)
+      return try body(ledger)
+    }
+  }
+
   /// Runs `body` with a new database that has no schema, and drops it afterwards.
   public static func withEmptyDatabase<Value>(_ body: (TestLedger) throws -> Value) throws -> Value
   {
