@@ -3,7 +3,8 @@
 public enum TestClock {
   public static let install = """
     BEGIN;
-    CREATE TABLE public.test_clock (moved interval NOT NULL, since timestamptz NOT NULL, pace float8 NOT NULL);
+    CREATE TABLE public.test_clock (
+      moved interval NOT NULL, since timestamptz NOT NULL, pace float8 NOT NULL);
     INSERT INTO public.test_clock VALUES ('0', pg_catalog.clock_timestamp(), 1);
     GRANT SELECT, UPDATE ON public.test_clock TO PUBLIC;
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
@@ -18,7 +19,8 @@ public enum TestClock {
 
   /// A second of the ledger lasts longer than any test: a backoff or a lease ends where the test says so, however long
   /// the machine takes.
-  static let slow = "UPDATE public.test_clock SET since = pg_catalog.clock_timestamp(), pace = 0.001"
+  static let slow =
+    "UPDATE public.test_clock SET since = pg_catalog.clock_timestamp(), pace = 0.001"
 
   static func move(seconds: Double) -> String {
     "UPDATE public.test_clock SET moved = moved + make_interval(secs => \(seconds))"
