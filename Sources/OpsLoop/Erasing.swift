@@ -85,7 +85,7 @@ extension Engine {
     var command = Command(
       load: locks.statements.map { ($0, named) }
         + [
-          (Self.lockTombstones, named), (Session.lockRetention, Parameters()),
+          (Self.tombstones, named), (Session.lockRetention, Parameters()),
           search.question, (Self.holds, Self.covered(search)),
         ]
     ) { (answers, draft) throws(OpsError) in
@@ -100,8 +100,7 @@ extension Engine {
       return .int(due.count)
     }
     command.afterwards = [
-      (Self.raiseTombstones, named), (Self.becomeKeeper, Parameters()),
-      (Self.eraseContent, content),
+      (Self.becomeKeeper, Parameters()), (Self.eraseContent, content),
       (Self.becomeOneself, Parameters()),
     ]
     return try perform(command).entry
@@ -206,18 +205,10 @@ extension Engine {
         HAVING min(e.recorded_at) <= h.until_time AND max(e.recorded_at) >= h.from_time))
     ORDER BY h.placed_at, h.id
     """)
-  private static let lockTombstones = Statement(
+  private static let tombstones = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
-    ORDER BY t.stream FOR UPDATE
-    """)
-  /// Of rows that have left; of those that came back, their events' versions tell.
-  private static let raiseTombstones = Statement(
-    """
-    UPDATE ledger.tombstones AS t SET version = e.version
-    FROM ledger.events AS e
-    WHERE t.stream = ANY ($1::uuid[]) AND e.stream = t.stream AND e.version = t.version + 1
-      AND e.type LIKE '%.erased' AND e.xmin = pg_current_xact_id()::xid
+    ORDER BY t.stream
     """)
   private static let becomeKeeper = Statement("SET LOCAL ROLE opsledger_keeper")
   private static let becomeOneself = Statement("RESET ROLE")

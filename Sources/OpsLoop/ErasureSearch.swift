@@ -203,7 +203,7 @@ extension UnsafeRawBufferPointer {
 
 extension Session {
   fileprivate func erasedEntries() throws(OpsError) -> [StreamID: Int64] {
-    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.erasures AS x"))
+    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x"))
     return try onRow { () throws(PostgresError) in
       var entries: [StreamID: Int64] = [:]
       for row in 0..<rows.count {

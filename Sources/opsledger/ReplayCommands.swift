@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -15,14 +16,20 @@ enum ReplayCommands {
     summary: "replay the log and compare it with the tables, row by row, column by column",
     notes: [
       "It reads one moment of the database, and nobody waits for it. While others record it takes its "
-        + "time, so that the loop keeps its pace. Exit 1: they differ."
+        + "time, so that the loop keeps its pace. The log is hashed, and compared with every root that "
+        + "pushes have noted; with --store (or OPS_STORE) with each store as well. Exit 1: they differ."
     ],
-    examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
+    examples: [
+      .init(line: "verify", meaning: "are the tables what the log says?"),
+      .init(
+        line: "--store /backup/ops verify", meaning: "and is the log what was pushed to the store?"),
+    ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.session(isCourteous: true).target
+    let session = try call.session(isCourteous: true)
+    let stores = try histories(call, session)
     let report = try watched("verify") { (progress) throws(OpsError) in
-      try Verifier.run(target, progress)
+      try Verifier.run(session.target, against: stores, progress)
     }
     for warning in report.warnings { call.note("warning: \(warning)") }
     if call.wantsJSON {
@@ -31,6 +38,23 @@ enum ReplayCommands {
       Output.standard.write(text(report, watch))
     }
     return report.isEqual ? .fine : .no
+  }
+
+  /// The stores to compare the log with: those that were named and have been begun.
+  private static func histories(
+    _ call: Invocation, _ session: Session
+  ) throws(OpsError) -> [StoreHistory] {
+    guard try !call.stores().isEmpty else { return [] }
+    var stores: [StoreHistory] = []
+    for files in try call.openStores() {
+      do throws(OpsError) {
+        stores.append(try StoreHistory(files, of: session))
+      } catch {
+        guard error.code == .notFound else { throw error }
+        call.note("warning: not compared with \(files.place): nothing is stored there yet")
+      }
+    }
+    return stores
   }
 
   static let rebuild = Command(
@@ -87,13 +111,19 @@ extension ReplayCommands {
       text += "not covered, since they are not the ledger's: "
       text += report.notCovered.map(Terminal.printable).joined(separator: ", ") + "\n"
     }
+    if report.roots > 0 {
+      text +=
+        "compared the log with \(Shown.count(report.roots, "noted root")): it is as noted up to "
+        + "entry \(report.provenEntry)\n"
+    }
     if report.isEqual { return text + "equal: every row, in every ledger column\n" }
     return text + differences(report)
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
           + "no rebuild can mend that\n"
         : report.bookProblems == report.differenceCount
-          ? "the tables equal the log; its command keys and tombstones do not, which rebuild leaves\n"
+          ? "the tables equal the log; what stands beside it does not\n"
+            + "hint: opsledger rebuild makes it again\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
   }
 
@@ -171,6 +201,8 @@ extension ReplayCommands {
     out.json("rows", .object(report.rows.mapValues(JSON.int)))
     out.raw("differences", "[" + report.differences.map(json).joined(separator: ",\n ") + "]")
     out.int("difference_count", report.differenceCount)
+    out.int("roots", report.roots)
+    out.int("proven_entry", report.provenEntry)
     out.json("not_covered", .array(report.notCovered.map(JSON.string)))
     out.json("warnings", .array(report.warnings.map(JSON.string)))
     return out.finish()

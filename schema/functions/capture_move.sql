@@ -47,8 +47,10 @@ BEGIN
     SELECT p.stream, p.version INTO wrong
     FROM ledger.pending AS p
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
-      AND EXISTS (SELECT FROM ledger.events AS e
-                  WHERE e.stream = p.stream AND e.version = p.version)
+      AND (EXISTS (SELECT FROM ledger.events AS e
+                   WHERE e.stream = p.stream AND e.version >= p.version)
+           OR EXISTS (SELECT FROM ledger.standing_events AS e
+                      WHERE e.stream = p.stream AND e.version >= p.version))
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'OPS_016: row % of % is behind its history, which has version % already',
@@ -110,6 +112,13 @@ BEGIN
         UNION ALL SELECT 'ops_policy' FROM public.ops_policy AS r
         WHERE substr(p.stream::text, 15, 1) = '5'
           AND ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' || r.key) = p.stream
+        UNION ALL SELECT 'ledger.ledger'
+        WHERE p.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'ledger:main')
+        UNION ALL SELECT 'ledger.holds' FROM ledger.holds AS r WHERE r.id = p.stream
+        -- Whose beginning has left the log.
+        UNION ALL SELECT split_part(e.type, '.', 1) || ' events that have left the database'
+        FROM ledger.standing_events AS e
+        WHERE e.stream = p.stream AND split_part(e.type, '.', 1) <> split_part(p.type, '.', 1)
     ) AS o
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
       AND o.relation <> capture_check_inserted.relation

@@ -58,7 +58,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
     SELECT d.stream::uuid, e.noun, e.version, up.noun,
         x.entry IS NULL OR coalesce(e.salted > x.entry, false)
     FROM down AS d LEFT JOIN up ON up.stream = d.stream
-        LEFT JOIN ledger.erasures AS x ON x.stream = d.stream::uuid
+        LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream::uuid
         LEFT JOIN (
             SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,
                 max(e.entry) FILTER (WHERE e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') AS salted

@@ -50,7 +50,8 @@ BEGIN
     END IF;
     EXECUTE format($sql$
         INSERT INTO ledger.standing_events SELECT e.* FROM ledger.%I AS e
-        WHERE split_part(e.type, '.', 1) IN ('policy', 'ledger') ON CONFLICT DO NOTHING $sql$, part);
+        WHERE split_part(e.type, '.', 1) IN ('policy', 'ledger', 'hold') OR e.type LIKE '%%.erased'
+        ON CONFLICT DO NOTHING $sql$, part);
     INSERT INTO ledger.departed (first, last, events, root, segment, actor, dropped_at)
     VALUES (drop_partition.first, last, drop_partition.events, drop_partition.root,
         drop_partition.segment, drop_partition.actor, ledger.now());

@@ -1,8 +1,8 @@
 -- Who may do what. Nothing is granted elsewhere, but for the partitions (ledger.add_partitions).
 --
 --                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger, holds
---   opsledger_engine     read, write        RI   RI        R            RIU         read, write
---   opsledger_keeper     read, write        RI   RI        R            RIU         read, write
+--   opsledger_engine     read, write        RI   RI        R            R           read, write
+--   opsledger_keeper     read, write        RI   RI        R            R           read, write
 --   opsledger_operator   read, write        R    R         R            R           R
 --   opsledger_auditor    read               R    R         R            R           R
 --   opsledger_tables     own                -    -         -            -           -
@@ -41,16 +41,14 @@ REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
     ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand,
-    ledger.erasures, ledger.retention_runs
+    ledger.erasures, ledger.retention_runs, ledger.rechecks, ledger.ddl_permits
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
-GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
+GRANT SELECT ON ledger.pending, ledger.attention TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE ON ledger.erasures TO opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
-GRANT INSERT, UPDATE ON ledger.retention_runs TO opsledger_engine;
+GRANT INSERT, UPDATE ON ledger.retention_runs, ledger.rechecks TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
@@ -62,11 +60,15 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.have_partitions(bigint[]),
-    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[])
+    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[]),
+    ledger.make_books(bigint, bigint), ledger.mend_books(uuid[], uuid[], uuid[], json, json, json),
+    ledger.mend_guarded(text[], json, bigint[], bigint[], bytea[], bytea[])
     TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.condition_holds(jsonb, text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]) TO opsledger_engine;
+GRANT EXECUTE ON FUNCTION ledger.believed_erasures(), ledger.believed_departed()
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

@@ -15,5 +15,16 @@ DO $migration$ BEGIN
     ALTER TABLE ledger.checkpoints ADD CONSTRAINT a_root_has_its_tree
         CHECK ((root IS NULL) = (size IS NULL) AND (root IS NULL) = (frontier IS NULL));
 
+    -- How far each store's pushes have hashed again what was pushed before: a place to go on from, and no more. A crash
+    -- of the server empties it, and the next push begins at the log's first event.
+    CREATE UNLOGGED TABLE ledger.rechecks (
+        store text NOT NULL,
+        entry bigint NOT NULL,
+        frontier bytea NOT NULL,
+        at timestamptz NOT NULL,
+        CONSTRAINT rechecks_pkey PRIMARY KEY (store)
+    );
+    ALTER TABLE ledger.rechecks OWNER TO opsledger_owner;
+
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0014_roots.sql', '0.1.0');
 END $migration$;

@@ -12,6 +12,7 @@
 #   store_in DIRECTORY STORE           makes a store hold what a directory does, and nothing else
 #   control METHOD WHAT                of the object store: what stands in tools/s3_server.py
 #   wait_until WHAT COMMAND…           until the command succeeds, however busy the machine is; after five minutes it fails
+#   forge [-d DATABASE]                runs the SQL on its input as a superuser behind every guard, and puts them all back
 #   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
 
 set -euo pipefail
@@ -181,6 +182,36 @@ same_ledger() { # DATABASE OTHER ENTRY
     done
     cmp "$scratch/log.$1" "$scratch/log.$2" || fail "the logs of $1 and $2 differ"
     cmp "$scratch/tables.$1" "$scratch/tables.$2" || fail "the tables of $1 and $2 differ"
+}
+
+# Runs the SQL on its input behind the guards, in one transaction with what puts every one of them back.
+forge() {
+    {
+        echo 'BEGIN;'
+        guards DISABLE
+        cat
+        echo ';'
+        guards 'ENABLE ALWAYS'
+        echo 'COMMIT;'
+    } | psql -X -Atq -v ON_ERROR_STOP=1 "$@"
+}
+
+guards() {
+    cat <<SQL
+DO \$guards\$ DECLARE target regclass; name text; BEGIN
+    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
+        IF '$1' = 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END IF;
+    END LOOP;
+    FOR target, name IN SELECT t.tgrelid, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND (c.relnamespace = 'ledger'::regnamespace
+            OR t.tgname LIKE 'capture\_%') ORDER BY c.relkind <> 'p' LOOP
+        EXECUTE format('ALTER TABLE %s $1 TRIGGER %I', target, name);
+    END LOOP;
+    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
+        IF '$1' <> 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', name); END IF;
+    END LOOP;
+END \$guards\$;
+SQL
 }
 
 # A database made and begun by `init`, named in OPS_DATABASE_URL.

@@ -51,7 +51,7 @@ extension Session {
     var parameters = Parameters()
     parameters.int8(tip)
     let rows = try query(
-      Statement("SELECT x.stream, x.entry FROM ledger.erasures AS x WHERE x.entry <= $1::bigint"),
+      Statement("SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x WHERE x.entry <= $1::bigint"),
       parameters)
     return try onDatabase { () throws(PostgresError) in
       var entries: [StreamID: Int64] = [:]
@@ -68,7 +68,7 @@ extension Session {
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(
           Statement(
-            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.erasures AS x), '{}')"))
+            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.believed_erasures() AS x), '{}')"))
       }
     }
   }

@@ -190,7 +190,8 @@ extension Session {
         """), parameters)
     let found = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
     guard let found else { return nil }
-    return try storedRoot(at: found)
+    if let root = try storedRoot(at: found) { return root }
+    return try lastStoredRoot(upTo: found - 1)
   }
 
   /// The tree of the log up to an entry, hashed on from the last root that was noted.

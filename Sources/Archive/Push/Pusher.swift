@@ -63,6 +63,7 @@ public struct Pusher {
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
+    try Recheck(session: session, store: store, list: list, tree: tree).run()
     var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
     while report.tip < sealed {
       let first = report.tip + 1
@@ -186,8 +187,10 @@ private struct TipComparison {
       throw try stop("it has entries up to \(list.tip), the database up to \(sealed)")
     }
     let index = try store.reader(of: last).index
-    let known = try session.storedRoot(at: list.tip)
-    let here = if let known { known.root } else { try hashed(upTo: index) }
+    if try session.storedRoot(at: list.tip)?.root == index.root { return index.after }
+    // A root that was noted wrongly is not in the way: then all of the log is hashed.
+    var here = try hashed(from: lastNoted())
+    if here != index.root { here = try hashed(from: beginning()) }
     guard here == index.root else {
       throw try stop(
         "its root at entry \(list.tip) is \(index.root.hex), the database's \(here.hex)")
@@ -195,20 +198,31 @@ private struct TipComparison {
     return index.after
   }
 
-  /// The database's root at the tip where it was not noted: hashed on from the last segment at whose end it was.
-  private func hashed(upTo index: SegmentIndex) throws(OpsError) -> Digest {
-    var tree = MerkleFrontier()
-    var first: Int64 = 1
-    for segment in list.segments.dropLast().reversed() {
-      let entry = segment.name.entries.upperBound
-      guard let known = try session.storedRoot(at: entry) else { continue }
-      (tree, first) = (known.frontier, entry + 1)
-      break
-    }
+  /// The database's root at the tip.
+  private func hashed(from begin: (entry: Int64, tree: MerkleFrontier)) throws(OpsError) -> Digest {
     let hasher = TreeHasher()
-    let lines = try LogLines(first...list.tip, on: try session.connection())
+    var tree = begin.tree
+    if begin.entry == list.tip { return tree.root(hasher) }
+    let lines = try LogLines(begin.entry + 1...list.tip, on: try session.connection())
     while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
     return tree.root(hasher)
+  }
+
+  /// The last segment's end before the tip at which the database has noted its root.
+  private func lastNoted() throws(OpsError) -> (entry: Int64, tree: MerkleFrontier) {
+    for segment in list.segments.dropLast().reversed() {
+      let entry = segment.name.entries.upperBound
+      if let known = try session.storedRoot(at: entry) { return (entry, known.frontier) }
+    }
+    return try beginning()
+  }
+
+  private func beginning() throws(OpsError) -> (entry: Int64, tree: MerkleFrontier) {
+    let departed = try session.lastDeparted()
+    guard departed > 0, let tree = try store.tree(list, at: departed) else {
+      return (0, MerkleFrontier())
+    }
+    return (departed, tree)
   }
 
   /// Nothing more is recorded in a database that lacks what its store has, unless that is known.

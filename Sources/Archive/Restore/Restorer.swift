@@ -67,7 +67,7 @@ public struct Restorer {
     _ = try Installer.lay(session)
     try requireSameLedger()
     let survey = try Survey(session, store, list).run()
-    if let entry = survey.divergence { throw diverged(entry) }
+    if let entry = survey.divergence { throw diverged(entry, survey.others) }
     var report = RestoreReport(
       outcome: .nothingToDo, tip: survey.tip, root: survey.root.hex, isAhead: survey.isAhead)
     if let loss = survey.loss { report.lost = try lost(loss) }
@@ -107,12 +107,19 @@ public struct Restorer {
     return first <= loss.last ? first...loss.last : nil
   }
 
-  private func diverged(_ entry: Int64) -> OpsError {
-    OpsError(
-      .storeDiverged,
-      "the database and \(store.files.place) went on apart: they differ first at entry \(entry)",
+  private func diverged(_ entry: Int64, _ others: [Int64]) -> OpsError {
+    var what =
+      "the database and \(store.files.place) went on apart, or one of them was changed: they differ "
+      + "first at entry \(entry)"
+    if !others.isEmpty {
+      what += "; not alike: \(others.map(String.init).joined(separator: ", "))"
+      if others.count == Survey.othersMax { what += ", …" }
+    }
+    return OpsError(
+      .storeDiverged, what,
       hint:
-        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store",
+        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store; "
+        + "`opsledger restore --to` makes another database of the store",
       facts: ["entry": String(entry)])
   }
 
@@ -182,7 +189,9 @@ public struct Restorer {
       facts["lost"] = .object(["first": .int(lost.lowerBound), "last": .int(lost.upperBound)])
     }
     let rebuilt = try Rebuilder.run(
-      target, actor: actor, checkOnly: false, recording: .restored(facts, why: why), progress)
+      target, actor: actor, checkOnly: false, recording: .restored(facts, why: why),
+      // The survey has compared them, segment by segment.
+      proven: report.tip, progress)
     switch rebuilt.outcome {
     case .rebuilt:
       if report.outcome != .nothingToDo { try session.settleHome(above: 0) }

@@ -52,14 +52,26 @@ struct Survey {
   private(set) var firstMissing: Int64?
   private(set) var firstExtra: Int64?
   private(set) var firstOther: Int64?
+  /// Entries that are not alike, the first of them.
+  private(set) var others: [Int64] = []
+  /// Both have an event alike, after the first that is missing.
+  private var goesOnAlike = false
+  /// The database has noted the store's root at its tip, and so has had all of it.
+  private var hadAll = false
+  static let othersMax = 20
 
   /// The database has entries that the store has not.
   var isAhead: Bool { firstExtra != nil }
 
-  /// The first entry that differs, where both have what the other lacks.
+  /// The first entry that differs, where both have what the other lacks, and neither had the other's.
+  ///
+  /// A database that has had all of the store, or goes on with it after what is missing, lost that, and went on: it gets
+  /// it back.
   var divergence: Int64? {
     let differing = [firstMissing, firstExtra, firstOther].compactMap(\.self).min()
-    return firstOther != nil || firstMissing != nil && firstExtra != nil ? differing : nil
+    if firstOther != nil { return differing }
+    guard firstMissing != nil, let firstExtra else { return nil }
+    return firstExtra > list.tip && (hadAll || goesOnAlike) ? nil : differing
   }
 
   init(_ session: Session, _ store: Store, _ list: SegmentList) {
@@ -70,11 +82,12 @@ struct Survey {
 
   /// - Throws: Where the store is out of reach, or another ledger's.
   consuming func run() throws(OpsError) -> Survey {
-    let known = try lastKnown()
-    if let known { (tip, tree) = (known.entry, known.frontier) }
+    if let start = try departed() { (tip, tree) = start }
+    hadAll = try session.storedRoot(at: list.tip)?.root == root(at: list.tip)
     for segment in list.segments where segment.name.entries.lowerBound > tip {
       guard divergence == nil, loss == nil else { break }
-      if segment.name.entries.lowerBound > tip + 1 { break }
+      let first = segment.name.entries.lowerBound
+      if first > tip + 1, try !has(tip + 1...first - 1) { break }
       try noting(segment) { (survey) throws(OpsError) in
         try survey.look(segment)
       }
@@ -104,21 +117,26 @@ struct Survey {
     return StoreLoss(entries: entries, last: newest.name.entry, cause: cause)
   }
 
-  /// The last segment's end at which the database has noted the store's root. What has left the database had its
-  /// root noted first, and is not missing.
-  private func lastKnown() throws(OpsError) -> StoredRoot? {
-    for segment in list.segments.reversed() {
-      guard let known = try session.storedRoot(at: segment.name.entries.upperBound) else {
-        continue
-      }
-      do throws(OpsError) {
-        if try known.root == store.reader(of: segment).index.root { return known }
-      } catch {
-        // It is damaged: what comes before may be known as well.
-        guard error.lostEntries != nil else { throw error }
-      }
+  /// What has left the database is not missing: its root was noted, and the store must have that.
+  private func departed() throws(OpsError) -> (Int64, MerkleFrontier)? {
+    guard let (last, root) = try session.departedRoot(),
+      let tree = try damaged({ () throws(OpsError) in try store.tree(list, at: last) }),
+      tree.root(TreeHasher()).bytes == root
+    else { return nil }
+    return (last, tree)
+  }
+
+  private func root(at entry: Int64) throws(OpsError) -> Digest? {
+    try damaged({ () throws(OpsError) in try store.tree(list, at: entry) })?
+      .root(TreeHasher())
+  }
+
+  /// Nil where the file that tells is damaged.
+  private func damaged<R>(_ read: () throws(OpsError) -> R?) throws(OpsError) -> R? {
+    do throws(OpsError) { return try read() } catch {
+      guard error.lostEntries != nil else { throw error }
+      return nil
     }
-    return nil
   }
 
   /// Damage of a segment is what cannot be had; up to it everything can.
@@ -128,12 +146,32 @@ struct Survey {
     let before = tree
     do throws(OpsError) { try body(&self) } catch {
       guard let entries = error.lostEntries else { throw error }
+      tree = before
+      // Damage of what the database has itself is no loss.
+      if missing.last?.segment != segment, try has(segment.name.entries) { return }
       loss = StoreLoss(entries: entries, last: list.tip, cause: error)
       tree = before
       let first = segment.name.entries.lowerBound
       guard entries.lowerBound > first else { return }
       try look(at: segment, first...(entries.lowerBound - 1))
     }
+  }
+
+  /// Whether the database has what the store cannot give: its own events lead to the tree that the next segment goes on
+  /// from, or that was noted at their end.
+  private mutating func has(_ entries: ClosedRange<Int64>) throws(OpsError) -> Bool {
+    let hasher = TreeHasher()
+    var grown = tree
+    let lines = try LogLines(entries, on: try session.connection())
+    while let next = try lines.nextLeaf() { grown.append(next.leaf, hasher) }
+    let next = list.segments.first { $0.name.entries.lowerBound == entries.upperBound + 1 }
+    let goesOn = try damaged { () throws(OpsError) in
+      try next.map { (next) throws(OpsError) in try store.reader(of: next).index.before }
+    }
+    let noted = try session.storedRoot(at: entries.upperBound)?.frontier
+    guard grown == goesOn || grown == noted else { return false }
+    (tip, tree) = (entries.upperBound, grown)
+    return true
   }
 
   private mutating func look(_ segment: SegmentList.Segment) throws(OpsError) {
@@ -153,8 +191,14 @@ struct Survey {
         firstMissing = firstMissing ?? entries.lowerBound
       }
     } else {
-      // Frames that are compared are checked.
-      try compare(segment, entries)
+      // Hashed alone, so that no root is believed but the one that its events have.
+      let own = try session.ownTree(of: entries)
+      if own.root(TreeHasher()) == reader.index.ownRoot, own.size == reader.index.eventCount {
+        if firstMissing != nil, own.size > 0 { goesOnAlike = true }
+      } else {
+        // Frames that are compared are checked.
+        try compare(segment, entries)
+      }
     }
     (tip, tree) = (entries.upperBound, reader.index.after)
   }
@@ -174,13 +218,19 @@ struct Survey {
   private mutating func compare(
     _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>
   ) throws(OpsError) {
-    var (lacking, extra, other): (Int64?, Int64?, Int64?)
+    var (lacking, extra, others, last): (Int64?, Int64?, [Int64], Int64?) = (nil, nil, [], nil)
     try store.compare(segment, entries, session) { (difference) throws(OpsError) in
       switch difference {
-      case .missing(_, let position): lacking = lacking ?? position.entry
+      case .missing(_, let position):
+        lacking = lacking ?? position.entry
+        last = position.entry
       case .extra(let position): extra = extra ?? position.entry
-      case .other(let position): other = other ?? position.entry
+      case .other(let position):
+        if others.last != position.entry { others.append(position.entry) }
       }
+    }
+    if let last, try session.firstEntry(from: last + 1, to: entries.upperBound) != nil {
+      goesOnAlike = true
     }
     if lacking != nil {
       missing.append(Missing(segment: segment, entries: entries, isWhole: false))
@@ -188,7 +238,8 @@ struct Survey {
     // Segments are looked at in the order of their entries.
     firstMissing = firstMissing ?? lacking
     firstExtra = firstExtra ?? extra
-    firstOther = firstOther ?? other
+    firstOther = firstOther ?? others.first
+    self.others += others.prefix(Self.othersMax - min(self.others.count, Self.othersMax))
   }
 }
 
@@ -212,6 +263,23 @@ enum LineDifference {
   case extra(EventPosition)
   /// Both have one, and not the same.
   case other(EventPosition)
+
+  var entry: Int64 {
+    switch self {
+    case .missing(_, let position), .extra(let position), .other(let position): position.entry
+    }
+  }
+}
+
+extension Session {
+  /// A tree over the events of these entries alone.
+  func ownTree(of entries: ClosedRange<Int64>) throws(OpsError) -> MerkleFrontier {
+    let hasher = TreeHasher()
+    var tree = MerkleFrontier()
+    let lines = try LogLines(entries, on: try connection())
+    while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
+    return tree
+  }
 }
 
 extension Store {

@@ -39,7 +39,7 @@ public struct MissionRestorer {
     events.uuids(unnamed)
     var count = 0
     let command = Command(load: [
-      (Session.lockRetention, Parameters()), (Self.lockTombstones, tombstones),
+      (Session.lockRetention, Parameters()), (Self.tombstonesOfGone, tombstones),
       (Self.lockAgentEvents, events),
     ]) { (answers, draft) throws(OpsError) in
       let versions = try Self.versions(answers[1])
@@ -91,7 +91,7 @@ public struct MissionRestorer {
   }
 
   /// Of rows that are in no table: one that came back another way stays as it is.
-  private static let lockTombstones = Statement(
+  private static let tombstonesOfGone = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
       AND NOT EXISTS (SELECT FROM ops_missions AS r WHERE r.id = t.stream)
@@ -100,7 +100,7 @@ public struct MissionRestorer {
       AND NOT EXISTS (SELECT FROM ops_action_runs AS r WHERE r.id = t.stream)
       AND NOT EXISTS (SELECT FROM ops_agent_events AS r WHERE r.id = t.stream)
       AND NOT EXISTS (SELECT FROM ops_agent_reactions AS r WHERE r.id = t.stream)
-    ORDER BY t.stream FOR UPDATE
+    ORDER BY t.stream
     """)
   private static let lockAgentEvents = Statement(
     """

@@ -159,9 +159,8 @@ public struct Retention {
       var index: SegmentIndex?
       for files in stores {
         let store = try Store.existing(files)
-        let there = try store.segments().segments.filter {
-          $0.name.entries.overlaps(first...last)
-        }
+        let list = try store.segments()
+        let there = list.segments.filter { $0.name.entries.overlaps(first...last) }
         guard let end = there.last, end.name.entries.upperBound == last else {
           throw OpsError(
             .storeDiverged, "\(files.place) does not end a segment at entry \(last)",
@@ -172,7 +171,7 @@ public struct Retention {
           throw OpsError(.storeDiverged, "the stores differ at entry \(last)")
         }
         index = here
-        try noteRoot(at: last, of: files, here.root)
+        try compare(first...last, with: store, list, here)
         if files.place == stores[0].place {
           var events: UInt64 = 0
           for segment in there { events += try store.reader(of: segment).index.eventCount }
@@ -183,21 +182,20 @@ public struct Retention {
     }
   }
 
-  /// The root that the store's must equal, of the database's own log: what another database pushed, or a restore put
-  /// back, was noted here at the store's tip only.
-  private func noteRoot(
-    at last: Int64, of files: any ObjectStore, _ stored: Digest
+  /// What leaves is what the store has, event by event, whatever was noted here; the root there is noted where it was not.
+  private func compare(
+    _ entries: ClosedRange<Int64>, with store: Store, _ list: SegmentList, _ index: SegmentIndex
   ) throws(OpsError) {
-    if try session.storedRoot(at: last) != nil { return }
-    let tree = try session.tree(upTo: last)
-    let root = tree.root(TreeHasher())
-    guard root == stored else {
+    let last = entries.upperBound
+    if try session.lastDeparted() >= last { return }
+    if let entry = try store.firstDifference(entries, list, session) {
       throw OpsError(
-        .storeDiverged,
-        "the root of \(files.place) at entry \(last) is \(stored.hex), the database's \(root.hex)",
-        hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`")
+        .storeDiverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
+        hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`",
+        facts: ["entry": String(entry)])
     }
-    try session.record(StoredRoot(entry: last, frontier: tree, root: root))
+    if try session.storedRoot(at: last)?.root == index.root { return }
+    try session.record(StoredRoot(entry: last, frontier: index.after, root: index.root))
   }
 
   /// Asks again where somebody reads the log: nobody who appends waits longer than a moment.

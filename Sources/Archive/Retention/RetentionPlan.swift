@@ -53,10 +53,18 @@ public struct RetentionPlan: Sendable {
 
   /// Names the plan: its cut, and what would leave.
   public var digest: String {
+    Self.digest(
+      cut: cut, leaving: leaving.map { ($0.mission, $0.fingerprint) },
+      partitions: partitions.map(\.first))
+  }
+
+  static func digest(
+    cut: Instant, leaving: [(StreamID, String)], partitions: [Int64]
+  ) -> String {
     let seconds = cut.micros / 1_000_000
     var text = "opsledger/retention/v1\n\(seconds)\n"
-    for mission in leaving { text += "\(mission.mission) \(mission.fingerprint)\n" }
-    for partition in partitions { text += "\(partition.first)\n" }
+    for (mission, fingerprint) in leaving { text += "\(mission) \(fingerprint)\n" }
+    for first in partitions { text += "\(first)\n" }
     return "\(seconds)-" + SHA256.hash(text).hex.prefix(32)
   }
 

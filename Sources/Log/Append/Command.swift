@@ -215,6 +215,7 @@ extension Session {
       if try isFree(parameters, on: connection) { return nil }
       let found = try connection.query(Self.findKey, parameters)
       guard found.count == 1 else { return nil }
+      guard try found.bool(0, 4) else { throw .keyUnknown }
       if let digest = key.digest, let recorded = try found.byteaIfPresent(0, 2) {
         guard digest == recorded else { throw .keyReused }
       }
@@ -223,7 +224,8 @@ extension Session {
         entry: try found.int8(0, 0), at: Instant(micros: try found.timestamptz(0, 3)),
         result: result ?? .null, isRepeat: true)
     } catch {
-      throw error.kind == .usage ? OpsError.keyReused(key) : OpsError(database: error)
+      guard error.kind == .usage else { throw OpsError(database: error) }
+      throw error.message == PostgresError.keyUnknown.message ? .keyUnknown(key) : .keyReused(key)
     }
   }
 
@@ -246,7 +248,10 @@ extension Session {
     """)
   static let findKey = Statement(
     """
-    SELECT entry, result, digest, recorded_at FROM ledger.commands WHERE command = $1::uuid
+    SELECT c.entry, c.result, c.digest, c.recorded_at,
+      EXISTS (SELECT FROM ledger.events AS e WHERE e.entry = c.entry AND e.command = c.command)
+        OR EXISTS (SELECT FROM ledger.believed_departed() AS d WHERE d.last >= c.entry)
+    FROM ledger.commands AS c WHERE c.command = $1::uuid
     """)
 
   /// Makes partitions ahead of need.
@@ -257,6 +262,7 @@ extension Session {
 
 extension PostgresError {
   fileprivate static let keyReused = PostgresError.usage("a command key stands for two requests")
+  fileprivate static let keyUnknown = PostgresError.usage("the log has no command of this key")
 
   /// The log has no partition for the entry yet.
   var lacksPartition: Bool { sqlstate == "23514" && message.contains("no partition") }
@@ -269,6 +275,14 @@ extension PostgresError {
 }
 
 extension OpsError {
+  fileprivate static func keyUnknown(_ key: CommandKey) -> OpsError {
+    OpsError(
+      .inconsistentRow,
+      "ledger.commands has the key \(key.id), and the log no such command; nothing was recorded",
+      hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
+      facts: ["command": key.id.description])
+  }
+
   static func keyReused(_ key: CommandKey) -> OpsError {
     OpsError(
       .conflict, "the key \(key.id) was used for another request",

@@ -68,7 +68,7 @@ extension Check {
           SELECT DISTINCT 'public.' || c.relation AS name, ARRAY['INSERT', 'UPDATE', 'DELETE'] AS writes
           FROM ledger.captured_columns() AS c
           UNION ALL VALUES ('ledger.events', ARRAY['INSERT']), ('ledger.commands', ARRAY['INSERT']),
-            ('ledger.tombstones', ARRAY['INSERT', 'UPDATE']), ('ledger.checkpoints', ARRAY[]::text[])
+            ('ledger.tombstones', ARRAY[]::text[]), ('ledger.checkpoints', ARRAY[]::text[])
         ), needed AS (
           SELECT 'opsledger_auditor' AS role, r.name AS relation, 'SELECT' AS privilege FROM relations AS r
           UNION ALL

@@ -36,7 +36,8 @@ extension Session {
         """
         SELECT m.mark, CASE WHEN pg_is_in_recovery() THEN true ELSE m.mark = ledger.home() END, EXISTS (
           SELECT FROM generate_series(1, 1000) AS t(line)
-          WHERE hashtextextended(ledger.place() || '/' || lpad(upper(to_hex(t.line)), 8, '0'), 0) = m.mark)
+          WHERE hashtextextended(
+            lpad(upper(to_hex(t.line)), 8, '0'), hashtextextended(ledger.place(), 0)) = m.mark)
         FROM (SELECT pg_sequence_last_value('ledger.home_sequence') AS mark) AS m
         """))
     return try onDatabase { () throws(PostgresError) in

@@ -37,13 +37,17 @@ public enum Rebuilder {
   /// more, and the whole of the log is folded under the lock.
   static let targetedMax = 20_000
 
+  /// What stands beside the log (``Books``) is made again with them, but where all of the tables are filled anew.
+  ///
   /// - Parameter recording: What the event that records it is.
+  /// - Parameter proven: The entry up to which the caller has compared the log with its roots; nil: they are
+  ///   compared here, where the tables are not empty.
   /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
   /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
   ///   log for others' writes; `OPS_013` where the login cannot become the keeper.
   public static func run(
     _ target: Session.Target, actor: String, checkOnly: Bool, recording: Recording = .rebuilt,
-    _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
+    proven: Int64? = nil, _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
     if !checkOnly, try isEmpty(session) {
@@ -52,13 +56,13 @@ public enum Rebuilder {
       ).fill()
       guard case .rebuilt = filled.outcome, try hasForeignTriggers(session) else { return filled }
       // Somebody's trigger may have changed what was written.
-      let after = try Verifier.run(target, progress)
+      let after = try Verifier.run(target, proven: 0, progress)
       if !after.tablesAreEqual { throw stillDifferent(after) }
       return filled
     }
-    let found = try Verifier.run(target, progress)
+    let found = try Verifier.run(target, proven: proven, progress)
     if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
-    if found.tablesAreEqual { return RebuildReport(outcome: .equal, found: found) }
+    if found.isEqual { return RebuildReport(outcome: .equal, found: found) }
     if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
     var report = RebuildReport(outcome: .rebuilt, found: found)
     var latest = found
@@ -71,9 +75,11 @@ public enum Rebuilder {
       report.written.merge(next.written) { $0 + $1 }
       report.entry = next.entry ?? report.entry
       guard case .rebuilt = next.outcome else { return next }
-      latest = try Verifier.run(target, progress)
-      if latest.tablesAreEqual { return report }
-      if latest.logProblems > 0 || latest.streams.isEmpty { break }
+      latest = try Verifier.run(target, proven: found.provenEntry, progress)
+      if latest.isEqual { return report }
+      if latest.logProblems > 0 || latest.streams.isEmpty && latest.tablesAreEqual == false {
+        break
+      }
     }
     throw stillDifferent(latest)
   }
@@ -103,7 +109,7 @@ public enum Rebuilder {
     let rows = try session.query(
       Statement(
         "SELECT NOT (\(any)) AND (EXISTS (SELECT FROM ledger.events) "
-          + "OR EXISTS (SELECT FROM ledger.departed))"))
+          + "OR EXISTS (SELECT FROM ledger.believed_departed()))"))
     do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
 }
@@ -159,9 +165,18 @@ final class Rebuild {
         on: LogReader(self.session.target, on: connection), ReplayProgress())
       guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
       try self.repair(fold, slice, connection)
+      try self.mendBooks(found, connection)
       try self.record(&report, connection)
       return report
     }
+  }
+
+  /// What stands beside the log, where any of it differs.
+  private func mendBooks(_ found: VerifyReport, _ connection: Connection) throws(OpsError) {
+    guard found.bookProblems > 0 else { return }
+    let reader = try LogReader(session.target, on: connection)
+    let counts = try Books.mend(reader, roots: found.wrongRoots, on: connection)
+    written.merge(counts) { $0 + $1 }
   }
 
   func repair(
@@ -245,19 +260,33 @@ final class Rebuild {
         hot.entries += made.fold.entryCount - made.fold.cold.entries
         try write(made, connection)
       }
-      let missing = try Verifier.brokenEntries(
-        entries: hot.entries, events: hot.events,
-        on: LogReader(self.session.target, on: connection))
-      guard missing.isEmpty else {
-        for problem in missing { report.found.note(problem) }
+      let broken = try self.brokenEntries(hot, found, snapshot, connection)
+      guard broken.isEmpty else {
+        for problem in broken { report.found.note(problem) }
         report.outcome = .refused
         return report
       }
+      try self.mendBooks(found, connection)
       report.found.events = replayed
       try self.make(constraints, connection)
       try self.record(&report, connection)
       return report
     }
+  }
+
+  /// Entries that are not what their commands' keys say, where that is not the keys' fault.
+  private func brokenEntries(
+    _ hot: (entries: Int, events: Int), _ found: VerifyReport, _ snapshot: String,
+    _ connection: Connection
+  ) throws(OpsError) -> [LogProblem] {
+    let faults = try Verifier.entryFaults(
+      entries: hot.entries, events: hot.events,
+      on: LogReader(session.target, on: connection))
+    if faults.isEmpty { return [] }
+    let proven =
+      found.provenEntry > 0
+      ? found.provenEntry : try Verifier.roots(session.target, snapshot: snapshot).proven
+    return faults.filter { $0.isOfLog || $0.entry > proven }.map(\.problem)
   }
 
   /// The moment that the readers share.

@@ -134,7 +134,7 @@ extension Session {
         SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
             THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
             ELSE pg_relation_size(c.oid) / 300 END), 0)::bigint
-          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d)
+          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.believed_departed() AS d)
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
         """))

@@ -339,7 +339,8 @@ extension Session {
   private static let whatIsLaid = Statement(
     """
     SELECT DISTINCT oldest_binary,
-      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid AND e.version = 1)
+      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
+        OR EXISTS (SELECT FROM ledger.believed_departed())
     FROM ledger.migrations
     """)
 }

@@ -187,7 +187,7 @@ private final class WayBack {
 
   /// The command's key, and the tombstones of rows that left.
   private func finish() throws(OpsError) {
-    try Books.restore(entry...entry, on: connection)
+    try Books.make(entry...entry, on: connection)
   }
 }
 
