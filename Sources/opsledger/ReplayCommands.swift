@@ -162,7 +162,7 @@ extension ReplayCommands {
     switch report.outcome {
     case .equal:
       return "the tables equal the log (\(Shown.count(report.found.events, "event")), "
-        + "\(watch.text)); nothing was written\n"
+        + "\(watch.text)); nothing was written\n" + report.leftOff.text
     case .wouldWrite:
       return "the tables differ from the log; rebuild would write the rows named here\n"
         + differences(report.found)
@@ -172,6 +172,7 @@ extension ReplayCommands {
       return
         "rebuilt the tables from \(Shown.count(report.found.events, "event")) in \(watch.text)"
         + (report.entry.map { ", recorded in entry \($0)\n" } ?? "\n") + written(report)
+        + report.leftOff.text
     }
   }
 
@@ -239,6 +240,7 @@ extension ReplayCommands {
             "removed": .int(count.removed),
           ])
         }))
+    out.json("left_off", report.leftOff.json)
     out.raw("found", json(report.found))
     out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
     return out.finish()

@@ -105,7 +105,7 @@ struct BooksTests {
       try ledger.executeOffTheRecord("DELETE FROM ops_agent_events; DELETE FROM ops_policy")
       let reader = try Session(Session.Target(url: ledger.url, application: "slow report"))
       _ = try reader.query(.init("BEGIN"))
-      _ = try reader.query(.init("SELECT FROM ops_missions"))
+      _ = try reader.query(.init("SELECT FROM public.ops_missions"))
       let error = #expect(throws: OpsError.self) {
         try Rebuilder.run(ledger.target, actor: "test", checkOnly: false, lockAttemptsMax: 1)
       }

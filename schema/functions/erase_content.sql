@@ -39,6 +39,13 @@ BEGIN
     WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
         AND e.salt IS NOT NULL;
     GET DIAGNOSTICS erased = ROW_COUNT;
+    -- Copies of events of policies that have left the database.
+    UPDATE ledger.standing_events AS e
+    SET content = ledger.emptied(e.content), salt = NULL,
+        commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
+    FROM ledger.erasures AS x
+    WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
+        AND e.salt IS NOT NULL;
     DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
 
     -- A digest of what was asked tells who guesses right.

@@ -15,7 +15,7 @@ BEGIN
     THEN
         RETURN OLD;
     END IF;
-    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME LIKE 'events%' AND EXISTS (
+    IF TG_OP = 'UPDATE' AND (TG_TABLE_NAME LIKE 'events%' OR TG_TABLE_NAME = 'standing_events') AND EXISTS (
         SELECT FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned())
     THEN
         IF TG_LEVEL = 'STATEMENT' THEN

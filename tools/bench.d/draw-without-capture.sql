@@ -8,6 +8,11 @@ BEGIN
     -- 19796 << 48 | b
     shown := pg_catalog.pg_advisory_xact_lock_shared(
         5572078638964146176 OPERATOR(pg_catalog.|) entry) IS NOT NULL;
+    IF entry OPERATOR(pg_catalog.>=) 199999999999999 OR EXISTS (
+        SELECT FROM ledger.checkpoints AS c WHERE c.entry OPERATOR(pg_catalog.>) draw.entry)
+    THEN
+        PERFORM ledger.refuse_number(entry);
+    END IF;
     entry := pg_catalog.nextval('ledger.entry_sequence');
     -- As require_home asks, which is called where it must do more: a PERFORM costs as much as all of this.
     IF (CASE WHEN pg_catalog.current_setting('opsledger.backend', true)

@@ -5,6 +5,8 @@
 #
 #   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
 #                                      and removed when the script ends
+#   start_pooler [name=value …]        PgBouncer in transaction mode before the scratch cluster, with two server
+#                                      connections a database and login; its socket lies in $pooler, which is a PGHOST too
 #   lay_schema DATABASE                makes a database and lays the schema in it by psql
 #   same_ledger A B ENTRY              two databases have the same log up to an entry, and the same tables
 #   store_at NAME                      where a store of the proof's lies: a directory, or with --s3 a folder of the bucket
@@ -76,6 +78,31 @@ scratch_cluster() {
     unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
     stores=$scratch
     [ -z "$s3" ] || begin_bucket
+}
+
+# --- A pooler
+
+# PgBouncer's settings may be given; doing it again starts it anew.
+start_pooler() {
+    local pgbouncer
+    pgbouncer=$(PATH="$PATH:/usr/sbin" command -v pgbouncer) || fail 'there is no pgbouncer: see tools/setup'
+    pooler=$scratch/pooler
+    if [ ! -d "$pooler" ]; then
+        mkdir "$pooler"
+        {
+            printf '[databases]\n* = host=%s\n[pgbouncer]\n' "$scratch"
+            printf '%s\n' listen_addr= "unix_socket_dir = $pooler" listen_port=5432 auth_type=trust \
+                "auth_file = $pooler/users" pool_mode=transaction default_pool_size=2 max_client_conn=200 \
+                admin_users=postgres server_login_retry=1 "logfile = $pooler/log" "pidfile = $pooler/pid" "$@"
+        } >"$pooler/ini"
+        ask -d postgres -c "SELECT format('\"%s\" \"\"', rolname) FROM pg_roles" >"$pooler/users"
+        [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$pooler"
+    fi
+    as_server "$pgbouncer" -q "$pooler/ini" >/dev/null 2>&1 &
+    wait_until 'PgBouncer answers' psql -X -Atq -h "$pooler" -d pgbouncer -c 'SHOW VERSION' >/dev/null
+    # The process itself, not the shell that started it as another user.
+    pooler_pid=$(cat "$pooler/pid")
+    started+=("$pooler_pid")
 }
 
 # --- Stores

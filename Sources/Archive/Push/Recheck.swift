@@ -158,10 +158,7 @@ struct Recheck {
 extension Store {
   /// The tree up to an entry that ends a log partition; nil where no segment tells.
   func tree(_ list: SegmentList, at entry: Int64) throws(OpsError) -> MerkleFrontier? {
-    guard let segment = list.segments.first(where: { $0.name.entries.contains(entry) }) else {
-      return nil
-    }
-    let index = try reader(of: segment).index
-    return segment.name.entries.upperBound == entry || index.eventCount == 0 ? index.after : nil
+    guard let segment = list.segment(with: entry) else { return nil }
+    return try index(of: segment, asOf: entry)?.after
   }
 }

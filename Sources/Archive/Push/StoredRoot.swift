@@ -33,6 +33,25 @@ extension Session {
     return StoredRoot(entry: entry, frontier: frontier, root: root)
   }
 
+  /// Those of these entries at which a root was noted.
+  func notedRoots(at entries: [Int64]) throws(OpsError) -> Set<Int64> {
+    var array = ArrayBuilder(.int8)
+    for entry in entries { array.int8(entry) }
+    var parameters = Parameters()
+    parameters.array(array)
+    let rows = try query(
+      Statement(
+        """
+        SELECT c.entry FROM ledger.checkpoints AS c
+        WHERE c.root IS NOT NULL AND c.entry = ANY ($1::bigint[])
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in
+      var noted: Set<Int64> = []
+      for row in 0..<rows.count { noted.insert(try rows.int8(row, 0)) }
+      return noted
+    }
+  }
+
   /// Whether anything of this ledger is known to be in a store.
   public func wasPushed() throws(OpsError) -> Bool {
     let rows = try query(
@@ -41,15 +60,19 @@ extension Session {
   }
 
   /// Records a root. One that is there stays.
-  func record(_ root: StoredRoot) throws(OpsError) {
+  ///
+  /// - Parameter byPush: Whether this database has just pushed what it has up to there.
+  func record(_ root: StoredRoot, byPush: Bool = false) throws(OpsError) {
     var parameters = Parameters()
     parameters.int8(root.entry)
     parameters.int8(Int64(clamping: root.frontier.size))
     parameters.bytes(root.root.bytes)
     parameters.bytes(root.frontier.bytes)
+    parameters.bool(byPush)
     _ = try query(
-      Statement("SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea)"), parameters
-    )
+      Statement(
+        "SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea, $5::boolean)"),
+      parameters)
   }
 
   /// The first entry from this one on that has events, if any up to `last`.

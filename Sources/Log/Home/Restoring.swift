@@ -101,7 +101,7 @@ extension Session {
           + "`opsledger archive fork`")
     case .nowhere, .elsewhere: break
     }
-    try settleHome(above: try highestEntries().drawn + Home.jump)
+    try settleHome(above: try EntryNumber.jumped(over: try highestEntries().known))
     return try record(.moved(report: #"{"because": "no store"}"#, why: why), by: actor)
   }
 

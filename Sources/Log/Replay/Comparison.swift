@@ -81,6 +81,10 @@ struct Comparison: NounVisitor {
       throw .protocolViolation("\(N.table) has a row without a key")
     }
     guard let slot = folded.find(stream) else { return noteExtra(N.self, stream, key) }
+    // Where the primary key was off.
+    if folded.slots[slot].isSeen {
+      return note(N.self, stream, key, "*", expected: "one row", found: "a second row")
+    }
     folded.markSeen(slot)
     if folded.slots[slot].isBroken { return }
     guard let expectedRow = folded.slots[slot].row else {

@@ -112,8 +112,12 @@ struct RootCheck {
     if first > 0, start == nil { self.queues = [] }
   }
 
+  /// A sequence that was set back does not make roots of later entries wrong.
   private static let lastDrawn = Statement(
-    "SELECT coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0)")
+    """
+    SELECT greatest(pg_sequence_last_value('ledger.entry_sequence'),
+      (SELECT max(e.entry) FROM ledger.events AS e), 0)
+    """)
 
   private mutating func read(_ reader: LogReader) throws(OpsError) {
     if queues.isEmpty { return }

@@ -22,7 +22,6 @@ package final class LogLines {
     of table: String, _ condition: String = "", on connection: Connection
   ) throws(OpsError) {
     copy = try onDatabase { () throws(PostgresError) in
-      try connection.execute("SET DateStyle = 'ISO'; SET bytea_output = 'hex'")
       return try connection.copyReader(
         """
         COPY (SELECT entry, index, stream, version, type, recorded_at, actor, cause, command, data, \
