@@ -110,10 +110,10 @@ extension Engine {
       let last = try lastValid(ReactionMatrix.self) { (matrix) throws(OpsError) in
         try self.checkConditions(of: matrix)
       }
-      if let last { cache.policies.hold(last.value, version: last.version) }
+      if let last { cache.policies.hold(last) }
     }
     if cache.policies.worker.value == nil, let last = try lastValid(WorkerPolicy.self) {
-      cache.policies.hold(last.value, version: last.version)
+      cache.policies.hold(last)
     }
   }
 
@@ -121,20 +121,20 @@ extension Engine {
 
   private func lastValid<Value: PolicyValue>(
     _ type: Value.Type, _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
-  ) throws(OpsError) -> (value: Value, version: Int32)? {
+  ) throws(OpsError) -> Value? {
     let token = cache.token(of: Value.key)
     guard cache.askedHistoryFor[Value.key] != token else { return nil }
-    let last = try lastValid(Value.self, of: Value.key, check)
+    let last = try lastValid(Value.self, of: Value.key, check)?.value
     // Only now: whoever was cut off has not asked.
     cache.askedHistoryFor[Value.key] = token
-    return last.map { ($0.value, $0.version) }
+    return last
   }
 
   /// The last version of a policy that can be read, from the log.
   func lastValid<Value: PolicyValue>(
     _ type: Value.Type, of key: String,
     _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
-  ) throws(OpsError) -> (value: Value, json: JSON, version: Int32)? {
+  ) throws(OpsError) -> (value: Value, json: JSON)? {
     let versions: [PolicyVersion]
     do throws(OpsError) {
       versions = try session.policyHistory(key, limit: Self.historyMax)
@@ -150,7 +150,7 @@ extension Engine {
         guard error.code == .patternInvalid else { throw error }
         continue
       }
-      return (value, json, version.version)
+      return (value, json)
     }
     return nil
   }

@@ -39,14 +39,11 @@ enum ArchiveCommands {
     // What runs unattended begins a ledger's first store and no other: the one that is there may only be
     // not mounted.
     let wasPushed = try session.wasPushed()
-    if call.flag("watch") { call.notePooler(session) }
     var known: Set<String> = []
     repeat {
       for store in stores {
         let mayBegin = !known.contains(store.place) && !(wasPushed && call.flag("watch"))
-        guard let report = try pushed(session, store, call, mayBegin: mayBegin, stop) else {
-          continue
-        }
+        guard let report = try pushed(session, store, call, mayBegin: mayBegin) else { continue }
         known.insert(store.place)
         if report.isBegun && wasPushed {
           call.note("warning: there was no store at \(store.place): a new one was begun")
@@ -59,17 +56,13 @@ enum ArchiveCommands {
 
   /// - Returns: Nil where it could not, and may the next time.
   private static func pushed(
-    _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool,
-    _ stop: StopSignal, isAgain: Bool = false
+    _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool
   ) throws(OpsError) -> PushReport? {
     let watch = Stopwatch()
     let report: PushReport
     do throws(OpsError) {
       report = try Pusher(session, store).run(mayBegin: mayBegin)
     } catch {
-      if call.flag("watch"), !isAgain, Outage.wait(for: session, error, stop) {
-        return try pushed(session, store, call, mayBegin: mayBegin, stop, isAgain: true)
-      }
       // What passes by itself does not end a watch.
       let passes = [.databaseUnreachable, .notFound, .notAllowed, .conflict].contains(error.code)
       guard call.flag("watch"), passes else { throw error }
@@ -90,22 +83,24 @@ enum ArchiveCommands {
     examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
   ) { (call) throws(OpsError) in
     var lines: [String] = []
-    var isWhole = true
     for files in try call.openStores() {
       let store = try Store.existing(files)
-      let contents = try store.contents()
-      if call.wantsJSON {
-        lines += contents.segments.map { json($0, files) }
-        lines += contents.snapshots.map { SnapshotCommands.json($0, files) }
-      } else {
-        Output.standard.write(
-          text(contents.segments, store) + SnapshotCommands.text(contents.snapshots))
+      let segments = try store.segments().segments
+      var rows: [(SegmentList.Segment, SegmentIndex)] = []
+      for segment in segments { rows.append((segment, try store.reader(of: segment).index)) }
+      var snapshots: [(SnapshotList.Snapshot, SnapshotIndex)] = []
+      for snapshot in try store.snapshots().snapshots {
+        snapshots.append((snapshot, try store.reader(of: snapshot).index))
       }
-      for fault in contents.faults { call.note("warning: \(fault)") }
-      isWhole = isWhole && contents.faults.isEmpty
+      if call.wantsJSON {
+        lines += rows.map { json($0, files) }
+        lines += snapshots.map { SnapshotCommands.json($0, files) }
+      } else {
+        Output.standard.write(text(rows, store) + SnapshotCommands.text(snapshots))
+      }
     }
     if call.wantsJSON { Output.standard.line("[" + lines.joined(separator: ",\n ") + "]") }
-    return isWhole ? .fine : .no
+    return .fine
   }
 
   static let verify = Command(

@@ -19,16 +19,6 @@ enum Program {
     }
   }
 
-  /// A file that is no text at all is not named line by line.
-  private static func warn(of lines: [Int]) {
-    for line in lines.prefix(5) {
-      Output.messages.line("warning: .env, line \(line), is not NAME=value in UTF-8; skipped")
-    }
-    if lines.count > 5 {
-      Output.messages.line("warning: and \(lines.count - 5) more lines of .env")
-    }
-  }
-
   /// Bytes that are no text are refused: repaired ones would name something else.
   private static func line(
     _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
@@ -58,7 +48,9 @@ enum Program {
           : Help.overview(commands.isEmpty ? CommandTable.all : commands, columns: columns))
     case .run(let command, let parsed):
       let environment = try onHost { () throws(HostError) in try Environment.load() }
-      warn(of: environment.unreadableLines)
+      for line in environment.unreadableLines {
+        Output.messages.line("warning: .env, line \(line), is not NAME=value; skipped")
+      }
       Secrets.keepOutOfMessages(environment)
       return try command.run(Invocation(command, parsed, environment))
     }

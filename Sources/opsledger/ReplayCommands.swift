@@ -1,4 +1,3 @@
-import Archive
 import Host
 import JSON
 import Ledger
@@ -16,20 +15,14 @@ enum ReplayCommands {
     summary: "replay the log and compare it with the tables, row by row, column by column",
     notes: [
       "It reads one moment of the database, and nobody waits for it. While others record it takes its "
-        + "time, so that the loop keeps its pace. The log is hashed, and compared with every root that "
-        + "pushes have noted; with --store (or OPS_STORE) with each store as well. Exit 1: they differ."
+        + "time, so that the loop keeps its pace. Exit 1: they differ."
     ],
-    examples: [
-      .init(line: "verify", meaning: "are the tables what the log says?"),
-      .init(
-        line: "--store /backup/ops verify", meaning: "and is the log what was pushed to the store?"),
-    ]
+    examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let session = try call.session(isCourteous: true)
-    let stores = try histories(call, session)
+    let target = try call.session(isCourteous: true).target
     let report = try watched("verify") { (progress) throws(OpsError) in
-      try Verifier.run(session.target, against: stores, progress)
+      try Verifier.run(target, progress)
     }
     for warning in report.warnings { call.note("warning: \(warning)") }
     if call.wantsJSON {
@@ -38,23 +31,6 @@ enum ReplayCommands {
       Output.standard.write(text(report, watch))
     }
     return report.isEqual ? .fine : .no
-  }
-
-  /// The stores to compare the log with: those that were named and have been begun.
-  private static func histories(
-    _ call: Invocation, _ session: Session
-  ) throws(OpsError) -> [StoreHistory] {
-    guard try !call.stores().isEmpty else { return [] }
-    var stores: [StoreHistory] = []
-    for files in try call.openStores() {
-      do throws(OpsError) {
-        stores.append(try StoreHistory(files, of: session))
-      } catch {
-        guard error.code == .notFound else { throw error }
-        call.note("warning: not compared with \(files.place): nothing is stored there yet")
-      }
-    }
-    return stores
   }
 
   static let rebuild = Command(
@@ -111,19 +87,13 @@ extension ReplayCommands {
       text += "not covered, since they are not the ledger's: "
       text += report.notCovered.map(Terminal.printable).joined(separator: ", ") + "\n"
     }
-    if report.roots > 0 {
-      text +=
-        "compared the log with \(Shown.count(report.roots, "noted root")): it is as noted up to "
-        + "entry \(report.provenEntry)\n"
-    }
     if report.isEqual { return text + "equal: every row, in every ledger column\n" }
     return text + differences(report)
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
           + "no rebuild can mend that\n"
         : report.bookProblems == report.differenceCount
-          ? "the tables equal the log; what stands beside it does not\n"
-            + "hint: opsledger rebuild makes it again\n"
+          ? "the tables equal the log; its command keys and tombstones do not, which rebuild leaves\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
   }
 
@@ -162,7 +132,7 @@ extension ReplayCommands {
     switch report.outcome {
     case .equal:
       return "the tables equal the log (\(Shown.count(report.found.events, "event")), "
-        + "\(watch.text)); nothing was written\n" + report.leftOff.text
+        + "\(watch.text)); nothing was written\n"
     case .wouldWrite:
       return "the tables differ from the log; rebuild would write the rows named here\n"
         + differences(report.found)
@@ -172,7 +142,6 @@ extension ReplayCommands {
       return
         "rebuilt the tables from \(Shown.count(report.found.events, "event")) in \(watch.text)"
         + (report.entry.map { ", recorded in entry \($0)\n" } ?? "\n") + written(report)
-        + report.leftOff.text
     }
   }
 
@@ -202,8 +171,6 @@ extension ReplayCommands {
     out.json("rows", .object(report.rows.mapValues(JSON.int)))
     out.raw("differences", "[" + report.differences.map(json).joined(separator: ",\n ") + "]")
     out.int("difference_count", report.differenceCount)
-    out.int("roots", report.roots)
-    out.int("proven_entry", report.provenEntry)
     out.json("not_covered", .array(report.notCovered.map(JSON.string)))
     out.json("warnings", .array(report.warnings.map(JSON.string)))
     return out.finish()
@@ -240,7 +207,6 @@ extension ReplayCommands {
             "removed": .int(count.removed),
           ])
         }))
-    out.json("left_off", report.leftOff.json)
     out.raw("found", json(report.found))
     out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
     return out.finish()

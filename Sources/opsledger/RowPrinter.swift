@@ -5,8 +5,6 @@ import Postgres
 /// Prints rows of a query as they come: as `psql --csv` does, or as one JSON array of objects.
 struct RowPrinter {
   private let wantsJSON: Bool
-  /// What it holds is not for a terminal to obey; a pipe gets it as it is.
-  private let isForTerminal = Terminal.isTerminal(1)
   private var columns: [TextQuery.Column] = []
   private var count = 0
 
@@ -19,9 +17,7 @@ struct RowPrinter {
     if wantsJSON {
       Output.standard.write("[")
     } else {
-      Output.standard.line(
-        columns.map { Self.field(isForTerminal ? Terminal.printable($0.name) : $0.name) }.joined(
-          separator: ","))
+      Output.standard.line(columns.map { Self.field($0.name) }.joined(separator: ","))
     }
   }
 
@@ -38,7 +34,7 @@ struct RowPrinter {
     var line = ""
     for index in columns.indices {
       if index > 0 { line += "," }
-      line += row[index].map { Self.field(isForTerminal ? Terminal.printable($0) : $0) } ?? ""
+      line += row[index].map(Self.field) ?? ""
     }
     Output.standard.line(line)
   }

@@ -176,26 +176,4 @@ struct AppendTests {
       #expect(try ledger.count("ops_agent_events") == 2)
     }
   }
-
-  @Test(
-    "DISCARD ALL, and DDL on what a command reads, cost the next command another try and nothing else"
-  )
-  func staleStatements() throws {
-    try TestLedger.with { ledger in
-      try ledger.execute(
-        "CREATE TABLE public.mine AS SELECT 1 AS a; GRANT SELECT ON public.mine TO PUBLIC")
-      let session = try ledger.session()
-      var command = Command.report(.sample())
-      command.load = [(Statement("SELECT * FROM public.mine"), Parameters())]
-      let path = Statement("SELECT current_setting('lock_timeout')")
-      let usual = try session.query(path).text(0, 0)
-      _ = try session.perform(.new(), command)
-      try session.connection().execute("DISCARD ALL")
-      _ = try session.perform(.new(), command)
-      #expect(try session.query(path).text(0, 0) == usual)
-      try ledger.execute("ALTER TABLE public.mine ADD COLUMN b integer")
-      _ = try session.perform(.new(), command)
-      #expect(try ledger.count("ops_agent_events") == 3)
-    }
-  }
 }

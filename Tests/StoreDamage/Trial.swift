@@ -44,9 +44,7 @@ struct Trial {
   ) throws {
     var named: String
     do throws(OpsError) {
-      let report = try StoreVerifier(try Store.existing(files)).run()
-      // What nothing needs is named, and no fault.
-      named = (name.hasSuffix(".bak") ? report.notes : report.faults).joined(separator: "\n")
+      named = try StoreVerifier(try Store.existing(files)).run().faults.joined(separator: "\n")
     } catch {
       named = error.message
     }

@@ -50,8 +50,7 @@ public struct Reaction: Sendable {
     case done(Outcome)
     /// Its proposal could not be submitted.
     case failed(code: String, error: String?)
-    /// Queued again, by a person.
-    case retried(why: String?)
+    case retried
   }
 
   public struct Outcome: Equatable, Sendable {
@@ -107,7 +106,6 @@ extension Reaction: Noun {
     case .retried:
       row?.status = .queued
       row?.setPayload("error", nil)
-      row?.setPayload("result", nil)
     }
     if let updated = row?.updatedAt { row?.updatedAt = max(updated, recorded.at) }
   }
@@ -197,8 +195,7 @@ extension Reaction.Event: NounEvent {
     case .failed(let code, let error):
       data.string("code", code)
       if let error { content.string("error", error) }
-    case .retried(let why):
-      if let why { content.string("why", why) }
+    case .retried: break
     }
   }
 
@@ -223,7 +220,7 @@ extension Reaction.Event: NounEvent {
     case .failed:
       self = .failed(
         code: try payload.text("code"), error: payload.optionalContentText("error"))
-    case .retried: self = .retried(why: payload.optionalContentText("why"))
+    case .retried: self = .retried
     }
   }
 }

@@ -98,8 +98,7 @@ public struct Step: Sendable {
     case created(Plan)
     case leased(Lease)
     case renewed(expiresAt: Instant)
-    /// `reads`: the rows whose content the result repeats, which an erasure of theirs follows.
-    case succeeded(runID: StreamID, result: String?, reads: [StreamID] = [])
+    case succeeded(runID: StreamID, result: String?)
     /// Every failed attempt; in the same entry follows what comes of it.
     case attemptFailed(Failure)
     case retryScheduled(notBefore: Instant?)
@@ -165,7 +164,7 @@ extension Step: Noun {
       leasedBy = lease.worker
       notBefore = nil
     case .renewed(let expiresAt): leaseExpiresAt = expiresAt
-    case .succeeded(_, let result, _):
+    case .succeeded(_, let result):
       status = .succeeded
       self.result = result
     case .attemptFailed(let failure):
@@ -237,9 +236,8 @@ extension Step.Event: NounEvent {
       data.string("run_id", lease.runID.description)
       data.string("lease_expires_at", lease.expiresAt.description)
     case .renewed(let expiresAt): data.string("lease_expires_at", expiresAt.description)
-    case .succeeded(let runID, let result, let reads):
+    case .succeeded(let runID, let result):
       data.string("run_id", runID.description)
-      if !reads.isEmpty { data.json("reads", .array(reads.map { .string($0.description) })) }
       if let result { content.raw("result", WrappedJSON.wrap(result)) }
     case .attemptFailed(let failure):
       data.string("class", failure.failureClass.rawValue)
@@ -273,8 +271,7 @@ extension Step.Event: NounEvent {
     case .renewed: self = .renewed(expiresAt: try payload.time("lease_expires_at"))
     case .succeeded:
       self = .succeeded(
-        runID: try payload.id("run_id"), result: payload.optionalContentJSON("result"),
-        reads: try payload.optionalIDs("reads") ?? [])
+        runID: try payload.id("run_id"), result: payload.optionalContentJSON("result"))
     case .attemptFailed:
       self = .attemptFailed(
         Step.Failure(

@@ -53,7 +53,7 @@ extension Session {
   ///
   /// - Throws: Where the database is out of reach.
   public func examine() throws(OpsError) -> [Finding] {
-    var findings = [try examineSchema(), try examineDefinitions()]
+    var findings = [try examineSchema()]
     for check in Check.all { findings.append(try examine(check)) }
     return findings
   }
@@ -64,27 +64,7 @@ extension Session {
     for check in Check.all where check.isLaid {
       if try examine(check).verdict == .fail { names.append(check.name) }
     }
-    if try examineDefinitions().verdict != .pass { names.append(Installer.definitions) }
     return names
-  }
-
-  /// Whether it is known what the schema laid: where it is not, there is no ledger to examine.
-  public func notesDefinitions() throws(OpsError) -> Bool {
-    let rows = try query(Statement("SELECT to_regclass('ledger_guard.definitions') IS NOT NULL"))
-    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
-  }
-
-  /// Constraints and indexes of the eight tables that are not in force: what the schema laid, and what operators have
-  /// added and rows break.
-  package func notInForce() throws(OpsError) -> [String] {
-    let connection = try connection()
-    return try onDatabase { () throws(PostgresError) in
-      let (laid, found) = try Definitions.read(on: connection)
-      var texts = laid.map { PutBack.faults($0, found).map(\.text) } ?? []
-      let rows = try connection.query(Statement(Check.notInForce))
-      for row in 0..<rows.count { texts.append(try rows.text(row, 0)) }
-      return texts
-    }
   }
 
   private func examine(_ check: Check) throws(OpsError) -> Finding {
@@ -102,37 +82,6 @@ extension Session {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
         name: check.name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
-        remedy: "ask as a login that may: the engine's, or an auditor's")
-    }
-  }
-
-  /// Everything that the schema lays, against what was laid.
-  private func examineDefinitions() throws(OpsError) -> Finding {
-    let name = Installer.definitions
-    do throws(OpsError) {
-      let connection = try connection()
-      let (laid, found) = try onDatabase { () throws(PostgresError) in
-        try Definitions.read(on: connection)
-      }
-      guard let laid else {
-        return Finding(
-          name: name, verdict: .fail, saw: ["nobody has noted what was laid"],
-          remedy: "note it with `opsledger init`")
-      }
-      let saw = Definitions.faults(laid: laid, found: found).map(\.text)
-      if saw.isEmpty {
-        return Finding(
-          name: name, verdict: .pass, saw: ["\(laid.facts.count) objects are as they were laid"])
-      }
-      return Finding(
-        name: name, verdict: .fail, saw: saw,
-        remedy:
-          "`opsledger init`, by a superuser, lays them again, and names what it cannot put back; then `verify`"
-      )
-    } catch {
-      if error.code == .databaseUnreachable { throw error }
-      return Finding(
-        name: name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
         remedy: "ask as a login that may: the engine's, or an auditor's")
     }
   }

@@ -22,10 +22,7 @@ extension Proposal: Sampled {
     case .voteCalled:
       .voteCalled(
         threshold: g.int(), deadline: g.instant(),
-        terms: g.maybe { g in
-          VoteTerms(
-            requiredVoters: [g.text()], veto: g.flip(), voters: g.maybe { [$0.text(), $0.text()] })
-        })
+        terms: g.maybe { VoteTerms(requiredVoters: [$0.text()], veto: $0.flip()) })
     case .voteCast:
       .voteCast(
         Ballot(
