@@ -62,7 +62,7 @@ struct Cycle {
       let outcomes = claim.steps.map {
         StepOutcome($0, .succeeded(#"{"ok": true, "note": "noop executor"}"#))
       }
-      _ = try engine.complete(outcomes, claim: claim)
+      _ = try engine.complete(outcomes)
       ended = claim.steps.map(\.step.missionID)
     }
   }
@@ -138,9 +138,9 @@ struct Cycle {
     let rows = try session.query(
       .init(
         """
-        SELECT EXISTS (SELECT FROM ops_agent_events WHERE processed_at IS NULL)
-          OR EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')
-          OR EXISTS (SELECT FROM ops_missions WHERE status IN ('approved', 'running'))
+        SELECT EXISTS (SELECT FROM public.ops_agent_events WHERE processed_at IS NULL)
+          OR EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued')
+          OR EXISTS (SELECT FROM public.ops_missions WHERE status IN ('approved', 'running'))
         """))
     do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
@@ -149,7 +149,7 @@ struct Cycle {
     let rows = try Session(target).query(
       .init(
         """
-        SELECT (SELECT count(*) FROM ops_missions WHERE status = 'succeeded'),
+        SELECT (SELECT count(*) FROM public.ops_missions WHERE status = 'succeeded'),
           (SELECT count(*) FROM ledger.events)
         """))
     do { return (try rows.int8(0, 0), try rows.int8(0, 1)) } catch {

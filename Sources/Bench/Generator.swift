@@ -68,7 +68,7 @@ struct Generator {
   }
 
   private static func policies(_ session: Session) throws(OpsError) -> Policies {
-    let rows = try session.query(Statement("SELECT key, version, value FROM ops_policy"))
+    let rows = try session.query(Statement("SELECT key, version, value FROM public.ops_policy"))
     var policies = Policies()
     do throws(PostgresError) {
       for row in 0..<rows.count {

@@ -33,7 +33,7 @@ struct Work {
               continue
             }
             let outcomes = claim.steps.map { StepOutcome($0, .succeeded(#"{"ok": true}"#)) }
-            let completion = try engine.complete(outcomes, claim: claim)
+            let completion = try engine.complete(outcomes)
             done.add(completion.succeeded, ordering: .relaxed)
           }
         } catch {
@@ -95,7 +95,7 @@ struct Wake {
         SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY w)::float8,
           percentile_cont(0.5) WITHIN GROUP (ORDER BY w)::float8
         FROM (SELECT extract(epoch FROM r.started_at - s.created_at) * 1000 AS w
-          FROM ops_mission_steps AS s JOIN ops_action_runs AS r ON r.step_id = s.id
+          FROM public.ops_mission_steps AS s JOIN public.ops_action_runs AS r ON r.step_id = s.id
           ORDER BY s.created_at DESC LIMIT 300) AS q
         """))
     let before = try statements(session)

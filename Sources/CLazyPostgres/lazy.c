@@ -82,6 +82,7 @@ FORWARD(
     (PGconn *conn, PQnoticeReceiver proc, void *arg),
     (conn, proc, arg))
 FORWARD(PGresult *, PQexec, (PGconn *conn, const char *query), (conn, query))
+FORWARD(int, PQsendQuery, (PGconn *conn, const char *query), (conn, query))
 FORWARD(
     int, PQsendQueryParams,
     (PGconn *conn, const char *command, int nParams, const Oid *paramTypes, const char *const *paramValues, const int *paramLengths, const int *paramFormats, int resultFormat),

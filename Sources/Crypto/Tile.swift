@@ -55,7 +55,10 @@ public struct Tile: Equatable, Sendable {
         guard !overflows, !carries else { return nil }
         index = sum
       }
-      guard (0..<8).contains(level), (1...Tile.width).contains(width) else { return nil }
+      // Of a log of at most 2^63 leaves.
+      guard (0..<8).contains(level), (1...Tile.width).contains(width),
+        index < 1 << UInt64(55 - 8 * min(level, 6))
+      else { return nil }
       self.init(level: level, index: index, width: width)
       // One tile, one path.
       guard self.path == path else { return nil }

@@ -49,7 +49,9 @@ public final class Demo {
     let installed = try Installer.run(installer, name: "demo", actor: "demo")
     say("laid the schema, seeded \(installed.seeded.count) policies")
     do {
-      superuser = try Connection(url: superuserURL, applicationName: "opsledger demo")
+      superuser = try Connection(
+        url: superuserURL, applicationName: "opsledger demo",
+        settings: [("search_path", "pg_catalog, pg_temp")])
       clock = try DemoClock(replacingOn: superuser)
       start = try clock.now()
     } catch {
@@ -180,7 +182,7 @@ public final class Demo {
     let waiting = try engine.session.query(
       Statement(
         """
-        SELECT id FROM ops_mission_proposals WHERE status IN ('pending', 'voting')
+        SELECT id FROM public.ops_mission_proposals WHERE status IN ('pending', 'voting')
         ORDER BY created_at, id
         """))
     var (approved, rejected) = (0, 0)
@@ -212,8 +214,8 @@ public final class Demo {
     let rows = try engine.session.query(
       Statement(
         """
-        SELECT (SELECT count(*) FROM ops_missions WHERE status = 'succeeded'),
-          (SELECT count(*) FROM ops_missions WHERE status = 'failed'), ledger.sealed()
+        SELECT (SELECT count(*) FROM public.ops_missions WHERE status = 'succeeded'),
+          (SELECT count(*) FROM public.ops_missions WHERE status = 'failed'), ledger.sealed()
         """))
     let (done, failed, entry) = try onClock { () throws(PostgresError) in
       (try rows.int8(0, 0), try rows.int8(0, 1), try rows.int8(0, 2))
@@ -238,7 +240,7 @@ public final class Demo {
     let mission = try engine.session.query(
       Statement(
         """
-        SELECT m.id FROM ops_missions AS m JOIN ops_mission_steps AS s ON s.mission_id = m.id
+        SELECT m.id FROM public.ops_missions AS m JOIN public.ops_mission_steps AS s ON s.mission_id = m.id
         WHERE m.status = 'failed' AND s.failure_count > 1 ORDER BY m.created_at LIMIT 1
         """))
     try onClock { () throws(PostgresError) in
@@ -255,7 +257,7 @@ public final class Demo {
   private func rowCounts() throws(OpsError) -> [(table: String, rows: Int)] {
     var counts: [(table: String, rows: Int)] = []
     for table in Self.tables {
-      let rows = try engine.session.query(Statement("SELECT count(*) FROM \(table)"))
+      let rows = try engine.session.query(Statement("SELECT count(*) FROM public.\(table)"))
       let count = try onClock { () throws(PostgresError) in Int(try rows.int8(0, 0)) }
       counts.append((table, count))
     }
@@ -271,9 +273,9 @@ public final class Demo {
 
   private func loseTables() throws(OpsError) {
     report.rowsBefore = try rowCounts()
-    let list = Self.tables.joined(separator: ", ")
+    let list = Self.tables.map { "public.\($0)" }.joined(separator: ", ")
     func capture(_ state: String) -> String {
-      Self.tables.map { "ALTER TABLE \($0) \(state) TRIGGER capture_truncate" }
+      Self.tables.map { "ALTER TABLE public.\($0) \(state) TRIGGER capture_truncate" }
         .joined(separator: "; ")
     }
     try onClock { () throws(PostgresError) in
@@ -337,7 +339,7 @@ public final class Demo {
     var parameters = Parameters()
     parameters.text(key)
     let rows = try engine.session.query(
-      Statement("SELECT value FROM ops_policy WHERE key = $1::text"), parameters)
+      Statement("SELECT value FROM public.ops_policy WHERE key = $1::text"), parameters)
     let text = try onClock { () throws(PostgresError) in try rows.jsonb(0, 0) }
     return (try? JSON(parsing: text)) ?? .null
   }

@@ -7,8 +7,25 @@ public struct DotEnv: Equatable, Sendable {
   public var values: [String: String] = [:]
   /// Lines (from 1) that are none of it. They are skipped: the file is other programs' too.
   public var unreadableLines: [Int] = []
+  /// Names whose last value stands on such a line, by the line: nobody knows what they were meant to be.
+  public var unreadableNames: [String: Int] = [:]
 
-  public init(_ text: String) {
+  /// Whether some of the file's bytes were no text, and were replaced.
+  private var isRepaired = false
+
+  /// Reads a file's bytes. A line with bytes that are no UTF-8 text is skipped like any that cannot be read.
+  public init(bytes: [UInt8]) {
+    if let text = String(validating: bytes, as: UTF8.self) {
+      self.init(text)
+    } else {
+      self.init(String(decoding: bytes, as: UTF8.self), isRepaired: true)
+    }
+  }
+
+  public init(_ text: String) { self.init(text, isRepaired: false) }
+
+  private init(_ text: String, isRepaired: Bool) {
+    self.isRepaired = isRepaired
     var rest = Substring(text)
     if rest.first == "\u{FEFF}" { rest.removeFirst() }
     var line = 1
@@ -31,18 +48,29 @@ public struct DotEnv: Equatable, Sendable {
     rest = rest.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }
     guard let start = name.first, !start.isNumber, rest.first == "=" else { return false }
     rest = rest.dropFirst().drop { $0 == " " || $0 == "\t" }
+    unreadableNames[String(name)] = line
+    guard let value = Self.value(&rest, &line), isText(value) else { return false }
+    unreadableNames[String(name)] = nil
+    values[String(name)] = value
+    return true
+  }
+
+  /// No variable can hold the character 0, and what was replaced would name something else.
+  private func isText(_ value: String) -> Bool {
+    !value.unicodeScalars.contains { $0 == "\0" || isRepaired && $0 == "\u{FFFD}" }
+  }
+
+  /// - Returns: Nil where quotes are not closed, or something follows them.
+  private static func value(_ rest: inout Substring, _ line: inout Int) -> String? {
     guard let quote = rest.first, quote == "\"" || quote == "'" else {
-      values[String(name)] = Self.bare(rest.prefix { !$0.isNewline })
-      return true
+      return bare(rest.prefix { !$0.isNewline })
     }
     var attempt = rest.dropFirst()
     var newlines = 0
-    guard let value = Self.quoted(&attempt, by: quote, &newlines) else { return false }
+    guard let value = quoted(&attempt, by: quote, &newlines) else { return nil }
     (rest, line) = (attempt, line + newlines)
     let after = rest.prefix { !$0.isNewline }.drop { $0 == " " || $0 == "\t" }
-    guard after.isEmpty || after.first == "#" else { return false }
-    values[String(name)] = value
-    return true
+    return after.isEmpty || after.first == "#" ? value : nil
   }
 
   private static func bare(_ text: Substring) -> String {

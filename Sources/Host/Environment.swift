@@ -22,23 +22,27 @@ public struct Environment: Sendable {
   private let dotEnv: [String: String]
   /// Lines of `.env` that could not be read, for a warning.
   public let unreadableLines: [Int]
+  private let unreadableNames: [String: Int]
 
   public init(process: [String: String], dotEnv: DotEnv = DotEnv("")) {
     self.process = process
     self.dotEnv = dotEnv.values
     unreadableLines = dotEnv.unreadableLines
+    unreadableNames = dotEnv.unreadableNames
   }
 
   /// The environment of this process and the `.env` file of a directory, where there is one.
   ///
-  /// - Throws: when `.env` is there and cannot be read: what it says may decide which database.
+  /// - Throws: when `.env` is there and cannot be opened: what it says may decide which database. A line in it that
+  ///   is none is passed over, and is an error for who asks for what it names; see ``requireReadable(_:)``.
   public static func load(directory: String = ".") throws(HostError) -> Environment {
     let path = directory + "/.env"
     guard let status = FileSystem.status(path), status.kind == .file else {
       return Environment(process: processVariables())
     }
     return Environment(
-      process: processVariables(), dotEnv: DotEnv(try FileSystem.readText(path)))
+      process: processVariables(),
+      dotEnv: DotEnv(bytes: try FileSystem.read(path, bytesMax: 1 << 20)))
   }
 
   /// A setting, or nil where it is not set or empty.
@@ -48,11 +52,22 @@ public struct Environment: Sendable {
     return Value(text: text, origin: .dotEnv)
   }
 
+  /// - Throws: when `.env` sets it on a line that cannot be read: what was meant is never the default.
+  public func requireReadable(_ name: String) throws(HostError) {
+    guard process[name] == nil, let line = unreadableNames[name] else { return }
+    throw HostError(
+      .malformed,
+      "\(name) cannot be read: line \(line) of .env is not UTF-8 text, or its quotes are not closed",
+      hint: "mend the line, or set \(name) in the environment")
+  }
+
   /// A setting that may also be kept in a file, which `NAME_FILE` then names. `NAME` itself wins.
   ///
   /// - Throws: when that file cannot be read, or is empty: a secret that was meant is never none.
   public func secret(_ name: String) throws(HostError) -> Value? {
+    try requireReadable(name)
     if let value = value(name) { return value }
+    try requireReadable(name + "_FILE")
     guard let file = value(name + "_FILE")?.text else { return nil }
     var text = Substring(try FileSystem.readText(file, bytesMax: 65_536))
     while let last = text.last, last.isNewline { text.removeLast() }

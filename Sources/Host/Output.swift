@@ -8,6 +8,7 @@ import Synchronization
 public final class Output: Sendable {
   private let file: Int32
   private let bufferBytesMax: Int
+  private let isTerminal: Bool
   private let buffer: Mutex<[UInt8]> = Mutex([])
   private let hidden: Mutex<[(text: [UInt8], shown: [UInt8])]> = Mutex([])
 
@@ -16,17 +17,22 @@ public final class Output: Sendable {
   /// Messages, progress and errors. Never buffered.
   public static let messages = Output(2, bufferBytesMax: 0)
 
-  init(_ file: Int32, bufferBytesMax: Int) {
+  init(_ file: Int32, bufferBytesMax: Int, isTerminal: Bool? = nil) {
     self.file = file
     self.bufferBytesMax = bufferBytesMax
+    self.isTerminal = isTerminal ?? Terminal.isTerminal(file)
   }
 
-  /// Writes a text, without what is hidden.
+  /// Writes a text, without what is hidden: to a file or pipe otherwise as it is, to a terminal without anything that it
+  /// would obey.
   public func write(_ text: String) {
     var bytes = Array(text.utf8)
     for (text, shown) in hidden.withLock({ $0 }) { bytes = bytes.replacing(text, with: shown) }
-    write(bytes)
+    write(isTerminal ? Array(Terminal.guarded(String(decoding: bytes, as: UTF8.self)).utf8) : bytes)
   }
+
+  /// Writes what a terminal is meant to obey.
+  public func control(_ sequence: String) { write(Array(sequence.utf8)) }
 
   /// Writes `shown` wherever a text has `text` from now on.
   public func hide(_ text: String, behind shown: String) {
@@ -40,7 +46,7 @@ public final class Output: Sendable {
   /// Writes a text and ends the line.
   public func line(_ text: String = "") { write(text + "\n") }
 
-  public func write(_ bytes: [UInt8]) {
+  private func write(_ bytes: [UInt8]) {
     buffer.withLock { buffer in
       buffer += bytes
       if buffer.count > bufferBytesMax { send(&buffer) }

@@ -51,7 +51,7 @@ public final class Progress: Sendable {
   /// Takes the bar away.
   public func finish() {
     state.withLock { state in
-      if state.shown { Output.messages.write("\r\u{1B}[K") }
+      if state.shown { Output.messages.control("\r\u{1B}[K") }
       state.shown = false
     }
   }
@@ -64,21 +64,24 @@ public final class Progress: Sendable {
     let text = Self.text(
       label: label, done: state.done, total: state.total, unit: unit, millis: now,
       columns: columns - 1)
-    Output.messages.write("\r\(text)\u{1B}[K")
+    Output.messages.control("\r\(Terminal.printable(text))\u{1B}[K")
   }
 
   static func text(
     label: String, done: Int, total: Int, unit: String, millis: Int, columns: Int
   ) -> String {
-    let perSecond = done * 1000 / max(1, millis)
+    let perSecond = Int(clamping: Double(done) * 1000 / Double(max(1, millis)))
     let of = unit.isEmpty ? "" : " " + unit
     guard total > 0 else {
       return String("\(label)  \(done)\(of)  \(perSecond)/s".prefix(columns))
     }
-    let share = min(1, Double(done) / Double(total))
-    let left = share > 0 ? Int(Double(millis) * (1 - share) / share) : 0
-    let tail =
-      " \(Int(share * 100)) %  \(perSecond)\(of)/s  \(DurationText.format(millis: left)) left"
+    let share = max(0, min(1, Double(done) / Double(total)))
+    var tail = " \(Int(share * 100)) %  \(perSecond)\(of)/s"
+    // The beginning tells nothing of the end: files are opened, plans are made, caches are cold.
+    if share >= 0.05 || (share >= 0.005 && millis >= 30_000) {
+      tail +=
+        "  \(DurationText.format(millis: Int(clamping: Double(millis) * (1 - share) / share))) left"
+    }
     let room = min(30, columns - label.count - tail.count - 4)
     guard room >= 5 else { return String((label + tail).prefix(columns)) }
     let full = Int(share * Double(room))

@@ -23,8 +23,9 @@ public struct Stopwatch: Sendable {
 
 /// Durations as people write and read them.
 public enum DurationText {
-  /// `3 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+  /// `3 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `3 d 4 h`; with a minus in front where it is negative.
   public static func format(millis: Int) -> String {
+    if millis < 0 { return "-" + format(millis: millis == .min ? .max : -millis) }
     let seconds = millis / 1000
     switch millis {
     case ..<1000: return "\(millis) ms"
@@ -33,6 +34,15 @@ public enum DurationText {
     case ..<86_400_000: return pair(seconds / 3600, "h", seconds / 60 % 60, "min")
     default: return pair(seconds / 86_400, "d", seconds / 3600 % 24, "h")
     }
+  }
+
+  /// The same of any number: less than a millisecond is said to be, and what no count of milliseconds can hold is
+  /// for ever.
+  public static func format(seconds: Double) -> String {
+    let millis = (seconds * 1000).rounded()
+    if seconds != 0, millis == 0 { return "less than 1 ms" }
+    guard millis.magnitude < 9e18 else { return "for ever" }
+    return format(millis: Int(clamping: millis))
   }
 
   /// Milliseconds of `500ms`, `30s`, `5m`, `2h`, `1d`, or nil. A bare number counts `unit`.
@@ -55,5 +65,13 @@ public enum DurationText {
 
   private static func pair(_ large: Int, _ unit: String, _ small: Int, _ part: String) -> String {
     small == 0 ? "\(large) \(unit)" : "\(large) \(unit) \(small) \(part)"
+  }
+}
+
+extension Int {
+  /// The whole part of a number, or the nearest one that there is; 0 for what is no number.
+  public init(clamping number: Double) {
+    self =
+      number.isNaN ? 0 : Int(exactly: number.rounded(.towardZero)) ?? (number < 0 ? .min : .max)
   }
 }

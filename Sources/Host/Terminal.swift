@@ -49,18 +49,43 @@ public enum Terminal {
   private static func width(_ character: Character) -> Int {
     guard let scalar = character.unicodeScalars.first else { return 0 }
     switch scalar.value {
-    case 0x300...0x36F, 0x200B...0x200F, 0xFE00...0xFE0F: return 0
     case 0x1100...0x115F, 0x2E80...0xA4CF, 0xAC00...0xD7A3, 0xF900...0xFAFF, 0xFE30...0xFE6F,
       0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x1F300...0x1FAFF, 0x20000...0x3FFFD:
       return 2
-    default: return 1
+    default: break
+    }
+    switch scalar.properties.generalCategory {
+    case .nonspacingMark, .enclosingMark, .format: return 0
+    default: return scalar.properties.isEmojiPresentation ? 2 : 1
     }
   }
 
+  /// What a terminal obeys, or what makes a text look like another one: control characters, and the invisible
+  /// ones that turn the direction of writing, hide or annotate.
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
-    case 0..<0x20, 0x7F...0x9F, 0x2028...0x202E, 0x2066...0x2069: true
+    case 0..<0x20, 0x7F...0x9F, 0x61C, 0x180E, 0x200B, 0x200E...0x200F, 0x2028...0x202E,
+      0x2060...0x206F, 0xFEFF, 0xFFF9...0xFFFB, 0xE0000...0xE007F:
+      true
     default: false
     }
+  }
+
+  /// The last guard before a terminal: bytes that it would obey, other than the end of a line, as the escapes of
+  /// JSON, so that documents stay whole. Texts for people are made ``printable(_:)`` before, which is shorter.
+  static func guarded(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: { $0 != "\n" && isControl($0) }) else { return text }
+    var shown = ""
+    for scalar in text.unicodeScalars {
+      guard scalar != "\n", isControl(scalar) else {
+        shown.unicodeScalars.append(scalar)
+        continue
+      }
+      for unit in UTF16.encode(scalar).map({ Array($0) }) ?? [] {
+        let digits = String(unit, radix: 16)
+        shown += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      }
+    }
+    return shown
   }
 }

@@ -112,7 +112,7 @@ private struct TapeCursor {
     let parts = mantissaAndExponent[0].split(separator: ".")
     let exponent = mantissaAndExponent.count > 1 ? Int(mantissaAndExponent[1]) : 0
     let fraction = parts.count > 1 ? parts[1] : ""
-    guard let exponent, abs(exponent) < 1_000_000,
+    guard let exponent, (-999_999...999_999).contains(exponent),
       parts[0].utf8.count + exponent <= 131_072, fraction.utf8.count - exponent <= 16_383
     else { throw JSONError(reason: "a number is out of range") }
     let isNegative = parts[0].utf8.first == UInt8(ascii: "-")

@@ -17,36 +17,73 @@ extension Engine {
 
   /// A client of the origin puts in an approved proposal, and its mission in its next statement: what is
   /// new is left alone for a moment.
-  private static let isDue =
-    "(NOT is_new OR noted_at <= (SELECT ledger.now()) - interval '5 seconds')"
+  private static let isDue = """
+    ((NOT is_new OR noted_at NOT BETWEEN (SELECT ledger.now()) - interval '5 seconds'
+        AND (SELECT ledger.now()) + interval '5 seconds')
+      AND stream <> ALL ($1::uuid[]))
+    """
   private static let hasAttention = Statement(
     "SELECT EXISTS (SELECT FROM ledger.attention WHERE \(isDue))")
   /// Whether a hand has changed a proposal or a step since somebody looked.
-  var anyAttention: (Statement, Parameters) { (Self.hasAttention, Parameters()) }
+  var anyAttention: (Statement, Parameters) { (Self.hasAttention, notPassedOver) }
+  private var notPassedOver: Parameters {
+    var parameters = Parameters()
+    parameters.uuids(passedOver.skipped)
+    return parameters
+  }
 
   /// Goes on from rows that hands have changed: an approved proposal gets its mission, a mission starts,
   /// ends and reopens by what its steps are now.
   func honourAmendments() throws(OpsError) -> AmendmentsHonoured {
     var honoured = AmendmentsHonoured()
-    let listed = try session.query(Self.listAttention)
+    let listed = try Self.read(session.query(Self.listAttention, notPassedOver))
     honoured.isFull = listed.count == Self.attentionMax
-    let (proposals, missions, marks) = try Self.read(listed)
-    for id in proposals {
+    var done: [Amended] = []
+    for amended in listed {
       do throws(OpsError) {
-        if try goOn(fromProposal: id) { honoured.missions += 1 }
+        switch amended.noun {
+        case .proposal: if try goOn(fromProposal: amended.stream) { honoured.missions += 1 }
+        default: honoured.requeued += try goOn(fromMission: amended.stream)
+        }
+        passedOver.remove(amended.stream)
+        done.append(amended)
       } catch {
-        guard error.isOfItsRow else { throw error }
-        honoured.warnings.append("proposal \(id) was changed by hand: \(error)")
+        guard error.isOfARow else { throw error }
+        if error.isOfItsRow {
+          honoured.warnings.append(
+            "\(amended.noun.rawValue) \(amended.stream) was changed by hand: \(error)")
+          done.append(amended)
+        } else {
+          // What is in the way may go: it stays on the list.
+          passedOver.add(PassedOver(noun: amended.noun, row: amended.stream, error: error))
+        }
       }
     }
-    for id in missions {
-      do throws(OpsError) { honoured.requeued += try goOn(fromMission: id) } catch {
-        guard error.isOfItsRow else { throw error }
-        honoured.warnings.append("mission \(id) was changed by hand: \(error)")
-      }
-    }
-    if listed.count > 0 { _ = try session.query(Self.takeOff, marks) }
+    try takeOff(done)
     return honoured
+  }
+
+  /// What another transaction has locked on the list stays there.
+  private func takeOff(_ done: [Amended]) throws(OpsError) {
+    if done.isEmpty { return }
+    do throws(OpsError) {
+      _ = try session.query(all: [Self.briefly, (Self.takeOff, Self.marks(of: done))])
+    } catch {
+      guard error.isOfARow else { throw error }
+      if done.count > 1 {
+        let middle = done.count / 2
+        try takeOff(Array(done[..<middle]))
+        return try takeOff(Array(done[middle...]))
+      }
+      passedOver.add(PassedOver(noun: done[0].noun, row: done[0].stream, error: error))
+    }
+  }
+
+  /// A row that a hand changed, and the mark of that change.
+  private struct Amended {
+    var stream: StreamID
+    var noun: NounName
+    var mark: Int64
   }
 
   /// The oldest first. What a hand changes meanwhile has another mark, and stays on the list.
@@ -61,32 +98,34 @@ extension Engine {
     WHERE a.stream = v.stream AND a.mark = v.mark
     """)
 
-  private static func read(
-    _ rows: Rows
-  ) throws(OpsError) -> (proposals: [StreamID], missions: [StreamID], marks: Parameters) {
-    var (proposals, missions): ([StreamID], [StreamID]) = ([], [])
-    var marks = ArrayBuilder(.int8)
+  private static func read(_ rows: Rows) throws(OpsError) -> [Amended] {
     try onRow { () throws(PostgresError) in
+      var amended: [Amended] = []
       for row in 0..<rows.count {
-        let id = StreamID(try rows.uuid(row, 0))
-        if try rows.text(row, 1) == NounName.proposal.rawValue {
-          proposals.append(id)
-        } else {
-          missions.append(id)
-        }
-        marks.int8(try rows.int8(row, 2))
+        amended.append(
+          Amended(
+            stream: StreamID(try rows.uuid(row, 0)),
+            noun: try rows.text(row, 1) == NounName.proposal.rawValue ? .proposal : .mission,
+            mark: try rows.int8(row, 2)))
       }
+      return amended
     }
+  }
+
+  private static func marks(of amended: [Amended]) -> Parameters {
+    var marks = ArrayBuilder(.int8)
+    for row in amended { marks.int8(row.mark) }
     var parameters = Parameters()
-    parameters.uuids(try rows.streamIDs())
+    parameters.uuids(amended.map(\.stream))
     parameters.array(marks)
-    return (proposals, missions, parameters)
+    return parameters
   }
 
   private func goOn(fromProposal id: StreamID) throws(OpsError) -> Bool {
     var isMade = false
-    let command = Command(load: Self.lockProposal(id) + [cache.request]) {
+    var command = Command(load: [Self.briefly] + Self.lockProposal(id) + [cache.request]) {
       (answers, draft) throws(OpsError) in
+      let answers = Array(answers.dropFirst())
       _ = try self.cache.take(answers[2])
       isMade = false
       // It may have left meanwhile.
@@ -97,17 +136,18 @@ extension Engine {
         executors: Executors.names)
       return .bool(isMade)
     }
+    command.waitsForLocks = false
     let committed = try perform(command)
     return committed.isRepeat ? committed.result.boolValue ?? false : isMade
   }
 
   private static let lockMission = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id = $1::uuid FOR NO KEY UPDATE
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = $1::uuid FOR NO KEY UPDATE
     """)
   private static let lockStepsOf = Statement(
     """
-    SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid
+    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.mission_id = $1::uuid
     ORDER BY s.id FOR NO KEY UPDATE
     """)
 
@@ -115,9 +155,10 @@ extension Engine {
     var named = Parameters()
     named.uuid(id)
     var requeued = 0
-    let command = Command(
-      load: [(Self.lockMission, named), (Self.lockStepsOf, named), cache.request]
+    var command = Command(
+      load: [Self.briefly, (Self.lockMission, named), (Self.lockStepsOf, named), cache.request]
     ) { (answers, draft) throws(OpsError) in
+      let answers = Array(answers.dropFirst())
       _ = try self.cache.take(answers[2])
       requeued = 0
       guard answers[0].count == 1 else { return .null }
@@ -127,6 +168,7 @@ extension Engine {
       requeued = try draft.goOn(from: mission, rules: self.rules)
       return .int(requeued)
     }
+    command.waitsForLocks = false
     let committed = try perform(command)
     return committed.isRepeat ? committed.result.intValue ?? 0 : requeued
   }

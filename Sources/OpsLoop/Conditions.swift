@@ -5,12 +5,11 @@ import Postgres
 
 /// Conditions of patterns: SQL/JSON paths, which the server evaluates.
 enum Conditions {
-  /// The SQL that gives one character a path: `1` where it holds, `0` where not, `!` where it cannot be
-  /// evaluated for this data.
+  /// The SQL that gives one character a path; see `ledger.condition_holds`. Between ``limit(seconds:)`` and
+  /// ``unlimited``.
   static func holding(of data: String, paths: String) -> String {
     """
-    (SELECT string_agg(CASE ledger.condition_holds(\(data), c.path) WHEN true THEN '1' WHEN false THEN '0'
-        ELSE '!' END, '' ORDER BY c.n)
+    (SELECT string_agg(ledger.condition_holds(\(data), c.path), '' ORDER BY c.n)
       FROM unnest(\(paths)) WITH ORDINALITY AS c(path, n))
     """
   }
@@ -19,6 +18,16 @@ enum Conditions {
   static let parse = Statement("SELECT ($1::text)::jsonpath::text")
   static let evaluate = Statement(
     "SELECT \(holding(of: "$1::jsonb", paths: "$2::text[]")), NULL::text")
+
+  /// The next statement's conditions may take so long.
+  static func limit(seconds: Int) -> (Statement, Parameters) {
+    let sql = """
+      SELECT set_config('statement_timeout', '\(seconds)s', true),
+        set_config('opsledger.condition_time', '', true)
+      """
+    return (Statement(sql), Parameters())
+  }
+  static let unlimited = (Statement("SET LOCAL statement_timeout = 0"), Parameters())
 
   /// The first variable of a path, which nobody could give a value.
   ///
@@ -47,17 +56,37 @@ enum Conditions {
   }
 }
 
+/// Whether the server had the time to evaluate an event's conditions.
+enum ConditionTime {
+  case enough
+  /// This condition took too long.
+  case up(condition: String)
+  /// Another event's did.
+  case wasUp
+}
+
 extension Rows {
+  func conditionTime(
+    _ row: Int, _ column: Int, _ conditions: [String]
+  ) throws(OpsError) -> ConditionTime {
+    let flags: String
+    do { flags = try textIfPresent(row, column) ?? "" } catch { throw OpsError(database: error) }
+    if let late = zip(flags, conditions).first(where: { $0.0 == "t" }) {
+      return .up(condition: late.1)
+    }
+    return flags.contains("-") ? .wasUp : .enough
+  }
+
   /// What ``Conditions/holding(of:paths:)`` and the causation depth gave, side by side.
   func facts(_ row: Int, _ first: Int, _ conditions: [String]) throws(OpsError) -> EventFacts {
     do throws(PostgresError) {
       let flags = Array((try textIfPresent(row, first) ?? "").utf8)
-      func flagged(_ flag: Unicode.Scalar) -> Set<String> {
-        Set(zip(flags, conditions).lazy.filter { $0.0 == UInt8(ascii: flag) }.map(\.1))
+      func flagged(_ set: StaticString) -> Set<String> {
+        Set(zip(flags, conditions).lazy.filter { set.description.utf8.contains($0.0) }.map(\.1))
       }
       let depth = try textIfPresent(row, first + 1).flatMap { Int($0) } ?? 0
       return EventFacts(
-        holding: flagged("1"), unanswered: flagged("!"), depth: max(depth, 0))
+        holding: flagged("1"), unanswered: flagged("!t-"), depth: max(depth, 0))
     } catch {
       throw OpsError(database: error)
     }
@@ -110,10 +139,10 @@ extension Engine {
       let last = try lastValid(ReactionMatrix.self) { (matrix) throws(OpsError) in
         try self.checkConditions(of: matrix)
       }
-      if let last { cache.policies.hold(last) }
+      if let last { cache.policies.hold(last.value, version: last.version) }
     }
     if cache.policies.worker.value == nil, let last = try lastValid(WorkerPolicy.self) {
-      cache.policies.hold(last)
+      cache.policies.hold(last.value, version: last.version)
     }
   }
 
@@ -121,20 +150,20 @@ extension Engine {
 
   private func lastValid<Value: PolicyValue>(
     _ type: Value.Type, _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
-  ) throws(OpsError) -> Value? {
+  ) throws(OpsError) -> (value: Value, version: Int32)? {
     let token = cache.token(of: Value.key)
     guard cache.askedHistoryFor[Value.key] != token else { return nil }
-    let last = try lastValid(Value.self, of: Value.key, check)?.value
+    let last = try lastValid(Value.self, of: Value.key, check)
     // Only now: whoever was cut off has not asked.
     cache.askedHistoryFor[Value.key] = token
-    return last
+    return last.map { ($0.value, $0.version) }
   }
 
   /// The last version of a policy that can be read, from the log.
   func lastValid<Value: PolicyValue>(
     _ type: Value.Type, of key: String,
     _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
-  ) throws(OpsError) -> (value: Value, json: JSON)? {
+  ) throws(OpsError) -> (value: Value, json: JSON, version: Int32)? {
     let versions: [PolicyVersion]
     do throws(OpsError) {
       versions = try session.policyHistory(key, limit: Self.historyMax)
@@ -150,8 +179,19 @@ extension Engine {
         guard error.code == .patternInvalid else { throw error }
         continue
       }
-      return (value, json)
+      return (value, json, version.version)
     }
     return nil
+  }
+}
+
+extension OpsError {
+  /// A condition that an event's data keeps busy for too long.
+  static func tooSlow(_ condition: String, seconds: Int) -> OpsError {
+    OpsError(
+      .patternInvalid,
+      "the condition \(condition.prefix(200)) takes more than \(seconds) s for its data",
+      hint: "look for less in it: each .** in a path looks into all that the one before it finds",
+      facts: ["policy": ReactionMatrix.key, "field": "condition"])
   }
 }

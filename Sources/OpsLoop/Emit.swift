@@ -47,7 +47,7 @@ extension Engine {
 
   /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
   private static let holder = Statement(
-    "SELECT id FROM ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE")
+    "SELECT id FROM public.ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE")
   /// The key of a row that left is taken as well.
   private static let archivedHolder = Statement(
     """

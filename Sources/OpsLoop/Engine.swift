@@ -11,6 +11,9 @@ public final class Engine {
   public let settings: LoopSettings
   public let actor: String
   let cache = PolicyCache()
+  var passedOver = PassedOverRows()
+  /// The task that it has now: what it does is refused once that is another's.
+  var runner: Runner?
 
   public init(_ session: Session, actor: String, settings: LoopSettings = LoopSettings()) {
     self.session = session
@@ -23,9 +26,23 @@ public final class Engine {
     _ command: Command, afterLostRace other: Command? = nil, key: StreamID? = nil,
     digest: [UInt8]? = nil
   ) throws(OpsError) -> Committed {
-    try session.perform(
-      CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest), command,
-      afterLostRace: other)
+    let key = CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest)
+    var (command, other) = (command, other)
+    command.fence = runner?.fence
+    other?.fence = runner?.fence
+    do throws(OpsError) {
+      return try session.perform(key, command, afterLostRace: other)
+    } catch {
+      guard error.isOfATakenKey else { throw error }
+    }
+    // Once more, with keys that nobody can guess.
+    var guarded = other ?? command
+    let decide = guarded.decide
+    guarded.decide = { (answers, draft) throws(OpsError) in
+      draft.avoidsTakenKeys = true
+      return try decide(answers, &draft)
+    }
+    return try session.perform(key, guarded)
   }
 
   /// Runs a command that is prepared with the policies as this engine last read them; once more, with
@@ -75,7 +92,7 @@ final class PolicyCache {
     """
     SELECT k.key, p.version, p.xmin::text,
       CASE WHEN p.xmin::text IS DISTINCT FROM k.token THEN p.value END
-    FROM unnest($1::text[], $2::text[]) AS k(key, token) LEFT JOIN ops_policy AS p USING (key)
+    FROM unnest($1::text[], $2::text[]) AS k(key, token) LEFT JOIN public.ops_policy AS p USING (key)
     """)
 
   /// Asks for what changed.

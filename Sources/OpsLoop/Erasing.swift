@@ -7,17 +7,21 @@ import Postgres
 public enum ErasureTarget: Equatable, Sendable {
   case mission(StreamID)
   case event(StreamID)
+  /// Any row but the ledger's own, by its stream: what a search for the same words found.
+  case row(StreamID)
 
   var id: StreamID {
     switch self {
-    case .mission(let id), .event(let id): id
+    case .mission(let id), .event(let id), .row(let id): id
     }
   }
 
-  var noun: NounName {
+  /// What the row must be; nil where it may be any.
+  var noun: NounName? {
     switch self {
     case .mission: .mission
     case .event: .agentEvent
+    case .row: nil
     }
   }
 }
@@ -32,6 +36,10 @@ public struct ErasureReport: Sendable {
   public var events = 0
   /// The entry that records it; nil where nothing was left to erase, or nothing was to be done.
   public var entry: Int64?
+  /// Rows that stay and have the same words.
+  public var sameWords = SameWordsReport()
+  /// Why the server's samples of columns may still have the text; nil where they were taken anew.
+  public var statistics: OpsError?
 }
 
 extension Engine {
@@ -39,32 +47,32 @@ extension Engine {
   /// an `erased` event for each row.
   ///
   /// - Parameter onlyLooking: Whether to say what it would do, and do nothing.
-  /// - Throws: `OPS_011`; `OPS_012` for a mission that has not ended, whose steps would run without their params.
+  /// - Throws: `OPS_011`; `OPS_012` for a mission that has not ended, whose steps would run without their params, and
+  ///   for one that holds a copy.
   public func erase(
     _ target: ErasureTarget, why: String, onlyLooking: Bool = false
   ) throws(OpsError) -> ErasureReport {
     // What came of it meanwhile is found by asking again under its locks.
     for _ in 0..<Self.lookingMax {
-      var search = ErasureSearch(target, session)
+      var search = try ErasureSearch(target, session)
       try search.run()
       let found = search.holders
-      guard found.first(where: { $0.stream == target.id })?.noun == target.noun else {
-        throw target.noun == .mission
-          ? OpsError.notFound("mission", target.id) : OpsError.notFound("event", target.id)
-      }
       let due = found.filter(\.isDue)
       var report = ErasureReport(erasedBefore: found.count - due.count)
       for holder in due { report.rows[holder.noun, default: 0] += 1 }
+      report.sameWords = try SameWordsSearch.run(
+        due: due.map(\.stream), holders: found.map(\.stream), session)
       if onlyLooking {
         if !due.isEmpty { try refuseUnready(search, due) }
         return report
       }
+      if !due.isEmpty {
+        guard let entry = try erase(search, due, why) else { continue }
+        report.entry = entry
+        report.events = try erasedEvents(of: due)
+      }
       // Also where one that was cut short had erased everything else.
-      defer { forgetStatistics() }
-      if due.isEmpty { return report }
-      guard let entry = try erase(search, due, why) else { continue }
-      report.entry = entry
-      report.events = try erasedEvents(of: due)
+      report.statistics = forgetStatistics()
       return report
     }
     throw OpsError(
@@ -77,15 +85,16 @@ extension Engine {
   private func erase(
     _ search: ErasureSearch, _ due: [Holder], _ why: String
   ) throws(OpsError) -> Int64? {
-    var named = Parameters()
+    var (named, locked) = (Parameters(), Parameters())
     named.uuids(due.map(\.stream))
+    locked.uuids(Set(due.map(\.stream)).union(search.missions))
     var content = named
     content.uuids(search.departed.commands)
     let locks = ErasureLocks()
     var command = Command(
-      load: locks.statements.map { ($0, named) }
+      load: locks.statements.map { ($0, locked) }
         + [
-          (Self.lockTombstones, named), (Session.lockRetention, Parameters()),
+          (Self.tombstones, named), (Session.lockRetention, Parameters()),
           search.question, (Self.holds, Self.covered(search)),
         ]
     ) { (answers, draft) throws(OpsError) in
@@ -100,24 +109,24 @@ extension Engine {
       return .int(due.count)
     }
     command.afterwards = [
-      (Self.raiseTombstones, named), (Self.becomeKeeper, Parameters()),
-      (Self.eraseContent, content),
+      (Self.becomeKeeper, Parameters()), (Self.eraseContent, content),
       (Self.becomeOneself, Parameters()),
     ]
     return try perform(command).entry
   }
 
+  /// Of the missions that are erased, and of those whose rows hold a copy.
   private static let openMissions = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m
-    WHERE m.id = ANY ($1::uuid[]) AND m.status IN ('approved', 'running')
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m
+    WHERE m.id = ANY ($1::uuid[]) AND m.status IN ('approved', 'running') ORDER BY m.id
     """)
 
   /// What an erasure would be refused for now.
   private func refuseUnready(_ search: ErasureSearch, _ due: [Holder]) throws(OpsError) {
     try Self.refuseHeld(session.query(Self.holds, Self.covered(search)))
     var named = Parameters()
-    named.uuids(due.map(\.stream))
+    named.uuids(Set(due.map(\.stream)).union(search.missions))
     if let open = try session.query(Self.openMissions, named).rows(of: Mission.self).first {
       throw Self.isOpen(open)
     }
@@ -154,7 +163,7 @@ extension Engine {
           "\(holder.noun.rawValue) \(holder.stream) is in the log, and neither a row nor gone",
           hint: "see `opsledger verify`; `opsledger rebuild` mends it")
       }
-      draft.load(holder, tombstone: version)
+      try draft.load(holder, tombstone: version)
     }
   }
 
@@ -166,13 +175,13 @@ extension Engine {
   }
 
   /// The server keeps samples of columns, which anyone who reads the tables can see.
-  private func forgetStatistics() {
-    _ = try? session.query(
-      Statement(
-        """
-        ANALYZE ops_mission_proposals, ops_mission_steps, ops_agent_events, ops_agent_reactions,
-          ops_action_runs, ops_demand_radar
-        """))
+  ///
+  /// - Returns: Why they could not be taken anew.
+  private func forgetStatistics() -> OpsError? {
+    do throws(OpsError) {
+      try session.forgetStatistics()
+      return nil
+    } catch { return error }
   }
 
   // MARK: Statements
@@ -184,7 +193,7 @@ extension Engine {
       until.timestamptz(microsSince1970: time.upperBound.micros)
     }
     var parameters = Parameters()
-    parameters.uuids(search.holders.map(\.stream))
+    parameters.uuids(Set(search.holders.map(\.stream)).union(search.missions))
     parameters.texts(search.departed.sources)
     parameters.array(from)
     parameters.array(until)
@@ -206,18 +215,10 @@ extension Engine {
         HAVING min(e.recorded_at) <= h.until_time AND max(e.recorded_at) >= h.from_time))
     ORDER BY h.placed_at, h.id
     """)
-  private static let lockTombstones = Statement(
+  private static let tombstones = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
-    ORDER BY t.stream FOR UPDATE
-    """)
-  /// Of rows that have left; of those that came back, their events' versions tell.
-  private static let raiseTombstones = Statement(
-    """
-    UPDATE ledger.tombstones AS t SET version = e.version
-    FROM ledger.events AS e
-    WHERE t.stream = ANY ($1::uuid[]) AND e.stream = t.stream AND e.version = t.version + 1
-      AND e.type LIKE '%.erased' AND e.xmin = pg_current_xact_id()::xid
+    ORDER BY t.stream
     """)
   private static let becomeKeeper = Statement("SET LOCAL ROLE opsledger_keeper")
   private static let becomeOneself = Statement("RESET ROLE")
@@ -234,14 +235,16 @@ private struct ErasureLocks {
   let statements: [Statement] = [
     Self.lock(Proposal.self), Self.lock(Mission.self), Self.lock(Step.self),
     Self.lock(AgentEvent.self), Self.lock(Reaction.self), Self.lock(Run.self),
-    Self.lock(Radar.self),
+    Self.lock(Radar.self), Self.lock(Hold.self),
+    Self.lock(
+      Policy.self, by: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || t.key)"),
   ]
 
-  private static func lock<N: Noun>(_ noun: N.Type) -> Statement {
+  private static func lock<N: Noun>(_ noun: N.Type, by stream: String = "t.id") -> Statement {
     Statement(
       """
-      SELECT \(N.select("t")) FROM \(N.table) AS t WHERE t.id = ANY ($1::uuid[])
-      ORDER BY t.id FOR NO KEY UPDATE
+      SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE \(stream) = ANY ($1::uuid[])
+      ORDER BY 1 FOR NO KEY UPDATE
       """)
   }
 
@@ -253,6 +256,8 @@ private struct ErasureLocks {
     for row in try answers[4].rows(of: Reaction.self) { try draft.load(row, as: row.id) }
     for row in try answers[5].rows(of: Run.self) { try draft.load(row, as: row.id) }
     for row in try answers[6].rows(of: Radar.self) { try draft.load(row, as: row.id) }
+    for row in try answers[7].rows(of: Hold.self) { try draft.load(row, as: row.id) }
+    for row in try answers[8].rows(of: Policy.self) { try draft.load(row, as: .policy(row.key)) }
   }
 }
 
@@ -266,21 +271,27 @@ extension Draft {
     case .step: row(holder.stream, of: Step.self) != nil
     case .run: row(holder.stream, of: Run.self) != nil
     case .radar: row(holder.stream, of: Radar.self) != nil
-    case .policy, .hold, .ledger: true
+    case .policy: row(holder.stream, of: Policy.self) != nil
+    case .hold: row(holder.stream, of: Hold.self) != nil
+    case .ledger: true
     }
   }
 
-  fileprivate mutating func load(_ holder: Holder, tombstone version: Int32) {
+  fileprivate mutating func load(
+    _ holder: Holder, tombstone version: Int32
+  ) throws(OpsError) {
     let stream = holder.stream
     switch holder.noun {
-    case .agentEvent: load(tombstone: version, of: AgentEvent.self, as: stream)
-    case .reaction: load(tombstone: version, of: Reaction.self, as: stream)
-    case .proposal: load(tombstone: version, of: Proposal.self, as: stream)
-    case .mission: load(tombstone: version, of: Mission.self, as: stream)
-    case .step: load(tombstone: version, of: Step.self, as: stream)
-    case .run: load(tombstone: version, of: Run.self, as: stream)
-    case .radar: load(tombstone: version, of: Radar.self, as: stream)
-    case .policy, .hold, .ledger: break
+    case .agentEvent: try load(tombstone: version, of: AgentEvent.self, as: stream)
+    case .reaction: try load(tombstone: version, of: Reaction.self, as: stream)
+    case .proposal: try load(tombstone: version, of: Proposal.self, as: stream)
+    case .mission: try load(tombstone: version, of: Mission.self, as: stream)
+    case .step: try load(tombstone: version, of: Step.self, as: stream)
+    case .run: try load(tombstone: version, of: Run.self, as: stream)
+    case .radar: try load(tombstone: version, of: Radar.self, as: stream)
+    case .policy: try load(tombstone: version, of: Policy.self, as: stream)
+    case .hold: try load(tombstone: version, of: Hold.self, as: stream)
+    case .ledger: break
     }
   }
 
@@ -296,8 +307,10 @@ extension Draft {
     case .step: erase(Step.self, &self)
     case .run: erase(Run.self, &self)
     case .radar: erase(Radar.self, &self)
-    // They hold no content.
-    case .policy, .hold, .ledger: break
+    case .policy: erase(Policy.self, &self)
+    case .hold: erase(Hold.self, &self)
+    // It is never erased; see ``ErasureSearch``.
+    case .ledger: break
     }
   }
 }

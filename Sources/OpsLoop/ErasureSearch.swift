@@ -16,18 +16,35 @@ struct Holder: Equatable {
 /// nothing more is found.
 struct ErasureSearch {
   private let session: Session
+  private let target: ErasureTarget
   /// What others came of, up to an agent event.
   private var roots: [StreamID: NounName]
   private var others: Set<StreamID> = []
   private(set) var holders: [Holder] = []
   private(set) var departed = DepartedCopies()
+  private var missionsHere: Set<StreamID> = []
+  /// The missions of the rows that hold a copy, also where the missions themselves hold none.
+  var missions: Set<StreamID> { missionsHere.union(departed.missions) }
 
-  init(_ target: ErasureTarget, _ session: Session) {
+  /// - Throws: `OPS_011` where there is no such row.
+  init(_ target: ErasureTarget, _ session: Session) throws(OpsError) {
     self.session = session
-    roots = [target.id: target.noun]
+    self.target = target
+    var noun = target.noun
+    if noun == nil { noun = try session.noun(of: target.id) }
+    guard let noun, noun != .ledger else { throw target.notFound }
+    roots = [target.id: noun]
   }
 
+  /// - Throws: `OPS_011` where the log knows no such row.
   mutating func run() throws(OpsError) {
+    try search()
+    guard holders.first(where: { $0.stream == target.id })?.noun == roots[target.id] else {
+      throw target.notFound
+    }
+  }
+
+  private mutating func search() throws(OpsError) {
     let erased = try session.erasedEntries()
     while true {
       try take(session.query(Self.copies, parameters))
@@ -63,7 +80,7 @@ struct ErasureSearch {
 
   private static let copies = Statement(
     """
-    SELECT stream, noun, version, root_noun, is_due
+    SELECT stream, noun, version, root_noun, is_due, mission
     FROM ledger.copies_of($1::uuid[], $2::text[], $3::uuid[])
     """)
 
@@ -73,6 +90,7 @@ struct ErasureSearch {
       for row in 0..<rows.count {
         let stream = StreamID(try rows.uuid(row, 0))
         others.insert(stream)
+        if let mission = try rows.uuidIfPresent(row, 5) { missionsHere.insert(StreamID(mission)) }
         if let root = try rows.textIfPresent(row, 3).flatMap(NounName.init) { roots[stream] = root }
         let here = try rows.textIfPresent(row, 1).flatMap(NounName.init)
         guard let noun = here ?? departed.nouns[stream] else { continue }
@@ -93,9 +111,13 @@ struct DepartedCopies {
   /// Sources of agent events, and the times of missions, which holds may be on.
   private(set) var sources: Set<String> = []
   private(set) var times: [StreamID: ClosedRange<Instant>] = [:]
+  /// The missions of these rows.
+  private(set) var missions: Set<StreamID> = []
   private var entry: Int64 = 0
   /// Changed in this entry.
   private var radar: Set<StreamID> = []
+  /// Missions that failed in this entry, with the steps that failed them.
+  private var failed: [StreamID: StreamID] = [:]
 
   mutating func take(
     _ event: EventLine, _ roots: inout [StreamID: NounName], _ others: inout Set<StreamID>,
@@ -103,7 +125,7 @@ struct DepartedCopies {
   ) {
     let parts = String(decoding: event.type, as: UTF8.self).split(separator: ".")
     guard parts.count == 2, let noun = NounName(rawValue: String(parts[0])) else { return }
-    if event.entry != entry { (entry, radar) = (event.entry, []) }
+    if event.entry != entry { (entry, radar, failed) = (event.entry, [], [:]) }
     if noun == .radar { radar.insert(event.stream) }
     let what = String(parts[1])
     for edge in edges(event, noun, what) {
@@ -111,6 +133,9 @@ struct DepartedCopies {
         roots[edge.parent] = edge.noun
       }
       if others.contains(edge.parent) || roots[edge.parent] != nil { others.insert(edge.child) }
+      if edge.noun == .mission, others.contains(edge.child) || roots[edge.child] != nil {
+        missions.insert(edge.parent)
+      }
     }
     guard others.contains(event.stream) || roots[event.stream] != nil else { return }
     note(event, noun, what, erased)
@@ -150,7 +175,7 @@ struct DepartedCopies {
   }
 
   /// As `ledger.copies_of` has them.
-  private func edges(_ event: EventLine, _ noun: NounName, _ what: String) -> [Edge] {
+  private mutating func edges(_ event: EventLine, _ noun: NounName, _ what: String) -> [Edge] {
     let byHand = ["inserted", "amended", "restored"].contains(what)
     var edges: [Edge] = []
     func add(_ parent: StreamID?, _ noun: NounName, _ child: StreamID?) {
@@ -171,12 +196,24 @@ struct DepartedCopies {
     case .run where what == "started" || byHand: add(named("step_id", in: data), .step, own)
     case .agentEvent where what == "reported" || byHand:
       add(named("mission_id", in: data), .mission, own)
-      let type = data["type"] ?? data["columns"]?["type"]
-      if type?.stringValue?.hasPrefix("proposal:") == true, what != "amended" {
-        let said = event.content?.json?["data"]?["proposal_id"]?.stringValue
-        add(said.flatMap { StreamID($0) }, .proposal, own)
+      guard what == "reported" || what == "inserted" else { break }
+      let type = (data["type"] ?? data["columns"]?["type"])?.stringValue ?? ""
+      let said = event.content?.json?["data"]
+      func id(_ name: String) -> StreamID? {
+        said?[name]?.stringValue.flatMap { StreamID($0) }
       }
-    case .step where what == "succeeded" && !radar.isEmpty:
+      if type.hasPrefix("proposal:") { add(id("proposal_id"), .proposal, own) }
+      if type.hasPrefix("step:") { add(id("step_id"), .step, own) }
+      // A failed mission's report has the error of the step that failed it.
+      let mission = data["mission_id"]?.stringValue.flatMap { StreamID($0) }
+      add(mission.flatMap { failed[$0] }, .step, own)
+    case .mission where what == "failed":
+      failed[own] = named("step_id", in: data)
+    case .step where what == "succeeded":
+      for read in data["reads"]?.arrayValue ?? [] {
+        add(read.stringValue.flatMap { StreamID($0) }, .radar, own)
+      }
+      guard !radar.isEmpty else { break }
       let id = event.content?.json?["result"]?["id"]?.stringValue.flatMap { StreamID($0) }
       if let id, radar.contains(id) { add(own, .step, id) }
     default: break
@@ -201,9 +238,47 @@ extension UnsafeRawBufferPointer {
   fileprivate var json: JSON? { try? JSON(parsing: String(decoding: self, as: UTF8.self)) }
 }
 
+extension ErasureTarget {
+  fileprivate var notFound: OpsError {
+    switch self {
+    case .mission(let id): .notFound("mission", id)
+    case .event(let id): .notFound("event", id)
+    case .row(let id):
+      OpsError(
+        .notFound, "no row that can be erased has the id \(id)",
+        hint: "see `opsledger log show`; the ledger's own row is never erased",
+        facts: ["row_id": id.description])
+    }
+  }
+}
+
 extension Session {
+  /// The noun of a stream, also of one whose row or events have left.
+  fileprivate func noun(of stream: StreamID) throws(OpsError) -> NounName? {
+    var parameters = Parameters()
+    parameters.uuid(stream)
+    let rows = try query(
+      Statement(
+        """
+        SELECT split_part(e.type, '.', 1) FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid
+        UNION ALL SELECT t.noun FROM ledger.tombstones AS t WHERE t.stream = $1::uuid LIMIT 1
+        """), parameters)
+    if let noun = try onRow({ () throws(PostgresError) in
+      rows.count == 0 ? nil : NounName(rawValue: try rows.text(0, 0))
+    }) {
+      return noun
+    }
+    var noun: NounName?
+    _ = try eachDeparted { (event) throws(OpsError) in
+      guard event.stream == stream else { return }
+      noun = NounName(
+        rawValue: String(decoding: event.type.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self))
+    }
+    return noun
+  }
+
   fileprivate func erasedEntries() throws(OpsError) -> [StreamID: Int64] {
-    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.erasures AS x"))
+    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x"))
     return try onRow { () throws(PostgresError) in
       var entries: [StreamID: Int64] = [:]
       for row in 0..<rows.count {

@@ -82,10 +82,11 @@ extension Engine {
   }
 
   private static let reactions = Statement(
-    "SELECT \(Reaction.select("r")) FROM ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])")
+    "SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])"
+  )
   private static let proposals = Statement(
     """
-    SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE p.id = ANY ($1::uuid[])
+    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE p.id = ANY ($1::uuid[])
     """)
 
   private func addReactions(to patterns: inout [PatternExplanation]) throws(OpsError) {
@@ -113,7 +114,7 @@ extension Engine {
   // MARK: What would happen
 
   private static let depth = Statement(
-    "SELECT \(causationDepth) FROM ops_agent_events AS a WHERE a.id = $1::uuid")
+    "SELECT \(causationDepth) FROM public.ops_agent_events AS a WHERE a.id = $1::uuid")
 
   private func depth(of id: StreamID) throws(OpsError) -> Int {
     var parameters = Parameters()
@@ -133,7 +134,10 @@ extension Engine {
     var data = Parameters()
     data.jsonb(event.data)
     data.texts(matrix.conditions)
-    var facts = try session.query(Conditions.evaluate, data).facts(0, 0, matrix.conditions)
+    let evaluated = try session.query(all: [
+      Conditions.limit(seconds: settings.conditionSeconds.alone), (Conditions.evaluate, data),
+    ])[1]
+    var facts = try evaluated.facts(0, 0, matrix.conditions)
     facts.depth = depth
     var cooling = Parameters()
     cooling.texts(matrix.patterns.filter { $0.cooldownMinutes > 0 }.map(\.id))

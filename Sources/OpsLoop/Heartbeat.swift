@@ -1,6 +1,6 @@
 import JSON
 public import Ledger
-import Log
+public import Log
 import Postgres
 
 /// What one heartbeat did.
@@ -8,17 +8,25 @@ public struct HeartbeatReport: Equatable, Sendable {
   /// Agent events looked at, and reactions queued by them.
   public var events = 0
   public var queued = 0
-  /// Reactions worked off, and proposals made of them.
+  /// Reactions worked off, and new proposals that they made: of those with one key, and of those that met a key which
+  /// was taken, none is new.
   public var processed = 0
   public var created = 0
+  /// Proposals that the caps refused.
+  public var refused = 0
   public var recovered = Recovered()
   /// Votes whose deadline had passed.
   public var votesExpired = 0
   /// Why nothing was taken, where the loop is halted.
   public var halt: String?
-  /// Another heartbeat runs; this one did nothing.
-  public var isBusy = false
+  /// Who runs another heartbeat; this one did nothing.
+  public var busyWith: Runner.Holder?
+  public var isBusy: Bool { busyWith != nil }
   public var warnings: [String] = []
+  /// Rows that were left alone, each named once.
+  public var passedOver: [PassedOver] = []
+  /// Why a part of it failed as a whole; the others were done.
+  public var failure: OpsError?
   /// Whether a batch was full, so that there is more to do at once.
   public var filledBatch = false
 
@@ -27,15 +35,34 @@ public struct HeartbeatReport: Equatable, Sendable {
   static func + (a: HeartbeatReport, b: HeartbeatReport) -> HeartbeatReport {
     var sum = b
     sum.warnings = a.warnings + b.warnings.filter { !a.warnings.contains($0) }
+    sum.passedOver = a.passedOver + b.passedOver
+    sum.failure = a.failure ?? b.failure
     sum.events += a.events
     sum.queued += a.queued
     sum.processed += a.processed
     sum.created += a.created
+    sum.refused += a.refused
     sum.recovered.requeued += a.recovered.requeued
     sum.recovered.failed += a.recovered.failed
     sum.recovered.stale += a.recovered.stale
     sum.votesExpired += a.votesExpired
     return sum
+  }
+}
+
+extension HeartbeatReport {
+  /// Does one part of a heartbeat. Where it fails as a whole the others are done, unless the database is out
+  /// of reach.
+  mutating func part(
+    _ name: String, _ body: (inout HeartbeatReport) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    do throws(OpsError) { try body(&self) } catch {
+      guard error.code != .databaseUnreachable else { throw error }
+      failure =
+        failure
+        ?? OpsError(
+          error.code, "\(name): \(error.message)", hint: error.hint, facts: error.facts)
+    }
   }
 }
 
@@ -49,28 +76,51 @@ extension Engine {
   public func heartbeat(
     drain: Bool, progress: (HeartbeatReport) -> Void = { _ in }
   ) throws(OpsError) -> HeartbeatReport {
-    guard try lockHeartbeat() else {
+    switch try Runner.attempt(.heartbeat, session) {
+    case .success(let taken): runner = taken
+    case .failure(let holder):
       var report = HeartbeatReport()
-      report.isBusy = true
+      report.busyWith = holder
       return report
     }
-    defer { unlockHeartbeat() }
+    defer {
+      runner?.end(session)
+      runner = nil
+    }
     do throws(OpsError) {
-      _ = try session.query(all: Self.upkeep.map { ($0, Parameters()) })
-      var report = try beat()
-      progress(report)
-      while drain, report.filledBatch {
+      var report = HeartbeatReport()
+      var isAnyNoted = true
+      try report.part("upkeep") { (_) throws(OpsError) in
+        let answers = try session.readBack(all: Self.upkeep.map { ($0, Parameters()) })
+        isAnyNoted = try onRow { () throws(PostgresError) in
+          try answers[Self.upkeep.count - 1].bool(0, 0)
+        }
+      }
+      repeat {
         let next = try beat()
         progress(next)
         report = report + next
+      } while drain && report.filledBatch && report.failure == nil
+      if isAnyNoted || !passedOver.isEmpty {
+        try report.part("notes of rows passed over") { (_) throws(OpsError) in
+          try notePassedOver(as: Self.heartbeatName)
+        }
       }
-      try emitOutcome("heartbeat:success", report, error: nil)
+      do throws(OpsError) {
+        let type = report.failure == nil ? "heartbeat:success" : "heartbeat:failure"
+        try emitOutcome(type, report, error: report.failure)
+      } catch {
+        guard error.code != .databaseUnreachable else { throw error }
+        report.warnings.append("the heartbeat could not report itself: \(error)")
+      }
       return report
     } catch {
       try? emitOutcome("heartbeat:failure", HeartbeatReport(), error: error)
       throw error
     }
   }
+
+  static let heartbeatName = "heartbeat"
 
   /// One batch of everything.
   func beat() throws(OpsError) -> HeartbeatReport {
@@ -82,16 +132,33 @@ extension Engine {
     if report.halt == nil { try take(into: &report, due) }
     var filledAttention = false
     if due.hasAmendments {
-      let honoured = try honourAmendments()
-      report.warnings += honoured.warnings
-      filledAttention = honoured.isFull
-      if honoured.missions + honoured.requeued > 0 { wake() }
+      try report.part("manual changes") { (report) throws(OpsError) in
+        let honoured = try honourAmendments()
+        report.warnings += honoured.warnings
+        filledAttention = honoured.isFull
+        if honoured.missions + honoured.requeued > 0 { wake() }
+      }
     }
-    if due.hasExpiredLeases { report.recovered = try recoverLeases() }
+    if due.hasExpiredLeases {
+      try report.part("leases") { (report) throws(OpsError) in
+        report.recovered = try recoverLeases()
+      }
+    }
+    if due.hasFutureRetries {
+      try report.part("retries") { (_) throws(OpsError) in
+        if try hastenRetries() > 0 { wake() }
+      }
+    }
     if report.created + report.recovered.requeued > 0 { wake() }
-    if due.hasOverdueVotes { report.votesExpired = try expireVotes() }
+    if due.hasOverdueVotes {
+      try report.part("votes") { (report) throws(OpsError) in
+        report.votesExpired = try expireVotes()
+      }
+    }
+    report.passedOver = takePassedOver()
     report.filledBatch =
-      report.events == settings.eventBatch || report.processed == settings.reactionBatch
+      !report.passedOver.isEmpty || report.events == settings.eventBatch
+      || report.processed == settings.reactionBatch
       || filledAttention || report.recovered.total == Self.recoveryMax
       || report.votesExpired == Self.expiryMax
     return report
@@ -101,36 +168,48 @@ extension Engine {
   /// to.
   private func take(into report: inout HeartbeatReport, _ due: Due) throws(OpsError) {
     var proposed = Proposed()
-    if due.hasReactions { proposed = try takeReactions(settings.reactionBatch) }
-    let room = settings.reactionBatch - proposed.processed
-    let taken = try withPolicies { () throws(OpsError) in try takeEvents(proposing: room) }
+    var taken = TakenEvents()
+    if due.hasReactions {
+      try report.part("reactions") { (_) throws(OpsError) in
+        try takeReactions(settings.reactionBatch, &proposed)
+      }
+    }
+    try report.part("agent events") { (_) throws(OpsError) in
+      try takeEvents(proposing: settings.reactionBatch - proposed.processed, &taken)
+    }
     proposed.add(taken.proposed)
-    if taken.queued > taken.proposed.processed, proposed.processed < settings.reactionBatch {
-      proposed.add(try takeReactions(settings.reactionBatch - proposed.processed))
+    let room = settings.reactionBatch - proposed.processed
+    if taken.queued > taken.proposed.processed, room > 0 {
+      try report.part("reactions") { (_) throws(OpsError) in try takeReactions(room, &proposed) }
     }
     (report.events, report.queued) = (taken.events, taken.queued)
     (report.processed, report.created) = (proposed.processed, proposed.created)
+    report.refused = proposed.refused
     report.warnings += taken.tooDeep.values.sorted()
   }
 
+  /// Each may run twice.
   private static let upkeep = [
-    Statement("SELECT ledger.add_partitions()"), Presence.forget,
+    Statement("SELECT ledger.add_partitions()"), Presence.forget, PassedOver.forget,
     Statement("SELECT ledger.seal()"),
+    Statement(
+      "SELECT EXISTS (SELECT FROM ledger.passed_over AS p WHERE p.name = '\(heartbeatName)')"),
   ]
 
   /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
   /// nothing has.
   private func lookAround() throws(OpsError) -> Due {
-    let answers = try session.query(
+    let answers = try session.readBack(
       all: [
-        cache.request, anyExpired, anyOverdue, anyAttention, (Self.anyReactions, Parameters()),
+        cache.request, anyExpired, anyOverdue, anyAttention, anyReactions, anyFutureRetries,
       ])
     _ = try cache.take(answers[0])
     try settlePolicies()
     return try onRow { () throws(PostgresError) in
       Due(
         hasExpiredLeases: try answers[1].bool(0, 0), hasOverdueVotes: try answers[2].bool(0, 0),
-        hasAmendments: try answers[3].bool(0, 0), hasReactions: try answers[4].bool(0, 0))
+        hasAmendments: try answers[3].bool(0, 0), hasReactions: try answers[4].bool(0, 0),
+        hasFutureRetries: try answers[5].bool(0, 0))
     }
   }
 
@@ -139,17 +218,8 @@ extension Engine {
     var hasOverdueVotes: Bool
     var hasAmendments: Bool
     var hasReactions: Bool
+    var hasFutureRetries: Bool
   }
-
-  private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 3)")
-  private static let unlock = Statement("SELECT pg_advisory_unlock(19796, 3)")
-
-  private func lockHeartbeat() throws(OpsError) -> Bool {
-    let rows = try session.query(Self.lock)
-    return try onRow { () throws(PostgresError) in try rows.bool(0, 0) }
-  }
-
-  private func unlockHeartbeat() { _ = try? session.query(Self.unlock) }
 
   private func emitOutcome(
     _ type: String, _ report: HeartbeatReport, error: OpsError?
@@ -157,6 +227,7 @@ extension Engine {
     var data: [String: JSON] = [
       "events": .int(report.events), "queued": .int(report.queued),
       "processed": .int(report.processed), "created": .int(report.created),
+      "refused": .int(report.refused),
       "requeued_steps": .int(report.recovered.requeued),
       "failed_steps": .int(report.recovered.failed),
       "stale_steps": .int(report.recovered.stale),
@@ -180,18 +251,18 @@ extension Engine {
     """
     SELECT \(AgentEvent.select("a")),
       \(entryOf("a")),
-      \(Conditions.holding(of: "a.data", paths: "$2::text[]")), \(causationDepth)
-    FROM ops_agent_events AS a WHERE a.processed_at IS NULL AND a.version BETWEEN 1 AND 2000000000
+      \(Conditions.holding(of: "a.data", paths: "$3::text[]")), \(causationDepth)
+    FROM public.ops_agent_events AS a WHERE a.processed_at IS NULL AND a.id <> ALL ($2::uuid[])
     ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
     """)
   /// How long a chain of reactions led to an event: as its mission's proposal has it, or the proposal
   /// that it is about. What was reported from outside has none.
   static let causationDepth = """
     CASE WHEN a.mission_id IS NOT NULL THEN coalesce((SELECT m.policy_snapshot->>'causation_depth'
-        FROM ops_missions AS m WHERE m.id = a.mission_id), '1')
+        FROM public.ops_missions AS m WHERE m.id = a.mission_id), '1')
       WHEN a.type LIKE 'proposal:%' AND a.data->>'proposal_id'
         ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-      THEN coalesce((SELECT p.policy_snapshot->>'causation_depth' FROM ops_mission_proposals AS p
+      THEN coalesce((SELECT p.policy_snapshot->>'causation_depth' FROM public.ops_mission_proposals AS p
         WHERE p.id = (a.data->>'proposal_id')::uuid), '1') END
     """
   /// The entry that last changed a row. The partitions made ahead of need are not looked into.
@@ -204,60 +275,107 @@ extension Engine {
   private static let drawIfUnprocessed = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_agent_events WHERE processed_at IS NULL)
+    WHERE EXISTS (SELECT FROM public.ops_agent_events WHERE processed_at IS NULL AND id <> ALL ($1::uuid[]))
     """)
   static let lastReactions = Statement(
     """
-    SELECT v.id, (SELECT max(r.created_at) FROM ops_agent_reactions AS r
-      WHERE r.payload->>'pattern_id' = v.id) FROM unnest($1::text[]) AS v(id)
+    SELECT v.id, (SELECT max(r.created_at) FROM public.ops_agent_reactions AS r
+      WHERE r.payload->>'pattern_id' = v.id AND r.created_at <= (SELECT ledger.now())) FROM unnest($1::text[]) AS v(id)
     """)
 
   /// Matches one batch of agent events. Of their reactions as many as there is room for become proposals
   /// in the same entry, where nothing can hold their keys; the others are left queued.
-  private func takeEvents(proposing room: Int) throws(OpsError) -> TakenEvents {
+  private func takeEvents(proposing room: Int, _ taken: inout TakenEvents) throws(OpsError) {
+    var sum = TakenEvents()
+    defer { taken = sum }
+    func take(proposing room: Int) throws(OpsError) {
+      try inBatches(limit: settings.eventBatch) { (batch) throws(OpsError) in
+        sum.add(
+          try self.withPolicies { () throws(OpsError) in
+            // Alone only what the event itself leads to: its reaction may be what is refused.
+            try self.takeEvents(
+              batch, proposing: batch.isAlone ? 0 : max(room - sum.proposed.processed, 0))
+          })
+      }
+    }
+    do throws(OpsError) { try take(proposing: room) } catch {
+      // The policy's row that proposals are counted under may be locked.
+      guard error.isOfALock else { throw error }
+      try take(proposing: 0)
+    }
+  }
+
+  private func takeEvents(
+    _ wanted: Batch, proposing room: Int
+  ) throws(OpsError) -> TakenEvents {
     var taken = TakenEvents()
     let prepared = cache.policies.matrix
-    let gate = Gate(cache.policies.caps)
+    // Who only looks at events counts no proposals, and waits for nobody who does.
+    let gate = room > 0 ? Gate(cache.policies.caps) : nil
+    let counting = gate?.load ?? []
     let cooling = (prepared.value?.patterns ?? []).filter { $0.cooldownMinutes > 0 }
-    var (batch, patterns) = (Parameters(), Parameters())
+    var (batch, patterns, skipped) = (Parameters(), Parameters(), Parameters())
     let conditions = prepared.value?.conditions ?? []
-    batch.int8(Int64(settings.eventBatch))
+    let seconds =
+      wanted.isAlone ? settings.conditionSeconds.alone : settings.conditionSeconds.batch
+    wanted.append(to: &batch)
     batch.texts(conditions)
     patterns.texts(cooling.map(\.id))
+    skipped.uuids(wanted.skipped)
     func command(proposing room: Int) -> Command {
-      Command(
-        load: gate.load
-          + [(Self.unprocessed, batch), (Self.lastReactions, patterns), cache.request],
-        draw: (Self.drawIfUnprocessed, Parameters())
+      var command = Command(
+        load: counting
+          + [
+            Conditions.limit(seconds: seconds),
+            (Self.unprocessed, batch), Conditions.unlimited, (Self.lastReactions, patterns),
+            cache.request,
+          ],
+        draw: (Self.drawIfUnprocessed, skipped)
       ) { (answers, draft) throws(OpsError) in
-        let read = Array(answers.dropFirst(gate.load.count))
-        if try self.cache.take(read[2]),
+        let read = Array(answers.dropFirst(counting.count))
+        if try self.cache.take(read[4]),
           !prepared.agrees(with: self.cache.policies.matrix)
-            || !gate.serves(self.cache.policies.caps)
+            || gate?.serves(self.cache.policies.caps) == false
         {
           throw .policiesChanged
         }
         taken = TakenEvents()
         // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
         guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
-        var last = try read[1].instants()
-        var proposing = Proposing(self.cache.policies, try gate.counts(answers))
-        for row in 0..<read[0].count {
-          let event = try read[0].row(row, of: AgentEvent.self)
-          let cause = try read[0].cause(row, AgentEvent.columns.count)
-          let facts = try read[0].facts(row, AgentEvent.columns.count + 1, conditions)
-          try draft.load(event, as: event.id)
-          let triggered = draft.trigger(
-            event, by: matrix, facts, lastReaction: &last, cause: cause)
-          taken.add(event, triggered.outcomes)
-          for (pattern, request) in triggered.requests
-          where event.isFresh(for: pattern) && proposing.sum.processed < room {
-            proposing.propose(request, existing: nil, cause: cause, &draft)
+        try wanted.decide(&draft) { (draft) throws(OpsError) in
+          taken = TakenEvents()
+          let found = read[1]
+          var last = try read[3].instants()
+          var proposing = Proposing(
+            self.cache.policies, try gate?.counts(answers) ?? ProposalCounts(bySource: [:]))
+          for (row, id) in try found.streamIDs().enumerated() {
+            switch try found.conditionTime(row, AgentEvent.columns.count + 1, conditions) {
+            case .enough: break
+            case .up(let condition):
+              wanted.pass(.agentEvent, id, .tooSlow(condition, seconds: seconds))
+              continue
+            case .wasUp: continue
+            }
+            guard wanted.enter(.agentEvent, id) else { continue }
+            let event = try found.row(row, of: AgentEvent.self)
+            let cause = try found.cause(row, AgentEvent.columns.count)
+            let facts = try found.facts(row, AgentEvent.columns.count + 1, conditions)
+            try draft.load(event, as: event.id)
+            let triggered = draft.trigger(
+              event, by: matrix, facts, lastReaction: &last, cause: cause)
+            taken.add(event, triggered.outcomes)
+            for (pattern, request) in triggered.requests
+            where event.isFresh(for: pattern) && proposing.sum.processed < room {
+              proposing.propose(request, existing: nil, cause: cause, &draft)
+            }
           }
+          taken.proposed = proposing.sum
         }
-        taken.proposed = proposing.sum
         return taken.recorded
       }
+      command.waitsForLocks = false
+      if wanted.isAlone { command.load.append(Self.briefly) }
+      return command
     }
     let committed = try perform(
       command(proposing: room), afterLostRace: command(proposing: 0))
@@ -279,14 +397,21 @@ private struct TakenEvents {
 
   /// As the command's key keeps it.
   var recorded: JSON {
-    .array([events, queued, proposed.processed, proposed.created].map(JSON.int))
+    .array(([events, queued] + proposed.counts).map(JSON.int))
   }
 
   init(recorded: JSON) {
     let counts = (recorded.arrayValue ?? []).map { $0.intValue ?? 0 }
-    guard counts.count == 4 else { return }
+    guard counts.count == 5, let proposed = Proposed(counts: Array(counts[2...])) else { return }
     (events, queued) = (counts[0], counts[1])
-    proposed = Proposed(processed: counts[2], created: counts[3])
+    self.proposed = proposed
+  }
+
+  mutating func add(_ other: TakenEvents) {
+    events += other.events
+    queued += other.queued
+    proposed.add(other.proposed)
+    tooDeep.merge(other.tooDeep) { first, _ in first }
   }
 
   mutating func add(_ event: AgentEvent, _ outcomes: [AgentEvent.PatternOutcome]) {
@@ -311,14 +436,26 @@ extension AgentEvent {
 
 // MARK: - Reactions
 
-/// Reactions worked off, and proposals made of them.
+/// Reactions worked off, and what was new of the proposals that they led to.
 struct Proposed {
   var processed = 0
   var created = 0
+  var refused = 0
+
+  init() {}
 
   mutating func add(_ other: Proposed) {
     processed += other.processed
     created += other.created
+    refused += other.refused
+  }
+
+  /// As a command's key keeps them.
+  var counts: [Int] { [processed, created, refused] }
+
+  init?(counts: [Int]) {
+    guard counts.count == 3 else { return nil }
+    (processed, created, refused) = (counts[0], counts[1], counts[2])
   }
 }
 
@@ -338,15 +475,19 @@ private struct Proposing {
     _ request: Reaction.Request, existing recorded: SubmissionOutcome?, cause: Int64?,
     _ draft: inout Draft
   ) {
+    let existing = made[request.dedupeKey] ?? recorded
     let outcome = draft.propose(
-      request, existing: made[request.dedupeKey] ?? recorded, policies: policies,
-      executors: Executors.names, today: &today, cause: cause)
-    if let outcome {
-      // The gate's refusal gives the key up again.
-      if outcome.status != .rejected { made[request.dedupeKey] = outcome }
+      request, existing: existing, policies: policies, executors: Executors.names, today: &today,
+      cause: cause)
+    sum.processed += 1
+    guard let outcome, existing == nil else { return }
+    // The gate's refusal gives the key up again.
+    if outcome.status == .rejected {
+      sum.refused += 1
+    } else {
+      made[request.dedupeKey] = outcome
       sum.created += 1
     }
-    sum.processed += 1
   }
 }
 
@@ -357,38 +498,48 @@ extension Engine {
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
       \(entryOf("r"))
-    FROM ops_agent_reactions AS r
-      LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM ops_mission_proposals AS p
+    FROM public.ops_agent_reactions AS r
+      LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM public.ops_mission_proposals AS p
         WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
         UNION ALL SELECT t.stream, 'approved', 'archived by the retention rule'
         FROM ledger.tombstones AS t WHERE t.noun = 'proposal'
           AND t.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
-      LEFT JOIN LATERAL (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
+      LEFT JOIN LATERAL (SELECT m.id FROM public.ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
-    WHERE r.status = 'queued' AND r.version BETWEEN 1 AND 2000000000 ORDER BY r.created_at, r.id LIMIT $1::bigint
+    WHERE r.status = 'queued' AND r.id <> ALL ($2::uuid[]) ORDER BY r.created_at, r.id LIMIT $1::bigint
     FOR NO KEY UPDATE OF r SKIP LOCKED
     """)
-  private static let anyReactions = Statement(
-    "SELECT EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')")
-  private static let drawIfReactions = Statement(
+  private static let isAnyQueued = """
+    EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued' AND id <> ALL ($1::uuid[]))
     """
-    SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_agent_reactions WHERE status = 'queued')
-    """)
-
-  /// Turns one batch of reactions into proposals.
-  private func takeReactions(_ limit: Int) throws(OpsError) -> Proposed {
-    try withPolicies { () throws(OpsError) in try takeReactionsOnce(limit) }
+  private static let hasReactions = Statement("SELECT \(isAnyQueued)")
+  private static let drawIfReactions = Statement(
+    "SELECT entry, recorded_at FROM ledger.draw() WHERE \(isAnyQueued)")
+  private var anyReactions: (Statement, Parameters) {
+    var skipped = Parameters()
+    skipped.uuids(passedOver.skipped)
+    return (Self.hasReactions, skipped)
   }
 
-  private func takeReactionsOnce(_ limit: Int) throws(OpsError) -> Proposed {
+  /// Turns one batch of reactions into proposals.
+  private func takeReactions(_ limit: Int, _ proposed: inout Proposed) throws(OpsError) {
+    var sum = proposed
+    defer { proposed = sum }
+    try inBatches(limit: limit) { (batch) throws(OpsError) in
+      sum.add(
+        try self.withPolicies { () throws(OpsError) in try self.takeReactions(batch) })
+    }
+  }
+
+  private func takeReactions(_ batch: Batch) throws(OpsError) -> Proposed {
     var taken = Proposed()
     let gate = Gate(cache.policies.caps)
-    var batch = Parameters()
-    batch.int8(Int64(limit))
-    let command = Command(
-      load: gate.load + [(Self.queuedReactions, batch), cache.request],
-      draw: (Self.drawIfReactions, Parameters())
+    var (some, skipped) = (Parameters(), Parameters())
+    batch.append(to: &some)
+    skipped.uuids(batch.skipped)
+    var command = Command(
+      load: gate.load + [(Self.queuedReactions, some), cache.request],
+      draw: (Self.drawIfReactions, skipped)
     ) { (answers, draft) throws(OpsError) in
       let (rows, changes) = (answers[gate.load.count], answers[gate.load.count + 1])
       if try self.cache.take(changes), !gate.serves(self.cache.policies.caps) {
@@ -396,21 +547,26 @@ extension Engine {
       }
       taken = Proposed()
       guard self.cache.policies.halt == nil else { return .null }
-      var proposing = Proposing(self.cache.policies, try gate.counts(answers))
-      for row in 0..<rows.count {
-        let reaction = try rows.row(row, of: Reaction.self)
-        try draft.load(reaction, as: reaction.id)
-        proposing.propose(
-          reaction.request, existing: try rows.existing(row),
-          cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
+      try batch.decide(&draft) { (draft) throws(OpsError) in
+        var proposing = Proposing(self.cache.policies, try gate.counts(answers))
+        for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {
+          let reaction = try rows.row(row, of: Reaction.self)
+          try draft.load(reaction, as: reaction.id)
+          proposing.propose(
+            reaction.request, existing: try rows.existing(row),
+            cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
+        }
+        taken = proposing.sum
       }
-      taken = proposing.sum
-      return .array([.int(taken.processed), .int(taken.created)])
+      return .array(taken.counts.map(JSON.int))
     }
+    command.waitsForLocks = false
+    if batch.isAlone { command.load.append(Self.briefly) }
     let committed = try perform(command)
     if committed.entry == nil { taken = Proposed() }
-    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
-      taken = Proposed(processed: counts[0].intValue ?? 0, created: counts[1].intValue ?? 0)
+    if committed.isRepeat {
+      taken =
+        Proposed(counts: (committed.result.arrayValue ?? []).map { $0.intValue ?? 0 }) ?? taken
     }
     return taken
   }

@@ -32,10 +32,21 @@ extension Engine {
     return id
   }
 
+  /// Whether any agent event in the tables is of a source.
+  public func knowsSource(_ source: String) throws(OpsError) -> Bool {
+    var parameters = Parameters()
+    parameters.text(source)
+    let rows = try session.query(Self.knowsSource, parameters)
+    return try onRow { () throws(PostgresError) in try rows.bool(0, 0) }
+  }
+
+  private static let knowsSource = Statement(
+    "SELECT EXISTS (SELECT FROM public.ops_agent_events AS a WHERE a.data->>'source' = $1::text)")
+
   /// A mission that has left is known by its tombstone.
   private static let knowsMission = Statement(
     """
-    SELECT FROM ops_missions AS m WHERE m.id = ANY ($1::uuid[])
+    SELECT FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
     UNION ALL SELECT FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[]) AND t.noun = 'mission'
     """)
 

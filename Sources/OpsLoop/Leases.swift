@@ -17,22 +17,42 @@ public struct Recovered: Equatable, Sendable {
 }
 
 extension Engine {
-  public static let recoveryMax = 200
+  static let recoveryMax = 200
 
   /// Takes back steps whose lease has run out: each a failed attempt, tried again at once.
-  public func recoverLeases() throws(OpsError) -> Recovered {
+  ///
+  /// - Parameter held: Steps that the caller holds itself, and has not done with.
+  public func recoverLeases(but held: [StreamID] = []) throws(OpsError) -> Recovered {
     var recovered = Recovered()
-    let expired = expired
-    let command = Command(
+    try inBatches(limit: Self.recoveryMax) { (batch) throws(OpsError) in
+      let some = try self.recover(batch, but: held)
+      recovered.requeued += some.requeued
+      recovered.failed += some.failed
+      recovered.stale += some.stale
+    }
+    return recovered
+  }
+
+  private func recover(_ batch: Batch, but held: [StreamID]) throws(OpsError) -> Recovered {
+    var recovered = Recovered()
+    let expired = expired(but: batch.skipped + held)
+    var some = expired
+    some.int8(Int64(batch.limit))
+    var command = Command(
       load: [
-        expired, (Self.lockWaiting, expired.1), (Self.countOfExpired, expired.1), cache.request,
+        (Self.expired, some), (batch.isAlone ? Self.lockFreeWaiting : Self.lockWaiting, expired),
+        (Self.countOfExpired, expired), cache.request,
       ],
-      draw: (Self.drawIfExpired, expired.1)
+      draw: (Self.drawIfExpired, expired)
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[3])
-      recovered = try self.recover(answers, &draft)
+      try batch.decide(&draft) { (draft) throws(OpsError) in
+        recovered = try self.recover(answers, batch, &draft)
+      }
       return .array([recovered.requeued, recovered.failed, recovered.stale].map(JSON.int))
     }
+    command.waitsForLocks = false
+    if batch.isAlone { command.load += [(Self.countWaiting, expired), Self.briefly] }
     let committed = try perform(command)
     if committed.entry == nil { recovered = Recovered() }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 3 {
@@ -43,9 +63,11 @@ extension Engine {
     return recovered
   }
 
-  private func recover(_ answers: [Rows], _ draft: inout Draft) throws(OpsError) -> Recovered {
+  private func recover(
+    _ answers: [Rows], _ batch: Batch, _ draft: inout Draft
+  ) throws(OpsError) -> Recovered {
     var expired: [(Step, Run?)] = []
-    for index in 0..<answers[0].count {
+    for (index, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
       let step = try answers[0].row(index, of: Step.self)
       let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
       try draft.load(step, as: step.id)
@@ -58,10 +80,13 @@ extension Engine {
       if let run { try draft.load(run, as: run.id) }
       expired.append((step, run))
     }
-    for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
+    batch.leave()
+    let missing = try loadWaiting(answers, batch, &draft)
     var counts = try answers[2].stepCounts()
     var recovered = Recovered()
     for (step, run) in expired {
+      batch.look(at: .step, step.id)
+      if let error = missing[step.missionID] { throw error }
       var count = counts[step.missionID] ?? StepCounts(unfinished: 1, failed: 0)
       try draft.recover(step, run: run, rules: rules, counts: &count)
       counts[step.missionID] = count
@@ -76,82 +101,126 @@ extension Engine {
     return recovered
   }
 
-  /// A lease ends when it says; without one, when its step was not touched for a while. Two conditions,
-  /// each a range of the index of running steps.
+  /// Steps that would be skipped if one of these were dead; of each mission all of them, or it is told why not.
+  private func loadWaiting(
+    _ answers: [Rows], _ batch: Batch, _ draft: inout Draft
+  ) throws(OpsError) -> [StreamID: OpsError] {
+    var missing: [StreamID: OpsError] = [:]
+    var found: [StreamID: Int] = [:]
+    for index in 0..<answers[1].count {
+      let mission = try onRow { () throws(PostgresError) in
+        StreamID(try answers[1].uuid(index, Step.columns.count))
+      }
+      found[mission, default: 0] += 1
+      do throws(OpsError) {
+        let step = try answers[1].row(index, of: Step.self)
+        try draft.load(step, as: step.id)
+      } catch { missing[mission] = error }
+    }
+    guard batch.isAlone else { return missing }
+    for (mission, count) in try answers[4].counts() where found[mission, default: 0] < count {
+      missing[mission] = OpsError(
+        .conflict, "another transaction holds a lock on a step of mission \(mission)")
+    }
+    return missing
+  }
+
+  /// A lease ends when it says; without one, when its step was not touched for a while; and where a clock
+  /// that was ahead began it, as ``Ledger/Instant/isAfter(spanFrom:to:)`` has it, unless its worker is
+  /// there, which renews it. Three conditions, each a range of an index of running steps.
   ///
-  /// - Parameter stale: The number of the parameter that says how long that is, in seconds.
-  static func expiry(stale: String) -> (leases: String, untouched: String) {
-    (
-      "s.status = 'running' AND s.lease_expires_at < (SELECT ledger.now())",
+  /// - Parameters:
+  ///   - stale: The number of the parameter that says how long that is, in seconds.
+  ///   - skipped: The number of the parameter with the steps that are left alone.
+  private static func expiry(stale: String, skipped: String) -> [String] {
+    let age = "make_interval(secs => \(stale)::double precision)"
+    let touched = "greatest(s.reserved_at, s.updated_at)"
+    return [
+      "s.lease_expires_at < (SELECT ledger.now())",
       """
-      s.status = 'running' AND s.lease_expires_at IS NULL AND greatest(s.reserved_at, s.updated_at)
-        + make_interval(secs => \(stale)::double precision) < (SELECT ledger.now())
+      s.lease_expires_at IS NULL AND (\(touched) < (SELECT ledger.now()) - \(age)
+        OR \(touched) > (SELECT ledger.now()) + \(age) AND \(touched) < 'infinity')
+      """,
       """
-    )
+      s.reserved_at > (SELECT ledger.now()) AND s.lease_expires_at > s.reserved_at
+        AND extract(epoch FROM s.reserved_at) - extract(epoch FROM (SELECT ledger.now()))
+          > extract(epoch FROM s.lease_expires_at) - extract(epoch FROM s.reserved_at)
+        AND NOT EXISTS (SELECT FROM ledger.workers AS w
+          WHERE w.name = s.leased_by AND \(Presence.isHere("w")))
+      """,
+    ].map { "(s.status = 'running' AND \($0) AND s.id <> ALL (\(skipped)::uuid[]))" }
   }
-  /// Whether there is one, at the cost of two looks into that index however many run.
-  static func isAnyExpired(stale: String) -> String {
-    let (leases, untouched) = expiry(stale: stale)
-    return """
-      (EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(leases))
-        OR EXISTS (SELECT FROM ops_mission_steps AS s WHERE \(untouched)))
-      """
+  /// Whether there is one, at the cost of a few looks into indexes however many run.
+  static func isAnyExpired(stale: String, skipped: String) -> String {
+    let any = expiry(stale: stale, skipped: skipped).map {
+      "EXISTS (SELECT FROM public.ops_mission_steps AS s WHERE \($0))"
+    }
+    return "(" + any.joined(separator: " OR ") + ")"
   }
-  private static let isExpired: String = {
-    let (leases, untouched) = expiry(stale: "$1")
-    return "(\(leases) OR \(untouched))"
-  }()
+  private static let isExpired =
+    "(" + expiry(stale: "$1", skipped: "$2").joined(separator: " OR ") + ")"
   private static let expired = Statement(
     """
     SELECT \(Step.select("s")), \(Mission.select("m")), \(Run.select("r"))
-    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
-      LEFT JOIN LATERAL (SELECT * FROM ops_action_runs AS r
+    FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
+      LEFT JOIN LATERAL (SELECT * FROM public.ops_action_runs AS r
         WHERE r.step_id = s.id AND r.status = 'started' ORDER BY r.started_at DESC, r.id DESC
         LIMIT 1) AS r ON true
     WHERE \(isExpired)
-    ORDER BY s.id LIMIT \(recoveryMax) FOR NO KEY UPDATE OF s, m SKIP LOCKED
+    ORDER BY s.id LIMIT $3::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
     """)
-  /// Steps that would be skipped if one of these were dead.
-  private static let lockWaiting = Statement(
+  private static let waiting = """
+    (SELECT DISTINCT s.mission_id AS id FROM public.ops_mission_steps AS s WHERE \(isExpired)) AS m
+      CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS x
     """
-    SELECT \(Step.select("w"))
-    FROM (SELECT DISTINCT s.mission_id AS id FROM ops_mission_steps AS s WHERE \(isExpired)) AS m
-      CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS x JOIN ops_mission_steps AS w ON w.id = x.id
+  private static let selectWaiting = """
+    SELECT \(Step.select("w")), w.mission_id FROM \(waiting) JOIN public.ops_mission_steps AS w ON w.id = x.id
     WHERE x.status = 'queued' ORDER BY w.id FOR NO KEY UPDATE OF w
-    """)
+    """
+  private static let lockWaiting = Statement(selectWaiting)
+  /// Only those that nobody else has locked.
+  private static let lockFreeWaiting = Statement(selectWaiting + " SKIP LOCKED")
+  private static let countWaiting = Statement(
+    "SELECT m.id, count(*) FROM \(waiting) WHERE x.status = 'queued' GROUP BY m.id")
   private static let countOfExpired = Statement(
     stepCounts(
-      of: "IN (SELECT s.mission_id FROM ops_mission_steps AS s WHERE \(isExpired))"))
+      of: "IN (SELECT s.mission_id FROM public.ops_mission_steps AS s WHERE \(isExpired))"))
   private static let drawIfExpired = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
-    WHERE \(isAnyExpired(stale: "$1"))
+    WHERE \(isAnyExpired(stale: "$1", skipped: "$2"))
     """)
 
   private static let hasExpired = Statement(
-    "SELECT \(isAnyExpired(stale: "$1"))")
+    "SELECT \(isAnyExpired(stale: "$1", skipped: "$2"))")
   /// Whether any lease has run out.
-  var anyExpired: (Statement, Parameters) { (Self.hasExpired, expired.1) }
+  var anyExpired: (Statement, Parameters) {
+    (Self.hasExpired, expired(but: passedOver.skipped))
+  }
 
-  private var expired: (Statement, Parameters) {
+  private func expired(but skipped: [StreamID]) -> Parameters {
     var parameters = Parameters()
     parameters.float8(settings.staleSeconds)
-    return (Self.expired, parameters)
+    parameters.uuids(skipped)
+    return parameters
   }
 
   /// Renews the leases of steps that still run.
   ///
-  /// - Returns: The tokens that hold from now on; steps that are missing were lost.
+  /// - Returns: The tokens that hold from now on. Steps that are missing were lost, or another transaction
+  ///   holds their rows at this moment.
   public func renew(_ held: [(StreamID, Step.Token)]) throws(OpsError) -> [StreamID: Step.Token] {
     var parameters = Parameters()
     parameters.uuids(held.map(\.0))
-    parameters.uuids([])
     let seconds = leaseSeconds
     var renewed: [StreamID: Step.Token] = [:]
-    let command = Command(load: [(Self.lockSteps, parameters)]) {
+    let command = Command(load: [(Self.lockFreeSteps, parameters)]) {
       (answers, draft) throws(OpsError) in
       renewed = [:]
-      for step in try answers[0].rows(of: Step.self) { try draft.load(step, as: step.id) }
+      for index in 0..<answers[0].count {
+        guard let step = try? answers[0].row(index, of: Step.self) else { continue }
+        try? draft.load(step, as: step.id)
+      }
       for (id, token) in held {
         guard let step = draft.row(id, of: Step.self),
           let events = try? Step.decide(
@@ -173,6 +242,23 @@ extension Engine {
       }
     }
     return renewed
+  }
+
+  private static let lockFreeSteps = Statement(
+    """
+    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.id = ANY ($1::uuid[])
+    ORDER BY s.id FOR NO KEY UPDATE SKIP LOCKED
+    """)
+}
+
+extension Rows {
+  /// `id, count` pairs.
+  fileprivate func counts() throws(OpsError) -> [StreamID: Int] {
+    try onRow { () throws(PostgresError) in
+      var counts: [StreamID: Int] = [:]
+      for row in 0..<count { counts[StreamID(try uuid(row, 0))] = Int(try int8(row, 1)) }
+      return counts
+    }
   }
 }
 

@@ -91,6 +91,19 @@ extension Engine {
     if key == ReactionMatrix.key { try checkConditions(of: ReactionMatrix(value)) }
   }
 
+  /// What of a value nothing reads, or can never come to anything, each as a sentence.
+  ///
+  /// - Parameter values: Policies that are set with it.
+  public func warnings(
+    policy key: String, value: JSON, besides values: [String: JSON] = [:]
+  ) throws(OpsError) -> [String] {
+    var roles = try policies().roles.value?.names
+    if let given = values[AgentRoles.key] { roles = (try? AgentRoles(given))?.names }
+    return Policies.warnings(key: key, value: value)
+      + Policies.futileParts(
+        of: key, value, executors: Executors.names, roles: roles.map { Set($0) })
+  }
+
   /// Returns a policy to the value that it had in a version.
   ///
   /// - Throws: `OPS_011` for a version that it never had, `OPS_013` for policy `loop`.
@@ -113,7 +126,7 @@ extension Engine {
 
   private static let lockRows = Statement(
     """
-    SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = ANY ($1::text[])
+    SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE p.key = ANY ($1::text[])
     ORDER BY p.key FOR NO KEY UPDATE
     """)
   private static let removed = Statement(
@@ -130,7 +143,7 @@ extension Draft {
       let (stream, version) = try onRow { () throws(PostgresError) in
         (StreamID(try answers[1].uuid(row, 0)), try answers[1].int4(row, 1))
       }
-      load(tombstone: version, of: Policy.self, as: stream)
+      try load(tombstone: version, of: Policy.self, as: stream)
     }
   }
 }

@@ -73,34 +73,40 @@ extension Engine {
     return uses.sorted { ($1.reactions, $0.id) < ($0.reactions, $1.id) }
   }
 
-  private static let day =
-    "date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
+  /// The first moment of this UTC day.
+  static let day = "date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
+  /// Whether a time lies in the last so many hours or days, and not in the future.
+  private static func isWithin(_ time: String, _ span: String) -> String {
+    """
+    \(time) BETWEEN (SELECT ledger.now()) - interval '\(span)' AND (SELECT ledger.now())
+    """
+  }
   private static let isRefused = "coalesce(p.policy_snapshot ? 'gate_refused', false)"
   private static let proposalsBySource = Statement(
     """
     SELECT p.source, count(*) FILTER (WHERE p.created_at >= \(day) AND NOT \(isRefused)),
       count(*) FILTER (WHERE p.created_at >= \(day) AND \(isRefused)),
       count(*) FILTER (WHERE NOT \(isRefused))
-    FROM ops_mission_proposals AS p
-    WHERE p.created_at >= (SELECT ledger.now()) - interval '24 hours' GROUP BY p.source
+    FROM public.ops_mission_proposals AS p
+    WHERE \(isWithin("p.created_at", "24 hours")) GROUP BY p.source
     """)
   private static let proposalsByStatus = Statement(
     """
     SELECT CASE WHEN \(isRefused) THEN 'refused' ELSE p.status::text END, count(*)
-    FROM ops_mission_proposals AS p
-    WHERE p.created_at >= (SELECT ledger.now()) - interval '30 days' GROUP BY 1
+    FROM public.ops_mission_proposals AS p
+    WHERE \(isWithin("p.created_at", "30 days")) GROUP BY 1
     """)
   private static let patternUse = Statement(
     """
     SELECT r.payload->>'pattern_id', count(*), count(*) FILTER (WHERE r.status = 'failed'),
       count(*) FILTER (WHERE p.status IN ('approved', 'auto_approved')),
       count(*) FILTER (WHERE m.status = 'succeeded'), count(*) FILTER (WHERE m.status = 'failed')
-    FROM ops_agent_reactions AS r
-      LEFT JOIN ops_mission_proposals AS p ON p.id = CASE
+    FROM public.ops_agent_reactions AS r
+      LEFT JOIN public.ops_mission_proposals AS p ON p.id = CASE
         WHEN r.payload->'result'->>'r_proposal_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
         THEN (r.payload->'result'->>'r_proposal_id')::uuid END
-      LEFT JOIN LATERAL (SELECT m.status FROM ops_missions AS m WHERE m.proposal_id = p.id
+      LEFT JOIN LATERAL (SELECT m.status FROM public.ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
-    WHERE r.created_at >= (SELECT ledger.now()) - interval '30 days' GROUP BY 1
+    WHERE \(isWithin("r.created_at", "30 days")) GROUP BY 1
     """)
 }

@@ -12,9 +12,11 @@ struct Presence {
   init(_ options: Worker.Options) { self.options = options }
 
   /// Nothing depends on it, so that a failure is left to whatever comes next on the connection.
-  mutating func note(_ engine: Engine, running: Int, claimed: Int) {
+  ///
+  /// - Returns: Whether it was time to write.
+  mutating func note(_ engine: Engine, running: Int, claimed: Int) -> Bool {
     let now = monotonicSeconds()
-    guard now - writtenAt >= Self.everySeconds else { return }
+    guard now - writtenAt >= Self.everySeconds else { return false }
     writtenAt = now
     var parameters = Parameters()
     parameters.text(options.name)
@@ -25,6 +27,7 @@ struct Presence {
     parameters.int4(Int32(clamping: running))
     parameters.int8(Int64(claimed))
     _ = try? engine.session.query(Self.write, parameters)
+    return true
   }
 
   func leave(_ engine: Engine) {
@@ -43,8 +46,16 @@ struct Presence {
       seen_at = excluded.seen_at
     """)
   private static let remove = Statement("DELETE FROM ledger.workers WHERE name = $1::text")
+  /// Presence of the future is that of a clock which was ahead: who is still here has written again since.
   static let forget = Statement(
-    "DELETE FROM ledger.workers WHERE seen_at < clock_timestamp() - interval '1 day'")
+    """
+    DELETE FROM ledger.workers WHERE seen_at NOT BETWEEN clock_timestamp() - interval '1 day'
+      AND clock_timestamp() + interval '1 minute'
+    """)
+  /// Whether a worker was heard of within a minute.
+  static func isHere(_ worker: String) -> String {
+    "\(worker).seen_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute'"
+  }
 }
 
 /// A worker as its last word has it.
@@ -66,8 +77,8 @@ extension Session {
   private static let workers = Statement(
     """
     SELECT name, host, pid, watches, concurrency, running, claimed, started_at, seen_at,
-      seen_at < clock_timestamp() - interval '1 minute'
-    FROM ledger.workers ORDER BY seen_at DESC, name
+      NOT (\(Presence.isHere("w")))
+    FROM ledger.workers AS w ORDER BY seen_at DESC, name
     """)
 
   /// The workers that are there, the last heard of first.

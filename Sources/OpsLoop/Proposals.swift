@@ -58,12 +58,12 @@ extension Engine {
   }
 
   private static let outcomeColumns = """
-    p.id, p.status, (SELECT m.id FROM ops_missions AS m WHERE m.proposal_id = p.id
+    p.id, p.status, (SELECT m.id FROM public.ops_missions AS m WHERE m.proposal_id = p.id
       ORDER BY m.created_at, m.id LIMIT 1), p.reason
     """
   private static let proposalHolder = Statement(
     """
-    SELECT \(outcomeColumns) FROM ops_mission_proposals AS p
+    SELECT \(outcomeColumns) FROM public.ops_mission_proposals AS p
     WHERE p.dedupe_key = $1::text FOR NO KEY UPDATE OF p
     """)
   /// The key of a proposal that left with its mission is taken as well.
@@ -74,10 +74,10 @@ extension Engine {
     """)
   /// Only what was approved has a mission.
   static let archivedOutcome = """
-    t.stream, 'approved'::ops_proposal_status, NULL::uuid, 'archived by the retention rule'
+    t.stream, 'approved'::public.ops_proposal_status, NULL::uuid, 'archived by the retention rule'
     """
   private static let proposalOutcome = Statement(
-    "SELECT \(outcomeColumns) FROM ops_mission_proposals AS p WHERE p.id = $1::uuid")
+    "SELECT \(outcomeColumns) FROM public.ops_mission_proposals AS p WHERE p.id = $1::uuid")
 
   private func submission(of id: StreamID) throws(OpsError) -> SubmissionOutcome {
     var parameters = Parameters()
@@ -131,12 +131,12 @@ extension Engine {
 
   private static let lockOne = Statement(
     """
-    SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE p.id = $1::uuid
+    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE p.id = $1::uuid
     FOR NO KEY UPDATE
     """)
   private static let missionOf = Statement(
     """
-    SELECT id FROM ops_missions WHERE proposal_id = $1::uuid ORDER BY created_at, id LIMIT 1
+    SELECT id FROM public.ops_missions WHERE proposal_id = $1::uuid ORDER BY created_at, id LIMIT 1
     """)
 
   static func proposal(
@@ -176,13 +176,12 @@ struct Gate {
   func serves(_ caps: Policies.Reading<ProposalCaps>) -> Bool { Self.limit(caps) <= limit }
 
   private static let lock = Statement(
-    "SELECT 1 FROM ops_policy WHERE key = 'proposal_caps' FOR NO KEY UPDATE")
+    "SELECT 1 FROM public.ops_policy WHERE key = 'proposal_caps' FOR NO KEY UPDATE")
   private static let count = Statement(
     """
     SELECT source, count(*)::integer FROM (
-      SELECT source FROM ops_mission_proposals
-      WHERE created_at >= date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC')
-          AT TIME ZONE 'UTC'
+      SELECT source FROM public.ops_mission_proposals
+      WHERE created_at >= \(Engine.day) AND created_at < \(Engine.day) + interval '1 day'
         AND NOT coalesce(policy_snapshot ? 'gate_refused', false)
       LIMIT $1::bigint) AS today GROUP BY source
     """)

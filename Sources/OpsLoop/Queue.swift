@@ -30,26 +30,25 @@ enum Queue {
 
   private static func failedRuns(of step: String) -> String {
     """
-    CASE WHEN \(step).params ? 'fail_times' THEN (SELECT count(*) FROM ops_action_runs AS r
+    CASE WHEN \(step).params ? 'fail_times' THEN (SELECT count(*) FROM public.ops_action_runs AS r
       WHERE r.step_id = \(step).id AND r.status = 'failed') ELSE 0 END
     """
   }
 
-  /// Due, its mission not succeeded, and both of versions that a history can have. A failed mission has
-  /// queued steps only where somebody tries them again. The mission is asked for as a value, and not
-  /// joined: a plan that was made while there were few would else begin with all missions.
+  /// Its mission has not succeeded. A failed mission has queued steps only where somebody tries them
+  /// again. The mission is asked for as a value, and not joined: a plan that was made while there were few
+  /// would else begin with all missions.
   private static let mayRun = """
-    coalesce(s.not_before, s.created_at) <= (SELECT ledger.now())
-      AND (SELECT m.status IN ('approved', 'running', 'failed')
-          AND m.version BETWEEN 1 AND 2000000000
-        FROM ops_missions AS m WHERE m.id = s.mission_id)
-      AND s.version BETWEEN 1 AND 2000000000 AND s.failure_count BETWEEN 0 AND 2000000000
+    (SELECT m.status IN ('approved', 'running', 'failed')
+      FROM public.ops_missions AS m WHERE m.id = s.mission_id) AND s.id <> ALL ($2::uuid[])
     """
+  /// Without a time it may run at once, whatever its creation says: clocks are set back.
+  private static let isDue = "coalesce(s.not_before <= (SELECT ledger.now()), true)"
   /// As the partial indexes say it.
   static let isReady = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0"
   static let isFollowing = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) > 0"
   static let isReleased = """
-    NOT EXISTS (SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+    NOT EXISTS (SELECT FROM public.ops_mission_steps AS p WHERE p.mission_id = s.mission_id
       AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded')
     """
   private static let locked = "FOR NO KEY UPDATE OF s SKIP LOCKED"
@@ -64,53 +63,60 @@ enum Queue {
         \(Engine.entryOf("c")),
         \(failedRuns(of: "c"))
       FROM (\(steps)) AS c CROSS JOIN LATERAL (
-        SELECT * FROM ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
+        SELECT * FROM public.ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
       """)
   }
 
+  /// Those that wait for no time, and those whose time has come, each from the front of an index.
   private static let readySteps = claim(
     """
-    SELECT q.* FROM unnest($2::text[]) AS x(executor) CROSS JOIN LATERAL (
-      SELECT s.* FROM ops_mission_steps AS s
-      WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor AND \(mayRun)
-      ORDER BY coalesce(s.not_before, s.created_at), s.id LIMIT $1::bigint \(locked)) AS q
+    SELECT q.* FROM unnest($3::text[]) AS x(executor) CROSS JOIN LATERAL (
+      SELECT * FROM (SELECT s.* FROM public.ops_mission_steps AS s
+        WHERE \(isReady) AND s.not_before IS NULL AND coalesce(s.executor, s.kind) = x.executor
+          AND \(mayRun)
+        ORDER BY s.created_at, s.id LIMIT $1::bigint \(locked)) AS undelayed
+      UNION ALL
+      SELECT * FROM (SELECT s.* FROM public.ops_mission_steps AS s
+        WHERE \(isReady) AND s.not_before <= (SELECT ledger.now())
+          AND coalesce(s.executor, s.kind) = x.executor AND \(mayRun)
+        ORDER BY s.not_before, s.id LIMIT $1::bigint \(locked)) AS delayed) AS q
     """)
   private static let allFollowers = claim(
     """
-    SELECT s.* FROM ops_mission_steps AS s
-    WHERE \(isFollowing) AND coalesce(s.executor, s.kind) = ANY ($2::text[])
-      AND \(mayRun) AND \(isReleased) LIMIT $1::bigint \(locked)
+    SELECT s.* FROM public.ops_mission_steps AS s
+    WHERE \(isFollowing) AND coalesce(s.executor, s.kind) = ANY ($3::text[])
+      AND \(isDue) AND \(mayRun) AND \(isReleased) LIMIT $1::bigint \(locked)
     """)
   private static let followersOf = claim(
     """
-    SELECT s.* FROM ops_mission_steps AS s
-    WHERE s.mission_id = ANY ($3::uuid[]) AND \(isFollowing)
-      AND coalesce(s.executor, s.kind) = ANY ($2::text[]) AND \(mayRun) AND \(isReleased)
+    SELECT s.* FROM public.ops_mission_steps AS s
+    WHERE s.mission_id = ANY ($4::uuid[]) AND \(isFollowing)
+      AND coalesce(s.executor, s.kind) = ANY ($3::text[]) AND \(isDue) AND \(mayRun) AND \(isReleased)
     LIMIT $1::bigint \(locked)
     """)
   static let named = Statement(
     """
-    SELECT \(Step.select("s")), \(failedRuns(of: "s")) FROM ops_mission_steps AS s
+    SELECT \(Step.select("s")), \(failedRuns(of: "s")) FROM public.ops_mission_steps AS s
     WHERE s.id = ANY ($1::uuid[])
     """)
   static let drawIfQueued = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_mission_steps WHERE status = 'queued')
+    WHERE EXISTS (SELECT FROM public.ops_mission_steps WHERE status = 'queued')
     """)
 
-  static func ready(_ limit: Int, _ executors: [String]) -> (Statement, Parameters) {
+  static func ready(_ batch: Batch, _ executors: [String]) -> (Statement, Parameters) {
     var parameters = Parameters()
-    parameters.int8(Int64(limit))
+    batch.append(to: &parameters)
     parameters.texts(executors)
     return (readySteps, parameters)
   }
 
   static func followers(
-    _ following: Following, _ limit: Int, _ executors: [String]
+    _ following: Following, _ batch: Batch, _ executors: [String]
   ) -> (Statement, Parameters) {
     var parameters = Parameters()
-    parameters.int8(Int64(limit))
+    batch.append(to: &parameters)
     parameters.texts(executors)
     switch following {
     case .all: return (allFollowers, parameters)
@@ -120,13 +126,14 @@ enum Queue {
     }
   }
 
-  /// Until the first step that follows others is due again, for who has just looked at all of them: a look
-  /// at little cost does not see it.
+  /// Until the first step that follows others is due again, for who has looked at all of them `$2` seconds
+  /// ago: a look at little cost does not see it.
   static let nextRetry = Statement(
     """
-    SELECT extract(epoch FROM min(s.not_before) - (SELECT ledger.now()))::float8
-    FROM ops_mission_steps AS s WHERE \(isFollowing) AND s.not_before > (SELECT ledger.now())
-      AND coalesce(s.executor, s.kind) = ANY ($1::text[])
+    SELECT (extract(epoch FROM min(s.not_before)) - extract(epoch FROM (SELECT ledger.now())))::float8
+    FROM public.ops_mission_steps AS s WHERE \(isFollowing)
+      AND s.not_before > (SELECT ledger.now()) - pg_catalog.make_interval(secs => $2::float8)
+      AND s.not_before < 'infinity' AND coalesce(s.executor, s.kind) = ANY ($1::text[])
     """)
 
   /// What a waiting worker asks, at little cost: is there anything for it, and when will there be.
@@ -134,20 +141,21 @@ enum Queue {
     """
     WITH n AS (SELECT ledger.now() AS now)
     SELECT EXISTS (SELECT FROM n, unnest($1::text[]) AS x(executor) CROSS JOIN LATERAL (
-        SELECT FROM ops_mission_steps AS s WHERE \(isReady)
-          AND coalesce(s.executor, s.kind) = x.executor
-          AND coalesce(s.not_before, s.created_at) <= n.now LIMIT 1) AS one),
-      \(Engine.isAnyExpired(stale: "$2")),
+        (SELECT FROM public.ops_mission_steps AS s WHERE \(isReady) AND s.not_before IS NULL
+          AND coalesce(s.executor, s.kind) = x.executor AND s.id <> ALL ($4::uuid[]) LIMIT 1)
+        UNION ALL (SELECT FROM public.ops_mission_steps AS s WHERE \(isReady) AND s.not_before <= n.now
+          AND coalesce(s.executor, s.kind) = x.executor AND s.id <> ALL ($4::uuid[]) LIMIT 1)) AS one),
+      \(Engine.isAnyExpired(stale: "$2", skipped: "$4")),
       (extract(epoch FROM least(
         (SELECT min(f.at) FROM n, unnest($1::text[]) AS x(executor) CROSS JOIN LATERAL (
-          SELECT coalesce(s.not_before, s.created_at) AS at FROM ops_mission_steps AS s
-          WHERE \(isReady) AND coalesce(s.executor, s.kind) = x.executor
-            AND coalesce(s.not_before, s.created_at) > n.now
-          ORDER BY coalesce(s.not_before, s.created_at) LIMIT 1) AS f),
-        (SELECT min(lease_expires_at) FROM ops_mission_steps WHERE status = 'running')))
+          SELECT s.not_before AS at FROM public.ops_mission_steps AS s
+          WHERE \(isReady) AND s.not_before > n.now AND coalesce(s.executor, s.kind) = x.executor
+          ORDER BY s.not_before LIMIT 1) AS f),
+        (SELECT min(lease_expires_at) FROM public.ops_mission_steps WHERE status = 'running'
+          AND lease_expires_at > (SELECT now FROM n))))
         - (SELECT extract(epoch FROM now) FROM n))::float8,
-      (SELECT count(*) FROM n, ledger.workers AS w WHERE w.watches AND w.name < $3::text
-        AND w.seen_at > n.now - interval '1 minute')
+      (SELECT count(*) FROM ledger.workers AS w WHERE w.watches AND w.name < $3::text
+        AND \(Presence.isHere("w")))
     """)
 }
 
@@ -167,7 +175,8 @@ extension Engine {
     parameters.texts(Self.runnable(cache.policies.worker))
     parameters.float8(settings.staleSeconds)
     parameters.text(worker)
-    let rows = try session.query(Queue.look, parameters)
+    parameters.uuids(passedOver.skipped)
+    let rows = try session.readBack(Queue.look, parameters)
     return try onRow { () throws(PostgresError) in
       QueueLook(
         isClaimable: try rows.bool(0, 0), isLeaseExpired: try rows.bool(0, 1),
@@ -175,10 +184,12 @@ extension Engine {
     }
   }
 
-  /// Until the first step that follows others is due again; nil where none has failed.
-  func secondsUntilRetry() throws(OpsError) -> Double? {
+  /// Until the first step that follows others is due again; nil where none has failed. Less than 0 where one
+  /// became due since a look that began `elapsed` seconds ago.
+  func secondsUntilRetry(elapsed: Double) throws(OpsError) -> Double? {
     var parameters = Parameters()
     parameters.texts(Self.runnable(cache.policies.worker))
+    parameters.float8(elapsed)
     let rows = try session.readBack(Queue.nextRetry, parameters)
     return try onRow { () throws(PostgresError) in try rows.float8IfPresent(0, 0) }
   }
@@ -189,14 +200,12 @@ extension Engine {
   public func wake() {
     guard let connection = try? session.connection() else { return }
     _ = try? connection.pipeline([
-      (Self.begin, Parameters()), (Self.asynchronously, Parameters()),
-      (Self.notify, Parameters()), (Self.commit, Parameters()),
+      (.begin, Parameters()), (Self.asynchronously, Parameters()),
+      (Self.notify, Parameters()), (.commit, Parameters()),
     ])
     try? connection.rollbackIfOpen()
   }
 
-  private static let begin = Statement("BEGIN")
   private static let asynchronously = Statement("SET LOCAL synchronous_commit = off")
   private static let notify = Statement("SELECT pg_notify('\(Queue.channel)', '')")
-  private static let commit = Statement("COMMIT")
 }

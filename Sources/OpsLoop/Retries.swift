@@ -39,11 +39,12 @@ extension Engine {
       parameters.text(filter.kind)
       if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
       parameters.int8(Int64(min(Self.retryBatch, filter.limit - total.dead)))
+      parameters.uuids(passedOver.skipped)
       let ids = try session.readBack(Self.dead, parameters).ids()
       if ids.isEmpty { break }
-      let requeued = try retry(ids, why, isOne: false)
+      let requeued = try retryEach(ids, why)
       // Others may have tried them again meanwhile.
-      if requeued.dead == 0 { break }
+      if requeued.dead + requeued.passed == 0 { break }
       total.dead += requeued.dead
       total.steps += requeued.steps
     }
@@ -51,36 +52,62 @@ extension Engine {
     return total
   }
 
+  /// All in one entry; where that is refused one by one, and who is refused alone is passed over.
+  private func retryEach(
+    _ ids: [StreamID], _ why: String?
+  ) throws(OpsError) -> (dead: Int, steps: Int, passed: Int) {
+    do throws(OpsError) {
+      let all = try retry(ids, why, isOne: false)
+      return (all.dead, all.steps, 0)
+    } catch { guard error.isOfARow else { throw error } }
+    var sum = (dead: 0, steps: 0, passed: 0)
+    for id in ids {
+      do throws(OpsError) {
+        let one = try retry([id], why, isOne: false, briefly: true)
+        sum.dead += one.dead
+        sum.steps += one.steps
+      } catch {
+        guard error.isOfARow else { throw error }
+        passedOver.add(PassedOver(noun: .step, row: id, error: error))
+        sum.passed += 1
+      }
+    }
+    return sum
+  }
+
   private static let retryBatch = 100
   private static let dead = Statement(
     """
-    SELECT s.id FROM ops_mission_steps AS s
-    WHERE s.status = 'failed' AND s.failure_count > 0 AND s.params <> '{"erased": true}' AND ($1::text IS NULL OR s.kind = $1::text)
+    SELECT s.id FROM public.ops_mission_steps AS s
+    WHERE s.status = 'failed' AND s.failure_count BETWEEN 1 AND 2000000000
+      AND s.id <> ALL ($4::uuid[]) AND s.params <> '{"erased": true}' AND ($1::text IS NULL OR s.kind = $1::text)
       AND ($2::uuid IS NULL OR s.mission_id = $2::uuid)
     ORDER BY s.updated_at, s.id LIMIT $3::bigint
     """)
   /// Missions before their steps, as everywhere.
   private static let missionsOf = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id IN (
-      SELECT s.mission_id FROM ops_mission_steps AS s WHERE s.id = ANY ($1::uuid[]))
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id IN (
+      SELECT s.mission_id FROM public.ops_mission_steps AS s WHERE s.id = ANY ($1::uuid[]))
     ORDER BY m.id FOR NO KEY UPDATE
     """)
   private static let siblingsOf = Statement(
     """
-    SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE s.mission_id IN (
-      SELECT o.mission_id FROM ops_mission_steps AS o WHERE o.id = ANY ($1::uuid[]))
+    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.mission_id IN (
+      SELECT o.mission_id FROM public.ops_mission_steps AS o WHERE o.id = ANY ($1::uuid[]))
     ORDER BY s.id FOR NO KEY UPDATE
     """)
 
   private func retry(
-    _ ids: [StreamID], _ why: String?, isOne: Bool
+    _ ids: [StreamID], _ why: String?, isOne: Bool, briefly: Bool = false
   ) throws(OpsError) -> (dead: Int, steps: Int) {
     var named = Parameters()
     named.uuids(ids)
     var requeued = (dead: 0, steps: 0)
-    let command = Command(load: [(Self.missionsOf, named), (Self.siblingsOf, named)]) {
-      (answers, draft) throws(OpsError) in
+    var command = Command(
+      load: (briefly ? [Self.briefly] : []) + [(Self.missionsOf, named), (Self.siblingsOf, named)]
+    ) { (answers, draft) throws(OpsError) in
+      let answers = briefly ? Array(answers.dropFirst()) : answers
       requeued = (0, 0)
       for mission in try answers[0].rows(of: Mission.self) {
         try draft.load(mission, as: mission.id)
@@ -97,10 +124,68 @@ extension Engine {
       }
       return .array([.int(requeued.dead), .int(requeued.steps)])
     }
+    command.waitsForLocks = isOne
     let committed = try perform(command)
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
       requeued = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
     }
     return requeued
+  }
+}
+
+// MARK: - After a clock was set back
+
+extension Engine {
+  private static let hastenMax = 200
+  /// As ``Ledger/Instant/isAfter(spanFrom:to:)`` has it: put off by a clock that was ahead, for longer than
+  /// that clock meant.
+  private static let isPutOff = """
+    s.status = 'queued' AND s.not_before > s.updated_at AND s.updated_at > (SELECT ledger.now())
+      AND extract(epoch FROM s.updated_at) - extract(epoch FROM (SELECT ledger.now()))
+        > extract(epoch FROM s.not_before) - extract(epoch FROM s.updated_at)
+      AND s.id <> ALL ($1::uuid[])
+    """
+  private static let hasPutOff = Statement(
+    "SELECT EXISTS (SELECT FROM public.ops_mission_steps AS s WHERE s.not_before IS NOT NULL AND \(isPutOff))"
+  )
+  private static let putOff = Statement(
+    """
+    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.not_before IS NOT NULL AND \(isPutOff)
+    ORDER BY s.id LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED
+    """)
+
+  /// Whether a step waits for a time that only a clock which was ahead would have come to by now.
+  var anyFutureRetries: (Statement, Parameters) {
+    var skipped = Parameters()
+    skipped.uuids(passedOver.skipped)
+    return (Self.hasPutOff, skipped)
+  }
+
+  /// Lets such steps run at once.
+  ///
+  /// - Returns: How many.
+  func hastenRetries() throws(OpsError) -> Int {
+    var hastened = 0
+    try inBatches(limit: Self.hastenMax) { (batch) throws(OpsError) in
+      var some = Parameters()
+      some.uuids(batch.skipped)
+      some.int8(Int64(batch.limit))
+      var command = Command(load: [(Self.putOff, some)]) { (answers, draft) throws(OpsError) in
+        try batch.decide(&draft) { (draft) throws(OpsError) in
+          for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
+            let step = try answers[0].row(row, of: Step.self)
+            try draft.load(step, as: id)
+            for event in try Step.decide(.hasten, given: step) {
+              draft.append(event, of: Step.self, to: id)
+            }
+          }
+        }
+        return .null
+      }
+      command.waitsForLocks = false
+      if batch.isAlone { command.load.append(Self.briefly) }
+      if try self.perform(command).entry != nil { hastened += batch.members.count }
+    }
+    return hastened
   }
 }

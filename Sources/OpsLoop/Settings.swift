@@ -13,5 +13,8 @@ public struct LoopSettings: Sendable {
   /// OPS_STALE_STEP_MINUTES, in seconds: the lease of a step that was claimed without one.
   public var staleSeconds = 900.0
 
+  /// How long a batch's conditions may take, in seconds, and those of one agent event alone.
+  public var conditionSeconds = (batch: 30, alone: 5)
+
   public init() {}
 }

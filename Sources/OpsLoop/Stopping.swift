@@ -96,7 +96,7 @@ extension Engine {
     """
     SELECT coalesce(executor, kind), count(*) FILTER (WHERE status = 'queued'),
       count(*) FILTER (WHERE status = 'running')
-    FROM ops_mission_steps WHERE status IN ('queued', 'running') GROUP BY 1
+    FROM public.ops_mission_steps WHERE status IN ('queued', 'running') GROUP BY 1
     """)
 
   /// Every executor, what it does, whether it may run, and how much it has to do.

@@ -55,55 +55,75 @@ extension Engine {
   /// - Returns: How many.
   func expireVotes() throws(OpsError) -> Int {
     var expired = 0
-    let overdue = overdueVotes
-    let command = Command(
-      load: [(Self.overdue, overdue), cache.request], draw: (Self.drawIfOverdue, overdue)
+    try inBatches(limit: Self.expiryMax) { (batch) throws(OpsError) in
+      expired += try self.expireVotes(batch)
+    }
+    return expired
+  }
+
+  private func expireVotes(_ batch: Batch) throws(OpsError) -> Int {
+    var expired = 0
+    let overdue = overdueVotes(but: batch.skipped)
+    var some = overdue
+    some.int8(Int64(batch.limit))
+    var command = Command(
+      load: [(Self.overdue, some), cache.request], draw: (Self.drawIfOverdue, overdue)
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[1])
-      expired = 0
-      for proposal in try answers[0].rows(of: Proposal.self) {
-        try draft.load(proposal, as: proposal.id)
-        if draft.expireVote(over: proposal, policies: self.cache.policies) { expired += 1 }
+      try batch.decide(&draft) { (draft) throws(OpsError) in
+        expired = 0
+        for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.proposal, id) {
+          let proposal = try answers[0].row(row, of: Proposal.self)
+          try draft.load(proposal, as: id)
+          if draft.expireVote(over: proposal, policies: self.cache.policies) { expired += 1 }
+        }
       }
       return .int(expired)
     }
+    command.waitsForLocks = false
+    if batch.isAlone { command.load.append(Self.briefly) }
     let committed = try perform(command)
     if committed.entry == nil { return 0 }
     return committed.isRepeat ? committed.result.intValue ?? 0 : expired
   }
 
   /// Deadlines are compared as the texts that rows keep, which sort like the times: a hand may have
-  /// written there what is no time.
+  /// written there what is no time. Where the proposal is of the future, the rules are asked
+  /// (``Ledger/Draft/expireVote(over:policies:)``).
   private static let isOverdue = """
-    p.status = 'voting' AND coalesce(p.policy_snapshot->'vote'->>'deadline', \(text(
-      "p.created_at + make_interval(secs => $1::double precision)"))) COLLATE "C"
-      < \(text("(SELECT ledger.now())"))
+    p.status = 'voting' AND p.id <> ALL ($2::uuid[]) AND (p.created_at = '-infinity'
+      OR p.created_at > (SELECT ledger.now()) + interval '1 minute' AND p.created_at < 'infinity'
+      OR coalesce(p.policy_snapshot->'vote'->>'deadline', \(text(
+        "p.created_at + make_interval(secs => $1::double precision)"))) COLLATE "C"
+        < \(text("(SELECT ledger.now())")))
     """
   private static func text(_ time: String) -> String {
     #"to_char((\#(time)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#
   }
   private static let overdue = Statement(
     """
-    SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE \(isOverdue)
-      AND p.version BETWEEN 1 AND 2000000000
-    ORDER BY p.id LIMIT \(expiryMax) FOR NO KEY UPDATE SKIP LOCKED
+    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE \(isOverdue)
+    ORDER BY p.id LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
     """)
   private static let drawIfOverdue = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()
-    WHERE EXISTS (SELECT FROM ops_mission_proposals AS p WHERE \(isOverdue))
+    WHERE EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))
     """)
 
   private static let hasOverdue = Statement(
-    "SELECT EXISTS (SELECT FROM ops_mission_proposals AS p WHERE \(isOverdue))")
+    "SELECT EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))")
   /// Whether any vote's deadline has passed.
-  var anyOverdue: (Statement, Parameters) { (Self.hasOverdue, overdueVotes) }
+  var anyOverdue: (Statement, Parameters) {
+    (Self.hasOverdue, overdueVotes(but: passedOver.skipped))
+  }
 
-  private var overdueVotes: Parameters {
+  private func overdueVotes(but skipped: [StreamID]) -> Parameters {
     let minutes =
       cache.policies.voting.value?.deadlineMinutes ?? VotingPolicy.deadlineMinutesDefault
     var parameters = Parameters()
     parameters.float8(minutes * 60)
+    parameters.uuids(skipped)
     return parameters
   }
 }

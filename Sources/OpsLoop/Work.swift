@@ -6,12 +6,8 @@ import Postgres
 /// What a worker came back with from one look at the queue.
 public struct Claim: Sendable {
   public var steps: [ClaimedStep] = []
-  /// The entry of the claim, which causes what comes of it.
-  public var entry: Int64?
   /// Why the loop takes nothing, where it is halted.
   public var halt: String?
-  /// Queued steps whose rows cannot be read, and were passed over.
-  public var unreadable: [(step: StreamID, error: OpsError)] = []
   public var rules: WorkRules
 }
 
@@ -29,20 +25,26 @@ extension Engine {
   public func claim(
     _ limit: Int, worker: String, following: Following = .all
   ) throws(OpsError) -> Claim {
-    try withPolicies { () throws(OpsError) in
-      try claimOnce(limit, worker: worker, following)
+    var claim = Claim(rules: rules)
+    try inBatches(limit: limit) { (batch) throws(OpsError) in
+      let some = try self.withPolicies { () throws(OpsError) in
+        try self.claimOnce(batch, worker: worker, following)
+      }
+      claim.steps += some.steps
+      (claim.halt, claim.rules) = (some.halt, some.rules)
     }
+    return claim
   }
 
   private func claimOnce(
-    _ limit: Int, worker: String, _ following: Following
+    _ batch: Batch, worker: String, _ following: Following
   ) throws(OpsError) -> Claim {
     var claim = Claim(rules: rules)
     let blocked = cache.policies.worker
     let names = Self.runnable(blocked)
-    let command = Command(
+    var command = Command(
       load: [
-        Queue.followers(following, limit, names), Queue.ready(limit, names), cache.request,
+        Queue.followers(following, batch, names), Queue.ready(batch, names), cache.request,
       ],
       draw: (Queue.drawIfQueued, Parameters())
     ) { (answers, draft) throws(OpsError) in
@@ -51,11 +53,15 @@ extension Engine {
       }
       claim = Claim(halt: self.cache.policies.halt, rules: self.rules)
       guard claim.halt == nil else { return .null }
-      try self.lease(Array(answers.prefix(2)), limit, to: worker, &claim, &draft)
+      try batch.decide(&draft) { (draft) throws(OpsError) in
+        claim.steps = []
+        try self.lease(Array(answers.prefix(2)), batch, to: worker, &claim, &draft)
+      }
       return .array(claim.steps.map(\.receipt))
     }
+    command.waitsForLocks = false
+    if batch.isAlone { command.load.append(Self.briefly) }
     let committed = try perform(command)
-    claim.entry = committed.entry
     // What an attempt decided that was then cut off is nobody's. Where nothing is queued nothing was
     // decided, and whether the loop is halted is what was read last.
     if committed.entry == nil {
@@ -63,32 +69,35 @@ extension Engine {
       claim.halt = cache.policies.halt
     }
     if committed.isRepeat { claim.steps = try claimed(committed.result) }
+    for index in claim.steps.indices { claim.steps[index].entry = committed.entry }
     return claim
   }
 
   private func lease(
-    _ answers: [Rows], _ limit: Int, to worker: String, _ claim: inout Claim, _ draft: inout Draft
+    _ answers: [Rows], _ batch: Batch, to worker: String, _ claim: inout Claim,
+    _ draft: inout Draft
   ) throws(OpsError) {
     var found: [QueuedStep] = []
     for rows in answers {
       var steps: [QueuedStep] = []
-      for index in 0..<rows.count {
-        do throws(OpsError) {
-          steps.append(try QueuedStep(rows, index))
-        } catch {
-          // One row that a hand made unreadable does not stop the others.
-          guard error.code == .inconsistentRow else { throw error }
-          let id = try onRow { () throws(PostgresError) in StreamID(try rows.uuid(index, 0)) }
-          claim.unreadable.append((id, error))
-        }
+      for (index, id) in try rows.streamIDs().enumerated() {
+        guard
+          let step = try batch.read(
+            .step, id,
+            { () throws(OpsError) in
+              try QueuedStep(rows, index)
+            })
+        else { continue }
+        steps.append(step)
       }
       found += steps.sorted { $0.due < $1.due }
     }
-    for queued in found.prefix(limit) {
+    for queued in found.prefix(batch.limit) where batch.enter(.step, queued.step.id) {
       try draft.load(queued.step, as: queued.step.id)
       try draft.load(queued.mission, as: queued.mission.id)
     }
-    for queued in found.prefix(limit) {
+    for queued in found.prefix(batch.limit) {
+      batch.look(at: .step, queued.step.id)
       var claimed = try draft.claim(
         queued.step, worker: worker, leaseSeconds: leaseSeconds, cause: queued.cause)
       claimed.failedRuns = queued.failedRuns
@@ -159,13 +168,18 @@ extension Completion {
 extension Engine {
   /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
   /// comes too late is refused; the others are recorded.
+  ///
+  /// - Parameter briefly: Whether a lock that another transaction holds is waited for only shortly.
   public func complete(
-    _ outcomes: [StepOutcome], claim: Claim
+    _ outcomes: [StepOutcome], briefly: Bool = false
   ) throws(OpsError) -> Completion {
     var refused: [Int: OpsError] = [:]
     var completion = Completion()
     func command(_ rows: OutcomeRows) -> Command {
-      Command(load: rows.load + [cache.request]) { (answers, draft) throws(OpsError) in
+      var command = Command(
+        load: (briefly ? [Self.briefly] : []) + rows.load + [cache.request]
+      ) { (answers, draft) throws(OpsError) in
+        let answers = briefly ? Array(answers.dropFirst()) : answers
         _ = try self.cache.take(answers[rows.load.count])
         var counts = try rows.take(answers, &draft)
         refused = [:]
@@ -173,7 +187,8 @@ extension Engine {
         for (index, outcome) in outcomes.enumerated() {
           do throws(OpsError) {
             var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
-            try draft.complete(outcome, rules: self.rules, counts: &count, cause: claim.entry)
+            try draft.complete(
+              outcome, rules: self.rules, counts: &count, cause: outcome.cause)
             counts[outcome.missionID] = count
             if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
               completion.succeeded += 1
@@ -191,6 +206,8 @@ extension Engine {
           "refused": .array(refused.keys.sorted().map(JSON.int)),
         ])
       }
+      command.waitsForLocks = false
+      return command
     }
     let locked = command(.locked(outcomes))
     let committed = try perform(
@@ -248,9 +265,7 @@ private struct OutcomeRows {
     mission.uuids(Set(outcomes.map(\.missionID)))
     return OutcomeRows(load: [(Engine.lockMissions, mission), (Engine.countSteps, mission)]) {
       (answers, draft) throws(OpsError) in
-      for mission in try answers[0].rows(of: Mission.self) {
-        try draft.load(mission, as: mission.id)
-      }
+      draft.loadReadable(answers[0], \Mission.id)
       for held in outcomes.compactMap(\.held) {
         try draft.load(held.step, as: held.step.id)
         try draft.load(held.run, as: held.run.id)
@@ -263,7 +278,7 @@ private struct OutcomeRows {
 extension Engine {
   static let lockMissions = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id = ANY ($1::uuid[])
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
     ORDER BY m.id FOR NO KEY UPDATE
     """)
   static let lockSteps = Statement(
@@ -271,12 +286,12 @@ extension Engine {
     SELECT \(Step.select("s")) FROM (
       SELECT unnest($1::uuid[]) AS id UNION SELECT q.id
       FROM unnest($2::uuid[]) AS m(id) CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS q
-      WHERE q.status = 'queued') AS x JOIN ops_mission_steps AS s ON s.id = x.id
+      WHERE q.status = 'queued') AS x JOIN public.ops_mission_steps AS s ON s.id = x.id
     ORDER BY s.id FOR NO KEY UPDATE OF s
     """)
   /// Never by their status: a plan that was made while few steps were queued would begin with all of those.
   static func stepsOf(_ mission: String) -> String {
-    "SELECT * FROM ops_mission_steps AS p WHERE p.mission_id = \(mission) OFFSET 0"
+    "SELECT * FROM public.ops_mission_steps AS p WHERE p.mission_id = \(mission) OFFSET 0"
   }
   static let countSteps = Statement(stepCounts(of: "= ANY ($1::uuid[])"))
   /// What ``Postgres/Rows/stepCounts()`` reads, of the missions that a condition names. Few missions have
@@ -286,7 +301,7 @@ extension Engine {
     SELECT c.mission_id, c.unfinished, c.failed, d.id, d.ordinal
     FROM (SELECT mission_id, count(*) FILTER (WHERE status IN ('queued', 'running')) AS unfinished,
         count(*) FILTER (WHERE status = 'failed') AS failed
-      FROM ops_mission_steps WHERE mission_id \(missions) GROUP BY mission_id) AS c
+      FROM public.ops_mission_steps WHERE mission_id \(missions) GROUP BY mission_id) AS c
       LEFT JOIN LATERAL (
         SELECT s.id, coalesce(s.ordinal, 0) AS ordinal FROM (\(stepsOf("c.mission_id"))) AS s
         WHERE c.failed > 0 AND s.status = 'failed' AND s.failure_count > 0
@@ -295,7 +310,7 @@ extension Engine {
   }
   static let lockRuns = Statement(
     """
-    SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
+    SELECT \(Run.select("r")) FROM public.ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
     ORDER BY r.id FOR NO KEY UPDATE
     """)
 
@@ -303,22 +318,22 @@ extension Engine {
   fileprivate static func load(
     _ answers: [Rows], into draft: inout Draft
   ) throws(OpsError) -> [StreamID: StepCounts] {
-    for mission in try answers[0].rows(of: Mission.self) { try draft.load(mission, as: mission.id) }
-    for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
-    for run in try answers[3].rows(of: Run.self) { try draft.load(run, as: run.id) }
-    for item in try answers[4].rows(of: Radar.self) { try draft.load(item, as: item.id) }
+    draft.loadReadable(answers[0], \Mission.id)
+    draft.loadReadable(answers[1], \Step.id)
+    draft.loadReadable(answers[3], \Run.id)
+    draft.loadReadable(answers[4], \Radar.id)
     return try answers[2].stepCounts()
   }
 
   private static let radarMax = 1000
   private static let findRadar = Statement(
     """
-    SELECT \(Radar.select("r")) FROM ops_demand_radar AS r
+    SELECT \(Radar.select("r")) FROM public.ops_demand_radar AS r
     WHERE r.id = ANY ($1::uuid[]) OR r.title = ANY ($2::text[]) ORDER BY r.id FOR NO KEY UPDATE
     """)
   private static let listRadar = Statement(
     """
-    SELECT \(Radar.select("r")) FROM ops_demand_radar AS r
+    SELECT \(Radar.select("r")) FROM public.ops_demand_radar AS r
     ORDER BY r.updated_at DESC, r.id LIMIT \(radarMax) FOR NO KEY UPDATE
     """)
 
@@ -338,6 +353,17 @@ extension Engine {
     parameters.uuids(ids)
     parameters.texts(titles)
     return (Self.findRadar, parameters)
+  }
+}
+
+extension Draft {
+  /// Takes in the rows that a history can have led to. The others stay as they are; what comes of the rest is
+  /// recorded.
+  fileprivate mutating func loadReadable<N: Noun>(_ rows: Rows, _ id: KeyPath<N, StreamID>) {
+    for index in 0..<rows.count {
+      guard let row = try? rows.row(index, of: N.self) else { continue }
+      try? load(row, as: row[keyPath: id])
+    }
   }
 }
 

@@ -12,7 +12,7 @@ public struct WorkerReport: Equatable, Sendable {
   public var claimed = 0
   public var succeeded = 0
   public var failed = 0
-  /// Outcomes that came too late: the lease was another's.
+  /// Outcomes that came too late, since the lease was another's, or could not be recorded until then.
   public var refused = 0
   /// Why nothing was taken, where the loop is halted.
   public var halt: String?
@@ -64,7 +64,6 @@ public final class Worker {
   private var isHopeful = true
   /// Missions of which steps have ended since the last claim: what follows them may run now.
   private var ended: Set<StreamID> = []
-  private var reportedUnreadable: Set<StreamID> = []
   /// Claims in a row that gave nothing: what a look sees, others may hold.
   private var disappointments = 0
   private var lastRecovery = -1.0
@@ -72,11 +71,22 @@ public final class Worker {
   /// When a step that follows others may be tried again, as far as this worker knows.
   private var nextRetry = Double.infinity
   private var presence: Presence
+  private var isNoteWritten = false
 
   private struct Held {
     var step: ClaimedStep
-    let claim: Claim
     var renewAt: Double
+    /// When others may take it; once it has run, how long its outcome is tried to be recorded where nothing but
+    /// a lock is in the way.
+    var leaseEnds: Double
+    /// What came of it, from the moment at which it has run.
+    var result: StepOutcome.Result?
+    /// How often its outcome could not be recorded, and when that is tried again.
+    var refusals = 0
+    var recordAt = 0.0
+    var isLocked = false
+
+    var outcome: StepOutcome? { result.map { StepOutcome(step, $0) } }
   }
 
   /// - Parameters:
@@ -94,28 +104,68 @@ public final class Worker {
     presence = Presence(options)
   }
 
-  /// Works until nothing is claimable, or for ever where it watches, or until it is told to stop.
+  /// Works until nothing is claimable, or for ever where it watches, or until it is told to stop. For
+  /// whatever reason it leaves, what it has executed is recorded first, as long as its leases last.
+  ///
+  /// - Throws: Where the database is out of reach of a worker that watches, what runs goes on, and the next
+  ///   call records it.
   public func run() throws(OpsError) -> WorkerReport {
-    defer { presence.leave(engine) }
+    defer { leave() }
     if options.watch { try engine.session.listen(to: Queue.channel) }
+    var failure: OpsError?
     while true {
-      let isStopping = shouldStop()
-      presence.note(engine, running: running.count, claimed: result.claimed)
-      if !isStopping { try take() }
-      if running.isEmpty {
-        if isStopping { break }
-        if isHopeful { continue }
-        if !options.watch { break }
-        try wait()
-        continue
+      let isStopping = failure != nil || shouldStop()
+      do throws(OpsError) {
+        if !isStopping {
+          note()
+          try take()
+        }
+        if running.isEmpty {
+          if isStopping { break }
+          if isHopeful { continue }
+          if !options.watch { break }
+          try wait()
+          continue
+        }
+        finished.wait(seconds: 0.05)
+        try record(isLeaving: isStopping || !options.watch)
+        try renew()
+        if options.watch, !isHopeful, !isStopping {
+          isHopeful = try engine.session.hears(withinMillis: 0)
+        }
+      } catch {
+        let isPatient = options.watch && error.code == .databaseUnreachable && !shouldStop()
+        if isPatient || running.isEmpty { throw failure ?? error }
+        if failure == nil {
+          failure = error
+          report("records what has run, and ends then: \(error)")
+        }
+        giveUp(error)
+        usleep(100_000)
       }
-      finished.wait(seconds: 0.05)
-      try record()
-      try renew()
-      if options.watch, !isHopeful { isHopeful = try engine.session.hears(withinMillis: 0) }
     }
+    if let failure { throw failure }
     result.waiting = try engine.waitingSteps()
     return result
+  }
+
+  private func note() {
+    for passed in engine.takePassedOver() { report(passed.description) }
+    let isDue = presence.note(engine, running: running.count, claimed: result.claimed)
+    if isDue { writePassedOver() }
+  }
+
+  /// Nothing depends on it.
+  private func writePassedOver() {
+    if engine.passedOver.isEmpty, !isNoteWritten { return }
+    isNoteWritten = !engine.passedOver.isEmpty
+    try? engine.notePassedOver(as: options.name)
+  }
+
+  private func leave() {
+    for passed in engine.takePassedOver() { report(passed.description) }
+    writePassedOver()
+    presence.leave(engine)
   }
 
   // MARK: Claiming
@@ -125,7 +175,8 @@ public final class Worker {
     let now = monotonicSeconds()
     let isDue = now - lastFullLook >= options.fullLookSeconds || now >= nextRetry
     if isDue { isHopeful = true }
-    let room = options.concurrency - running.count
+    // Who only waits for its outcome to be recorded takes no room.
+    let room = options.concurrency - running.values.count { $0.refusals == 0 }
     guard isHopeful, room > 0 else { return }
     // The last look before it ends is a full one: it has nothing running that could tell it more.
     let isFull = isDue || running.isEmpty && ended.isEmpty
@@ -133,7 +184,6 @@ public final class Worker {
       room, worker: options.name, following: isFull ? .all : .of(Array(ended)))
     result.halt = claim.halt
     result.claimed += claim.steps.count
-    note(claim.unreadable)
     disappointments = claim.steps.isEmpty ? disappointments + 1 : 0
     if claim.steps.count(where: { $0.step.needs?.isEmpty == false }) < room { ended = [] }
     if claim.steps.count < room {
@@ -141,13 +191,14 @@ public final class Worker {
       isHopeful = !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
       if isFull { lastFullLook = now }
     }
-    let renewAt = now + engine.leaseSeconds / 3
     for step in claim.steps {
-      running[step.step.id] = Held(step: step, claim: claim, renewAt: renewAt)
+      running[step.step.id] = Held(
+        step: step, renewAt: now + engine.leaseSeconds / 3, leaseEnds: now + engine.leaseSeconds)
       start(step)
     }
     if isFull, claim.steps.count < room, options.watch {
-      nextRetry = now + (try engine.secondsUntilRetry() ?? .infinity)
+      let retry = try engine.secondsUntilRetry(elapsed: monotonicSeconds() - now)
+      nextRetry = monotonicSeconds() + (retry ?? .infinity)
     }
   }
 
@@ -156,13 +207,8 @@ public final class Worker {
     // While nothing runs here, a look says when a lease has ended.
     guard isHopeful || !running.isEmpty, now - lastRecovery >= 1 else { return }
     lastRecovery = now
-    if try engine.recoverLeases().total > 0 { isHopeful = true }
-  }
-
-  private func note(_ unreadable: [(step: StreamID, error: OpsError)]) {
-    for (step, error) in unreadable where reportedUnreadable.insert(step).inserted {
-      report("step \(step) is passed over: \(error)")
-    }
+    // What has run here is recorded, and not taken back from ourselves.
+    if try engine.recoverLeases(but: Array(running.keys)).total > 0 { isHopeful = true }
   }
 
   private func start(_ claimed: ClaimedStep) {
@@ -179,30 +225,29 @@ public final class Worker {
 
   // MARK: Recording
 
-  /// Records what is finished: together what was claimed together, since the claim is its cause.
-  private func record() throws(OpsError) {
-    let done = finished.take()
-    let byClaim = Dictionary(grouping: done) { running[$0.0]?.claim.entry }
-    for group in byClaim.values {
-      do { try record(group) } catch {
-        // Whoever runs us again finds them where they were.
-        for (id, result) in done where running[id] != nil { finished.add(id, result) }
-        throw error
+  /// Records what is finished: together what was claimed together, and by itself what could not be recorded
+  /// before.
+  private func record(isLeaving: Bool) throws(OpsError) {
+    for (id, result) in finished.take() { running[id]?.result = result }
+    let now = monotonicSeconds()
+    let due = running.values.filter { $0.result != nil && $0.recordAt <= now }
+    if due.isEmpty { return }
+    for group in Dictionary(grouping: due.filter { $0.refusals == 0 }, by: \.step.entry).values {
+      do throws(OpsError) { try record(group, briefly: false) } catch {
+        guard error.isOfARow else { throw error }
+        // Whose fault it was is found out one by one.
+        for held in group { try recordAlone(held, isLeaving: isLeaving) }
       }
     }
+    for held in due where held.refusals > 0 { try recordAlone(held, isLeaving: isLeaving) }
   }
 
-  private func record(_ group: [(StreamID, StepOutcome.Result)]) throws(OpsError) {
-    var claim: Claim?
-    var outcomes: [StepOutcome] = []
-    for (id, result) in group {
-      guard let held = running[id] else { continue }
-      claim = held.claim
-      outcomes.append(StepOutcome(held.step, result))
+  private func record(_ group: [Held], briefly: Bool) throws(OpsError) {
+    let completion = try engine.complete(group.compactMap(\.outcome), briefly: briefly)
+    for held in group {
+      running[held.step.step.id] = nil
+      engine.passedOver.remove(held.step.step.id)
     }
-    guard let claim else { return }
-    let completion = try engine.complete(outcomes, claim: claim)
-    for (id, _) in group { running[id] = nil }
     for (outcome, error) in completion.refused { report("step \(outcome.stepID): \(error)") }
     result.refused += completion.refused.count
     result.succeeded += completion.succeeded
@@ -215,16 +260,73 @@ public final class Worker {
     if shouldStop() { engine.wake() }
   }
 
+  /// How often a worker that leaves tries to record what the database refuses, and no lock is in the way of.
+  private static let refusalsMax = 3
+
+  private func recordAlone(_ held: Held, isLeaving: Bool) throws(OpsError) {
+    let id = held.step.step.id
+    do throws(OpsError) { return try record([held], briefly: true) } catch {
+      guard error.isOfARow else { throw error }
+      engine.passedOver.add(PassedOver(noun: .step, row: id, error: error))
+      let now = monotonicSeconds()
+      running[id]?.refusals += 1
+      running[id]?.isLocked = error.isOfALock
+      running[id]?.recordAt = now + min(0.1 * Double(1 << min(held.refusals, 6)), 1)
+      if let failed = held.result?.refused(by: error) {
+        running[id]?.result = failed
+        running[id]?.recordAt = now
+      } else if isLeaving, !error.isOfALock, held.refusals >= Self.refusalsMax {
+        giveUp(id, error)
+      } else if now > held.leaseEnds, isLeaving || !error.isOfALock {
+        giveUp(id, error)
+      }
+    }
+  }
+
+  /// Where nothing can be recorded: what waited for it longer than its lease is another's by now.
+  private func giveUp(_ error: OpsError) {
+    let now = monotonicSeconds()
+    for (id, held) in running where held.leaseEnds < now { giveUp(id, error) }
+  }
+
+  private func giveUp(_ id: StreamID, _ error: OpsError) {
+    running[id] = nil
+    result.refused += 1
+    report(
+      "step \(id): its outcome could not be recorded; it is tried again when its lease has ended: \(error)"
+    )
+  }
+
   /// A lease is renewed after a third of it.
   private func renew() throws(OpsError) {
     let now = monotonicSeconds()
-    let due = running.values.filter { $0.renewAt <= now }
+    let due = running.values.filter { $0.renewAt <= now && ($0.result == nil || $0.isLocked) }
     guard !due.isEmpty else { return }
+    do throws(OpsError) { try renew(due, now) } catch {
+      guard error.isOfARow else { throw error }
+      for held in due {
+        do throws(OpsError) { try renew([held], now) } catch {
+          guard error.isOfARow else { throw error }
+          let id = held.step.step.id
+          engine.passedOver.add(PassedOver(noun: .step, row: id, error: error))
+          running[id]?.renewAt = now + engine.leaseSeconds / 3
+        }
+      }
+    }
+  }
+
+  private func renew(_ due: [Held], _ now: Double) throws(OpsError) {
     let renewed = try engine.renew(due.map { ($0.step.step.id, $0.step.token) })
     for held in due {
       let id = held.step.step.id
-      if let token = renewed[id] { running[id]?.step.token = token }
-      running[id]?.renewAt = now + engine.leaseSeconds / 3
+      if let token = renewed[id] {
+        running[id]?.step.token = token
+        running[id]?.renewAt = now + engine.leaseSeconds / 3
+        if held.result == nil { running[id]?.leaseEnds = now + engine.leaseSeconds }
+      } else {
+        // Lost, or locked by another transaction at this moment.
+        running[id]?.renewAt = now + min(1, engine.leaseSeconds / 3)
+      }
     }
   }
 
@@ -232,14 +334,16 @@ public final class Worker {
   private func wait() throws(OpsError) {
     let look = try engine.lookAtQueue(options.name)
     let next = min(look.seconds ?? .infinity, nextRetry - monotonicSeconds())
-    var seconds = min(max(next, 0.02), options.lookSeconds)
+    // Behind a pooler nobody can say that there is work.
+    let lookSeconds = engine.session.isPooled ? Self.pooledLookSeconds : options.lookSeconds
+    var seconds = min(max(next, 0.02), lookSeconds)
     if look.isClaimable && result.halt == nil || look.isLeaseExpired {
       isHopeful = true
       if disappointments == 0 {
         lastRecovery = -1
         return
       }
-      seconds = min(0.05 * Double(1 << min(disappointments, 6)), options.lookSeconds)
+      seconds = min(0.05 * Double(1 << min(disappointments, 6)), lookSeconds)
     }
     let until = monotonicSeconds() + seconds
     while !shouldStop() {
@@ -254,7 +358,20 @@ public final class Worker {
   }
 }
 
+extension StepOutcome.Result {
+  /// What is recorded in place of an outcome that the database refuses for what it holds: a failed attempt.
+  /// Nil where it is refused for another reason, or is one already.
+  fileprivate func refused(by error: OpsError) -> StepOutcome.Result? {
+    if case .failed(.refused, _, _) = self { return nil }
+    guard let state = error.facts["sqlstate"], !["40", "55"].contains(state.prefix(2)),
+      [.conflict, .badInput, .schemaMismatch].contains(error.code)
+    else { return nil }
+    return .failed(.refused, error: "its outcome cannot be recorded: \(error)", result: nil)
+  }
+}
+
 extension Worker {
+  private static let pooledLookSeconds = 0.25
   private static let rankMax = 8
   private static let turnMicros: UInt32 = 10_000
 
@@ -303,17 +420,17 @@ extension Engine {
   private static let waiting = Statement(
     """
     SELECT w.reason, CASE w.reason WHEN 'executor' THEN w.executor END, count(*),
-      min(w.not_before) FILTER (WHERE w.reason = 'time')
+      min(w.not_before) FILTER (WHERE w.reason = 'time' AND w.not_before < 'infinity')
     FROM (
       SELECT coalesce(s.executor, s.kind) AS executor, s.not_before,
         CASE WHEN m.status = 'succeeded' THEN 'mission'
           WHEN EXISTS (
-            SELECT FROM ops_mission_steps AS p WHERE p.mission_id = s.mission_id
+            SELECT FROM public.ops_mission_steps AS p WHERE p.mission_id = s.mission_id
               AND p.ordinal = ANY (s.needs) AND p.status <> 'succeeded') THEN 'step'
           WHEN NOT coalesce(s.executor, s.kind) = ANY ($1::text[]) THEN 'executor'
-          WHEN coalesce(s.not_before, s.created_at) > n.now THEN 'time'
+          WHEN s.not_before > n.now THEN 'time'
           ELSE 'none' END AS reason
-      FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id,
+      FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id,
         (SELECT ledger.now() AS now) AS n
       WHERE s.status = 'queued') AS w
     GROUP BY 1, 2

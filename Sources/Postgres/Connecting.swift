@@ -222,44 +222,52 @@ struct HostList {
   }
 }
 
-/// Turns libpq's account of a failed connection, in verbose form, into an error with its SQLSTATE.
+/// Turns libpq's account of a failed connection, in verbose form, into an error with its SQLSTATE. The server may say how
+/// grave it is in its own language: `FATAL:  28P01: …`, `ВАЖНО:  28P01: …`.
 enum ConnectFailure {
   static func error(_ handle: OpaquePointer, _ string: ConnectionString) -> PostgresError {
     let text = PQerrorMessage(handle).map { String(cString: $0) } ?? "no connection"
+    let (message, sqlstate) = read(text)
+    return .connect(string.redacted(trimmed(message)), sqlstate: sqlstate)
+  }
+
+  static func read(_ text: String) -> (message: String, sqlstate: String) {
     var sqlstate = "08001"  // sqlclient_unable_to_establish_sqlconnection
     var lines: [String] = []
     for line in text.split(separator: "\n") where !line.hasPrefix("LOCATION:") {
-      var sentence = String(line)
-      for severity in ["FATAL:  ", "ERROR:  ", "PANIC:  "] {
-        guard let (before, state, after) = split(sentence, at: severity) else { continue }
-        sqlstate = state
-        sentence = before + severity + after
+      guard let (before, state, after) = split(String(line)) else {
+        lines.append(String(line))
+        continue
       }
-      lines.append(sentence)
+      sqlstate = state
+      lines.append(before + after)
     }
-    return .connect(string.redacted(trimmed(lines.joined(separator: "\n"))), sqlstate: sqlstate)
+    return (lines.joined(separator: "\n"), sqlstate)
   }
 
-  /// "… FATAL:  28P01: password …" into what comes before, the code, and what comes after it.
-  private static func split(
-    _ sentence: String, at severity: String
-  ) -> (before: String, state: String, after: String)? {
-    let bytes = Array(sentence.utf8)
-    let mark = Array(severity.utf8)
-    guard bytes.count >= mark.count + 7 else { return nil }
+  /// "… FATAL:  28P01: password …" into what comes before the code, the code, and what comes after it.
+  private static func split(_ line: String) -> (before: String, state: String, after: String)? {
+    let bytes = Array(line.utf8)
+    let mark = Array(":  ".utf8)
+    guard bytes.count > mark.count + 7 else { return nil }
     for start in 0...(bytes.count - mark.count - 7)
     where bytes[start..<start + mark.count].elementsEqual(mark) {
-      let code = start + mark.count
-      guard bytes[code + 5] == UInt8(ascii: ":"), bytes[code + 6] == UInt8(ascii: " ") else {
+      let code = bytes[start + mark.count..<start + mark.count + 5]
+      let end = start + mark.count + 7
+      guard bytes[end - 2..<end].elementsEqual(": ".utf8), code.allSatisfy(isInState) else {
         continue
       }
       return (
-        String(decoding: bytes[..<start], as: UTF8.self),
-        String(decoding: bytes[code..<code + 5], as: UTF8.self),
-        String(decoding: bytes[(code + 7)...], as: UTF8.self)
+        String(decoding: bytes[..<(start + mark.count)], as: UTF8.self),
+        String(decoding: code, as: UTF8.self), String(decoding: bytes[end...], as: UTF8.self)
       )
     }
     return nil
+  }
+
+  private static func isInState(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+      || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
   }
 }
 

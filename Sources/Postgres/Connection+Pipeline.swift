@@ -65,7 +65,7 @@ struct SendScratch: ~Copyable {
 extension Connection {
   /// Sends all statements at once and reads all answers: one round trip.
   ///
-  /// Without BEGIN in it, the batch is one implicit transaction. After an error the statements
+  /// Without BEGIN at its start, the batch is a transaction of its own. After an error the statements
   /// that follow are skipped by the server, a COMMIT too: if the batch began a transaction, it is
   /// then left open and failed (`transactionStatus`, `rollbackIfOpen`). The connection stays
   /// usable. Both sides may fill their buffers at any size of batch: while libpq cannot send it
@@ -79,9 +79,49 @@ extension Connection {
     _ batch: [(Statement, Parameters)]
   ) throws(PostgresError) -> [Rows] {
     if batch.isEmpty { return [] }
+    guard transactionStatus == .idle else { return try sendAndReceive(batch) }
+    if isPooled { return try withSettings(batch) }
+    try restoreSettings()
+    do {
+      return try sendAndReceive(batch)
+    } catch {
+      // Of what the batch asked for nothing is done: its transaction has failed.
+      guard error.isStaleStatement,
+        !batch.prefix(error.statementIndex ?? 0).contains(where: { $0.0 == .commit })
+      else { throw error }
+      try rollbackIfOpen()
+      try restoreSettings()
+      return try sendAndReceive(batch)
+    }
+  }
+
+  /// Behind a pooler each transaction begins with its settings, and with where it runs.
+  private func withSettings(
+    _ batch: [(Statement, Parameters)]
+  ) throws(PostgresError) -> [Rows] {
+    let begins = batch[0].0.isBegin
+    var whole = begins ? batch : [(.begin, Parameters())] + batch + [(.commit, Parameters())]
+    // A lock that comes before the transaction's snapshot still does.
+    let place = 1 + whole.dropFirst().prefix { $0.0.sql.hasPrefix("LOCK ") }.count
+    whole.insert((localSettings, Parameters()), at: place)
+    do {
+      var answers = try sendAndReceive(whole)
+      let here = answers.remove(at: place)
+      lastBackend = Backend(
+        pid: try here.int4(0, 0), transactionMicros: try here.timestamptz(0, 1))
+      return begins ? answers : Array(answers.dropFirst().dropLast())
+    } catch {
+      if !begins { try? rollbackIfOpen() }
+      throw error.earlier(by: begins ? 1 : 2)
+    }
+  }
+
+  private func sendAndReceive(
+    _ batch: [(Statement, Parameters)]
+  ) throws(PostgresError) -> [Rows] {
     let handle = try idleHandle()
     var prepares: [PreparedStatement?] = []
-    if preparesStatements {
+    if !isPooled {
       prepares.reserveCapacity(batch.count)
       for (statement, parameters) in batch { prepares.append(try find(statement, parameters)) }
     }
@@ -108,7 +148,7 @@ extension Connection {
       guard parameters.wire.count < 1 << 30 else {
         throw .usage("\(parameters.wire.count) bytes of parameters; the server allows 1 GiB")
       }
-      guard preparesStatements || !statement.sql.utf8.contains(0) else {
+      guard !isPooled || !statement.sql.utf8.contains(0) else {
         throw .usage("a zero byte in the SQL")
       }
     }
@@ -148,7 +188,7 @@ extension Connection {
             return false
           }
           scratch.fill(slots, base: base)
-          guard preparesStatements, let statement = prepares[index] else {
+          guard !isPooled, let statement = prepares[index] else {
             return PQsendQueryParams(
               handle, batch[index].0.sql, Int32(slots.count), scratch.types, scratch.values,
               scratch.lengths, scratch.formats, 1) == 1
@@ -198,8 +238,9 @@ extension Connection {
     try receiveSync(on: handle)
     guard PQexitPipelineMode(handle) == 1 else { throw lost(mayHaveSent: true) }
     if let firstError {
-      forgetIfStale(firstError)
-      throw firstError
+      let index = firstError.statementIndex ?? 0
+      let isNew = preparedHere.contains(index)
+      throw forgetIfStale(firstError, isNew: isNew) ? firstError.asStaleStatement : firstError
     }
     return answers
   }
@@ -247,13 +288,22 @@ extension Connection {
     }
   }
 
-  /// A pooler or DISCARD dropped our statements (26000), or DDL changed what one returns (0A000):
-  /// prepare anew under other names, so that trying again works.
-  private func forgetIfStale(_ error: PostgresError) {
-    guard error.sqlstate == "26000" || error.sqlstate == "0A000" || error.sqlstate == "42P05"
-    else { return }
+  /// DISCARD dropped our statements (26000), somebody else's have their names (42P05), or DDL changed what one returns
+  /// (0A000): they are prepared anew under other names, so that trying again works.
+  ///
+  /// - Parameter isNew: Whether the statement that failed was prepared with this batch.
+  /// - Returns: Whether that is what happened.
+  private func forgetIfStale(_ error: PostgresError, isNew: Bool) -> Bool {
+    guard !isPooled else { return false }
+    switch error.sqlstate {
+    case "26000" where !isNew: lostSettings = true
+    case "0A000" where !isNew: break
+    case "42P05" where isNew: break
+    default: return false
+    }
     prepared.removeAll()
     preparedGeneration += 1
+    return true
   }
 }
 

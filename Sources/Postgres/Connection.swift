@@ -9,19 +9,34 @@ public final class Connection {
   @exclusivity(unchecked) var handle: OpaquePointer?
   let notices: NoticeLog
   let string: ConnectionString
-  let preparesStatements: Bool
+  /// Whether a pooler stands between: each transaction may run on another session of the server, which others use too.
+  /// Nothing is left behind on it then: settings go with each transaction, and statements have no names.
+  public package(set) var isPooled: Bool
+  /// What the session, or behind a pooler each transaction, is set to.
+  var settings: [Setting]
+  /// Something else has reset the session; its settings are made again before the next transaction.
+  var lostSettings = false
+  /// Sets what a transaction is set to, and says where it runs; only behind a pooler.
+  var localSettings = Statement("SELECT 1")
+  /// Where the last transaction ran, as `localSettings` said.
+  var lastBackend: Backend?
   /// By fingerprint of the statement and the types of its parameters.
   var prepared: [UInt64: PreparedStatement] = [:]
   var preparedGeneration = 0
   /// A COPY is under way, and nothing else may be.
   var copying = false
+  /// The COPY runs in a transaction that was begun for it.
+  var copyOwnsTransaction = false
   /// Set when the state on the wire is unknown, whatever libpq thinks.
   var failed = false
   var scratch = SendScratch()
   /// What its COPY OUT is slowed down by.
   public var pace: (any ReadPace)?
 
-  /// Connects, and applies `settings` in one round trip.
+  /// A server setting; the value as in `set_config`.
+  public typealias Setting = (name: String, value: String)
+
+  /// Connects, finds out whether a pooler stands between, and applies `settings`: one round trip after connecting.
   ///
   /// - Parameters:
   ///   - url: A libpq URL or `key=value` string; several hosts and `target_session_attrs` too.
@@ -29,13 +44,13 @@ public final class Connection {
   ///   - applicationName: Shown in `pg_stat_activity` unless the URL names another.
   ///   - connectTimeoutSeconds: For all hosts together, looking up names included. A
   ///     `connect_timeout` in the URL goes before it, and is then for each host.
-  ///   - settings: Server settings for the session, set after connecting rather than in the
-  ///     startup packet, which PgBouncer restricts. Values as in `set_config`.
-  ///   - preparesStatements: False behind a pooler that cannot keep prepared statements.
+  ///   - settings: Set after connecting rather than in the startup packet, which PgBouncer restricts. A setting that the
+  ///     server does not know, being older, is left out.
+  ///   - isPooled: nil: it is found out.
   /// - Throws: `.connect`, or the server's error for a setting.
   public init(
     url: String, applicationName: String? = nil, connectTimeoutSeconds: Int = 5,
-    settings: [(name: String, value: String)] = [], preparesStatements: Bool = true
+    settings: [Setting] = [], isPooled: Bool? = nil
   ) throws(PostgresError) {
     let string = try ConnectionString(url)
     let seconds =
@@ -45,10 +60,19 @@ public final class Connection {
       timeoutMillis: min(max(1, seconds), 86_400) * 1000)
     let opened = try ConnectAttempt(target).run()
     self.string = string
-    self.preparesStatements = preparesStatements
+    self.settings = settings
+    self.isPooled = isPooled ?? false
     handle = opened.handle
     notices = opened.notices
-    if !settings.isEmpty { try apply(settings) }
+    // SET LOCAL cannot ask whether the server knows a setting.
+    if serverVersion < 170_000 { self.settings.removeAll { $0.name == "transaction_timeout" } }
+    do throws(PostgresError) {
+      if isPooled != true { try meet(mayBePooled: isPooled == nil) }
+    } catch {
+      close()
+      throw error
+    }
+    if self.isPooled { localSettings = makeLocalSettings() }
   }
 
   deinit { close() }
@@ -66,9 +90,31 @@ public final class Connection {
     return failed || PQstatus(handle) != CONNECTION_OK
   }
 
+  /// False once the server is known to have ended the connection: looks at what has arrived, and asks nothing.
+  public var isAlive: Bool {
+    guard let handle else { return false }
+    do { try noticeDeath(handle) } catch { return false }
+    return true
+  }
+
   /// As a number: 150018 is 15.18.
   public var serverVersion: Int { handle.map { Int(PQserverVersion($0)) } ?? 0 }
+  /// As the server, or the pooler, said when it connected: a pooler's number is no process.
   public var backendPID: Int32 { handle.map { PQbackendPID($0) } ?? 0 }
+
+  /// The server process that runs what is asked.
+  public struct Backend: Equatable, Sendable {
+    public let pid: Int32
+    /// When the transaction began, in microseconds since 1970, as `pg_stat_activity.xact_start` has it; nil where the
+    /// process serves this connection alone.
+    public let transactionMicros: Int64?
+  }
+
+  /// nil where it is not known: behind a pooler, outside of a transaction.
+  public var backend: Backend? {
+    if !isPooled { return Backend(pid: backendPID, transactionMicros: nil) }
+    return transactionStatus == .inTransaction ? lastBackend : nil
+  }
   public var database: String { handle.flatMap { PQdb($0) }.map { String(cString: $0) } ?? "" }
   public var user: String { handle.flatMap { PQuser($0) }.map { String(cString: $0) } ?? "" }
   /// Name, address or socket directory.
@@ -106,27 +152,25 @@ public final class Connection {
     case .idle, .active, .unknown: break
     }
   }
-
-  private func apply(_ settings: [(name: String, value: String)]) throws(PostgresError) {
-    var sql = "SELECT "
-    for (index, setting) in settings.enumerated() {
-      if index > 0 { sql += ", " }
-      sql += "pg_catalog.set_config(\(quoteLiteral(setting.name)), "
-      sql += "\(quoteLiteral(setting.value)), false)"
-    }
-    do {
-      try execute(sql)
-    } catch {
-      close()
-      throw error
-    }
-  }
 }
 
 extension Connection {
   /// Runs SQL by the simple protocol: one or more statements without parameters, in one
   /// transaction unless they say otherwise. For DDL and settings; rows are thrown away.
+  ///
+  /// A transaction is begun by ``begin(_:_:)``: behind a pooler its settings come first.
   public func execute(_ sql: String) throws(PostgresError) {
+    guard isPooled, !sql.isEmpty, transactionStatus == .idle else { return try send(sql) }
+    guard !sql.hasPrefix("BEGIN") else { throw .usage("a transaction is begun by begin()") }
+    do throws(PostgresError) {
+      try send("\(beginning(.readCommitted)); \(sql); COMMIT")
+    } catch {
+      try? rollbackIfOpen()
+      throw error
+    }
+  }
+
+  func send(_ sql: String) throws(PostgresError) {
     let handle = try idleHandle()
     guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
     guard let result = PQexec(handle, sql) else { throw lost(mayHaveSent: true) }
@@ -193,6 +237,7 @@ extension Connection {
         detail: resultField(result, .detail), hint: resultField(result, .hint),
         schema: resultField(result, .schema), table: resultField(result, .table),
         column: resultField(result, .column), constraint: resultField(result, .constraint),
-        context: resultField(result, .context), statementIndex: statementIndex, mayHaveSent: dead))
+        context: resultField(result, .context), routine: resultField(result, .routine),
+        statementIndex: statementIndex, mayHaveSent: dead))
   }
 }

@@ -236,11 +236,15 @@ extension Connection {
   ) throws(PostgresError) -> (binary: Bool, columns: Int) {
     let handle = try idleHandle()
     guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
-    guard let result = PQexec(handle, sql) else { throw lost(mayHaveSent: true) }
+    let isOwn = isPooled && transactionStatus == .idle
+    let whole = isOwn ? "\(beginning(.readCommitted)); \(sql); COMMIT" : sql
+    defer { if isOwn, !copying { try? rollbackIfOpen() } }
+    guard let result = PQexec(handle, whole) else { throw lost(mayHaveSent: true) }
     defer { PQclear(result) }
     switch PQresultStatus(result) {
     case expected:
       copying = true
+      copyOwnsTransaction = isOwn
       return (PQbinaryTuples(result) == 1, Int(PQnfields(result)))
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
       failed = true
@@ -258,12 +262,14 @@ extension Connection {
   @discardableResult
   func finishCopy(_ handle: OpaquePointer) throws(PostgresError) -> Int {
     copying = false
+    // Of one that was begun for the COPY nobody else knows.
+    defer { if copyOwnsTransaction { try? rollbackIfOpen() } }
     var first: PostgresError?
     var rows = 0
     while let result = PQgetResult(handle) {
       switch PQresultStatus(result) {
       case PGRES_COMMAND_OK, PGRES_TUPLES_OK:
-        rows = Rows(owning: result).rowsAffected
+        rows += Rows(owning: result).rowsAffected
       case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
         // libpq would give this for ever: the stream is not where we thought.
         PQclear(result)

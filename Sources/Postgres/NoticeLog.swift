@@ -54,6 +54,7 @@ enum ResultField: UInt8 {
   case table = 116  // t
   case column = 99  // c
   case constraint = 110  // n
+  case routine = 82  // R
 }
 
 func resultField(_ result: OpaquePointer, _ field: ResultField) -> String? {

@@ -10,7 +10,10 @@ public struct Notification: Hashable, Sendable {
 
 extension Connection {
   /// LISTENs to a channel.
+  ///
+  /// - Throws: `.usage` behind a pooler, where what is sent to one session reaches whoever has it then.
   public func listen(_ channel: String) throws(PostgresError) {
+    guard !isPooled else { throw .usage("LISTEN behind a pooler") }
     try execute("LISTEN \(quoteIdentifier(channel))")
   }
 

@@ -28,14 +28,16 @@ public struct PostgresError: Error, Sendable {
     let column: String?
     let constraint: String?
     let context: String?
+    let routine: String?
     let statementIndex: Int?
     let mayHaveSent: Bool
+    let isStaleStatement: Bool
 
     init(
       kind: Kind, sqlstate: String, message: String, detail: String? = nil, hint: String? = nil,
       schema: String? = nil, table: String? = nil, column: String? = nil,
-      constraint: String? = nil, context: String? = nil, statementIndex: Int? = nil,
-      mayHaveSent: Bool = false
+      constraint: String? = nil, context: String? = nil, routine: String? = nil,
+      statementIndex: Int? = nil, mayHaveSent: Bool = false, isStaleStatement: Bool = false
     ) {
       self.kind = kind
       self.sqlstate = sqlstate
@@ -47,8 +49,27 @@ public struct PostgresError: Error, Sendable {
       self.column = column
       self.constraint = constraint
       self.context = context
+      self.routine = routine
       self.statementIndex = statementIndex
       self.mayHaveSent = mayHaveSent
+      self.isStaleStatement = isStaleStatement
+    }
+
+    init(_ other: Facts, statementIndex: Int?, isStaleStatement: Bool) {
+      kind = other.kind
+      sqlstate = other.sqlstate
+      message = other.message
+      detail = other.detail
+      hint = other.hint
+      schema = other.schema
+      table = other.table
+      column = other.column
+      constraint = other.constraint
+      context = other.context
+      routine = other.routine
+      mayHaveSent = other.mayHaveSent
+      self.statementIndex = statementIndex
+      self.isStaleStatement = isStaleStatement
     }
   }
 
@@ -74,6 +95,22 @@ public struct PostgresError: Error, Sendable {
   /// Only a lost connection leaves that open; false means that nothing was handed to the network.
   public var mayHaveSent: Bool { facts.mayHaveSent }
 
+  /// A prepared statement was gone, or no longer what it was: nothing is wrong with what was asked, and tried again it
+  /// is prepared anew.
+  public var isStaleStatement: Bool { facts.isStaleStatement }
+
+  var asStaleStatement: PostgresError {
+    PostgresError(Facts(facts, statementIndex: statementIndex, isStaleStatement: true))
+  }
+
+  /// As the caller counts, who did not send so many statements at the beginning.
+  func earlier(by count: Int) -> PostgresError {
+    PostgresError(
+      Facts(
+        facts, statementIndex: statementIndex.flatMap { $0 < count ? nil : $0 - count },
+        isStaleStatement: isStaleStatement))
+  }
+
   public var connectionLost: Bool { kind == .connectionLost }
   public var isSerializationFailure: Bool { sqlstate == "40001" }
   public var isDeadlock: Bool { sqlstate == "40P01" }
@@ -82,6 +119,14 @@ public struct PostgresError: Error, Sendable {
   public var isLockTimeout: Bool { sqlstate == "55P03" }
   /// Cancelled by request or by `statement_timeout`.
   public var isQueryCanceled: Bool { sqlstate == "57014" }
+  /// A row-level policy would hide rows, where `row_security` is off. It has the SQLSTATE of every missing right, and its
+  /// message may be in any language: the server's routine tells it.
+  public var isHiddenByPolicy: Bool { sqlstate == "42501" && facts.routine == "check_enable_rls" }
+
+  /// Code in the database raised it, which may give it any SQLSTATE: it says nothing of the server or the connection.
+  public var isRaised: Bool {
+    kind == .server && (facts.routine == "exec_stmt_raise" || sqlstate.hasPrefix("08"))
+  }
 
   /// For a violated promise of the wire format.
   public static func protocolViolation(_ message: String) -> PostgresError {

@@ -32,16 +32,14 @@ public final class TextQuery {
   /// How many parameters it names.
   public let parameterCount: Int
   private let connection: Connection
+  private let sql: String
 
   /// - Throws: The server's error, also for several statements in one text.
   public init(_ sql: String, on connection: Connection) throws(PostgresError) {
     self.connection = connection
+    self.sql = sql
     let handle = try connection.idleHandle()
-    guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
-    guard PQsendPrepare(handle, "", sql, 0, nil) == 1 else {
-      throw connection.lost(mayHaveSent: true)
-    }
-    try connection.readResults(handle) { (_) throws(PostgresError) in }
+    try connection.prepareUnnamed(sql, handle)
     guard PQsendDescribePrepared(handle, "") == 1 else {
       throw connection.lost(mayHaveSent: true)
     }
@@ -65,6 +63,8 @@ public final class TextQuery {
   /// - Throws: The server's error, perhaps after rows were handed over.
   public func run(_ each: (borrowing Row) -> Void) throws(PostgresError) {
     let handle = try connection.idleHandle()
+    // Where statements have no names, others have taken its place.
+    if connection.isPooled { try connection.prepareUnnamed(sql, handle) }
     guard PQsendQueryPrepared(handle, "", 0, nil, nil, nil, 0) == 1,
       PQsetSingleRowMode(handle) == 1
     else { throw connection.lost(mayHaveSent: true) }
@@ -77,6 +77,12 @@ public final class TextQuery {
 }
 
 extension Connection {
+  fileprivate func prepareUnnamed(_ sql: String, _ handle: OpaquePointer) throws(PostgresError) {
+    guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    guard PQsendPrepare(handle, "", sql, 0, nil) == 1 else { throw lost(mayHaveSent: true) }
+    try readResults(handle) { (_) throws(PostgresError) in }
+  }
+
   /// Reads the answers to what was sent, to the end.
   fileprivate func readResults(
     _ handle: OpaquePointer, _ each: (OpaquePointer) throws(PostgresError) -> Void

@@ -39,11 +39,14 @@ enum ArchiveCommands {
     // What runs unattended begins a ledger's first store and no other: the one that is there may only be
     // not mounted.
     let wasPushed = try session.wasPushed()
+    if call.flag("watch") { call.notePooler(session) }
     var known: Set<String> = []
     repeat {
       for store in stores {
         let mayBegin = !known.contains(store.place) && !(wasPushed && call.flag("watch"))
-        guard let report = try pushed(session, store, call, mayBegin: mayBegin) else { continue }
+        guard let report = try pushed(session, store, call, mayBegin: mayBegin, stop) else {
+          continue
+        }
         known.insert(store.place)
         if report.isBegun && wasPushed {
           call.note("warning: there was no store at \(store.place): a new one was begun")
@@ -56,13 +59,17 @@ enum ArchiveCommands {
 
   /// - Returns: Nil where it could not, and may the next time.
   private static func pushed(
-    _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool
+    _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool,
+    _ stop: StopSignal, isAgain: Bool = false
   ) throws(OpsError) -> PushReport? {
     let watch = Stopwatch()
     let report: PushReport
     do throws(OpsError) {
       report = try Pusher(session, store).run(mayBegin: mayBegin)
     } catch {
+      if call.flag("watch"), !isAgain, Outage.wait(for: session, error, stop) {
+        return try pushed(session, store, call, mayBegin: mayBegin, stop, isAgain: true)
+      }
       // What passes by itself does not end a watch.
       let passes = [.databaseUnreachable, .notFound, .notAllowed, .conflict].contains(error.code)
       guard call.flag("watch"), passes else { throw error }
@@ -83,24 +90,22 @@ enum ArchiveCommands {
     examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
   ) { (call) throws(OpsError) in
     var lines: [String] = []
+    var isWhole = true
     for files in try call.openStores() {
       let store = try Store.existing(files)
-      let segments = try store.segments().segments
-      var rows: [(SegmentList.Segment, SegmentIndex)] = []
-      for segment in segments { rows.append((segment, try store.reader(of: segment).index)) }
-      var snapshots: [(SnapshotList.Snapshot, SnapshotIndex)] = []
-      for snapshot in try store.snapshots().snapshots {
-        snapshots.append((snapshot, try store.reader(of: snapshot).index))
-      }
+      let contents = try store.contents()
       if call.wantsJSON {
-        lines += rows.map { json($0, files) }
-        lines += snapshots.map { SnapshotCommands.json($0, files) }
+        lines += contents.segments.map { json($0, files) }
+        lines += contents.snapshots.map { SnapshotCommands.json($0, files) }
       } else {
-        Output.standard.write(text(rows, store) + SnapshotCommands.text(snapshots))
+        Output.standard.write(
+          text(contents.segments, store) + SnapshotCommands.text(contents.snapshots))
       }
+      for fault in contents.faults { call.note("warning: \(fault)") }
+      isWhole = isWhole && contents.faults.isEmpty
     }
     if call.wantsJSON { Output.standard.line("[" + lines.joined(separator: ",\n ") + "]") }
-    return .fine
+    return isWhole ? .fine : .no
   }
 
   static let verify = Command(
@@ -113,22 +118,37 @@ enum ArchiveCommands {
     ],
     examples: [.init(line: "--store /backup/ops archive verify", meaning: "could it be restored?")]
   ) { (call) throws(OpsError) in
+    let stores = try call.openStores()
     var isSound = true
-    for files in try call.openStores() {
-      let watch = Stopwatch()
-      let progress = Progress("verify", unit: "events")
-      let report = try StoreVerifier(try Store.existing(files)).run {
-        progress.show(done: $0, of: $1)
+    for files in stores {
+      do throws(OpsError) {
+        if try !verify(files, call) { isSound = false }
+      } catch {
+        // One that cannot be read hides no other.
+        guard stores.count > 1 else { throw error }
+        Output.messages.write(error.report)
+        isSound = false
       }
-      progress.finish()
-      if call.wantsJSON {
-        Output.standard.line(json(report, files))
-      } else {
-        Output.standard.write(text(report, files, watch))
-      }
-      isSound = isSound && report.faults.isEmpty
     }
     return isSound ? .fine : .no
+  }
+
+  private static func verify(
+    _ files: any ObjectStore, _ call: Invocation
+  ) throws(OpsError) -> Bool {
+    let watch = Stopwatch()
+    let progress = Progress("verify", unit: "events")
+    defer { progress.finish() }
+    let report = try StoreVerifier(try Store.existing(files)).run {
+      progress.show(done: $0, of: $1)
+    }
+    progress.finish()
+    if call.wantsJSON {
+      Output.standard.line(json(report, files))
+    } else {
+      Output.standard.write(text(report, files, watch))
+    }
+    return report.faults.isEmpty
   }
 }
 

@@ -37,6 +37,8 @@ struct Command: Sendable {
     var help: String
     var repeats = false
     var isRequired = false
+    /// The option beside which a required one may be left out.
+    var requiredUnless: String?
   }
 
   struct Example: Sendable {
@@ -80,7 +82,8 @@ extension Command {
     var parts = ["opsledger", name]
     for option in options {
       let text = option.value.map { "--\(option.name) \($0)" } ?? "--\(option.name)"
-      parts.append((option.isRequired ? text : "[\(text)]") + (option.repeats ? "…" : ""))
+      let isNeeded = option.isRequired && option.requiredUnless == nil
+      parts.append((isNeeded ? text : "[\(text)]") + (option.repeats ? "…" : ""))
     }
     for argument in arguments {
       let text = argument.name + (argument.repeats ? "…" : "")

@@ -4,7 +4,7 @@ enum CommandTable {
     DemoCommand.all + DatabaseCommands.all + StartCommands.all + DoctorCommand.all
     + StatusCommand.all
     + ConfigCommand.all + LoopCommands.all + HaltCommands.all + EventCommands.all
-    + ProposalCommands.all
+    + ReactionCommands.all + ProposalCommands.all
     + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
     + PolicyCommands.all
     + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all

@@ -35,8 +35,12 @@ enum ConfigCommand {
     _ setting: Setting, _ environment: Environment
   ) throws(OpsError) -> (name: String, value: String?, source: String) {
     let name = setting.rawValue
-    let found = try onHost { () throws(HostError) in
-      setting.isSecret ? try environment.secret(name) : environment.value(name)
+    let found: Environment.Value?
+    do throws(HostError) {
+      try environment.requireReadable(name)
+      found = setting.isSecret ? try environment.secret(name) : environment.value(name)
+    } catch {
+      return (name, nil, error.message)
     }
     guard let found else {
       return (name, setting.standard, setting.standard == nil ? "not set" : "default")

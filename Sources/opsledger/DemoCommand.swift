@@ -10,7 +10,7 @@ enum DemoCommand {
   static let all = [demo]
 
   /// The demo's own database in the private PostgreSQL: its clock is not a real one.
-  private static let databaseName = "opsledger_demo"
+  static let databaseName = "opsledger_demo"
 
   static let demo = Command(
     group: .start, name: "demo",
@@ -33,8 +33,7 @@ enum DemoCommand {
     printReport(report)
     if let mission = report.mission { try printHistory(of: mission, cluster) }
     printRecovery(report)
-    Output.standard.line(
-      "Look around:  psql '\(cluster.url(login: .person, database: databaseName))'")
+    printNextCommands(report, cluster)
     guard report.missing.isEmpty else {
       throw OpsError(
         .conflict,
@@ -88,7 +87,7 @@ enum DemoCommand {
     let session = try Session(
       Session.Target(
         url: cluster.url(login: .engine, database: databaseName), application: "opsledger demo"))
-    Output.standard.write(Timeline(try session.history(ofMission: mission)).text)
+    Output.standard.write(Timeline(try session.history(ofMission: mission)).text())
   }
 
   private static func printRecovery(_ report: Demo.Report) {
@@ -121,8 +120,16 @@ enum DemoCommand {
     out.line("")
   }
 
-  private static func seconds(_ value: Double) -> String {
-    let tenths = Int((value * 10).rounded())
-    return "\(tenths / 10).\(tenths % 10) s"
+  /// Each works as it is printed, whatever the environment names and whatever else is in the private PostgreSQL.
+  private static func printNextCommands(_ report: Demo.Report, _ cluster: PrivatePostgres) {
+    let program = "opsledger --database '\(cluster.url(login: .engine, database: databaseName))'"
+    var commands = ["\(program) mission list"]
+    if let mission = report.mission { commands.append("\(program) mission history \(mission)") }
+    commands.append("psql '\(cluster.url(login: .person, database: databaseName))'")
+    Output.standard.line("Look around:")
+    for command in commands { Output.standard.line("  \(command)") }
+    Output.standard.line("A ledger of your own: opsledger init")
   }
+
+  private static func seconds(_ value: Double) -> String { DurationText.format(seconds: value) }
 }

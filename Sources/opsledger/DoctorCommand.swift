@@ -20,8 +20,10 @@ enum DoctorCommand {
       .init(line: "doctor --json", meaning: "for programs: checks with name, verdict, saw, do"),
     ]
   ) { (call) throws(OpsError) in
-    let engine = try call.engine("doctor")
-    let findings = try engine.session.examine() + [policies(engine)]
+    let session = try Session(call.target())
+    let missing = try requireLedger(session)
+    let engine = Engine(session, actor: try call.actor("doctor"), settings: try call.loopSettings())
+    let findings = try missing + session.examine() + [policies(engine)]
     let worst = findings.map(\.verdict).max() ?? .pass
     if call.wantsJSON {
       Output.standard.line(json(findings, ok: worst < .fail))
@@ -31,21 +33,32 @@ enum DoctorCommand {
     return worst < .fail ? .fine : .no
   }
 
+  /// A ledger of which something is missing that every command needs is one to be examined.
+  private static func requireLedger(_ session: Session) throws(OpsError) -> [Finding] {
+    do throws(OpsError) {
+      try session.requireLedger()
+      return []
+    } catch {
+      guard error.facts["sqlstate"] != nil, try session.notesDefinitions() else { throw error }
+      return [Finding(name: "ledger", verdict: .fail, saw: [error.message], remedy: error.hint)]
+    }
+  }
+
   /// What the engine cannot read fails closed, and somebody should know.
   private static func policies(_ engine: Engine) throws(OpsError) -> Finding {
-    let errors: [String: OpsError]
-    do throws(OpsError) { errors = try engine.policies().errors } catch {
+    let faults: [PolicyFault]
+    do throws(OpsError) { faults = try engine.policyFaults() } catch {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
         name: "policies", verdict: .fail, saw: ["cannot be read: \(error.message)"],
         remedy: error.hint ?? "without policies the loop stops")
     }
-    if errors.isEmpty {
+    if faults.isEmpty {
       return Finding(name: "policies", verdict: .pass, saw: ["all can be read"])
     }
     return Finding(
       name: "policies", verdict: .warn,
-      saw: errors.keys.sorted().map { "\($0): \(errors[$0]?.message ?? "")" },
+      saw: faults.map(\.words),
       remedy: "`opsledger policy check` says what is wrong, `policy rollback` goes back")
   }
 

@@ -127,9 +127,7 @@ extension DrillCommand {
     return facts
   }
 
-  private static func seconds(_ seconds: Double) -> String {
-    DurationText.format(millis: Int((seconds * 1000).rounded()))
-  }
+  private static func seconds(_ seconds: Double) -> String { DurationText.format(seconds: seconds) }
 
   private static func words(_ name: String) -> String { name.replacing("_", with: " ") }
 
@@ -144,8 +142,10 @@ extension DrillCommand {
     for (name, value) in facts(report) { text += "| \(cell(name)) | \(cell(value)) |\n" }
     if let entry = report.entry { text += "| recorded in entry | \(entry) |\n" }
     text += "\n## Time to be back\n\n| phase | seconds |\n|---|---:|\n"
-    for phase in report.phases { text += "| \(words(phase.name)) | \(phase.seconds) |\n" }
-    text += "| all | \(report.seconds) |\n"
+    for phase in report.phases {
+      text += "| \(words(phase.name)) | \(Shown.decimal(phase.seconds)) |\n"
+    }
+    text += "| all | \(Shown.decimal(report.seconds)) |\n"
     if !report.failures.isEmpty {
       text += "\n## Why it failed\n\n"
       for failure in report.failures { text += "- \(Terminal.printable(failure))\n" }

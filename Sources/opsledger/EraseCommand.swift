@@ -15,7 +15,8 @@ enum EraseCommand {
     summary: "take what a mission or an agent event said out of tables, log and stores, for good",
     options: [
       .init(name: "mission", value: "ID", help: "the mission, and the agent event that led to it"),
-      .init(name: "event", value: "ID", help: "the agent event"), .why,
+      .init(name: "event", value: "ID", help: "the agent event"),
+      .init(name: "row", value: "ID", help: "any other row, by its id or stream"), .whyUnlessDry,
       .init(name: "dry-run", help: "only say what it would erase"),
     ],
     notes: [
@@ -23,13 +24,19 @@ enum EraseCommand {
         + "the radar, what was reported. Templates, params, results, errors, reasons and thoughts "
         + "read as erased at any moment, past ones too; ids, kinds, statuses, times and counts stay, "
         + "and so do all hashes and proofs. There is no way back.",
+      "A step of another mission that read such a row (radar list) holds a copy in its result; so does what the loop "
+        + "reported of it, and what came of the report. These are erased as well.",
+      "Copies that no event names are searched by their words, of eight bytes or more, and listed. They stay: erase "
+        + "those that are copies with --event or --row. Words in structure (a dedupe key, a policy) cannot be erased.",
       "Stores are written again without it; name all of them, or push to the others later. What lies "
         + "elsewhere keeps it: dumps, replicas that lag, WAL archives, the pages of the database "
         + "until VACUUM FULL and a checkpoint.",
     ],
     examples: [
       .init(
-        line: "erase --mission ID --why 'asked for by letter' --dry-run", meaning: "what would go?")
+        line: "erase --mission ID --dry-run", meaning: "what would go?"),
+      .init(
+        line: "erase --mission ID --why 'asked for by letter'", meaning: "it goes, for good"),
     ]
   ) { (call) throws(OpsError) in
     let target = try target(call)
@@ -37,6 +44,11 @@ enum EraseCommand {
     let isDry = call.flag("dry-run")
     let report = try engine.erase(
       target, why: try call.prose("why") ?? "", onlyLooking: isDry)
+    if let fault = report.statistics {
+      call.note(
+        "warning: the server's statistics (pg_stats) may still have it: \(fault). Run the same command again, or "
+          + "ANALYZE as the owner of the tables")
+    }
     var pushes: [PushReport] = []
     var failure: OpsError?
     if !isDry, try !call.stores().isEmpty {
@@ -78,11 +90,13 @@ enum EraseCommand {
 
   private static func target(_ call: Invocation) throws(OpsError) -> ErasureTarget {
     switch (
-      try call.id(option: "mission", of: "mission"), try call.id(option: "event", of: "event")
+      try call.id(option: "mission", of: "mission"), try call.id(option: "event", of: "event"),
+      try call.id(option: "row", of: "row")
     ) {
-    case (let mission?, nil): return .mission(mission)
-    case (nil, let event?): return .event(event)
-    default: throw .badInput("erase wants --mission ID or --event ID")
+    case (let mission?, nil, nil): return .mission(mission)
+    case (nil, let event?, nil): return .event(event)
+    case (nil, nil, let row?): return .row(row)
+    default: throw .badInput("erase wants one of --mission ID, --event ID and --row ID")
     }
   }
 
@@ -98,6 +112,7 @@ enum EraseCommand {
     if let entry = report.entry {
       text += ", out of \(Shown.count(report.events, "event")), recorded in entry \(entry)\n"
     }
+    text += sameWords(report.sameWords)
     for push in pushes {
       let files = push.erased.count + push.erasedSnapshots.count
       let what =
@@ -107,6 +122,32 @@ enum EraseCommand {
     return text
   }
 
+  private static func sameWords(_ found: SameWordsReport) -> String {
+    var text = ""
+    if !found.rows.isEmpty {
+      text += "\(Shown.count(found.rows.count, "row")) that stay have the same words:\n"
+      for row in found.rows.prefix(shownMax) {
+        let noun = row.noun.rawValue.replacing("_", with: " ")
+        let fields = row.fields.joined(separator: ", ")
+        text += Terminal.printable("  \(noun) \(row.stream): \(fields)") + "\n"
+        text +=
+          row.isErasable
+          ? "    erase --\(row.noun == .agentEvent ? "event" : "row") \(row.stream)\n"
+          : "    structure, which stays\n"
+      }
+      let more = found.rows.count - shownMax
+      if more > 0 { text += "  and \(more) more: see --json\n" }
+    }
+    if found.commonTexts > 0 {
+      text +=
+        "\(Shown.count(found.commonTexts, "text")) stand in more than a thousand other rows, and were taken for "
+        + "common words\n"
+    }
+    return text
+  }
+
+  private static let shownMax = 50
+
   private static func json(_ report: ErasureReport, _ pushes: [PushReport]) -> String {
     var rows: [String: JSON] = [:]
     for (noun, count) in report.rows { rows[noun.rawValue] = .int(count) }
@@ -115,6 +156,16 @@ enum EraseCommand {
     out.int("erased_before", report.erasedBefore)
     out.int("events", report.events)
     out.json("entry", report.entry.map(JSON.int) ?? .null)
+    out.json(
+      "same_words",
+      .array(
+        report.sameWords.rows.map { row in
+          .object([
+            "noun": .string(row.noun.rawValue), "id": .string(row.stream.description),
+            "fields": .array(row.fields.map(JSON.string)), "erasable": .bool(row.isErasable),
+          ])
+        }))
+    out.int("common_texts", report.sameWords.commonTexts)
     out.json(
       "stores",
       .array(

@@ -18,7 +18,11 @@ enum EventCommands {
       .init(name: "mission", value: "ID", help: "the mission that it is about"),
       .init(name: "thought", value: "T", help: "what the agent thought"),
     ],
-    notes: ["The next heartbeat looks at it, and reacts as policy reaction_matrix says."],
+    notes: [
+      "The next heartbeat looks at it, and reacts as policy reaction_matrix says.",
+      "A type has at most 200 bytes, data 1 MiB as JSON, a dedupe key 500 bytes. What psql puts into "
+        + "ops_agent_events, or changes in any of the eight tables, has at most 64 MiB a row as JSON.",
+    ],
     examples: [
       .init(
         line: #"event emit scout:find --data '{"summary": "a new tool"}'"#,

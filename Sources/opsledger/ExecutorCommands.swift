@@ -34,7 +34,7 @@ enum ExecutorCommands {
     return .fine
   }
 
-  private static func text(_ state: ExecutorStanding.State) -> String {
+  static func text(_ state: ExecutorStanding.State) -> String {
     switch state {
     case .running: "running"
     case .notAllowed: "not in allowed_executors"
@@ -45,7 +45,7 @@ enum ExecutorCommands {
     }
   }
 
-  private static func json(_ standing: ExecutorStanding) -> String {
+  static func json(_ standing: ExecutorStanding) -> String {
     var out = JSONObjectWriter()
     out.string("name", standing.name)
     out.string("summary", standing.summary)

@@ -33,7 +33,13 @@ enum HoldCommands {
     ]
   ) { (call) throws(OpsError) in
     let engine = try call.engine()
-    let id = try engine.placeHold(try scope(call, engine), why: try call.prose("why") ?? "")
+    let scope = try scope(call, engine)
+    let id = try engine.placeHold(scope, why: try call.prose("why") ?? "")
+    if case .source(let source) = scope, try !engine.knowsSource(source) {
+      call.note(
+        "warning: no agent event in the tables has the source \(source): is it spelt right? "
+          + "The hold covers those to come")
+    }
     if call.wantsJSON {
       var out = JSONObjectWriter()
       out.string("hold_id", id.description)

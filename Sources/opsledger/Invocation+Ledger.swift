@@ -21,8 +21,17 @@ extension Invocation {
   ///
   /// - Parameter isCourteous: Of what reads much, and leaves the loop its pace.
   func session(isCourteous: Bool = false) throws(OpsError) -> Session {
+    do throws(OpsError) { return try ownSession(isCourteous) } catch {
+      // Who has only run the demo means the demo's ledger.
+      guard error.code == .schemaMismatch, try turnToDemo() else { throw error }
+      return try ownSession(isCourteous)
+    }
+  }
+
+  private func ownSession(_ isCourteous: Bool) throws(OpsError) -> Session {
     let target = try target()
     let session = try Session(isCourteous ? target.courteous() : target)
+    session.tell = { self.note($0) }
     try session.requireLedger()
     return session
   }
@@ -80,8 +89,11 @@ extension Invocation {
   /// A text that people wrote, of an option: a reason, a thought.
   func prose(_ name: String) throws(OpsError) -> String? {
     guard let text = text(name) else { return nil }
-    guard (1...10_000).contains(text.utf8.count) else {
-      throw .badInput("--\(name) wants a text of 1 to 10000 bytes")
+    guard text.utf8.count <= 10_000 else {
+      throw .badInput("--\(name) wants a text of at most 10000 bytes, not \(text.utf8.count)")
+    }
+    guard text.unicodeScalars.contains(where: { !$0.isBlank }) else {
+      throw .badInput("--\(name) is blank", hint: "say it in words: history keeps them")
     }
     return text
   }
@@ -90,9 +102,26 @@ extension Invocation {
   func limit() throws(OpsError) -> Int { try integer("limit", in: 1...1_000_000) ?? 50 }
 }
 
+extension Unicode.Scalar {
+  /// Whether nothing of it is seen.
+  fileprivate var isBlank: Bool {
+    switch properties.generalCategory {
+    case .control, .format, .spaceSeparator, .lineSeparator, .paragraphSeparator, .nonspacingMark,
+      .surrogate, .unassigned:
+      true
+    // Braille's blank, and Hangul's fillers.
+    default: [0x2800, 0x115F, 0x1160, 0x3164, 0xFFA0].contains(value)
+    }
+  }
+}
+
 extension Command.Option {
   static let limit = Command.Option(
     name: "limit", value: "N", help: "at most so many, the newest first (50)")
   static let why = Command.Option(
     name: "why", value: "W", help: "the reason, which history keeps", isRequired: true)
+  /// The same of a command that can also only look.
+  static let whyUnlessDry = Command.Option(
+    name: "why", value: "W", help: "the reason, which history keeps; not needed with --dry-run",
+    isRequired: true, requiredUnless: "dry-run")
 }

@@ -1,5 +1,6 @@
 import Host
 import Ledger
+import Log
 
 /// One call of a command: what was typed and what is set, read with the types that it wants.
 final class Invocation {
@@ -7,6 +8,10 @@ final class Invocation {
   private let parsed: Parser.Parsed
   let environment: Environment
   private var knownDatabase: [PrivatePostgres.Login: Database] = [:]
+  /// Whether the person was told which database it is.
+  private var isDatabaseNamed = false
+  /// Which database of the private PostgreSQL is meant; the demo's, where there is no other ledger.
+  private var privateDatabase = PrivatePostgres.databaseName
 
   init(_ command: Command, _ parsed: Parser.Parsed, _ environment: Environment) {
     self.command = command
@@ -143,8 +148,14 @@ final class Invocation {
   ) throws(OpsError) -> Database {
     if let known = knownDatabase[login] { return known }
     let found = try findDatabase(login, creating: creating, ignoresAddress: false)
-    if let cluster = found.privatePostgres, knownDatabase.isEmpty {
+    if let cluster = found.privatePostgres, !isDatabaseNamed {
       note("database: private PostgreSQL in \(cluster.folder)")
+      if cluster.programsWereReplaced {
+        note(
+          "warning: its programs were replaced while it runs, and it may fail to load libraries: "
+            + "opsledger db stop, then db start")
+      }
+      isDatabaseNamed = true
     }
     knownDatabase[login] = found
     return found
@@ -163,8 +174,28 @@ final class Invocation {
       let cluster = try creating ? makePrivatePostgres() : privatePostgres()
       try onHost { () throws(HostError) in try cluster.ensureStarted() }
       return Database(
-        url: cluster.url(login: login), connectTimeoutMillis: timeout, privatePostgres: cluster)
+        url: cluster.url(login: login, database: privateDatabase), connectTimeoutMillis: timeout,
+        privatePostgres: cluster)
     }
+  }
+
+  /// From now on the demo's database is meant, where there is one: the private PostgreSQL holds no other ledger.
+  ///
+  /// - Returns: Whether there is one.
+  func turnToDemo() throws(OpsError) -> Bool {
+    guard privateDatabase != DemoCommand.databaseName, let cluster = try database().privatePostgres,
+      (try? Session(
+        Session.Target(
+          url: cluster.url(login: .engine, database: DemoCommand.databaseName),
+          application: "opsledger \(command.name)")
+      ).requireLedger()) != nil
+    else { return false }
+    note(
+      "ledger: the demo's, since it is the only one there; opsledger init begins one of your own")
+    privateDatabase = DemoCommand.databaseName
+    knownDatabase = [:]
+    isDatabaseNamed = true
+    return true
   }
 
   /// The private PostgreSQL in reach.

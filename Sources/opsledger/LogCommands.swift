@@ -93,14 +93,25 @@ enum LogCommands {
     var sealed = try session.sealed()
     query.entries = 0...sealed
     if query.limit > 0 { try session.log(query) { printer.print($0) } }
-    while let stop, stop.sleep(millis: 500) {
+    guard let stop else { return .fine }
+    (query.keeps, query.limit) = (.first, Int.max)
+    // Where the database goes away in the middle, what was printed is not printed again.
+    var last = (entry: sealed, index: Int32.max)
+    while stop.sleep(millis: 500) {
       Output.standard.flush()
-      let now = try session.sealed()
-      guard now > sealed else { continue }
-      query.entries = (sealed + 1)...now
-      (query.keeps, query.limit) = (.first, Int.max)
-      try session.log(query) { printer.print($0) }
-      sealed = now
+      do throws(OpsError) {
+        let now = try session.sealed()
+        guard now > sealed else { continue }
+        query.entries = (sealed + 1)...now
+        try session.log(query) { event in
+          guard (event.entry, event.index) > last else { return }
+          printer.print(event)
+          last = (event.entry, event.index)
+        }
+        sealed = now
+      } catch {
+        guard Outage.wait(for: session, error, stop) || stop.isRaised else { throw error }
+      }
       Output.standard.flush()
     }
     return .fine
@@ -116,21 +127,28 @@ enum LogCommands {
     mutating func print(_ event: LoggedEvent) {
       count += 1
       if json { return Output.standard.line(event.json) }
-      let place = "\(event.entry).\(event.index)"
-      var line = place + String(repeating: " ", count: max(1, 12 - place.count))
-      line += "\(Shown.fineTime(event.recordedAt))  "
-      line += event.type + String(repeating: " ", count: max(1, 24 - event.type.count))
-      line += "\(event.stream) v\(event.version)  \(Terminal.printable(event.actor))"
-      if let cause = event.cause { line += "  because of \(cause)" }
-      Output.standard.line(line)
+      var parts = [
+        Self.padded("\(event.entry).\(event.index)", to: 10), Shown.fineTime(event.recordedAt),
+        Self.padded(event.type, to: 22), "\(event.stream) v\(event.version)",
+        Terminal.printable(event.actor),
+      ]
+      if let cause = event.cause { parts.append("because of \(cause)") }
+      Output.standard.line(Shown.packed(parts, indent: 12))
       if event.data != "{}" { part("data", event.data) }
       if let content = event.content { part("content", content) }
       if event.commitment != nil { part("content", Erased.text) }
     }
 
+    private static func padded(_ text: String, to width: Int) -> String {
+      let text = Terminal.printable(text)
+      return text + String(repeating: " ", count: max(0, width - Terminal.width(text)))
+    }
+
     private func part(_ name: String, _ text: String) {
       let gap = String(repeating: " ", count: 8 - name.count)
-      Output.standard.line("            \(name)\(gap)\(Terminal.printable(Shown.brief(text, 400)))")
+      let room = Terminal.isTerminal(1) ? max(20, Terminal.columns() - 20) : 400
+      Output.standard.line(
+        "            \(name)\(gap)\(Terminal.printable(Shown.brief(text, room)))")
     }
   }
 

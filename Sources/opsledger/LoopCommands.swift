@@ -32,17 +32,24 @@ enum LoopCommands {
     let stores = try call.stores().isEmpty ? [] : call.openStores()
     let engine = try call.engine("heartbeat")
     guard let every else {
-      try run(engine, stores, call)
+      _ = try run(engine, stores, call)
       return .fine
     }
     let stop = StopSignal()
+    call.notePooler(engine.session)
+    var wasAway = false
     while !stop.isRaised {
       var isFull = false
       do throws(OpsError) {
         isFull = try run(engine, stores, call)
+        wasAway = false
       } catch {
-        // Others' trouble passes; ours does not.
-        guard error.code == .databaseUnreachable || error.code == .conflict else { throw error }
+        if !wasAway, Outage.wait(for: engine.session, error, stop) {
+          wasAway = true
+          continue
+        }
+        wasAway = false
+        guard error.mayPass else { throw error }
         Output.messages.write(error.report)
       }
       Output.standard.flush()
@@ -52,7 +59,6 @@ enum LoopCommands {
   }
 
   /// - Returns: Whether there is more to do at once.
-  @discardableResult
   private static func run(
     _ engine: Engine, _ stores: [any ObjectStore], _ call: Invocation
   ) throws(OpsError) -> Bool {
@@ -63,8 +69,9 @@ enum LoopCommands {
     if !stores.isEmpty, try engine.session.wasPromoted() { push(engine.session, stores, call) }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
+    for passed in report.passedOver { call.note("warning: \(passed)") }
     if !report.isBusy { push(engine.session, stores, call) }
-    var note = report.isBusy ? "Another heartbeat is running" : nil
+    var note = report.busyWith.map { "Another \($0.text)" }
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
     if call.wantsJSON {
       if let note { call.note(note) }
@@ -77,6 +84,7 @@ enum LoopCommands {
         Output.standard.line(text(report) + " (\(watch.text))")
       }
     }
+    if let failure = report.failure { throw failure }
     return report.filledBatch
   }
 
@@ -87,7 +95,7 @@ enum LoopCommands {
       let mayBegin = stores.isEmpty ? true : try !session.wasPushed()
       for store in stores {
         do throws(OpsError) {
-          _ = try Pusher(session, store).run(mayBegin: mayBegin, lockMillis: 5000)
+          _ = try Pusher(session, store).run(mayBegin: mayBegin, waitSeconds: 5)
         } catch {
           call.note("warning: nothing was pushed to \(store.place): \(error)")
         }
@@ -99,10 +107,8 @@ enum LoopCommands {
 
   /// `Halted since 2026-11-24 06:00:28 by cli/ann@host: why`.
   static func haltLine(_ session: Session, why: String) throws(OpsError) -> String {
-    // The log tells who; where the row is gone or a hand wrote it, nobody has said.
-    guard let halt = try session.lastChange(ofPolicy: LoopState.key), halt.isCurrent else {
-      return "Halted: \(why)"
-    }
+    // The log tells who; where the row is gone, or is not what the log says, nobody has said.
+    guard let halt = try session.halt() else { return "Halted: \(why)" }
     return "Halted since \(Shown.time(halt.since)) by \(halt.by): \(why)"
   }
 
@@ -115,7 +121,9 @@ enum LoopCommands {
     }
     let recovered = report.recovered
     var out = JSONObjectWriter()
-    out.bool("ok", true)
+    out.bool("ok", report.failure == nil)
+    // Who did it instead.
+    if let other = report.busyWith { out.string("busy", other.name) }
     out.raw("triggerResult", object(("events", report.events), ("queued", report.queued)))
     out.raw("reactionResult", object(("processed", report.processed), ("created", report.created)))
     out.raw("learningResult", object(("promoted", 0)))
@@ -123,6 +131,9 @@ enum LoopCommands {
       "leaseResult",
       object(("requeued_steps", recovered.requeued), ("failed_steps", recovered.failed)))
     out.raw("staleResult", object(("recovered", recovered.stale)))
+    out.int("passed_over", report.passedOver.count)
+    // The endpoint's object has no such member; it is there where there is something to say.
+    if report.refused > 0 { out.raw("gateResult", object(("refused", report.refused))) }
     return out.finish()
   }
 
@@ -131,6 +142,11 @@ enum LoopCommands {
       "\(Shown.count(report.events, "agent event")) gave \(Shown.count(report.queued, "reaction"))",
       "\(Shown.count(report.processed, "reaction")) gave \(Shown.count(report.created, "proposal"))",
     ]
+    if report.refused > 0 {
+      parts.append(
+        "the caps refused \(Shown.count(report.refused, "proposal")): see `opsledger policy report`"
+      )
+    }
     let recovered = report.recovered
     if recovered != Recovered() {
       parts.append(
@@ -142,4 +158,10 @@ enum LoopCommands {
     }
     return parts.joined(separator: "; ")
   }
+}
+
+extension OpsError {
+  /// Whether a command that goes on for ever tries again: what is wrong with the schema, the rights or the
+  /// place takes a person.
+  var mayPass: Bool { ![.schemaMismatch, .notAllowed, .storeDiverged].contains(code) }
 }

@@ -162,6 +162,7 @@ struct Parser {
     let hint = "usage: \(command.usage)"
     if let missing = command.options.first(where: {
       $0.isRequired && parsed.values[$0.name] == nil
+        && $0.requiredUnless.map(parsed.flags.contains) != true
     }) {
       throw .badInput("\(command.name) needs --\(missing.name)", hint: hint)
     }

@@ -55,7 +55,7 @@ enum PolicyCommands {
     ],
     notes: [
       "A value that the policy's kind does not allow is refused (OPS_008, OPS_009, OPS_019), and "
-        + "nothing changes. Whatever is decided from then on is decided under the new version."
+        + "nothing changes. Fields that nothing reads, and what can never run, are warnings. Whatever is decided from then on is decided under the new version."
     ],
     examples: [
       .init(
@@ -68,8 +68,11 @@ enum PolicyCommands {
     let text = try call.content(ofFile: path, bytesMax: Engine.policyBytesMax)
     let value = try EventCommands.parse(text, path == "-" ? "standard input" : path)
     let why = try call.prose("why")
-    let change = try call.engine().setPolicy(key, to: value, why: why)
-    for warning in Policies.warnings(key: key, value: value) { call.note("warning: \(warning)") }
+    let engine = try call.engine()
+    let change = try engine.setPolicy(key, to: value, why: why)
+    for warning in try engine.warnings(policy: key, value: value) {
+      call.note("warning: \(warning)")
+    }
     say(change, of: key, call)
     return .fine
   }
@@ -86,7 +89,8 @@ enum PolicyCommands {
       Output.standard.line(
         change.isChanged
           ? "policy \(name) is now version \(change.version)"
-          : "policy \(name) has this value already, as version \(change.version)")
+          : "policy \(name) has this value already, as version \(change.version); nothing was recorded"
+      )
     }
   }
 
@@ -105,18 +109,27 @@ enum PolicyCommands {
       .init(title: "VERSION", alignsRight: true, canShrink: false),
       .init(title: "SET (UTC)", canShrink: false),
       .init(title: "ENTRY", alignsRight: true, canShrink: false),
-      .init(title: "BY", canShrink: false), .init(title: "WHY"), .init(title: "VALUE"),
+      .init(title: "BY"), .init(title: "WHY", canShrink: false), .init(title: "VALUE"),
     ])
     for version in versions {
-      let rollback = version.rollbackTo.map { "back to version \($0); " } ?? ""
-      let how = version.type == "policy.set" ? "" : version.type + " "
       table.add([
         String(version.version), Shown.time(version.at), String(version.entry), version.actor,
-        rollback + how + (version.why ?? ""), Shown.brief(version.value ?? "removed", 100),
+        Shown.brief(reason(version), 200), Shown.brief(version.value ?? "removed", 100),
       ])
     }
     Output.standard.write(table.text())
     return .fine
+  }
+
+  /// Why, and how, where it was not `policy set`.
+  private static func reason(_ version: PolicyVersion) -> String {
+    var parts: [String] = []
+    if let earlier = version.rollbackTo { parts.append("back to version \(earlier)") }
+    if version.type != "policy.set" {
+      parts.append("\(version.type.dropFirst("policy.".count)) by hand")
+    }
+    if let why = version.why { parts.append(why) }
+    return parts.joined(separator: ": ")
   }
 
   private static func json(_ version: PolicyVersion) -> String {

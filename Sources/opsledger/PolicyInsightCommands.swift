@@ -53,7 +53,7 @@ extension PolicyCommands {
         : isKnown ? "is not processed yet; it would be:" : "would be:"
     Output.standard.line(Terminal.printable("\(what) \(state)"))
     var table = TextTable([
-      .init(title: "PATTERN", canShrink: false), .init(title: "ANSWER"), .init(title: "AND THEN"),
+      .init(title: "PATTERN"), .init(title: "ANSWER"), .init(title: "AND THEN"),
     ])
     for pattern in explanation.patterns {
       table.add([pattern.pattern, answer(pattern), consequence(pattern)])
@@ -64,15 +64,18 @@ extension PolicyCommands {
   private static func answer(_ pattern: PatternExplanation) -> String {
     let detail = pattern.detail.map { ": \($0)" } ?? ""
     if pattern.matched {
-      if let chance = pattern.probability { return "matches, with probability \(chance)" }
-      return "matched" + (pattern.draw.map { " by chance (\($0))" } ?? "")
+      if let chance = pattern.probability {
+        return "matches, with probability \(Shown.decimal(chance))"
+      }
+      return "matched" + (pattern.draw.map { " by chance (\(Shown.decimal($0)))" } ?? "")
     }
     switch pattern.reason {
     case .type: return "another type"
     case .tags: return "not all of its tags"
     case .source: return "another source"
     case .condition: return "its condition does not hold"
-    case .probability: return "left to chance" + (pattern.draw.map { ", which drew \($0)" } ?? "")
+    case .probability:
+      return "left to chance" + (pattern.draw.map { ", which drew \(Shown.decimal($0))" } ?? "")
     case .cooldown: return "reacted a short while ago"
     case .template: return "its template cannot be filled" + detail
     case .depth: return "the chain of reactions is too long" + detail
@@ -148,10 +151,10 @@ extension PolicyCommands {
         ("of these", sources.isEmpty ? "none" : sources.joined(separator: ", ")),
         ("last 24 h", Shown.count(report.last24h)),
         ("last 30 days", statuses.isEmpty ? "none" : statuses.joined(separator: ", ")),
-        ("approved by policy", all == 0 ? "none yet" : "\(100 * own / all) %"),
+        ("approved by policy", all == 0 ? "none yet" : Shown.percent(own, of: all)),
       ]) + "\n")
     var table = TextTable([
-      .init(title: "PATTERN", canShrink: false),
+      .init(title: "PATTERN"),
       .init(title: "REACTIONS", alignsRight: true, canShrink: false),
       .init(title: "FAILED", alignsRight: true, canShrink: false),
       .init(title: "APPROVED", alignsRight: true, canShrink: false),

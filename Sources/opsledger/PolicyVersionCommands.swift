@@ -78,7 +78,12 @@ extension PolicyCommands {
       throw .badInput("\(call.argument(1)) is no version; see `opsledger policy history`")
     }
     let why = try call.prose("why")
-    say(try call.engine().rollbackPolicy(key, to: version, why: why), of: key, call)
+    let engine = try call.engine()
+    say(try engine.rollbackPolicy(key, to: version, why: why), of: key, call)
+    let value = try engine.session.policyValue(key, version: version)
+    for warning in try engine.warnings(policy: key, value: value) {
+      call.note("warning: \(warning)")
+    }
     return .fine
   }
 
@@ -87,7 +92,10 @@ extension PolicyCommands {
     summary: "check the policies as they stand, or a value before it is set",
     arguments: [.init(name: "KEY", help: "only this one", isOptional: true)],
     options: [.init(name: "file", value: "F|-", help: "with KEY: check this value instead")],
-    notes: ["Exit 1 where one is broken. Fields that nothing reads are warnings."],
+    notes: [
+      "Exit 1 where one is broken. Fields that nothing reads are warnings, and so is what can never run: a step "
+        + "whose kind no executor has, or that needs a step which is not there."
+    ],
     examples: [
       .init(line: "policy check", meaning: "all of them"),
       .init(line: "policy check reaction_matrix --file matrix.json", meaning: "before it is set"),
@@ -131,7 +139,7 @@ extension PolicyCommands {
       guard error.code != .databaseUnreachable else { throw error }
       return (key, error.description, Policies.warnings(key: key, value: value))
     }
-    return (key, nil, Policies.warnings(key: key, value: value))
+    return (key, nil, try engine.warnings(policy: key, value: value))
   }
 
   private static func json(
@@ -164,7 +172,7 @@ extension PolicyCommands {
     summary: "set policies to what an export says, in one entry",
     options: [
       .init(name: "file", value: "F|-", help: "an export; - is standard input", isRequired: true),
-      .init(name: "dry-run", help: "only say what would change"), .why,
+      .init(name: "dry-run", help: "only say what would change"), .whyUnlessDry,
     ],
     notes: [
       "All are checked first; those that are equal are left alone, and so is policy loop, which is "
@@ -172,7 +180,7 @@ extension PolicyCommands {
     ],
     examples: [
       .init(
-        line: "policy import --file policies.json --dry-run --why check",
+        line: "policy import --file policies.json --dry-run",
         meaning: "what would change"),
       .init(line: "policy import --file policies.json --why 'as in production'", meaning: "do it"),
     ]
@@ -190,7 +198,9 @@ extension PolicyCommands {
     let engine = try call.engine()
     for (key, value) in members.sorted(by: { $0.key < $1.key }) {
       try engine.check(policy: key, value: value)
-      for warning in Policies.warnings(key: key, value: value) { call.note("warning: \(warning)") }
+      for warning in try engine.warnings(policy: key, value: value, besides: members) {
+        call.note("warning: \(warning)")
+      }
     }
     let changes =
       call.flag("dry-run")

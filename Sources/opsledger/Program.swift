@@ -19,6 +19,16 @@ enum Program {
     }
   }
 
+  /// A file that is no text at all is not named line by line.
+  private static func warn(of lines: [Int]) {
+    for line in lines.prefix(5) {
+      Output.messages.line("warning: .env, line \(line), is not NAME=value in UTF-8; skipped")
+    }
+    if lines.count > 5 {
+      Output.messages.line("warning: and \(lines.count - 5) more lines of .env")
+    }
+  }
+
   /// Bytes that are no text are refused: repaired ones would name something else.
   private static func line(
     _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
@@ -48,9 +58,7 @@ enum Program {
           : Help.overview(commands.isEmpty ? CommandTable.all : commands, columns: columns))
     case .run(let command, let parsed):
       let environment = try onHost { () throws(HostError) in try Environment.load() }
-      for line in environment.unreadableLines {
-        Output.messages.line("warning: .env, line \(line), is not NAME=value; skipped")
-      }
+      warn(of: environment.unreadableLines)
       Secrets.keepOutOfMessages(environment)
       return try command.run(Invocation(command, parsed, environment))
     }

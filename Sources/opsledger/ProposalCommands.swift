@@ -18,7 +18,10 @@ enum ProposalCommands {
     ],
     notes: [
       "Exit 0 once it is recorded, also where the gate refused it: the reason then begins OPS_003. "
-        + "A template that cannot run is refused, with the path of what is wrong, and leaves nothing."
+        + "A template that cannot run is refused, with the path of what is wrong, and leaves nothing.",
+      "A template: {\"title\": \"Look into build 1042\", \"risk_level\": \"low\", \"steps\": [{\"kind\": \"noop\"}, "
+        + "{\"kind\": \"radar\", \"params\": {\"action\": \"list\"}, \"max_retries\": 2, \"needs\": [0]}]}. A step's kind "
+        + "names its executor, unless it has an executor of its own; needs counts steps from 0.",
     ],
     examples: [
       .init(
@@ -98,8 +101,9 @@ enum ProposalCommands {
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "proposal")
-    let story = try call.session().story(ofProposal: id)
-    let decision = ProposalDecision(story)
+    let engine = try call.engine()
+    let story = try engine.session.story(ofProposal: id)
+    let decision = ProposalDecision(story, try engine.policies())
     if call.wantsJSON {
       Output.standard.line(decision.json)
     } else {
@@ -120,7 +124,9 @@ enum ProposalCommands {
       .init(name: "why", value: "W", help: "the reason, which history keeps")
     ],
     notes: [
-      "The role is given by --as. It is approved when it has as many approvals as its risk wants "
+      "The role is given by --as: one that policy agent_roles or voting_policy named when the vote was called; any "
+        + "other is refused (OPS_013). Who really sat there is kept, and proposal show says where one login "
+        + "cast several votes. It is approved when it has as many approvals as its risk wants "
         + "and every required voter has voted; with a veto, one vote against it rejects it. The rules "
         + "are those of policy voting_policy when the vote was called."
     ],

@@ -10,9 +10,16 @@ struct ProposalDecision {
   private var objection: (rule: String, words: String)?
   private var refusal: (cap: String, limit: Int, count: Int)?
   private var decision: (verb: String, actor: String, at: Instant, reason: String?)?
+  /// Who cast the vote of a role, as the log has it.
+  private var voters: [String: String] = [:]
+  private var known: [String: JSON] = [:]
+  private let rules: VoteRules?
 
-  init(_ story: ProposalStory) {
+  /// - Parameter policies: As they are now, for a vote whose row keeps no rules.
+  init(_ story: ProposalStory, _ policies: Policies) {
     self.story = story
+    let hasVote = story.proposal.voteRules != nil || story.proposal.status == .voting
+    rules = hasVote ? policies.rules(of: story.proposal) : nil
     for event in story.events { take(event) }
   }
 
@@ -33,12 +40,42 @@ struct ProposalDecision {
       decision = ("refused by the gate", event.actor, event.recordedAt, reason)
     case "proposal.auto_approved":
       decision = ("approved by policy", event.actor, event.recordedAt, nil)
+    case "proposal.vote_cast":
+      if let role = data["role"]?.stringValue { voters[role] = event.actor }
+    case "proposal.inserted", "proposal.restored":
+      take(votes: data["columns"]?["votes"], by: event)
+      take(
+        status: data["columns"]?["status"], event, reason: content["reason"]?.stringValue)
+    case "proposal.amended":
+      take(votes: data["changes"]?["votes"]?.arrayValue?.last, by: event)
+      take(
+        status: data["changes"]?["status"]?.arrayValue?.last, event,
+        reason: content["reason"]?.arrayValue?.last?.stringValue)
     case "proposal.approved": decision = ("approved", event.actor, event.recordedAt, reason)
     case "proposal.rejected": decision = ("rejected", event.actor, event.recordedAt, reason)
     case "proposal.vote_expired":
       decision = ("the vote ended without a decision", event.actor, event.recordedAt, nil)
     default: break
     }
+  }
+
+  /// A decision that somebody's SQL made. One that is taken back is none.
+  private mutating func take(status: JSON?, _ event: LoggedEvent, reason: String?) {
+    switch status?.stringValue.flatMap(Proposal.Status.init) {
+    case .approved, .autoApproved: decision = ("approved", event.actor, event.recordedAt, reason)
+    case .rejected: decision = ("rejected", event.actor, event.recordedAt, reason)
+    case .pending, .voting: decision = nil
+    case nil: break
+    }
+  }
+
+  /// Votes that somebody's SQL cast: those that are new, or other ones than before.
+  private mutating func take(votes: JSON?, by event: LoggedEvent) {
+    for role in (votes?.objectValue ?? [:]).keys
+    where voters[role] == nil || votes?[role] != known[role] {
+      voters[role] = event.actor
+    }
+    if let votes { known = votes.objectValue ?? [:] }
   }
 
   private func version(_ policy: String) -> String {
@@ -80,9 +117,9 @@ struct ProposalDecision {
   }
 
   private var vote: [(String, String)] {
-    guard let rules = story.proposal.voteRules else { return [] }
+    guard let rules else { return [] }
     let cast = story.proposal.castVotes
-    let approvals = cast.count { $0.vote == .approve }
+    let approvals = cast.count { $0.vote == .approve && rules.admits($0.role) }
     var facts = [
       (
         "vote",
@@ -92,10 +129,31 @@ struct ProposalDecision {
     ]
     for vote in cast {
       let reason = vote.reason.map { ": \($0)" } ?? ""
-      facts.append(("", "\(vote.role) \(vote.vote.rawValue)\(reason)"))
+      let by = voters[vote.role].map { ", cast by \(Self.login($0))" } ?? ""
+      let counts = rules.admits(vote.role) ? "" : ", which does not count: it is no role that votes"
+      facts.append(("", "\(vote.role) \(vote.vote.rawValue)\(reason)\(by)\(counts)"))
+    }
+    for (login, roles) in shared {
+      facts.append(
+        ("note", "one login, \(login), cast the votes of \(roles.joined(separator: ", "))"))
     }
     if story.proposal.status == .voting { facts.append(("missing", missing(rules))) }
     return facts
+  }
+
+  /// Logins that cast the votes of several roles.
+  private var shared: [(login: String, roles: [String])] {
+    var roles: [String: [String]] = [:]
+    for vote in story.proposal.castVotes {
+      if let actor = voters[vote.role] { roles[Self.login(actor), default: []].append(vote.role) }
+    }
+    return roles.filter { $0.value.count > 1 }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// Who really sat there: `--as NAME` puts its name in front.
+  private static func login(_ actor: String) -> String {
+    guard actor.hasSuffix(")"), let open = actor.lastIndex(of: "(") else { return actor }
+    return String(actor[actor.index(after: open)...].dropLast())
   }
 
   private func missing(_ rules: VoteRules) -> String {
@@ -104,11 +162,10 @@ struct ProposalDecision {
       if approvals > 0 { parts.append(Shown.count(approvals, "approval")) }
       if !voters.isEmpty { parts.append("the vote of \(voters.joined(separator: ", "))") }
     }
-    let left = rules.deadline.seconds(since: story.now)
     let until = Shown.time(rules.deadline)
     parts.append(
-      left > 0
-        ? "until \(until), \(Int(left / 60)) min from now"
+      rules.deadline > story.now
+        ? "until \(until), \(Shown.ago(rules.deadline, now: story.now))"
         : "over since \(until); the next heartbeat ends it")
     return parts.joined(separator: "; ")
   }
@@ -132,22 +189,37 @@ struct ProposalDecision {
       } ?? .null)
     out.json("decided_by", .optional(decision?.actor))
     out.json("decided_at", .optional(decision?.at.description))
+    out.json("decision", .optional(decision?.verb))
+    out.json("decision_reason", .optional(decision?.reason))
     out.json("vote", voteJSON)
     return out.finish()
   }
 
   private var voteJSON: JSON {
-    guard let rules = story.proposal.voteRules else { return .null }
-    var (approvals, voters) = (0, [String]())
+    guard let rules else { return .null }
+    var (approvals, missing) = (0, [String]())
     if story.proposal.status == .voting,
       case .open(let some, let others) = story.proposal.consensus(under: rules)
     {
-      (approvals, voters) = (some, others)
+      (approvals, missing) = (some, others)
     }
     return .object([
       "threshold": .int(rules.threshold), "deadline": .string(rules.deadline.description),
       "veto": .bool(rules.veto), "required_voters": .array(rules.requiredVoters.map(JSON.string)),
-      "approvals_missing": .int(approvals), "voters_missing": .array(voters.map(JSON.string)),
+      "approvals_missing": .int(approvals), "voters_missing": .array(missing.map(JSON.string)),
+      "voters": .array((rules.voters ?? []).map(JSON.string)),
+      "cast": .array(
+        story.proposal.castVotes.map { vote in
+          .object([
+            "role": .string(vote.role), "vote": .string(vote.vote.rawValue),
+            "cast_by": .optional(voters[vote.role].map(Self.login)), "at": .optional(vote.at),
+            "counts": .bool(rules.admits(vote.role)),
+          ])
+        }),
+      "shared_logins": .array(
+        shared.map {
+          .object(["login": .string($0.login), "roles": .array($0.roles.map(JSON.string))])
+        }),
     ])
   }
 }

@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -15,22 +16,52 @@ enum ReplayCommands {
     summary: "replay the log and compare it with the tables, row by row, column by column",
     notes: [
       "It reads one moment of the database, and nobody waits for it. While others record it takes its "
-        + "time, so that the loop keeps its pace. Exit 1: they differ."
+        + "time, so that the loop keeps its pace. The log is hashed, and compared with every root that "
+        + "pushes have noted; with --store (or OPS_STORE) with each store as well. Exit 1: they differ, or a store cannot be read."
     ],
-    examples: [.init(line: "verify", meaning: "are the tables what the log says?")]
+    examples: [
+      .init(line: "verify", meaning: "are the tables what the log says?"),
+      .init(
+        line: "--store /backup/ops verify", meaning: "and is the log what was pushed to the store?"),
+    ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
-    let target = try call.session(isCourteous: true).target
-    let report = try watched("verify") { (progress) throws(OpsError) in
-      try Verifier.run(target, progress)
+    let session = try call.session(isCourteous: true)
+    let (stores, unread) = try histories(call, session)
+    var report = try watched("verify") { (progress) throws(OpsError) in
+      try Verifier.run(session.target, against: stores, progress)
     }
+    report.unreadStores += unread
     for warning in report.warnings { call.note("warning: \(warning)") }
     if call.wantsJSON {
       Output.standard.line(json(report))
     } else {
       Output.standard.write(text(report, watch))
     }
-    return report.isEqual ? .fine : .no
+    return report.isEqual && report.unreadStores.isEmpty ? .fine : .no
+  }
+
+  /// The stores to compare the log with, of those that were named, and those that cannot be read. One that was not begun
+  /// has nothing to compare with.
+  private static func histories(
+    _ call: Invocation, _ session: Session
+  ) throws(OpsError) -> ([StoreHistory], [UnreadStore]) {
+    guard try !call.stores().isEmpty else { return ([], []) }
+    var stores: [StoreHistory] = []
+    var unread: [UnreadStore] = []
+    for files in try call.openStores() {
+      do throws(OpsError) {
+        stores.append(try StoreHistory(files, of: session))
+      } catch {
+        guard error.code == .notFound else {
+          if error.code == .databaseUnreachable { throw error }
+          unread.append(UnreadStore(place: files.place, error: error))
+          continue
+        }
+        call.note("warning: not compared with \(files.place): nothing is stored there yet")
+      }
+    }
+    return (stores, unread)
   }
 
   static let rebuild = Command(
@@ -87,13 +118,23 @@ extension ReplayCommands {
       text += "not covered, since they are not the ledger's: "
       text += report.notCovered.map(Terminal.printable).joined(separator: ", ") + "\n"
     }
+    if report.roots > 0 {
+      text +=
+        "compared the log with \(Shown.count(report.roots, "noted root")): it is as noted up to "
+        + "entry \(report.provenEntry)\n"
+    }
+    for store in report.unreadStores {
+      text += Terminal.printable("not compared with \(store.place): \(store.error)") + "\n"
+      if let hint = store.error.hint { text += Terminal.printable("hint: \(hint)") + "\n" }
+    }
     if report.isEqual { return text + "equal: every row, in every ledger column\n" }
     return text + differences(report)
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
           + "no rebuild can mend that\n"
         : report.bookProblems == report.differenceCount
-          ? "the tables equal the log; its command keys and tombstones do not, which rebuild leaves\n"
+          ? "the tables equal the log; what stands beside it does not\n"
+            + "hint: opsledger rebuild makes it again\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
   }
 
@@ -132,7 +173,7 @@ extension ReplayCommands {
     switch report.outcome {
     case .equal:
       return "the tables equal the log (\(Shown.count(report.found.events, "event")), "
-        + "\(watch.text)); nothing was written\n"
+        + "\(watch.text)); nothing was written\n" + report.leftOff.text
     case .wouldWrite:
       return "the tables differ from the log; rebuild would write the rows named here\n"
         + differences(report.found)
@@ -142,6 +183,7 @@ extension ReplayCommands {
       return
         "rebuilt the tables from \(Shown.count(report.found.events, "event")) in \(watch.text)"
         + (report.entry.map { ", recorded in entry \($0)\n" } ?? "\n") + written(report)
+        + report.leftOff.text
     }
   }
 
@@ -165,12 +207,20 @@ extension ReplayCommands {
 extension ReplayCommands {
   private static func json(_ report: VerifyReport) -> String {
     var out = JSONObjectWriter()
-    out.bool("ok", report.isEqual)
+    out.bool("ok", report.isEqual && report.unreadStores.isEmpty)
     out.int("entry", report.entry)
     out.int("events", report.events)
     out.json("rows", .object(report.rows.mapValues(JSON.int)))
     out.raw("differences", "[" + report.differences.map(json).joined(separator: ",\n ") + "]")
     out.int("difference_count", report.differenceCount)
+    out.int("roots", report.roots)
+    out.int("proven_entry", report.provenEntry)
+    out.json(
+      "stores_unread",
+      .array(
+        report.unreadStores.map {
+          .object(["store": .string($0.place), "error": .string("\($0.error)")])
+        }))
     out.json("not_covered", .array(report.notCovered.map(JSON.string)))
     out.json("warnings", .array(report.warnings.map(JSON.string)))
     return out.finish()
@@ -207,6 +257,7 @@ extension ReplayCommands {
             "removed": .int(count.removed),
           ])
         }))
+    out.json("left_off", report.leftOff.json)
     out.raw("found", json(report.found))
     out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
     return out.finish()

@@ -33,7 +33,9 @@ enum RestoreCommand {
         + "happened since, and the loop is halted. It names the steps that ran since and would run "
         + "again; while there are any, resume wants --run-again. It needs no store where the "
         + "database is whole.",
-      "Where a file of the store is missing or damaged it says which entries cannot be had, and "
+      "Several stores are copies of one history: what is missing or damaged in one is taken from "
+        + "another, whatever their order.",
+      "Where no store has an entry it says which cannot be had, and "
         + "changes nothing. With --allow-loss it restores up to there; what is lost is recorded, and "
         + "the ledger goes on in a new store: that one holds what it lacks (OPS_015).",
       "An empty database wants a login that may create roles and event triggers.",
@@ -61,19 +63,20 @@ enum RestoreCommand {
         hint: "name one: --store DIR, or OPS_STORE; where there is none, --why settles the database"
       )
     }
-    let files = stores.isEmpty ? nil : try call.openStores()[0]
+    let files = stores.isEmpty ? [] : try call.openStores()
     var target = try target(call)
     target.application = "opsledger restore"
     let progress = Progress("restore", unit: "events")
     defer { progress.finish() }
     let replay = ReplayProgress { progress.show(done: $0, of: $1) }
     var report: (any RestoreText)?
-    if let files {
-      let store = try Store.existing(files)
+    if !files.isEmpty {
       let restored = try Restorer(
-        target, store, actor: try call.actor, why: why, allowsLoss: allowsLoss, replay
+        target, files, actor: try call.actor, why: why, allowsLoss: allowsLoss, replay
       ).run()
-      report = FromStore(report: restored, place: files.place)
+      for what in restored.passedOver { call.note("warning: passed over: \(what)") }
+      report = FromStore(
+        report: restored, place: files.map(\.place).joined(separator: " and "))
     } else {
       report = try settle(target, why ?? "", try call.actor, replay)
     }
@@ -115,7 +118,7 @@ enum RestoreCommand {
     let entry = try session.settleWithoutStore(why: why, by: actor)
     let rebuilt = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
     guard case .refused = rebuilt.outcome else {
-      return WithoutStore(entry: entry, written: rebuilt.written)
+      return WithoutStore(entry: entry, written: rebuilt.written, leftOff: rebuilt.leftOff)
     }
     throw OpsError(
       .inconsistentRow,
@@ -135,9 +138,10 @@ private struct WithoutStore: RestoreText {
   /// What records that it moved.
   let entry: Int64?
   let written: [String: RepairCount]
+  let leftOff: [LeftOff]
 
   func text(_ watch: Stopwatch) -> String {
-    let rows = FromStore.rows(written)
+    let rows = FromStore.rows(written) + leftOff.text
     let tables = rows.isEmpty ? "its tables equal the log\n" : "its tables were mended:\n" + rows
     guard let entry else { return "the database lives here already, and \(tables)" }
     return "the database lives here from now on, recorded in entry \(entry), and \(tables)"
@@ -146,6 +150,7 @@ private struct WithoutStore: RestoreText {
   func write(to out: inout JSONObjectWriter) {
     out.string("outcome", entry == nil ? "nothing_to_do" : "moved")
     out.json("entry", entry.map(JSON.int) ?? .null)
+    out.json("left_off", leftOff.json)
   }
 }
 
@@ -176,7 +181,7 @@ private struct FromStore: RestoreText {
       text += "the store's tip is entry \(report.tip), root \(report.root)\n"
     }
     if report.isAhead { text += "what the database has beyond it stays; push it\n" }
-    text += Self.rows(report.written)
+    text += Self.rows(report.written) + report.leftOff.text
     if let entry = report.entry { text += "recorded in entry \(entry)\n" }
     return text
   }
@@ -206,7 +211,9 @@ private struct FromStore: RestoreText {
     if let lost = report.lost {
       out.json("lost", .array([.int(lost.lowerBound), .int(lost.upperBound)]))
     }
+    out.json("passed_over", .array(report.passedOver.map(JSON.string)))
     out.json("entry", report.entry.map(JSON.int) ?? .null)
+    out.json("left_off", report.leftOff.json)
   }
 }
 
@@ -222,7 +229,7 @@ private struct BackInTime: RestoreText {
     text +=
       "the tables are what they were after entry \(report.moment)\(time): "
       + "\(Shown.count(report.events, "event")) in entry \(report.entry)\n"
-    text += FromStore.rows(report.written)
+    text += FromStore.rows(report.written) + report.leftOff.text
     text += "what happened since stays in the log: `opsledger state at` shows it\n"
     text += "the loop is halted until `opsledger resume`\n"
     return text + (report.again.count == 0 ? "" : Self.named(report.again))
@@ -242,6 +249,7 @@ private struct BackInTime: RestoreText {
     out.int("at", report.moment)
     out.int("back_entry", report.entry)
     out.int("back_events", report.events)
+    out.json("back_left_off", report.leftOff.json)
     out.int("run_again", report.again.count)
     out.json("run_again_steps", .array(report.again.steps.map { .string($0.step.description) }))
   }
@@ -255,4 +263,10 @@ extension RunAgain.Step {
     let what = waitsAs.rawValue.replacing("_", with: " ")
     return "\(name) \(step), once more by \(what) \(waiting)"
   }
+}
+
+extension [LeftOff] {
+  /// A line each.
+  var text: String { map { "  \(Terminal.printable($0.text))\n" }.joined() }
+  var json: JSON { .array(map { .string($0.text) }) }
 }

@@ -95,14 +95,16 @@ enum RetentionCommands {
 
 extension RetentionCommands {
   private static func text(_ plan: RetentionPlan, listing: Bool) -> String {
-    var text = "as of \(Shown.time(plan.cut)), \(rule(plan.policy))\n"
+    var text = Shown.prose("as of \(Shown.time(plan.cut)), \(rule(plan.policy))", indent: 6)
     text +=
       "leave  \(Shown.count(plan.leaving.count, "mission")) with \(Shown.count(Int(plan.rows), "row")), "
       + "\(Shown.bytes(plan.bytes))\n"
     let stays = RetentionPlan.Reason.allCases.compactMap { reason in
       plan.staying[reason].map { "\($0) \(reason.rawValue)" }
     }
-    if !stays.isEmpty { text += "stay   missions: " + stays.joined(separator: " · ") + "\n" }
+    if !stays.isEmpty {
+      text += Shown.prose("stay   missions: " + stays.joined(separator: " · "), indent: 7)
+    }
     for held in plan.held.prefix(20) { text += "       \(held.mission) by hold \(held.hold)\n" }
     for part in plan.partitions {
       text +=
@@ -120,7 +122,7 @@ extension RetentionCommands {
 
   private static func rule(_ policy: RetentionPolicy) -> String {
     func days(_ days: Double?) -> String {
-      days.map { "after \($0 == $0.rounded() ? String(Int($0)) : String($0)) days" } ?? "never"
+      days.map { "after \(Shown.days($0))" } ?? "never"
     }
     return "missions leave \(days(policy.succeededDays)) where they succeeded, "
       + "\(days(policy.failedDays)) where they failed; the log \(days(policy.logDays))"
@@ -139,6 +141,9 @@ extension RetentionCommands {
     for mission in report.held { text += "stays: \(mission), which a hold keeps\n" }
     for mission in report.changed {
       text += "stays: \(mission), to which something happened since; plan again\n"
+    }
+    for (mission, error) in report.refused {
+      text += Terminal.printable("stays: \(mission), which the database refuses: \(error)") + "\n"
     }
     return text
   }
@@ -194,6 +199,15 @@ extension RetentionCommands {
     out.int("left_before", report.leftBefore)
     out.json("held", .array(report.held.map { .string($0.description) }))
     out.json("changed", .array(report.changed.map { .string($0.description) }))
+    out.json(
+      "refused",
+      .array(
+        report.refused.map { mission, error in
+          .object([
+            "mission_id": .string(mission.description), "code": .string(error.code.rawValue),
+            "error": .string(error.message),
+          ])
+        }))
     out.int("partitions", report.partitions)
     out.int("events", report.events)
     out.json("stores", .array(report.stores.map(JSON.string)))

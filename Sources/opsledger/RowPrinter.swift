@@ -5,6 +5,8 @@ import Postgres
 /// Prints rows of a query as they come: as `psql --csv` does, or as one JSON array of objects.
 struct RowPrinter {
   private let wantsJSON: Bool
+  /// What it holds is not for a terminal to obey; a pipe gets it as it is.
+  private let isForTerminal = Terminal.isTerminal(1)
   private var columns: [TextQuery.Column] = []
   private var count = 0
 
@@ -17,7 +19,9 @@ struct RowPrinter {
     if wantsJSON {
       Output.standard.write("[")
     } else {
-      Output.standard.line(columns.map { Self.field($0.name) }.joined(separator: ","))
+      Output.standard.line(
+        columns.map { Self.field(isForTerminal ? Terminal.printable($0.name) : $0.name) }.joined(
+          separator: ","))
     }
   }
 
@@ -34,7 +38,7 @@ struct RowPrinter {
     var line = ""
     for index in columns.indices {
       if index > 0 { line += "," }
-      line += row[index].map(Self.field) ?? ""
+      line += row[index].map { Self.field(isForTerminal ? Terminal.printable($0) : $0) } ?? ""
     }
     Output.standard.line(line)
   }

@@ -71,7 +71,8 @@ extension Environment {
   /// A setting as text, or its default.
   func text(_ setting: Setting) throws(OpsError) -> String? {
     let found = try onHost { () throws(HostError) in
-      setting.isSecret ? try secret(setting.rawValue) : value(setting.rawValue)
+      try requireReadable(setting.rawValue)
+      return setting.isSecret ? try secret(setting.rawValue) : value(setting.rawValue)
     }
     return found?.text ?? setting.standard
   }

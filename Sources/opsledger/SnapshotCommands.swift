@@ -17,9 +17,8 @@ enum SnapshotCommands {
     ],
     notes: [
       "It pushes first. The rows are the fold of the log, not the live tables. With a snapshot near, "
-        + "state at, state diff and bisect need not read the log from its beginning; restored from it "
-        + "is nothing, since the segments have everything. docs/formats/snapshot.md shows how one is "
-        + "read with lz4 and psql alone."
+        + "state at, state diff and bisect need not read the log from its beginning. A restore does not "
+        + "need snapshots: it reads the segments."
     ],
     examples: [
       .init(line: "--store /backup/ops snapshot create", meaning: "after a push, or daily"),

@@ -16,7 +16,7 @@ enum StartCommands {
     ],
     notes: [
       "The login must be allowed to create roles and event triggers. Where no database is named, "
-        + "this makes a private PostgreSQL in .opsledger. A schema that psql laid from schema/ is "
+        + "this makes a private PostgreSQL in .opsledger. A schema that psql laid is "
         + "adopted. A policy that somebody edited is left as it is."
     ],
     examples: [
@@ -51,9 +51,16 @@ enum StartCommands {
     out.json("applied", .array(report.applied.map(JSON.string)))
     out.json("adopted", .array(report.adopted.map(JSON.string)))
     out.json("mended", .array(report.mended.map(JSON.string)))
+    out.json("unmended", .array(report.unmended.map(JSON.string)))
     out.json("seeded", .array(report.seeded.map(JSON.string)))
     out.int("partitions", report.partitions)
+    if let stood = report.numbersStoodAt { out.int("numbers_stood_at", stood) }
     return out.finish()
+  }
+
+  private static func listed(_ mended: [String]) -> String {
+    let shown = mended.prefix(10).map(Terminal.printable).joined(separator: ", ")
+    return mended.count > 10 ? "\(shown) and \(mended.count - 10) more" : shown
   }
 
   private static func text(_ report: Installer.Report, _ ledger: LedgerRecord) -> String {
@@ -63,7 +70,7 @@ enum StartCommands {
       : report.isNewer
         ? "of a newer release, which serves this one; nothing was touched"
         : !report.mended.isEmpty
-          ? "laid again, since this was out of force: \(report.mended.joined(separator: ", "))"
+          ? "laid again, since this was out of force: \(listed(report.mended))"
           : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
     var facts = [("identity", ledger.identity.description)]
     if !report.applied.isEmpty {
@@ -71,6 +78,10 @@ enum StartCommands {
     }
     if !report.seeded.isEmpty {
       facts.append(("policies", "seeded " + report.seeded.joined(separator: ", ")))
+    }
+    for unmended in report.unmended { facts.append(("not put back", Terminal.printable(unmended))) }
+    if let stood = report.numbersStoodAt {
+      facts.append(("numbers", "were set back to \(stood); they go on above all that is recorded"))
     }
     return "ledger \(Terminal.printable(ledger.title)): \(what)\n"
       + Facts.text(facts, indent: "  ")

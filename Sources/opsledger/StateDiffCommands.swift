@@ -48,23 +48,29 @@ enum StateDiffCommands {
 
   static let bisect = Command(
     group: .audit, name: "bisect",
-    summary: "find the first entry after which a question is answered yes",
+    summary: "find an entry at which the answer to a question became yes",
     options: [
       .init(
         name: "query", value: "SQL", help: "one statement that gives one boolean",
         isRequired: true),
       .init(name: "from", value: "WHEN", help: "where it is still false (before the first entry)"),
       .init(name: "to", value: "WHEN", help: "where it is true (the last sealed entry)"),
+      .init(name: "first", help: "the first such entry, by asking at every one before it"),
     ],
     notes: [
-      "NULL, and no row, count as false. The query sees what that of state at sees, and may no more. "
-        + "Where the answer changes more than once, one change from false to true is found. It builds "
-        + "at most 2·log2(n)+5 states for n entries."
+      "NULL, and no row, count as false. The query sees what that of state at sees, and may no more.",
+      "Where the answer changes more than once, it is one of the changes from false to true, and says so. It builds "
+        + "at most 2·log2(n)+5 states for n entries; with --first one more for each entry before it that changed a "
+        + "table which the query reads.",
     ],
     examples: [
       .init(
         line: "bisect --query 'SELECT 5 < count(*) FROM ops_step_dead_letters'",
         meaning: "since when are there more than five dead steps?"),
+      .init(
+        line:
+          "bisect --first --query 'SELECT count(*) > 0 FROM ops_missions WHERE status = $$failed$$'",
+        meaning: "the first time that a mission had failed, also where it was tried again since"),
       .init(
         line:
           "bisect --from -2d --query 'SELECT version >= 4 FROM ops_policy WHERE key = $$loop$$'",
@@ -80,24 +86,53 @@ enum StateDiffCommands {
     let snapshots = try call.snapshots(session.target)
     let found = try ReplayCommands.watched("bisect") { (progress) throws(OpsError) in
       try TimeTravel.bisect(
-        sql, session.target, from: from, to: to, snapshots: snapshots, progress)
+        sql, session.target, from: from, to: to, first: call.flag("first"), snapshots: snapshots,
+        progress)
+    }
+    var (events, count) = ([LoggedEvent](), 0)
+    var query = LogQuery(limit: .max, keeps: .first)
+    query.entries = found.entry...found.entry
+    try session.log(query) { event in
+      count += 1
+      if events.count < bisectedMax { events.append(event) }
     }
     if call.wantsJSON {
-      var out = JSONObjectWriter()
-      out.int("entry", found.entry)
-      out.int("states_built", found.statesBuilt)
-      Output.standard.line(out.finish())
-      return .fine
+      Output.standard.line(json(found, events, count))
+    } else {
+      Output.standard.write(text(found, events, count))
+      call.note("hint: opsledger log show --entry \(found.entry) has all of it")
     }
-    let moment = try session.moment(.entry(found.entry))
-    let at = moment.recordedAt.map { ", recorded \(Shown.fineTime($0)) UTC" } ?? ""
-    Output.standard.line(
-      "entry \(found.entry)\(at), found with \(Shown.count(found.statesBuilt, "state")):")
-    var query = LogQuery(limit: 20, keeps: .first)
-    query.entries = found.entry...found.entry
-    try session.log(query) { Output.standard.line("  " + line($0)) }
-    call.note("hint: opsledger log show --entry \(found.entry) has all of it")
     return .fine
+  }
+
+  /// Of the entry that was found so many events are named.
+  private static let bisectedMax = 20
+
+  private static func text(_ found: Bisection, _ events: [LoggedEvent], _ count: Int) -> String {
+    let at = events.first.map { ", recorded \(Shown.fineTime($0.recordedAt)) UTC" } ?? ""
+    let what =
+      found.isFirst
+      ? "the first entry at which it became true"
+      : "an entry at which it became true; it may have been true before, --first finds the first"
+    var text = "entry \(found.entry)\(at): \(what)\n"
+    text +=
+      "before it, as of entry \(found.before), it was false; found with "
+      + "\(Shown.count(found.statesBuilt, "state"))\n"
+    for event in events { text += "  \(line(event))\n    of \(event.stream)\n" }
+    return text
+      + (count > events.count ? "  and \(Shown.count(count - events.count, "event")) more\n" : "")
+  }
+
+  private static func json(_ found: Bisection, _ events: [LoggedEvent], _ count: Int) -> String {
+    var out = JSONObjectWriter()
+    out.int("entry", found.entry)
+    out.bool("first", found.isFirst)
+    out.int("false_at", found.before)
+    out.json("recorded_at", .optional(events.first?.recordedAt.description))
+    out.int("states_built", found.statesBuilt)
+    out.raw("events", "[" + events.map(\.json).joined(separator: ",\n ") + "]")
+    out.int("event_count", count)
+    return out.finish()
   }
 
   private static func when(_ option: String, _ call: Invocation) throws(OpsError) -> When? {
@@ -111,8 +146,11 @@ enum StateDiffCommands {
 extension StateDiffCommands {
   /// `41.0  mission.created v1  heartbeat`
   private static func line(_ event: LoggedEvent) -> String {
-    "\(event.entry).\(event.index)  \(Shown.fineTime(event.recordedAt))  "
-      + "\(event.type) v\(event.version)  \(Terminal.printable(event.actor))"
+    Shown.packed(
+      [
+        "\(event.entry).\(event.index)", Shown.fineTime(event.recordedAt),
+        Terminal.printable("\(event.type) v\(event.version)"), Terminal.printable(event.actor),
+      ], indent: 6)
   }
 
   private static func text(_ diff: StateDiff, _ from: Moment, _ to: Moment) -> String {

@@ -1,3 +1,4 @@
+import Archive
 import Host
 import JSON
 import Ledger
@@ -9,141 +10,89 @@ enum StatusCommand {
   static let all = [status]
 
   static let status = Command(
-    group: .start, name: "status", summary: "say how the ledger is: queues, missions, seal",
+    group: .start, name: "status",
+    summary: "say how the ledger is: queues, missions, stores, and what needs somebody",
     options: [
       .init(name: "watch", help: "go on, once in so much time"),
       .init(name: "every", value: "D", help: "with --watch: how often (2s)"),
     ],
     notes: [
       "The seal is how far the log can no longer change. An append that stays open holds it back, "
-        + "and nobody else; it is named here."
+        + "and nobody else; it is named here.",
+      "Each store that is named (--store, OPS_STORE) is asked how far it goes: the end of its last segment, and whether "
+        + "its root there is this database's.",
+      "Policies that are broken, executors that are paused, and tables that were emptied behind the log are named where "
+        + "there are any.",
     ],
     examples: [
       .init(line: "status --json", meaning: "entry is the last one that is sealed"),
+      .init(line: "--store /backup/ops status", meaning: "what does that store lack?"),
       .init(line: "status --watch", meaning: "for as long as somebody looks"),
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every") ?? 2000
     guard every >= 100 else { throw .badInput("--every wants a time of at least 100ms") }
-    let session = try call.session()
-    guard call.flag("watch") else { return try print(session, call) }
+    let stores = try stores(call)
+    let engine = Engine(try call.session(), actor: "status")
+    guard call.flag("watch") else { return try print(engine, stores, call) }
     let stop = StopSignal()
     repeat {
       // A terminal is cleared, a pipe gets one after the other.
-      if !call.wantsJSON, Terminal.isTerminal(1) { Output.standard.write("\u{1B}[H\u{1B}[2J") }
-      _ = try print(session, call)
+      if !call.wantsJSON, Terminal.isTerminal(1) { Output.standard.control("\u{1B}[H\u{1B}[2J") }
+      do throws(OpsError) {
+        _ = try print(engine, stores, call)
+      } catch {
+        guard Outage.wait(for: engine.session, error, stop) || stop.isRaised else { throw error }
+        continue
+      }
       Output.standard.flush()
     } while stop.sleep(millis: every)
     return .fine
   }
 
+  private typealias NamedStore = (place: String, opened: Result<any ObjectStore, OpsError>)
+
+  /// A store that cannot even be opened, as a bucket without a key, is one that nobody knows of; what is no name of a
+  /// store is refused.
+  private static func stores(_ call: Invocation) throws(OpsError) -> [NamedStore] {
+    var stores: [NamedStore] = []
+    for place in try call.stores() where !stores.contains(where: { $0.place == place }) {
+      do throws(OpsError) { stores.append((place, .success(try call.openStore(place)))) } catch {
+        if error.code == .badInput { throw error }
+        stores.append((place, .failure(error)))
+      }
+    }
+    return stores
+  }
+
   private static func print(
-    _ session: Session, _ call: Invocation
+    _ engine: Engine, _ stores: [NamedStore], _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
+    let session = engine.session
     let ledger = try session.ledgerRecord()
     let status = try session.status()
-    let halt = try Engine(session, actor: "status").policies().halt
-    let haltLine = if let halt { try LoopCommands.haltLine(session, why: halt) } else { "" }
+    var standings: [StandingReport.Store] = []
+    for (place, opened) in stores {
+      let standing: StoreStanding
+      switch opened {
+      case .success(let files):
+        standing = try StoreStanding(
+          of: files, session, identity: ledger.identity, sealed: status.sealed)
+      case .failure(let error): standing = .unknown(reason: "\(error)")
+      }
+      standings.append(.init(place: place, standing: standing))
+    }
+    let report = StandingReport(
+      status: status, ledger: ledger, stores: standings, policies: try engine.policyFaults(),
+      executors: try engine.executors().filter { $0.state != .running },
+      halt: try engine.policies().halt)
     if call.wantsJSON {
-      Output.standard.line(json(status, ledger, halt: halt))
+      Output.standard.line(report.json)
     } else {
-      Output.standard.write(text(status, ledger, halt: haltLine))
+      let halted =
+        if let halt = report.halt { try LoopCommands.haltLine(session, why: halt) } else { "" }
+      Output.standard.write(Facts.text(report.facts(halted: halted)))
     }
     return .fine
-  }
-
-  private static func text(
-    _ status: LedgerStatus, _ ledger: LedgerRecord, halt: String
-  ) -> String {
-    let missions = Mission.Status.allCases.map { "\(status.missions24h[$0.rawValue] ?? 0) \($0)" }
-    var facts = [
-      ("ledger", "\(ledger.title), \(ledger.identity)"),
-      (
-        "database",
-        "\(status.database) on PostgreSQL \(status.server), schema \(status.lastMigration)"
-      ),
-      ("loop", halt.isEmpty ? "running" : halt),
-      ("heartbeat", heartbeat(status)),
-      ("agent events", "\(Shown.count(status.unprocessedEvents)) not processed"),
-      ("reactions", "\(Shown.count(status.queuedReactions)) queued"),
-      ("proposals", "\(Shown.count(status.pendingProposals)) wait for a decision"),
-      (
-        "steps",
-        "\(Shown.count(status.steps["queued"] ?? 0)) queued, "
-          + "\(Shown.count(status.steps["running"] ?? 0)) running, "
-          + "\(Shown.count(status.deadLetters24h)) dead in 24 h"
-      ),
-      ("missions, 24 h", missions.joined(separator: ", ")),
-      ("entries", "sealed up to \(status.sealed), drawn up to \(status.drawn)"),
-    ]
-    if let refusal = status.refusal { facts.append(("refuses", refusal)) }
-    facts.append(("store", store(status)))
-    for appender in status.appenders { facts.append(("open append", line(appender, status.now))) }
-    return Facts.text(facts)
-  }
-
-  private static func heartbeat(_ status: LedgerStatus) -> String {
-    guard let last = status.heartbeat else { return "none yet" }
-    let ago = Timeline.span(from: last.at, to: status.now)
-    return "\(last.succeeded ? "succeeded" : "failed") \(ago) ago, \(Shown.time(last.at))"
-  }
-
-  private static func store(_ status: LedgerStatus) -> String {
-    guard let stored = status.stored else { return "nothing was pushed yet" }
-    // What is refused is said above: the store may have more than this database.
-    if status.refusal != nil { return "had everything up to entry \(stored)" }
-    guard let since = status.unstoredSince else { return "has everything, up to entry \(stored)" }
-    return "has everything up to entry \(stored), and nothing of the last "
-      + Timeline.span(from: since, to: status.now)
-  }
-
-  private static func line(_ appender: LedgerStatus.Appender, _ now: Instant) -> String {
-    guard let pid = appender.pid else {
-      return "a prepared transaction (see pg_prepared_xacts) holds the seal back"
-    }
-    let since = appender.since.map { " for \(Timeline.span(from: $0, to: now))" } ?? ""
-    return "pid \(pid), user \(appender.user ?? "?"), \(appender.application ?? ""), "
-      + "holds the seal back at \(appender.bound)\(since)"
-  }
-
-  private static func json(
-    _ status: LedgerStatus, _ ledger: LedgerRecord, halt: String?
-  ) -> String {
-    func counts(_ counts: [String: Int64]) -> JSON { .object(counts.mapValues(JSON.int)) }
-    var out = JSONObjectWriter()
-    out.int("entry", status.sealed)
-    out.int("drawn", status.drawn)
-    out.string("name", ledger.title)
-    out.string("identity", ledger.identity.description)
-    out.string("database", status.database)
-    out.string("server_version", status.server)
-    out.string("schema", status.lastMigration)
-    out.string("release", Installer.release)
-    out.string("now", status.now.description)
-    out.json("halted", .optional(halt))
-    out.json("last_heartbeat", .optional(status.heartbeat?.at.description))
-    out.json("last_heartbeat_ok", status.heartbeat.map { .bool($0.succeeded) } ?? .null)
-    out.json("refusal", .optional(status.refusal))
-    out.json("stored_entry", status.stored.map(JSON.int) ?? .null)
-    out.json("unstored_since", .optional(status.unstoredSince?.description))
-    var queues = JSONObjectWriter()
-    queues.int("unprocessed_events", status.unprocessedEvents)
-    queues.int("queued_reactions", status.queuedReactions)
-    queues.int("pending_proposals", status.pendingProposals)
-    queues.int("queued_steps", status.steps["queued"] ?? 0)
-    queues.int("running_steps", status.steps["running"] ?? 0)
-    out.raw("queues", queues.finish())
-    out.json("missions_24h", counts(status.missions24h))
-    out.int("dead_letters_24h", status.deadLetters24h)
-    let appenders = status.appenders.map { appender in
-      JSON.object([
-        "bound": .int(appender.bound), "pid": appender.pid.map(JSON.int) ?? .null,
-        "user": .optional(appender.user),
-        "application": .optional(appender.application),
-        "since": .optional(appender.since?.description),
-      ])
-    }
-    out.json("open_appenders", .array(appenders))
-    return out.finish()
   }
 }

@@ -108,6 +108,7 @@ enum StepCommands {
     if call.flag("dead") {
       requeued = try engine.retryDead(
         DeadStepFilter(kind: call.text("kind"), mission: mission, limit: limit), why: why)
+      for passed in engine.takePassedOver() { call.note("warning: \(passed)") }
     } else {
       requeued.steps = try engine.retry(try call.id(0, of: "step"), why: why)
     }

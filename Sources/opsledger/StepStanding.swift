@@ -92,7 +92,7 @@ struct StepStanding {
   private static func line(_ run: Run) -> String {
     var text = "\(run.status.rawValue), started \(Shown.time(run.startedAt))"
     if let end = run.completedAt {
-      text += ", took \(DurationText.format(millis: Int(end.seconds(since: run.startedAt) * 1000)))"
+      text += ", took \(Shown.span(from: run.startedAt, to: end))"
     }
     let meta = run.meta.flatMap { try? JSON(parsing: $0) } ?? .null
     if let name = meta["class"]?.stringValue { text += ", \(name)" }

@@ -33,10 +33,23 @@ extension Invocation {
 
   func openStore(_ place: String) throws(OpsError) -> any ObjectStore {
     if S3Store.isPlace(place) { return try S3Store(place, bucketSettings(of: place)) }
-    guard !place.contains("://") else {
-      throw .badInput("\(place) is no store", hint: "a store is a directory, or s3://BUCKET/PREFIX")
+    // What looks like an address is not taken for the name of a directory, which the next push would make.
+    if let scheme = Self.scheme(of: place) {
+      throw .badInput(
+        "\(place) is no store: \(scheme): is not s3://",
+        hint: "a store is s3://BUCKET/PREFIX, or a directory; one with such a name is ./\(place)")
     }
     return DirectoryStore(place)
+  }
+
+  /// The word before the first colon, where a URL would have its scheme: before any `/`.
+  private static func scheme(of place: String) -> Substring? {
+    guard let colon = place.firstIndex(of: ":") else { return nil }
+    let word = place[..<colon]
+    guard let first = word.first, first.isASCII, first.isLetter,
+      word.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) })
+    else { return nil }
+    return word
   }
 
   /// How buckets are reached; all are in one place.
@@ -58,8 +71,8 @@ extension Invocation {
     return settings
   }
 
-  /// The log as the first of the stores has it; reads nothing yet.
-  func storedLog() throws(OpsError) -> StoredLog { StoredLog(try openStores()[0]) }
+  /// The log as the stores have it; reads nothing yet.
+  func storedLog() throws(OpsError) -> StoredLog { StoredLog(try openStores()) }
 
   /// The snapshots of the stores that were named, if any were.
   func snapshots(_ target: Session.Target) throws(OpsError) -> StoredSnapshots? {

@@ -1,7 +1,8 @@
 import Host
 
-/// Rows in aligned columns, for people. On a terminal the widest columns give way; in a pipe nothing
-/// is cut, since a script may be reading it.
+/// Rows in aligned columns, for people. On a terminal the widest columns give way, and where that does not suffice
+/// each row takes several lines; no line is wider than the terminal. In a pipe nothing is cut, since a script may be
+/// reading it.
 struct TextTable {
   struct Column {
     var title: String
@@ -30,9 +31,46 @@ struct TextTable {
     var widths = columns.indices.map { index in
       rows.reduce(Terminal.width(columns[index].title)) { max($0, Terminal.width($1[index])) }
     }
-    if let columnsMax { shrink(&widths, to: columnsMax - 2 * (columns.count - 1)) }
-    let lines = [columns.map(\.title)] + rows
-    return lines.map { line($0, widths) + "\n" }.joined()
+    var groups = [Array(columns.indices)]
+    if let columnsMax {
+      let natural = widths
+      shrink(&widths, to: columnsMax - 2 * (columns.count - 1))
+      if widths.reduce(0, +) + 2 * (columns.count - 1) > columnsMax {
+        widths = natural
+        groups = Self.pack(&widths, columnsMax)
+      }
+    }
+    return block(columns.map(\.title), widths, groups, isHead: true)
+      + rows.map { block($0, widths, groups) }.joined()
+  }
+
+  /// Divides the columns over as many lines as it takes; those after the first are indented by two.
+  private static func pack(_ widths: inout [Int], _ columnsMax: Int) -> [[Int]] {
+    var groups: [[Int]] = []
+    var left = 0
+    for index in widths.indices {
+      widths[index] = min(widths[index], max(1, columnsMax - (groups.isEmpty ? 0 : 2)))
+      if groups.isEmpty || left < widths[index] + 2 {
+        groups.append([index])
+        left = columnsMax - (groups.count > 1 ? 2 : 0) - widths[index]
+      } else {
+        groups[groups.count - 1].append(index)
+        left -= widths[index] + 2
+      }
+    }
+    return groups
+  }
+
+  /// A row: a line for each group of columns that has something in it.
+  private func block(
+    _ cells: [String], _ widths: [Int], _ groups: [[Int]], isHead: Bool = false
+  ) -> String {
+    var text = ""
+    for (number, group) in groups.enumerated() {
+      if groups.count > 1, !isHead, group.allSatisfy({ cells[$0].isEmpty }) { continue }
+      text += (number > 0 ? "  " : "") + line(group.map { cells[$0] }, group, widths) + "\n"
+    }
+    return text
   }
 
   /// Takes from the widest column first, so that narrow ones (ids, statuses) stay whole.
@@ -46,12 +84,12 @@ struct TextTable {
     }
   }
 
-  private func line(_ cells: [String], _ widths: [Int]) -> String {
+  private func line(_ cells: [String], _ group: [Int], _ widths: [Int]) -> String {
     var text = ""
-    for (index, cell) in cells.enumerated() {
+    for (place, (index, cell)) in zip(group, cells).enumerated() {
       let shown = Self.cut(cell, to: widths[index])
       let gap = String(repeating: " ", count: max(0, widths[index] - Terminal.width(shown)))
-      text += (index > 0 ? "  " : "") + (columns[index].alignsRight ? gap + shown : shown + gap)
+      text += (place > 0 ? "  " : "") + (columns[index].alignsRight ? gap + shown : shown + gap)
     }
     while text.last == " " { text.removeLast() }
     return text

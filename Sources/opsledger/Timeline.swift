@@ -37,7 +37,11 @@ struct Timeline {
     var attempts = 0
   }
 
-  init(_ history: MissionHistory) {
+  /// Files of the store that hold it; where no store was asked, those that it was archived in, as the log names them.
+  private(set) var segments: [String] = []
+
+  /// - Parameter segments: Where a store was asked.
+  init(_ history: MissionHistory, segments: [String]? = nil) {
     mission = history.mission
     origin = history.origin
     for event in history.events {
@@ -45,6 +49,7 @@ struct Timeline {
       lines.append(
         Line(at: event.recordedAt, entry: event.entry, actor: event.actor, what: what))
     }
+    if let segments { self.segments = segments }
   }
 
   /// What one event says; nil where another of the same entry says it already.
@@ -121,7 +126,9 @@ extension Timeline {
     case "approved":
       decision = "approved by \(event.actor)"
       return "approved by \(event.actor)\(reason)"
-    case "rejected": return "rejected by \(event.actor)\(reason)"
+    case "rejected":
+      decision = "rejected by \(event.actor)"
+      return "rejected by \(event.actor)\(reason)"
     case "gate_refused":
       return "refused by policy proposal_caps version \(version("proposal_caps"))\(reason)"
     case "vote_called":
@@ -159,7 +166,7 @@ extension Timeline {
     _ kind: String, _ event: LoggedEvent, _ data: JSON
   ) -> String? {
     func since() -> String {
-      createdAt.map { ", \(Self.span(from: $0, to: event.recordedAt)) after it was created" } ?? ""
+      createdAt.map { ", \(Shown.span(from: $0, to: event.recordedAt)) after it was created" } ?? ""
     }
     switch kind {
     case "created":
@@ -221,7 +228,7 @@ extension Timeline {
       guard let time = data["not_before"]?.stringValue.flatMap({ Instant($0) }) else {
         return "\(name(id)): to be tried again at once"
       }
-      return "\(name(id)): to be tried again in \(Self.span(from: event.recordedAt, to: time))"
+      return "\(name(id)): to be tried again in \(Shown.span(from: event.recordedAt, to: time))"
     case "dead_lettered":
       return "\(name(id)): dead letter, after \(data["max_retries"]?.text ?? "?") attempts in all"
     case "skipped":
@@ -244,7 +251,7 @@ extension Timeline {
   }
 
   private func took(_ id: StreamID, _ event: LoggedEvent) -> String {
-    steps[id]?.leasedAt.map { " after \(Self.span(from: $0, to: event.recordedAt))" } ?? ""
+    steps[id]?.leasedAt.map { " after \(Shown.span(from: $0, to: event.recordedAt))" } ?? ""
   }
 }
 
@@ -263,21 +270,36 @@ extension Timeline {
       let changes = (data["changes"]?.objectValue ?? [:]).merging(content.objectValue ?? [:]) {
         first, _ in first
       }
-      if noun == "mission", let now = changes["status"]?.arrayValue?.last?.stringValue {
-        status = now
-      }
+      if let now = changes["status"]?.arrayValue?.last?.stringValue { take(now, noun, event) }
       let list = changes.sorted { $0.key < $1.key }.map { key, pair in
         let values = pair.arrayValue ?? []
         return
           "\(key) \(Shown.brief(values.first?.text, 60)) → \(Shown.brief(values.last?.text, 60))"
       }
       return "\(thing) amended\(how): \(list.joined(separator: ", "))"
-    case "inserted": return "\(thing) inserted\(how)"
+    case "inserted":
+      if let now = data["columns"]?["status"]?.stringValue { take(now, noun, event) }
+      return "\(thing) inserted\(how)"
     case "removed": return "\(thing) removed\(how)"
-    case "archived": return "\(thing) archived into \(data["segment"]?.stringValue ?? "?")"
+    case "archived":
+      let file = data["segment"]?.stringValue
+      if let file, !segments.contains(file) { segments.append(file) }
+      return "\(thing) archived into \(file ?? "?")"
     case "restored": return "\(thing) restored from the archive"
     case "erased": return "\(thing): its content was erased"
     default: return nil
+    }
+  }
+
+  /// What a status that a hand wrote says of the whole.
+  private mutating func take(_ now: String, _ noun: String, _ event: LoggedEvent) {
+    switch (noun, now) {
+    case ("mission", _):
+      status = now
+      endedAt = now == "succeeded" || now == "failed" ? event.recordedAt : nil
+    case ("proposal", "approved"), ("proposal", "auto_approved"), ("proposal", "rejected"):
+      decision = "\(now == "rejected" ? "rejected" : "approved") by \(event.actor)"
+    default: break
     }
   }
 }
@@ -285,15 +307,10 @@ extension Timeline {
 // MARK: - Text
 
 extension Timeline {
-  /// `07:14:05`, in UTC.
+  /// `07:14:05`, in UTC; what is no time, as it stands there.
   private static func clock(_ time: JSON?) -> String {
-    String((time?.stringValue ?? "?").dropFirst(11).prefix(8))
-  }
-
-  static func span(from: Instant, to: Instant) -> String {
-    let seconds = to.seconds(since: from)
-    return (seconds < 0 ? "-" : "")
-      + DurationText.format(millis: Int((abs(seconds) * 1000).rounded()))
+    guard let text = time?.stringValue else { return "?" }
+    return Instant(text).map(Shown.clock) ?? Shown.brief(text, 40)
   }
 
   /// The mission in two lines.
@@ -302,30 +319,35 @@ extension Timeline {
     if let title { first += ": \(Terminal.printable(title))" }
     var facts = [status]
     if let createdAt, let endedAt {
-      facts[0] += " after \(Self.span(from: createdAt, to: endedAt))"
+      facts[0] += " after \(Shown.span(from: createdAt, to: endedAt))"
     }
     facts.append(Shown.count(stepCount, "step"))
     facts.append(Shown.count(attemptCount, "attempt"))
-    if let decision { facts.append(Terminal.printable(decision)) }
-    return first + "\n" + facts.joined(separator: ", ") + "\n"
+    if let decision { facts.append(decision) }
+    var text = first + "\n" + facts.map(Terminal.printable).joined(separator: ", ") + "\n"
+    if !segments.isEmpty {
+      text += Terminal.printable("in \(segments.joined(separator: ", "))") + "\n"
+    }
+    return text
   }
 
   /// Heading and table. On a terminal what happened is broken into lines of its column.
-  var text: String {
+  func text(columnsMax: Int? = Terminal.isTerminal(1) ? Terminal.columns() : nil) -> String {
     var rows: [[String]] = []
-    var (day, last) = (Substring(), Line?.none)
+    var (day, last) = ("", Line?.none)
     for line in lines {
       let stamp = Shown.fineTime(line.at)
-      if stamp.prefix(10) != day {
-        day = stamp.prefix(10)
-        rows.append([String(day), "", "", "", ""])
+      if Shown.day(line.at) != day {
+        day = Shown.day(line.at)
+        rows.append([day, "", "", "", ""])
       }
       // What was recorded together is said to be.
       rows.append(
         last?.entry == line.entry
           ? ["", "", "", "", line.what]
           : [
-            String(stamp.dropFirst(11)), last.map { Self.span(from: $0.at, to: line.at) } ?? "",
+            String(stamp.drop { $0 != " " }.dropFirst()),
+            last.map { Shown.span(from: $0.at, to: line.at) } ?? "",
             String(line.entry), line.actor, line.what,
           ])
       last = line
@@ -334,21 +356,25 @@ extension Timeline {
       .init(title: "TIME (UTC)", canShrink: false),
       .init(title: "AFTER", alignsRight: true, canShrink: false),
       .init(title: "ENTRY", alignsRight: true, canShrink: false),
-      .init(title: "BY", canShrink: false), .init(title: "WHAT", canShrink: false),
+      .init(title: "BY"), .init(title: "WHAT", canShrink: false),
     ])
-    let width = Terminal.isTerminal(1) ? Self.room(beside: rows) : Int.max
+    let width = columnsMax.map { Self.room(beside: rows, columns: $0) } ?? Int.max
     for row in rows {
       let parts = Self.broken(Terminal.printable(row[4]), width)
       table.add(row.dropLast() + [parts.first ?? ""])
       for part in parts.dropFirst() { table.add(["", "", "", "", "  " + part]) }
     }
-    return heading + "\n" + table.text()
+    return heading + "\n" + table.text(columnsMax: columnsMax)
   }
 
-  /// What the terminal leaves for the last column.
-  private static func room(beside rows: [[String]]) -> Int {
-    let others = (0..<4).map { column in rows.map { Terminal.width($0[column]) }.max() ?? 0 }
-    return max(40, Terminal.columns() - others.reduce(0, +) - 8)
+  /// What the terminal leaves for the last column. A long name of who did it gives way.
+  private static func room(beside rows: [[String]], columns: Int) -> Int {
+    let others = (0..<4).map { column in
+      rows.reduce(column == 1 || column == 2 ? 5 : 10) { max($0, Terminal.width($1[column])) }
+    }
+    let rigid = others[0] + others[1] + others[2] + 8
+    let room = columns - rigid - others[3]
+    return max(10, max(room, min(40, columns - rigid - 12)))
   }
 
   /// Lines of at most so many columns, broken at spaces; those after the first have two less.
@@ -356,7 +382,8 @@ extension Timeline {
     guard Terminal.width(text) > columns else { return [text] }
     var lines: [String] = []
     var line = ""
-    for word in text.split(separator: " ") {
+    let words = text.split(separator: " ").flatMap { Self.pieces(of: $0, max(1, columns - 2)) }
+    for word in words {
       let room = columns - (lines.isEmpty ? 0 : 2)
       if !line.isEmpty, Terminal.width(line) + 1 + Terminal.width(String(word)) > room {
         lines.append(line)
@@ -365,5 +392,22 @@ extension Timeline {
       line += (line.isEmpty ? "" : " ") + word
     }
     return lines + [line]
+  }
+
+  /// A word without a space in it may be longer than the column.
+  private static func pieces(of word: Substring, _ columns: Int) -> [Substring] {
+    guard Terminal.width(String(word)) > columns else { return [word] }
+    var (pieces, rest) = ([Substring](), word)
+    while !rest.isEmpty {
+      var (end, width) = (rest.startIndex, 0)
+      while end < rest.endIndex {
+        width += Terminal.width(String(rest[end]))
+        if width > columns, end > rest.startIndex { break }
+        end = rest.index(after: end)
+      }
+      pieces.append(rest[..<end])
+      rest = rest[end...]
+    }
+    return pieces
   }
 }

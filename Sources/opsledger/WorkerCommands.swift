@@ -2,6 +2,7 @@ import Glibc
 import Host
 import JSON
 import Ledger
+import Log
 import OpsLoop
 
 /// `worker`, `worker list`: runs what is queued, and says who does.
@@ -86,11 +87,13 @@ enum WorkerCommands {
     options.watch = call.flag("watch")
     options.concurrency = try call.integer("concurrency", in: 1...1000) ?? 50
     let stop = StopSignal()
+    let session = try call.session()
+    if options.watch { call.notePooler(session) }
     let worker = Worker(
-      Engine(try call.session(), actor: try call.actor(name), settings: settings), options,
+      Engine(session, actor: try call.actor(name), settings: settings), options,
       shouldStop: { stop.isRaised }, report: { Output.messages.line(Terminal.printable($0)) })
     let watch = Stopwatch()
-    let report = try run(worker, watching: options.watch, stop)
+    let report = try run(worker, session, watching: options.watch, stop)
     if call.wantsJSON {
       Output.standard.line(json(report))
     } else {
@@ -101,13 +104,14 @@ enum WorkerCommands {
 
   /// A worker that watches outlives a database that is away for a while.
   private static func run(
-    _ worker: Worker, watching: Bool, _ stop: StopSignal
+    _ worker: Worker, _ session: Session, watching: Bool, _ stop: StopSignal
   ) throws(OpsError) -> WorkerReport {
     while true {
       do throws(OpsError) {
         return try worker.run()
       } catch {
-        guard watching, error.code == .databaseUnreachable, !stop.isRaised else { throw error }
+        guard watching, error.mayPass, !stop.isRaised else { throw error }
+        if Outage.wait(for: session, error, stop) { continue }
         Output.messages.write(error.report)
         _ = stop.sleep(millis: 2000)
       }
@@ -142,15 +146,10 @@ enum WorkerCommands {
     for (name, count) in waiting.executors.sorted(by: { $0.key < $1.key }) {
       add(count, "executor \(Terminal.printable(name)) paused")
     }
-    add(waiting.notBefore, "not before \(waiting.nextAt.map { clock($0) } ?? "later")")
+    add(waiting.notBefore, "not before \(waiting.nextAt.map(Shown.clock) ?? "later")")
     add(waiting.missionClosed, "of a mission that has succeeded")
     add(waiting.claimable, "claimable by now")
     return parts.joined(separator: ", ")
-  }
-
-  /// `02:14:05`, in UTC.
-  private static func clock(_ instant: Instant) -> String {
-    String(instant.description.dropFirst(11).prefix(8))
   }
 
   private static func json(_ report: WorkerReport) -> String {

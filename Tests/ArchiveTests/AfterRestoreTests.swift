@@ -18,7 +18,7 @@ struct AfterRestoreTests {
 
   private func complete(_ claim: Claim, _ ledger: TestLedger) throws -> Completion {
     try ledger.engine().complete(
-      claim.steps.map { StepOutcome($0, .succeeded("{}")) }, claim: claim)
+      claim.steps.map { StepOutcome($0, .succeeded("{}")) })
   }
 
   @Test("a lease that the store holds ends with its outcome, once; one that it never saw is lost")

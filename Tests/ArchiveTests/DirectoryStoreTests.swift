@@ -62,7 +62,7 @@ struct DirectoryStoreTests {
       #expect(symlink("..", path + "/store/folder") == 0)
       for attempt: () throws -> Any in [
         { try store.read("leaf", nil) }, { try store.read("folder/outside", nil) },
-        { try store.make("folder/new") }, { try store.list("") }, { try store.list("folder/") },
+        { try store.make("folder/new") }, { try store.list("folder/") },
         { try store.remove("folder/outside") },
       ] {
         let error = #expect(throws: OpsError.self) { _ = try attempt() }
@@ -71,6 +71,8 @@ struct DirectoryStoreTests {
       #expect(try !put(store, "leaf", [1]))
       #expect(try FileSystem.readText(path + "/outside") == "secret")
       #expect(try store.list("d/").count == 1)
+      let odd = try store.list("").filter { $0.oddity != nil }
+      #expect(odd.map(\.name) == ["folder", "leaf"])
       #expect(symlink("store", path + "/link") == 0)
       #expect(try DirectoryStore(path + "/link").read("d/file", nil) == [1])
     }
@@ -84,7 +86,10 @@ struct DirectoryStoreTests {
       #expect(mkfifo(path + "/pipe", 0o600) == 0)
       try touch(path + "/a b", "named so that somebody sees it")
       let store = DirectoryStore(path)
-      #expect(try store.list("").map(\.name) == ["a b"])
+      #expect(mkdir(path + "/d.lz4", 0o700) == 0)
+      let listed = try store.list("")
+      #expect(listed.map(\.name) == ["a b", "d.lz4", "pipe"])
+      #expect(listed.map { $0.oddity == nil } == [true, false, false])
       for name in ["pipe", "a b"] {
         #expect(throws: OpsError.self) { try store.read(name, nil) }
       }

@@ -1,4 +1,5 @@
 import Archive
+import JSON
 import Ledger
 import Log
 import OpsLoop
@@ -134,6 +135,100 @@ struct RetentionTests {
         let restored = try other.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
         #expect(restored == tombstones)
       }
+    }
+  }
+
+  @Test(
+    "one mission that the database refuses stays and is named, and the rest of its batch leaves")
+  func refused() throws {
+    try Self.withOldMissions(6) { ledger, files in
+      let missions = try ledger.session().list(.missions(status: nil, limit: 100))
+      try ledger.execute(
+        """
+        CREATE TABLE public.invoices (step_id uuid REFERENCES ops_mission_steps);
+        INSERT INTO invoices SELECT id FROM ops_mission_steps WHERE mission_id = '\(missions[2].id)'
+        """)
+      let report = try Self.apply(ledger, files)
+      #expect(report.left == 5 && !report.isComplete)
+      #expect(report.refused.map(\.mission) == [missions[2].id])
+      try Self.verify(ledger)
+      try ledger.execute("DROP TABLE invoices")
+      #expect(try Self.apply(ledger, files).left == 1)
+      try Self.verify(ledger)
+    }
+  }
+
+  @Test(
+    "missions of one batch that share a proposal, or what led to them, leave as one after the other would"
+  )
+  func shared() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      _ = try engine.setPolicy(
+        "reaction_matrix",
+        to: JSON(
+          parsing: #"""
+            {"patterns": [
+              {"id": "one", "event_type": "both", "template": {"title": "one", "risk_level": "low",
+                "steps": [{"kind": "noop"}]}},
+              {"id": "two", "event_type": "both", "template": {"title": "two", "risk_level": "low",
+                "steps": [{"kind": "noop"}]}},
+              {"id": "next", "event_type": "mission:succeeded", "condition": "$.mission_id != null",
+                "template": {"title": "next", "risk_level": "low", "steps": [{"kind": "noop"}]}}]}
+            """#), why: "test")
+      _ = try engine.emit(AgentEvent.Report(type: "both", data: "{}"))
+      for _ in 0..<3 {
+        _ = try engine.heartbeat(drain: true) { _ in }
+        _ = try Worker(
+          engine, Worker.Options(name: "host-1"), shouldStop: { false }, report: { _ in }
+        ).run()
+      }
+      try ledger.execute(
+        """
+        INSERT INTO ops_missions (proposal_id, status, completed_at)
+          SELECT proposal_id, 'succeeded', now() FROM ops_missions ORDER BY id LIMIT 1;
+        UPDATE ops_agent_events SET processed_at = now() WHERE processed_at IS NULL
+        """)
+      _ = try engine.setPolicy(
+        "reaction_matrix", to: JSON(parsing: #"{"patterns": []}"#), why: "test")
+      _ = try engine.heartbeat(drain: true) { _ in }
+      try ledger.moveClock(seconds: 91 * 86_400)
+      let before = try Self.rows(ledger)
+      let missions = try ledger.session().list(.missions(status: nil, limit: 100))
+      #expect(missions.count >= 5)
+      let files = MemoryStore()
+      let report = try Self.apply(ledger, files)
+      #expect(report.left == missions.count, "\(report)")
+      for table in Self.tables where table != "ops_agent_events" {
+        #expect(try ledger.count(table) == 0, "\(table)")
+      }
+      // What heartbeats say is of no mission.
+      #expect(try ledger.count("ops_agent_events WHERE type <> 'heartbeat:success'") == 0)
+      try Self.verify(ledger)
+      // The last one that left comes back first, as its rows refer to those of no earlier one.
+      let restorer = MissionRestorer(try ledger.session(), actor: "test")
+      for mission in missions.sorted(by: { $0.id > $1.id }) { _ = try restorer.run(mission.id) }
+      #expect(try ledger.count("ops_missions") == missions.count)
+      #expect(try Self.rows(ledger) == before)
+      try Self.verify(ledger)
+    }
+  }
+
+  @Test("an archived mission comes back alone, though others left in the same entry")
+  func alone() throws {
+    try Self.withOldMissions(4) { ledger, files in
+      let missions = try ledger.session().list(.missions(status: nil, limit: 100))
+      let ids = "SELECT id FROM ops_missions ORDER BY id"
+      #expect(try Self.apply(ledger, files).left == 4)
+      #expect(
+        try ledger.count(
+          "(SELECT DISTINCT entry FROM ledger.events WHERE type = 'mission.archived') AS e")
+          == 1)
+      _ = try MissionRestorer(try ledger.session(), actor: "test").run(missions[1].id)
+      #expect(try ledger.lines(ids) == [missions[1].id.description])
+      #expect(try ledger.count("ops_mission_steps") == 1)
+      #expect(try ledger.count("ops_mission_proposals") == 1)
+      try Self.verify(ledger)
     }
   }
 
@@ -291,6 +386,7 @@ struct RetentionTests {
           Session.Target(url: ledger.adminURL, application: "test"), try Store.existing(files),
           actor: "test"
         ).run()
+        try ledger.execute(TestClock.install)
         try ledger.moveClock(seconds: 91 * 86_400)
         let next = try session.retentionPlan()
         #expect(next.partitions.count > 1)

@@ -145,7 +145,7 @@ struct SegmentTests {
     "have one name for the entries that they cover",
     arguments: [
       (1...50_000, 1, "segments/00000000000000000001-00000000000000050000.lz4"),
-      (0...Int64.max, 2, "segments/00000000000000000000-09223372036854775807.g2.lz4"),
+      (0...EntryNumber.last, 2, "segments/00000000000000000000-00000199999999999999.g2.lz4"),
     ] as [(ClosedRange<Int64>, UInt32, String)])
   func names(entries: ClosedRange<Int64>, generation: UInt32, path: String) {
     let name = SegmentName(entries, generation: generation)
@@ -158,6 +158,11 @@ struct SegmentTests {
     arguments: [
       "", "segments/", "segments/1-2.lz4", "segments/.lz4", "segments/-.lz4",
       "segments/00000000000000000002-00000000000000000001.lz4",
+      "segments/00000000000000000000-00000200000000000000.lz4",
+      "segments/00000000000000000000-09223372036854775807.lz4",
+      "segments/00000000000000000001-00000000000000000002.g0.lz4",
+      "segments/00000000000000000001-00000000000000000002.g1000001.lz4",
+      "segments/00000000000000000001-00000000000000000002.g4294967295.lz4",
       "segments/00000000000000000001-00000000000000000002.g1.lz4",
       "segments/00000000000000000001-00000000000000000002.g02.lz4",
       "segments/00000000000000000001-00000000000000000002.g2.g3.lz4",

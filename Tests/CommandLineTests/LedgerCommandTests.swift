@@ -62,7 +62,7 @@ struct LedgerCommandTests {
         "reactionResult": .object(["processed": zero, "created": zero]),
         "learningResult": .object(["promoted": zero]),
         "leaseResult": .object(["requeued_steps": zero, "failed_steps": zero]),
-        "staleResult": .object(["recovered": zero]),
+        "staleResult": .object(["recovered": zero]), "passed_over": zero,
       ])
       let opsledger = LedgerProgram(ledger)
       for _ in 0..<2 {

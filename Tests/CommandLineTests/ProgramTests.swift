@@ -64,7 +64,7 @@ struct ProgramTests {
       try FileSystem.write("OPS_DATABASE_URL=postgres://there\nwhat?\n", to: directory + "/.env")
       let result = try run(["db", "url"], in: directory)
       #expect(result.outputText == "postgres://there\n")
-      #expect(result.errorText == "warning: .env, line 2, is not NAME=value; skipped\n")
+      #expect(result.errorText == "warning: .env, line 2, is not NAME=value in UTF-8; skipped\n")
     }
   }
 

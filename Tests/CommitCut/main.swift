@@ -73,7 +73,7 @@ final class Trial {
     try expect(
       try ask(
         """
-        SELECT string_agg(a.id || ' ' || e.entry, ',') FROM ops_agent_events AS a
+        SELECT string_agg(a.id || ' ' || e.entry, ',') FROM public.ops_agent_events AS a
           JOIN ledger.events AS e ON e.stream = a.id WHERE a.data->>'mark' = $1::text
         """, .texts(mark)), "\(emitted.eventID) \(emitted.entry ?? 0)", "emit")
   }
@@ -86,8 +86,8 @@ final class Trial {
   }
 
   private static let outcome = """
-    SELECT string_agg(concat_ws(' ', p.id, p.status, m.id), ',') FROM ops_mission_proposals AS p
-      LEFT JOIN ops_missions AS m ON m.proposal_id = p.id WHERE p.template->>'title' = $1::text
+    SELECT string_agg(concat_ws(' ', p.id, p.status, m.id), ',') FROM public.ops_mission_proposals AS p
+      LEFT JOIN public.ops_missions AS m ON m.proposal_id = p.id WHERE p.template->>'title' = $1::text
     """
 
   func submit() throws {
@@ -114,9 +114,9 @@ final class Trial {
 
   private static let leases = """
     SELECT string_agg(concat_ws(' ', l.stream, l.data->>'run_id', l.version), ',')
-    FROM ledger.events AS l JOIN ops_mission_steps AS s ON s.id = l.stream
-      JOIN ops_missions AS m ON m.id = s.mission_id
-      JOIN ops_mission_proposals AS p ON p.id = m.proposal_id
+    FROM ledger.events AS l JOIN public.ops_mission_steps AS s ON s.id = l.stream
+      JOIN public.ops_missions AS m ON m.id = s.mission_id
+      JOIN public.ops_mission_proposals AS p ON p.id = m.proposal_id
     WHERE l.type = 'step.leased' AND p.template->>'title' = $1::text
     """
 
@@ -136,7 +136,7 @@ final class Trial {
       try ask(Self.leases, .texts(mark)),
       "\(step.step.id) \(step.token.runID) \(step.token.version)", "claim")
     let give = {
-      try self.engine.complete([StepOutcome(step, .succeeded("{}"))], claim: claim)
+      try self.engine.complete([StepOutcome(step, .succeeded("{}"))])
     }
     let done = cutClaim ? try give() : try cutting(give)
     guard done.succeeded == 1, done.failed == 0, done.refused.isEmpty else {
@@ -154,7 +154,7 @@ final class Trial {
   private func finish(_ claim: Claim) throws -> Bool {
     if claim.steps.isEmpty { return true }
     _ = try engine.complete(
-      claim.steps.map { StepOutcome($0, .succeeded("{}")) }, claim: claim)
+      claim.steps.map { StepOutcome($0, .succeeded("{}")) })
     return false
   }
 

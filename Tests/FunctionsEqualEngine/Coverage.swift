@@ -9,8 +9,8 @@ final class Coverage: Sendable {
         lead(e.entry) OVER w AS next_entry, lag(e.data) OVER w AS before
       FROM ledger.events AS e
       WHERE e.entry > (SELECT entry FROM public.first_entry) AND e.stream IN (
-        SELECT id FROM ops_mission_proposals UNION ALL SELECT id FROM ops_missions
-        UNION ALL SELECT id FROM ops_mission_steps UNION ALL SELECT id FROM ops_action_runs)
+        SELECT id FROM public.ops_mission_proposals UNION ALL SELECT id FROM public.ops_missions
+        UNION ALL SELECT id FROM public.ops_mission_steps UNION ALL SELECT id FROM public.ops_action_runs)
       WINDOW w AS (PARTITION BY e.stream ORDER BY e.version)
     ), s AS (
       SELECT e.*, CASE

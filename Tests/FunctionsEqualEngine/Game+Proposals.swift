@@ -54,7 +54,7 @@ extension Game {
         """
         SELECT r_status || ' ' || (r_mission_id IS NOT NULL)::text || ' ' || coalesce(r_reason, ''),
           r_proposal_id::text
-        FROM ops_create_proposal_and_maybe_autoapprove($1::text, $2::text, ($3::text)::jsonb)
+        FROM public.ops_create_proposal_and_maybe_autoapprove($1::text, $2::text, ($3::text)::jsonb)
         """, [key, source.rawValue, template])
       ids.1 = row.first?[1]
       return row.first?[0] ?? "no row"
@@ -70,21 +70,21 @@ extension Game {
     guard var target = proposals.randomElement(using: &generator) else { return }
     if isSure {
       let voting = try left.ask(
-        "SELECT id::text FROM ops_mission_proposals WHERE status = 'voting'"
+        "SELECT id::text FROM public.ops_mission_proposals WHERE status = 'voting'"
       ).compactMap { $0[0] }
       let open = proposals.filter { voting.contains($0.left.description) }
       guard let one = open.randomElement(using: &generator) else { return }
       target = one
     }
     let vote = generator.pick([Proposal.Vote.approve, .approve, .approve, .abstain, .reject])
-    let role = generator.pick(["sage", "observer", "architect"])
+    let role = generator.pick(["sage", "observer", "architect", "sage", "observer", "stranger"])
     let why = generator.pick([nil, "since"])
     let ours = try answer {
       try engine.vote(vote, on: target.left, as: role, why: why).status.rawValue
     }
     let theirs = try answer {
       try client.ask(
-        "SELECT ops_cast_vote(($1::text)::uuid, $2::text, $3::text, $4::text)->>'status'",
+        "SELECT public.ops_cast_vote(($1::text)::uuid, $2::text, $3::text, $4::text)->>'status'",
         [target.right, role, vote.rawValue, why])[0][0] ?? ""
     }
     // After the deadline the engine refuses a vote, and the function says what has become of it.
@@ -102,11 +102,11 @@ extension Game {
     let theirs = try answer {
       _ = try client.ask(
         """
-        UPDATE ops_mission_proposals SET status = 'approved', approved_at = ledger.now()
+        UPDATE public.ops_mission_proposals SET status = 'approved', approved_at = ledger.now()
         WHERE id = ($1::text)::uuid AND status IN ('pending', 'voting')
         """, [target.right])
       _ = try client.ask(
-        "SELECT ops_create_mission_from_proposal(($1::text)::uuid)::text", [target.right])
+        "SELECT public.ops_create_mission_from_proposal(($1::text)::uuid)::text", [target.right])
       return "a mission"
     }
     try expect(ours, theirs, "approve")
@@ -120,7 +120,7 @@ extension Game {
     }
     _ = try client.ask(
       """
-      UPDATE ops_mission_proposals SET status = 'rejected', reason = 'no'
+      UPDATE public.ops_mission_proposals SET status = 'rejected', reason = 'no'
       WHERE id = ($1::text)::uuid AND status IN ('pending', 'voting')
       """, [target.right])
   }
@@ -134,16 +134,16 @@ extension Game {
         """
         SELECT CASE WHEN status = 'voting' AND (policy_snapshot->'vote'->>'deadline')::timestamptz
           < ($2::text)::timestamptz THEN 'over' ELSE status::text END
-        FROM ops_mission_proposals WHERE id = ($1::text)::uuid
+        FROM public.ops_mission_proposals WHERE id = ($1::text)::uuid
         """, target.left.description, Instant(micros: now).description)[0][0] ?? ""
     if status == "over" {
       _ = try answer {
-        _ = try engine.vote(.approve, on: target.left, as: "late", why: nil)
+        _ = try engine.vote(.approve, on: target.left, as: "sage", why: nil)
         return ""
       }
     }
     let counted = try client.ask(
-      "SELECT ops_check_consensus(($1::text)::uuid)->>'status'", [target.right])[0][0]
+      "SELECT public.ops_check_consensus(($1::text)::uuid)->>'status'", [target.right])[0][0]
     try expect(status == "over" ? "pending" : status, counted ?? "", "count")
   }
 
@@ -163,6 +163,8 @@ extension Game {
     ("voting_policy", #"{"enabled": true, "required_voters": ["sage"], "veto": false}"#),
     ("voting_policy", #"{"enabled": true, "thresholds": {"high": 1}}"#),
     ("voting_policy", #"{"enabled": false}"#),
+    ("agent_roles", #"{"sage": {}, "observer": {"vote": false}}"#), ("agent_roles", "{}"),
+    ("agent_roles", #"{"sage": {}, "observer": {}, "architect": {}, "z\u00e9": {}}"#),
     ("worker_policy", #"{"max_retries": 2}"#), ("worker_policy", #"{"max_retries": 1}"#),
     ("worker_policy", "{}"), ("worker_policy", #"{"blocked_executors": ["radar"]}"#),
     ("worker_policy", #"{"allowed_executors": ["noop"]}"#), ("worker_policy", "{}"),
@@ -180,6 +182,7 @@ extension Game {
     ("proposal_caps", #"{"daily_limit": "many"}"#), ("auto_approve", #"{"enabled": "yes"}"#),
     ("auto_approve", #"{"enabled": true, "allowed_step_kinds": null}"#), ("voting_policy", "[]"),
     ("voting_policy", #"{"enabled": true, "thresholds": {"low": 0}}"#),
+    ("agent_roles", #"{"sage": {}, "observer": 1}"#), ("agent_roles", "[]"),
   ]
 
   func setPolicy() throws {
@@ -202,14 +205,14 @@ extension Game {
   }
 
   private static let write = """
-    UPDATE ops_policy SET value = ($2::text)::jsonb, version = version + 1, updated_at = now()
+    UPDATE public.ops_policy SET value = ($2::text)::jsonb, version = version + 1, updated_at = now()
     WHERE key = $1::text AND value <> ($2::text)::jsonb
     """
 
   func setLoop(halted: Bool) throws {
     isHalted = halted
     _ = try engine.setLoop(halted ? .halted : .running, why: "test")
-    let value = try left.ask("SELECT value::text FROM ops_policy WHERE key = 'loop'")[0][0]
+    let value = try left.ask("SELECT value::text FROM public.ops_policy WHERE key = 'loop'")[0][0]
     _ = try client.ask(Self.write, ["loop", value])
   }
 }

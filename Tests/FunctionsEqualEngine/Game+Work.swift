@@ -10,14 +10,14 @@ import TestSupport
 extension Game {
   private static let nameOf = """
     SELECT p.template->>'title', s.ordinal::text
-    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
-      JOIN ops_mission_proposals AS p ON p.id = m.proposal_id
+    FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
+      JOIN public.ops_mission_proposals AS p ON p.id = m.proposal_id
     WHERE s.id = ($1::text)::uuid
     """
   private static let named = """
     SELECT s.id::text
-    FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
-      JOIN ops_mission_proposals AS p ON p.id = m.proposal_id
+    FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
+      JOIN public.ops_mission_proposals AS p ON p.id = m.proposal_id
     WHERE p.template->>'title' = $1::text AND s.ordinal = ($2::text)::integer
     """
 
@@ -42,7 +42,7 @@ extension Game {
     defer { try? other.rollbackIfOpen() }
     _ = try other.ask(
       """
-      SELECT FROM ops_mission_steps WHERE status = 'queued' AND id <> ($1::text)::uuid
+      SELECT FROM public.ops_mission_steps WHERE status = 'queued' AND id <> ($1::text)::uuid
       FOR NO KEY UPDATE
       """, [id])
     guard let taken = try claimByFunction(), taken.step == id else {
@@ -78,14 +78,14 @@ extension Game {
     let rows = try client.ask(
       """
       SELECT id::text, mission_id::text, kind, reserved_at::text, executor
-      FROM ops_claim_next_step(5)
+      FROM public.ops_claim_next_step(5)
       """)
     guard let row = rows.first, let step = row[0], let mission = row[1], let kind = row[2],
       let reservedAt = row[3]
     else { return nil }
     _ = try client.ask(
       """
-      INSERT INTO ops_action_runs (run_id, step_id, executor, status, started_at, meta)
+      INSERT INTO public.ops_action_runs (run_id, step_id, executor, status, started_at, meta)
       VALUES ($1::text || '-' || $3::text, ($1::text)::uuid, $4::text, 'started', ledger.now(),
         jsonb_build_object('kind', $2::text))
       """, [step, kind, String(now / 1000), row[4]])
@@ -106,7 +106,7 @@ extension Game {
     let result: StepOutcome.Result =
       succeeds
       ? .succeeded(#"{"ok": true}"#) : .failed(.exit, error: "no", result: nil)
-    let done = try engine.complete([StepOutcome(one.step, result)], claim: one.claim)
+    let done = try engine.complete([StepOutcome(one.step, result)])
     let isRecorded =
       succeeds ? try succeed(one.other) : try fail(one.other, like: one.step.step.id)
     try expect("\(done.refused.isEmpty)", "\(isRecorded)", "outcome")
@@ -116,7 +116,7 @@ extension Game {
     id = ($1::text)::uuid AND status = 'running' AND reserved_at = ($2::text)::timestamptz
     """
   private static let report = """
-    INSERT INTO ops_agent_events (type, data, mission_id, dedupe_key, created_at)
+    INSERT INTO public.ops_agent_events (type, data, mission_id, dedupe_key, created_at)
     VALUES ('step:' || $2::text || ':' || $3::text, ($4::text)::jsonb
         || jsonb_build_object('step_id', $1::text, 'kind', $2::text), ($5::text)::uuid,
       $1::text || ':' || $3::text || ':' || $6::text, ledger.now())
@@ -125,7 +125,7 @@ extension Game {
   private func succeed(_ one: Held.Other) throws -> Bool {
     let written = try client.ask(
       """
-      UPDATE ops_mission_steps SET status = 'succeeded', result = '{"ok": true}',
+      UPDATE public.ops_mission_steps SET status = 'succeeded', result = '{"ok": true}',
         updated_at = ledger.now() WHERE \(Self.isOurs) RETURNING id::text
       """, [one.step, one.reservedAt])
     guard !written.isEmpty else { return false }
@@ -134,7 +134,7 @@ extension Game {
       [one.step, one.kind, "succeeded", #"{"result": {"ok": true}}"#, one.mission, String(now)])
     _ = try client.ask(
       """
-      UPDATE ops_action_runs SET status = 'succeeded', completed_at = ledger.now()
+      UPDATE public.ops_action_runs SET status = 'succeeded', completed_at = ledger.now()
       WHERE step_id = ($1::text)::uuid AND status = 'started'
       """, [one.step])
     try finalize(one.mission)
@@ -147,23 +147,23 @@ extension Game {
     let decided = try left.ask(
       """
       SELECT not_before::text, CASE WHEN last_error LIKE 'skipped:%' THEN last_error END
-      FROM ops_mission_steps WHERE id = ($1::text)::uuid
+      FROM public.ops_mission_steps WHERE id = ($1::text)::uuid
       """, step.description)[0]
     let written = try client.ask(
       """
-      UPDATE ops_mission_steps AS s SET failure_count = failure_count + 1, last_error = 'no',
+      UPDATE public.ops_mission_steps AS s SET failure_count = failure_count + 1, last_error = 'no',
         lease_expires_at = NULL, leased_by = NULL, updated_at = ledger.now(),
-        status = CASE WHEN d.is_dead THEN 'failed'::ops_step_status ELSE 'queued' END,
+        status = CASE WHEN d.is_dead THEN 'failed'::public.ops_step_status ELSE 'queued' END,
         not_before = CASE WHEN NOT d.is_dead THEN ($3::text)::timestamptz END
       FROM (SELECT failure_count + 1 >= coalesce(max_retries,
-          (SELECT (value->>'max_retries')::integer FROM ops_policy WHERE key = 'worker_policy'), 3)
-        FROM ops_mission_steps WHERE id = ($1::text)::uuid) AS d (is_dead)
+          (SELECT (value->>'max_retries')::integer FROM public.ops_policy WHERE key = 'worker_policy'), 3)
+        FROM public.ops_mission_steps WHERE id = ($1::text)::uuid) AS d (is_dead)
       WHERE \(Self.isOurs) RETURNING (status = 'failed')::text
       """, [one.step, one.reservedAt, decided[0]])
     guard let isDead = written.first?[0] else { return false }
     _ = try client.ask(
       """
-      UPDATE ops_action_runs SET status = 'failed', completed_at = ledger.now(), error = 'no',
+      UPDATE public.ops_action_runs SET status = 'failed', completed_at = ledger.now(), error = 'no',
         meta = meta || jsonb_build_object('retrying', NOT ($2::text)::boolean)
       WHERE step_id = ($1::text)::uuid AND status = 'started'
       """, [one.step, isDead])
@@ -175,7 +175,7 @@ extension Game {
     } else if let skipped = decided[1] {
       _ = try client.ask(
         """
-        UPDATE ops_mission_steps SET status = 'failed', failure_count = 0, last_error = $2::text
+        UPDATE public.ops_mission_steps SET status = 'failed', failure_count = 0, last_error = $2::text
         WHERE id = ($1::text)::uuid
         """, [one.step, skipped])
     }
@@ -183,12 +183,15 @@ extension Game {
   }
 
   private func finalize(_ mission: String) throws {
-    _ = try client.ask("SELECT ops_maybe_finalize_mission(($1::text)::uuid)::text", [mission])
+    _ = try client.ask(
+      "SELECT public.ops_maybe_finalize_mission(($1::text)::uuid)::text", [mission])
   }
 
   /// Where a mission is already what its steps say, it stays so.
   func settle() throws {
-    for row in try right.ask("SELECT id::text FROM ops_missions") { try finalize(row[0] ?? "") }
+    for row in try right.ask("SELECT id::text FROM public.ops_missions") {
+      try finalize(row[0] ?? "")
+    }
   }
 
   // MARK: Leases
@@ -200,7 +203,7 @@ extension Game {
     if let token = renewed[one.step.step.id] { held[index].step.token = token }
     let written = try client.ask(
       """
-      UPDATE ops_mission_steps SET lease_expires_at = ledger.now() + interval '5 minutes',
+      UPDATE public.ops_mission_steps SET lease_expires_at = ledger.now() + interval '5 minutes',
         updated_at = ledger.now() WHERE \(Self.isOurs) RETURNING id::text
       """, [one.other.step, one.other.reservedAt])
     try expect("\(!renewed.isEmpty)", "\(!written.isEmpty)", "renew")
@@ -217,7 +220,7 @@ extension Game {
     ] {
       _ = try connection.ask(
         """
-        UPDATE ops_mission_steps SET lease_expires_at = NULL
+        UPDATE public.ops_mission_steps SET lease_expires_at = NULL
         WHERE id = ($1::text)::uuid AND status = 'running'
         """, [id])
     }
@@ -226,7 +229,7 @@ extension Game {
   /// Of one mission where one lease has run out and another step is stale, two calls may name another
   /// dead step than one does.
   private static let isMixed = """
-    SELECT FROM ops_mission_steps AS a JOIN ops_mission_steps AS b USING (mission_id)
+    SELECT FROM public.ops_mission_steps AS a JOIN public.ops_mission_steps AS b USING (mission_id)
     WHERE a.status = 'running' AND a.lease_expires_at IS NULL AND b.status = 'running'
       AND b.lease_expires_at < ($1::text)::timestamptz
     """
@@ -235,8 +238,8 @@ extension Game {
     guard try left.ask(Self.isMixed, Instant(micros: now).description).isEmpty else { return }
     let ours = try engine.recoverLeases()
     let expired = try client.ask(
-      "SELECT requeued_steps::text, failed_steps::text FROM ops_recover_expired_leases()")[0]
-    let stale = try client.ask("SELECT ops_recover_stale_steps()::text")[0][0] ?? ""
+      "SELECT requeued_steps::text, failed_steps::text FROM public.ops_recover_expired_leases()")[0]
+    let stale = try client.ask("SELECT public.ops_recover_stale_steps()::text")[0][0] ?? ""
     try expect(
       "\(ours.requeued) \(ours.failed) \(ours.stale)",
       "\(expired[0] ?? "") \(expired[1] ?? "") \(stale)", "recover")
@@ -245,16 +248,16 @@ extension Game {
   // MARK: Trying again
 
   private static let queued = """
-    SELECT s.id::text FROM ops_mission_steps AS s WHERE s.status = 'queued'
-      AND s.mission_id = (SELECT mission_id FROM ops_mission_steps WHERE id = ($1::text)::uuid)
+    SELECT s.id::text FROM public.ops_mission_steps AS s WHERE s.status = 'queued'
+      AND s.mission_id = (SELECT mission_id FROM public.ops_mission_steps WHERE id = ($1::text)::uuid)
     """
 
   /// By the command, and by the runbook's UPDATE of the same steps.
   func retry() throws {
     let dead = try left.ask(
       """
-      SELECT s.id::text FROM ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id
-        JOIN ops_mission_proposals AS p ON p.id = m.proposal_id
+      SELECT s.id::text FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
+        JOIN public.ops_mission_proposals AS p ON p.id = m.proposal_id
       WHERE s.status = 'failed' AND s.failure_count > 0 ORDER BY p.template->>'title', s.ordinal
       """
     ).compactMap { $0[0] }
@@ -267,7 +270,7 @@ extension Game {
       guard let id = StreamID(id) else { continue }
       _ = try client.ask(
         """
-        UPDATE ops_mission_steps SET status = 'queued', failure_count = 0, last_error = NULL,
+        UPDATE public.ops_mission_steps SET status = 'queued', failure_count = 0, last_error = NULL,
           reserved_at = NULL, lease_expires_at = NULL, leased_by = NULL, not_before = NULL,
           updated_at = ledger.now()
         WHERE id = ($1::text)::uuid AND status = 'failed'

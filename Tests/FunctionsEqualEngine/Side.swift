@@ -30,7 +30,7 @@ final class Side {
         SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,
             pg_catalog.clock_timestamp())
     $$;
-    CREATE TABLE public.first_policies AS SELECT * FROM ops_policy;
+    CREATE TABLE public.first_policies AS SELECT * FROM public.ops_policy;
     GRANT SELECT ON public.first_policies TO opsledger_keeper;
     CREATE TABLE public.first_entry AS SELECT max(entry) AS entry FROM ledger.events;
     DO $$ DECLARE part regclass; BEGIN
@@ -44,9 +44,9 @@ final class Side {
     try admin.execute(
       """
       BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL ROLE opsledger_keeper;
-      DELETE FROM ops_action_runs; DELETE FROM ops_agent_events; DELETE FROM ops_mission_steps;
-      DELETE FROM ops_missions; DELETE FROM ops_mission_proposals; DELETE FROM ops_policy;
-      INSERT INTO ops_policy SELECT * FROM public.first_policies;
+      DELETE FROM public.ops_action_runs; DELETE FROM public.ops_agent_events; DELETE FROM public.ops_mission_steps;
+      DELETE FROM public.ops_missions; DELETE FROM public.ops_mission_proposals; DELETE FROM public.ops_policy;
+      INSERT INTO public.ops_policy SELECT * FROM public.first_policies;
       RESET ROLE;
       DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
       DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
@@ -64,28 +64,28 @@ final class Side {
   func picture() throws -> [String] { try ask(Self.picture).compactMap { $0[0] } }
 
   private static let picture = """
-    WITH p AS (SELECT p.id, p.template->>'title' AS mark FROM ops_mission_proposals AS p),
-      m AS (SELECT m.id, p.mark FROM ops_missions AS m LEFT JOIN p ON p.id = m.proposal_id),
+    WITH p AS (SELECT p.id, p.template->>'title' AS mark FROM public.ops_mission_proposals AS p),
+      m AS (SELECT m.id, p.mark FROM public.ops_missions AS m LEFT JOIN p ON p.id = m.proposal_id),
       s AS (SELECT s.id, s.mission_id, m.mark || '/' || s.ordinal AS mark
-        FROM ops_mission_steps AS s LEFT JOIN m ON m.id = s.mission_id),
+        FROM public.ops_mission_steps AS s LEFT JOIN m ON m.id = s.mission_id),
       lines (line) AS (
         SELECT 'proposal '::text || ((to_jsonb(o) - '{id,version,votes}'::text[]) || jsonb_build_object(
           'votes', (SELECT jsonb_object_agg(v.key, v.value - 'id') FROM jsonb_each(o.votes) AS v)))
-        FROM ops_mission_proposals AS o
+        FROM public.ops_mission_proposals AS o
         UNION ALL
         SELECT 'mission '::text || ((to_jsonb(o) - '{id,version,proposal_id}'::text[])
           || jsonb_build_object('proposal', p.mark))
-        FROM ops_missions AS o LEFT JOIN p ON p.id = o.proposal_id
+        FROM public.ops_missions AS o LEFT JOIN p ON p.id = o.proposal_id
         UNION ALL
         SELECT 'step '::text || ((to_jsonb(o) - '{id,version,mission_id}'::text[])
           || jsonb_build_object('step', s.mark))
-        FROM ops_mission_steps AS o JOIN s USING (id)
+        FROM public.ops_mission_steps AS o JOIN s USING (id)
         UNION ALL
         SELECT 'run '::text || ((to_jsonb(o) - '{id,run_id,version,step_id,meta}'::text[])
           || jsonb_build_object('step', s.mark, 'kind', o.meta->'kind',
             'retrying', o.meta->'retrying',
             'is_lease', coalesce(o.meta->>'class' = 'lease_expired', false)))
-        FROM ops_action_runs AS o LEFT JOIN s ON s.id = o.step_id
+        FROM public.ops_action_runs AS o LEFT JOIN s ON s.id = o.step_id
         UNION ALL
         SELECT 'event '::text || ((to_jsonb(o) - '{id,version,mission_id,dedupe_key,data}'::text[]
             -- The origin's workers leave what they report to the heartbeat.
@@ -93,12 +93,12 @@ final class Side {
           || jsonb_build_object('mission', m.mark, 'about', coalesce(s.mark, d.mark, p.mark),
             'key', split_part(o.dedupe_key, ':', 2),
             'data', o.data - '{step_id,mission_id,proposal_id}'::text[]))
-        FROM ops_agent_events AS o LEFT JOIN m ON m.id = o.mission_id
+        FROM public.ops_agent_events AS o LEFT JOIN m ON m.id = o.mission_id
           LEFT JOIN s ON s.id::text = o.data->>'step_id'
           LEFT JOIN m AS d ON d.id::text = o.data->>'mission_id'
           LEFT JOIN p ON p.id::text = o.data->>'proposal_id'
         UNION ALL
-        SELECT 'policy '::text || (to_jsonb(o) - 'updated_at') FROM ops_policy AS o)
+        SELECT 'policy '::text || (to_jsonb(o) - 'updated_at') FROM public.ops_policy AS o)
     SELECT line FROM lines ORDER BY line COLLATE "C"
     """
 }

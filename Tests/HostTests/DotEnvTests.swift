@@ -27,6 +27,38 @@ struct DotEnvTests {
   }
 }
 
+@Suite("a .env file that is not all text")
+struct DotEnvBytesTests {
+  @Test(
+    "one odd byte, anywhere, costs its own line and no other",
+    arguments: [
+      "A=\u{1}1", "\u{1}=1", "A\u{1}=1", "A='x\u{1}'", "# \u{1}", "\u{1}", "A=\"x\ny\u{1}\"",
+    ])
+  func oddByte(line: String) {
+    for odd: [UInt8] in [[0xE9], [0xFF], [0xC3], [0xED, 0xA0, 0x80], [0x00], [0xFF, 0xFE]] {
+      let bytes = Array("X=1\n\(line)\nY=é\n".utf8).flatMap { $0 == 1 ? odd : [$0] }
+      let file = DotEnv(bytes: bytes)
+      #expect(file.values["X"] == "1", "\(line) \(odd)")
+      #expect(file.values["Y"] == "é", "\(line) \(odd)")
+      #expect(file.values["A"] == nil, "\(line) \(odd)")
+      #expect(file.unreadableLines == (line.hasPrefix("#") ? [] : [2]), "\(line) \(odd)")
+    }
+  }
+
+  @Test("a setting whose line cannot be read is asked for in vain, and others are not")
+  func asked() throws {
+    let file = DotEnv(bytes: Array("A=1\nB=".utf8) + [0xE9] + Array("\nC=2\nC='open\n".utf8))
+    let environment = Environment(process: [:], dotEnv: file)
+    #expect(try environment.secret("A")?.text == "1")
+    #expect(throws: HostError.self) { try environment.secret("B") }
+    // The last line that names it is the one that was meant.
+    #expect(throws: HostError.self) { try environment.secret("C") }
+    #expect(try environment.secret("D") == nil)
+    let set = Environment(process: ["B": "here"], dotEnv: file)
+    #expect(try set.secret("B")?.text == "here")
+  }
+}
+
 @Suite("settings")
 struct EnvironmentTests {
   @Test("the real environment wins over .env, also with nothing")

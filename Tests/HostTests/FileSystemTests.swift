@@ -80,6 +80,37 @@ struct TextTests {
     #expect(DurationText.format(millis: millis) == text)
   }
 
+  @Test(
+    "a duration of any size is said, and traps nothing",
+    arguments: [
+      (0, "0 ms"), (-1, "-1 ms"), (-61_000, "-1 min 1 s"), (.max, "106751991167 d 7 h"),
+      (.min, "-106751991167 d 7 h"),
+    ] as [(Int, String)])
+  func extremes(millis: Int, text: String) {
+    #expect(DurationText.format(millis: millis) == text)
+  }
+
+  @Test(
+    "seconds of any number are said, never with an exponent",
+    arguments: [
+      (0, "0 ms"), (4.32, "4.3 s"), (5e-05, "less than 1 ms"), (-5e-05, "less than 1 ms"),
+      (.infinity, "for ever"), (-.infinity, "for ever"), (.nan, "for ever"), (1e300, "for ever"),
+      (9.3e15, "for ever"), (8e15, "92592592592 d 14 h"), (-90, "-1 min 30 s"),
+    ] as [(Double, String)])
+  func seconds(seconds: Double, text: String) {
+    #expect(DurationText.format(seconds: seconds) == text)
+  }
+
+  @Test("a number becomes the nearest whole one that there is")
+  func clamping() {
+    #expect(Int(clamping: Double.infinity) == .max)
+    #expect(Int(clamping: -Double.infinity) == .min)
+    #expect(Int(clamping: Double.nan) == 0)
+    #expect(Int(clamping: 9.3e18) == .max)
+    #expect(Int(clamping: -1.9) == -1)
+    #expect(Int(clamping: 9_223_372_036_854_774_784.0) == 9_223_372_036_854_774_784)
+  }
+
   @Test("a duration is read with its unit, and nothing else is")
   func parseDuration() {
     let read = ["500ms", "30s", "5m", "2h", "1d", "7"].map { DurationText.parseMillis($0) }
@@ -93,6 +124,20 @@ struct TextTests {
   func printable() {
     #expect(Terminal.printable("a\u{1B}[31mb\nc") == "a\u{FFFD}[31mb\\nc")
     #expect(Terminal.printable("日本 ok") == "日本 ok")
+    for odd in [
+      "\u{7F}", "\u{9B}", "\u{61C}", "\u{200B}", "\u{200E}", "\u{202E}", "\u{2066}", "\u{2028}",
+      "\u{FEFF}",
+      "\u{E0041}", "\u{0}", "\u{FFF9}", "\u{2064}",
+    ] {
+      #expect(Terminal.printable("a\(odd)b") == "a\u{FFFD}b")
+      #expect(
+        !Terminal.guarded("a\(odd)b").unicodeScalars.contains(odd.unicodeScalars.first ?? " "))
+    }
+    #expect(
+      Terminal.guarded("{\"a\": \"\u{9B}x\u{E0041}\"}\n") == #"{"a": "\u009bx\udb40\udc41"}"# + "\n"
+    )
+    #expect(Terminal.width("e\u{301}") == 1)
+    #expect(Terminal.width("⌚") == 2)
     #expect(Terminal.width("日本 ok") == 7)
   }
 
@@ -106,5 +151,22 @@ struct TextTests {
     let wide = Progress.text(
       label: "rebuild", done: 250, total: 1000, unit: "rows", millis: 2000, columns: 100)
     #expect(wide.hasSuffix("25 %  125 rows/s  6.0 s left"))
+  }
+
+  @Test("how much is left is said once the beginning is over, and no count traps")
+  func estimates() {
+    func text(_ done: Int, _ total: Int, _ millis: Int) -> String {
+      Progress.text(label: "x", done: done, total: total, unit: "", millis: millis, columns: 100)
+    }
+    #expect(!text(1, 200_000, 1000).contains("left"))
+    #expect(!text(9000, 200_000, 29_000).contains("left"))
+    #expect(text(9000, 200_000, 30_000).hasSuffix("10 min 36 s left"))
+    #expect(text(10_000, 200_000, 1000).hasSuffix("19.0 s left"))
+    for (done, total) in [
+      (Int.max, 1), (.max, .max), (0, .max), (.min, 1), (1, .max), (5, 0), (.max, 0),
+    ] {
+      _ = text(done, total, 0)
+      _ = text(done, total, .max)
+    }
   }
 }

@@ -40,13 +40,15 @@ struct EvolveReactionTests {
       ])
   }
 
-  @Test("retried queues it again and takes the error out", arguments: Reaction.states)
+  @Test("retried queues it again and takes error and result out", arguments: Reaction.states)
   func retried(state: RowState<Reaction>) throws {
+    var row = state.row
+    guard case .json(let withoutError) = try payload(row, "error", nil) else { return }
+    row.payload = withoutError
     try expect(
-      .retried, on: state,
+      .retried(why: "mended"), on: state,
       sets: [
-        "status": .text("queued"), "updated_at": now,
-        "payload": try payload(state.row, "error", nil),
+        "status": .text("queued"), "updated_at": now, "payload": try payload(row, "result", nil),
       ])
   }
 
@@ -54,6 +56,30 @@ struct EvolveReactionTests {
     var members = try #require(JSON(parsing: row.payload).objectValue)
     members[key] = value
     return .json(JSON.object(members).text)
+  }
+
+  @Test("only what came to nothing is retried", arguments: Reaction.states)
+  func decideRetry(state: RowState<Reaction>) throws {
+    var draft = Draft(at: Fixed.time(9), ids: IDSource(seed: (1, 2)))
+    try draft.load(state.row, as: state.row.id)
+    if state.row.mayBeRetried {
+      try draft.retry(state.row, why: "mended")
+      #expect(draft.events.map(\.type) == ["reaction.retried"])
+      #expect(draft.row(state.row.id, of: Reaction.self)?.status == .queued)
+    } else {
+      #expect(throws: OpsError.self) { try draft.retry(state.row, why: "mended") }
+      #expect(draft.events.isEmpty)
+    }
+  }
+
+  @Test("a reaction whose template was erased is not retried")
+  func retryErased() throws {
+    var row = try #require(Reaction.states.first { $0.row.status == .failed }).row
+    row.eraseContent()
+    var draft = Draft(at: Fixed.time(9), ids: IDSource(seed: (1, 2)))
+    try draft.load(row, as: row.id)
+    let refused = #expect(throws: OpsError.self) { try draft.retry(row, why: nil) }
+    #expect(refused?.code == .erased)
   }
 
   @Test(
@@ -81,6 +107,6 @@ struct EvolveReactionTests {
   func clockBack() throws {
     let later = Value.time(recorded.at.adding(milliseconds: 1))
     let state = RowState(name: "", row: try setting(["updated_at": later], in: Self.queued))
-    try expect(.retried, on: state, sets: ["updated_at": later])
+    try expect(.retried(why: nil), on: state, sets: ["updated_at": later])
   }
 }

@@ -67,6 +67,20 @@ struct InstantTests {
     }
   }
 
+  @Test(
+    "a moment beyond four digits of a year is printed whole, and the extremes as what they are",
+    arguments: [
+      ("10000-01-01T00:00:00.000000Z", 253_402_300_800_000_000),
+      ("294247-01-10T04:00:54.775806Z", .max - 1),
+      ("0000-12-31T00:00:00.000000Z", -62_135_683_200_000_000),
+      ("-0001-12-31T00:00:00.000000Z", -62_167_305_600_000_000), ("infinity", .max),
+      ("-infinity", .min),
+    ] as [(String, Int64)])
+  func beyond(text: String, micros: Int64) {
+    #expect(Instant(micros: micros).description == text)
+    if text.first?.isNumber == true { #expect(Instant(text)?.micros == micros) }
+  }
+
   @Test("every day of four centuries follows the one before")
   func days() {
     let day: Int64 = 86_400_000_000

@@ -39,6 +39,12 @@ struct CaptureGuardTests {
     "ALTER TYPE ops_step_status RENAME VALUE 'queued' TO 'waiting'",
     "ALTER TYPE ops_step_status ADD VALUE 'waiting'",
     "ALTER TABLE ops_demand_radar DROP CONSTRAINT ops_demand_radar_stage_check",
+    "ALTER TABLE ops_demand_radar DROP CONSTRAINT ops_demand_radar_pkey",
+    "ALTER TABLE ops_demand_radar RENAME CONSTRAINT ops_demand_radar_pkey TO x",
+    "ALTER TABLE ops_demand_radar ALTER title DROP NOT NULL",
+    "CREATE SCHEMA s CREATE TABLE c () INHERITS (public.ops_policy)",
+    "CREATE SCHEMA s CREATE VIEW v AS SELECT 1 CREATE TABLE c () INHERITS (public.ops_missions)",
+    "CREATE TEMP TABLE c () INHERITS (ops_missions)", "DROP OWNED BY opsledger_tables CASCADE",
   ]
 
   @Test("DDL that would let a change pass capture is refused, to the tables' owner too")
@@ -114,7 +120,7 @@ struct CaptureGuardTests {
       try ledger.execute(
         """
         CREATE FUNCTION public.echo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-          IF NEW.type <> 'echo' THEN INSERT INTO ops_agent_events (type, data) VALUES ('echo', '{}'); END IF;
+          IF NEW.type <> 'echo' THEN INSERT INTO public.ops_agent_events (type, data) VALUES ('echo', '{}'); END IF;
           RETURN NULL;
         END $$;
         CREATE TRIGGER echo AFTER INSERT ON ops_agent_events FOR EACH ROW EXECUTE FUNCTION public.echo()

@@ -27,7 +27,8 @@ extension Generator {
       type: text(),
       recordedAt: Instant(micros: second * 1_000_000 + Int64(below(1_000_000)) / scale * scale),
       actor: text(), cause: maybe { Int64(bitPattern: $0.next()) >> Int64($0.below(64)) },
-      command: maybe { $0.id() }, data: spaced(jsonText()), content: content,
+      command: maybe { $0.id() }, data: spaced(jsonText()),
+      content: isErased ? #"{"a": null, "é": null}"# : content,
       salt: content == nil || isErased ? nil : bytes(16), commitment: isErased ? bytes(32) : nil)
   }
 
@@ -255,6 +256,24 @@ struct EventLineTests {
     #expect(throws: EventLineError.self) { try Self.read(Self.with(11, #"\N"#)) }
     #expect(throws: EventLineError.self) { try Self.read(Self.with(10, #"\N"#)) }
     #expect(throws: EventLineError.self) { try Self.read(Self.with(12, commitment)) }
+  }
+
+  @Test("with a commitment in place of its salt has no values, or no leaf: else they could be any")
+  func erased() throws {
+    var event = try Self.read(Self.line)
+    event.salt = nil
+    event.commitment = [UInt8](repeating: 7, count: 32)
+    for names in ["{}", #"{"b": null}"#, #"{"a\"b": null, "c": null}"#] {
+      event.content = names
+      _ = try LeafHasher().leaf(of: event)
+    }
+    for values in [
+      #"{"b": 1}"#, #"{"b": null, "c": "forged"}"#, #"{"b": null} "#, "[]", #""x""#, "null",
+      #"{"b": null, }"#, #"{"b": null"#, #"{"b\": null}"#, "{", "",
+    ] {
+      event.content = values
+      #expect(throws: EventLineError.self, "\(values)") { try LeafHasher().leaf(of: event) }
+    }
   }
 
   @Test("that is cut or has a column more is refused")

@@ -105,7 +105,7 @@ struct HomeTests {
       }
       try ledger.execute(
         """
-        SELECT setval('ledger.home_sequence', hashtextextended(ledger.place() || '/000000FF', 0))
+        SELECT setval('ledger.home_sequence', hashtextextended('000000FF', hashtextextended(ledger.place(), 0)))
         """)
       #expect(try ledger.session().home() == .elsewhere(onlyTimeline: true))
       try ledger.session().markBehind()

@@ -27,7 +27,8 @@ extension Command {
 
   /// Adds one to policy `counter`, which is read without a lock: whoever is slower loses the race.
   static func count() -> Command {
-    let read = Statement("SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE key = 'counter'")
+    let read = Statement(
+      "SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE key = 'counter'")
     return Command(load: [(read, Parameters())]) { (answers, draft) throws(OpsError) in
       let stream = StreamID.policy("counter")
       var count = 0

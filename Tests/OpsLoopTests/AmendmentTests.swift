@@ -152,7 +152,7 @@ struct AmendmentTests {
       let claim = try engine.claim(1, worker: "w")
       let held = try #require(claim.steps.first)
       try ledger.execute("UPDATE ops_mission_steps SET status = 'succeeded', result = '\"hand\"'")
-      let late = try engine.complete([StepOutcome(held, .succeeded(#""late""#))], claim: claim)
+      let late = try engine.complete([StepOutcome(held, .succeeded(#""late""#))])
       #expect(late.refused.map(\.1.code) == [.claimLost])
       #expect(try ledger.value("SELECT result FROM ops_mission_steps") == "\"hand\"")
       try ledger.expectEqual()

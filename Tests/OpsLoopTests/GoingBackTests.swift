@@ -158,7 +158,7 @@ struct GoingBackTests {
       #expect(!claim.steps.isEmpty)
       _ = try goBack(ledger, queued)
       let late = try engine.complete(
-        claim.steps.map { StepOutcome($0, .succeeded("{}")) }, claim: claim)
+        claim.steps.map { StepOutcome($0, .succeeded("{}")) })
       #expect(late.refused.map(\.1.code) == claim.steps.map { _ in .claimLost })
       try ledger.expectEqual()
     }

@@ -1,6 +1,7 @@
 import Ledger
 import Log
 import OpsLoop
+import Postgres
 import TestLedgers
 import Testing
 
@@ -27,8 +28,11 @@ struct HoldTests {
       #expect(all.count == 2 && all.allSatisfy { $0.placedBy == "cli/ann" })
       #expect(try ledger.verify().isEqual)
       let rows = try ledger.lines("SELECT * FROM ledger.holds ORDER BY id")
-      try ledger.execute("DELETE FROM ledger.holds WHERE source IS NOT NULL")
-      try ledger.execute("UPDATE ledger.holds SET why = 'other'")
+      for forged in ["DELETE FROM ledger.holds", "UPDATE ledger.holds SET why = 'other'"] {
+        #expect(throws: PostgresError.self) { try ledger.execute(forged) }
+      }
+      try ledger.executeOffTheRecord(
+        "DELETE FROM ledger.holds WHERE source IS NOT NULL; UPDATE ledger.holds SET why = 'other'")
       #expect(try ledger.verify().differenceCount == 2)
       let target = ledger.target
       #expect(try Rebuilder.run(target, actor: "test", checkOnly: false).outcome == .rebuilt)

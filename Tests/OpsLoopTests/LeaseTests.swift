@@ -39,15 +39,15 @@ struct LeaseTests {
       let fresh = try engine.claim(10, worker: "worker/quick")
       let before = try ledger.count("ledger.events")
       let late = try engine.complete(
-        [StepOutcome(stale.steps[0], .succeeded("{}"))], claim: stale)
+        [StepOutcome(stale.steps[0], .succeeded("{}"))])
       #expect(late.refused.map(\.1.code) == [.claimLost])
       #expect(late.succeeded == 0)
       #expect(try ledger.count("ledger.events") == before)
       let done = try engine.complete(
-        [StepOutcome(fresh.steps[0], .succeeded("{}"))], claim: fresh)
+        [StepOutcome(fresh.steps[0], .succeeded("{}"))])
       #expect(done.succeeded == 1)
       let twice = try engine.complete(
-        [StepOutcome(fresh.steps[0], .failed(.exit, error: "no", result: nil))], claim: fresh)
+        [StepOutcome(fresh.steps[0], .failed(.exit, error: "no", result: nil))])
       #expect(twice.refused.map(\.1.code) == [.claimLost])
       try ledger.expectEqual()
     }
@@ -66,12 +66,12 @@ struct LeaseTests {
       try ledger.moveClock(seconds: 200)
       #expect(try engine.recoverLeases().requeued == 0)
       #expect(try engine.renew([(held.step.id, held.token)]).isEmpty)
-      let late = try engine.complete([StepOutcome(held, .succeeded(nil))], claim: claim)
+      let late = try engine.complete([StepOutcome(held, .succeeded(nil))])
       #expect(late.refused.map(\.1.code) == [.claimLost])
       var current = held
       current.token = token
       #expect(
-        try engine.complete([StepOutcome(current, .succeeded(nil))], claim: claim).succeeded == 1)
+        try engine.complete([StepOutcome(current, .succeeded(nil))]).succeeded == 1)
       #expect(
         try ledger.history("step") == ["created", "leased", "renewed", "succeeded"])
       try ledger.expectEqual()
@@ -129,9 +129,9 @@ struct LeaseTests {
       let first = try engine.claim(10, worker: "a")
       #expect(first.steps.map(\.step.ordinal) == [0, 1])
       #expect(try engine.claim(10, worker: "b").steps.isEmpty)
-      _ = try engine.complete([StepOutcome(first.steps[0], .succeeded(nil))], claim: first)
+      _ = try engine.complete([StepOutcome(first.steps[0], .succeeded(nil))])
       #expect(try engine.claim(10, worker: "b").steps.isEmpty)
-      _ = try engine.complete([StepOutcome(first.steps[1], .succeeded(nil))], claim: first)
+      _ = try engine.complete([StepOutcome(first.steps[1], .succeeded(nil))])
       #expect(try engine.claim(10, worker: "b").steps.map(\.step.ordinal) == [2])
     }
   }

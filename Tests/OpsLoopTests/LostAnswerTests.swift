@@ -27,7 +27,7 @@ struct LostAnswerTests {
           #expect(claim.steps.map(\.step.missionID) == [submitted.missionID])
           let outcomes = claim.steps.map { StepOutcome($0, .succeeded(nil)) }
           proxy.arm(cut)
-          let completion = try engine.complete(outcomes, claim: claim)
+          let completion = try engine.complete(outcomes)
           #expect(proxy.disarm())
           #expect((completion.succeeded, completion.refused.count) == (1, 0))
         }

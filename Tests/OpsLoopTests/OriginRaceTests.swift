@@ -64,6 +64,8 @@ struct OriginRaceTests {
     try TestLedger.with { ledger in
       try ledger.engine().set(
         "voting_policy", #"{"enabled": true, "thresholds": {"high": 8}}"#)
+      try ledger.engine().set(
+        "agent_roles", "{" + (0..<8).map { "\"role-\($0)\": {}" }.joined(separator: ",") + "}")
       _ = try ledger.value(Self.create(nil, risk: "high"))
       let answers = try atOnceAsked(ledger) { index in
         "SELECT ops_cast_vote(id, 'role-\(index)', 'approve')->>'status' FROM ops_mission_proposals"

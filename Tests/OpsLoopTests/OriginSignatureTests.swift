@@ -61,7 +61,7 @@ struct OriginSignatureTests {
           SELECT DISTINCT p.prosecdef::text, p.provolatile::text, p.proowner::regrole::text,
             p.proconfig[1] FROM \(Self.ours)
           """)
-      #expect(settings == ["false|v|opsledger_owner|search_path=pg_catalog, public, pg_temp"])
+      #expect(settings == ["false|v|opsledger_owner|search_path=pg_catalog, pg_temp"])
       #expect(
         try ledger.lines(
           """

@@ -196,7 +196,7 @@ struct ProposalTests {
       var held = claim.steps[0]
       held.token.version += 1
       #expect(
-        try engine.complete([StepOutcome(held, .succeeded(nil))], claim: claim).succeeded == 1)
+        try engine.complete([StepOutcome(held, .succeeded(nil))]).succeeded == 1)
       let work = try engine.work()
       #expect(work.halt == "drill")
       #expect(work.claimed == 0)

@@ -71,7 +71,7 @@ struct RetryTests {
       #expect(claim.steps.count == 2)
       for step in claim.steps {
         _ = try engine.complete(
-          [StepOutcome(step, .failed(.exit, error: "no", result: nil))], claim: claim)
+          [StepOutcome(step, .failed(.exit, error: "no", result: nil))])
       }
       #expect(
         try steps(ledger) == ["0|failed|3", "1|failed|3", "2|failed|0", "3|failed|0", "4|failed|0"])
@@ -104,10 +104,10 @@ struct RetryTests {
       let failed = StepOutcome.Result.failed(.exit, error: "no", result: nil)
       for ordinal in [1, 0, 2] as [Int32] {
         let step = try #require(claim.steps.first { $0.step.ordinal == ordinal })
-        _ = try engine.complete([StepOutcome(step, failed)], claim: claim)
+        _ = try engine.complete([StepOutcome(step, failed)])
       }
       let last = try #require(claim.steps.first { $0.step.ordinal == 3 })
-      _ = try engine.complete([StepOutcome(last, .succeeded(nil))], claim: claim)
+      _ = try engine.complete([StepOutcome(last, .succeeded(nil))])
       #expect(
         try ledger.lines(
           "SELECT ordinal, status, last_error FROM ops_mission_steps ORDER BY ordinal")
@@ -138,7 +138,7 @@ struct RetryTests {
       let failed = StepOutcome.Result.failed(.exit, error: "no", result: nil)
       func fail(_ ordinal: Int32) throws {
         let step = try #require(claim.steps.first { $0.step.ordinal == ordinal })
-        _ = try engine.complete([StepOutcome(step, failed)], claim: claim)
+        _ = try engine.complete([StepOutcome(step, failed)])
       }
       try fail(0)
       #expect(try engine.retry(id(0, ledger), why: nil) == 1)

@@ -104,6 +104,11 @@ struct StateDiffTests {
         if sql.contains("history") { #expect(first == found.entry) }
         let most = 2 * log2(entries.count) + 5
         #expect(found.statesBuilt <= most, "\(found.statesBuilt) states of \(entries.count)")
+        #expect(found.before == (place == 0 ? 0 : entries[place - 1]), "\(sql)")
+        if found.isFirst { #expect(first == found.entry, "\(sql)") }
+        let really = try TimeTravel.bisect(sql, ledger.target, from: 0, to: last, first: true)
+        #expect(really.entry == first, "\(sql)")
+        #expect(really.isFirst, "\(sql)")
       }
     }
   }
@@ -136,7 +141,7 @@ struct StateDiffTests {
       #expect(backwards?.code == .badInput)
       let one = try TimeTravel.bisect(
         "SELECT count(*) = 4 FROM ops_agent_events", ledger.target, from: last - 1, to: last)
-      #expect(one == Bisection(entry: last, statesBuilt: 2))
+      #expect(one == Bisection(entry: last, before: last - 1, isFirst: true, statesBuilt: 2))
     }
   }
 }

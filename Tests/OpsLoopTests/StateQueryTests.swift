@@ -49,9 +49,9 @@ struct StateQueryTests {
       ("SELECT set_config('transaction_read_only', 'off', true)", "OPS_013"),
       ("SELECT set_config('transaction_read_only', 'off', false)", "OPS_013"),
       ("SELECT nextval('ledger.entry_sequence')", "OPS_013"), ("SELECT ledger.draw()", "OPS_013"),
-      ("SELECT * FROM public.ops_missions", "OPS_019"), ("TABLE live_view", "OPS_019"),
+      ("SELECT * FROM public.ops_missions", "OPS_019"), ("TABLE public.live_view", "OPS_019"),
       ("SELECT (SELECT count(*) FROM public.ops_policy) FROM ops_missions", "OPS_019"),
-      ("SELECT write_live()", "OPS_013"), ("SELECT loosen()", "OPS_013"),
+      ("SELECT public.write_live()", "OPS_013"), ("SELECT public.loosen()", "OPS_013"),
       ("SELECT ops_claim_next_step('noop', 'w')", "OPS_019"),
       ("EXPLAIN ANALYZE DELETE FROM ops_missions", "OPS_013"),
       ("SELECT id FROM ops_missions FOR UPDATE", "OPS_013"),
@@ -85,7 +85,7 @@ struct StateQueryTests {
   @Test(
     "even a superuser's query writes nothing",
     arguments: [
-      "DELETE FROM ops_missions RETURNING id", "SELECT write_live()",
+      "DELETE FROM ops_missions RETURNING id", "SELECT public.write_live()",
       "SELECT set_config('role', 'opsledger_keeper', false)",
     ])
   func superuser(sql: String) throws {
@@ -184,7 +184,7 @@ struct StateQueryTests {
           $$ BEGIN RETURN (SELECT count(*) FROM public.ops_missions); END $$
         """)
       let live = try TimeTravel.query(
-        "SELECT how_many()", ledger.target, at: entry, head: { _ in }, each: { _ in })
+        "SELECT public.how_many()", ledger.target, at: entry, head: { _ in }, each: { _ in })
       #expect(live == ["public.ops_missions"])
     }
   }

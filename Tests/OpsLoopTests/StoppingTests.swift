@@ -21,7 +21,7 @@ struct StoppingTests {
       #expect(try !engine.setLoop(.halted, why: "again"))
       #expect(try ledger.count("ledger.events WHERE type = 'policy.set' AND version > 1") == 1)
       #expect(try engine.claim(5, worker: "a").halt == "drill")
-      let done = try engine.complete([StepOutcome(held.steps[0], .succeeded(nil))], claim: held)
+      let done = try engine.complete([StepOutcome(held.steps[0], .succeeded(nil))])
       #expect(done.succeeded == 1)
       try engine.emit("job:flaky", .object(["job": .string("j")]))
       let beat = try engine.heartbeat(drain: true)

@@ -132,6 +132,53 @@ struct VotingTests {
     }
   }
 
+  @Test("only roles that the policies named when the vote was called may vote, and count")
+  func strangers() throws {
+    try TestLedger.with { ledger in
+      let engine = try ledger.engine()
+      try engine.set(
+        "voting_policy",
+        #"{"enabled": true, "thresholds": {"medium": 2}, "required_voters": ["ann"], "veto": true}"#
+      )
+      try engine.set("agent_roles", #"{"sage": {}, "quill": {}}"#)
+      let outcome = try engine.submit(
+        .noops(.fine, risk: "medium"), source: .manual, dedupeKey: nil)
+      let id = outcome.proposalID
+      // Who becomes a role later has no vote in this one; who is none any more keeps it.
+      try engine.set("agent_roles", #"{"bob": {}}"#)
+      for stranger in ["bob", "Sage", "sage ", "x"] {
+        let refused = #expect(throws: OpsError.self) {
+          try engine.vote(.approve, on: id, as: stranger, why: nil)
+        }
+        #expect(refused?.code == .notAllowed, "\(stranger)")
+      }
+      #expect(try ledger.history("proposal") == ["submitted", "vote_called"])
+      // What a hand writes into the row does not count either, neither for nor against it.
+      try ledger.execute(
+        """
+        UPDATE ops_mission_proposals SET votes = '{"bob": {"vote": "approve"}, "eve": {"vote": "reject"}}'
+        """)
+      #expect(
+        try engine.vote(.approve, on: id, as: "sage", why: nil).consensus
+          == .open(approvalsMissing: 1, votersMissing: ["ann"]))
+      #expect(try engine.vote(.approve, on: id, as: "ann", why: nil).status == .approved)
+      try ledger.expectEqual()
+    }
+  }
+
+  @Test("the seeded policies name each required voter as a role")
+  func seeded() throws {
+    try TestLedger.with { ledger in
+      let strangers = try ledger.lines(
+        """
+          SELECT v FROM ops_policy AS p, jsonb_array_elements_text(p.value->'required_voters') AS v
+          WHERE p.key = 'voting_policy' AND NOT EXISTS (SELECT FROM ops_policy AS r
+            WHERE r.key = 'agent_roles' AND r.value ? v)
+        """)
+      #expect(strangers.isEmpty)
+    }
+  }
+
   @Test("eight who vote and approve at once make one mission")
   func atOnceOneMission() throws {
     try TestLedger.with { ledger in
@@ -140,7 +187,8 @@ struct VotingTests {
         let engine = try ledger.engine()
         do {
           if number < 4 {
-            _ = try engine.vote(.approve, on: id, as: number == 0 ? "sage" : "v\(number)", why: nil)
+            _ = try engine.vote(
+              .approve, on: id, as: ["sage", "observer", "quill", "scout"][number], why: nil)
           } else {
             _ = try engine.approve(id, why: nil)
           }

@@ -130,9 +130,9 @@ import Testing
     #expect(connection.serverVersion >= 150_000)
     #expect(connection.backendPID > 0)
     let error = #expect(throws: PostgresError.self) {
-      try Connection(url: url, settings: [("no_such_setting", "1")])
+      try Connection(url: url, settings: [("no_such_setting", "1"), ("lock_timeout", "soon")])
     }
-    #expect(error?.sqlstate == "42704")
+    #expect(error?.sqlstate == "22023")
   }
 
   /// Host, port and user of the scratch server.

@@ -117,27 +117,123 @@ import Testing
     }
   }
 
-  @Test("statements lost on the server, or outdated by DDL, fail once and then work")
+  @Test(
+    "statements lost on the server, or outdated by DDL, are prepared anew where nothing else was asked"
+  )
   func staleStatements() throws {
     try TestServer.withConnection { (connection) throws in
       try connection.execute("CREATE TABLE t AS SELECT 1 AS a")
       let all = Statement("SELECT * FROM t")
       #expect(try connection.query(all).columnCount == 1)
       try connection.execute("DEALLOCATE ALL")
-      let lost = #expect(throws: PostgresError.self) { try connection.query(all) }
-      #expect(lost?.sqlstate == "26000")
       #expect(try connection.query(all).columnCount == 1)
       try connection.execute("ALTER TABLE t ADD COLUMN b int")
-      let outdated = #expect(throws: PostgresError.self) { try connection.query(all) }
-      #expect(outdated?.sqlstate == "0A000")
       #expect(try connection.query(all).columnCount == 2)
     }
   }
 
+  @Test("in a transaction, a statement that is stale says so, and works in the next one")
+  func staleInTransaction() throws {
+    try TestServer.withConnection { (connection) throws in
+      try connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+      let all = Statement("SELECT * FROM t")
+      for (spoil, sqlstate) in [
+        ("DEALLOCATE ALL", "26000"), ("ALTER TABLE t ADD COLUMN b int", "0A000"),
+      ] {
+        try connection.query(all)
+        try connection.execute(spoil)
+        try connection.begin()
+        let stale = #expect(throws: PostgresError.self) { try connection.query(all) }
+        #expect(stale?.sqlstate == sqlstate)
+        #expect(stale?.isStaleStatement == true)
+        try connection.rollbackIfOpen()
+        try connection.pipeline([
+          (.begin, Parameters()), (all, Parameters()), (.commit, Parameters()),
+        ])
+      }
+      // A refusal that looks the same and is not stale.
+      let refused = #expect(throws: PostgresError.self) {
+        try connection.query(
+          Statement("SELECT DISTINCT a FROM t FOR UPDATE"))
+      }
+      #expect(refused?.isStaleStatement == false)
+    }
+  }
+
+  @Test("a session that something has reset has its settings again")
+  func discarded() throws {
+    try TestServer.withDatabase { (url) throws in
+      let connection = try Connection(url: url, settings: [("search_path", "pg_catalog, pg_temp")])
+      defer { connection.close() }
+      let path = Statement("SELECT current_setting('search_path')")
+      #expect(try connection.query(path).text(0, 0) == "pg_catalog, pg_temp")
+      try connection.execute("DISCARD ALL")
+      #expect(try connection.query(path).text(0, 0) == "pg_catalog, pg_temp")
+    }
+  }
+
+  @Test(
+    "behind a pooler settings last a transaction, whichever way it begins, and nothing is left on the session"
+  )
+  func pooledSettings() throws {
+    try TestServer.withDatabase { (url) throws in
+      let plain = try Connection(url: url)
+      defer { plain.close() }
+      let usual = try plain.query(Self.threeSettings).text(0, 0)
+      let connection = try Connection(
+        url: url, settings: [("search_path", "pg_catalog, pg_temp"), ("lock_timeout", "7s")],
+        isPooled: true)
+      defer { connection.close() }
+      try connection.set("enable_seqscan", to: "off")
+      let ours = "pg_catalog, pg_temp;7s;off"
+      #expect(try connection.query(Self.threeSettings).text(0, 0) == ours)
+      let answers = try connection.pipeline([
+        (.begin, Parameters()), (Self.threeSettings, Parameters()), (.commit, Parameters()),
+      ])
+      #expect(answers.count == 3)
+      #expect(try answers[1].text(0, 0) == ours)
+      try connection.begin(.snapshot, "LOCK TABLE pg_class IN ACCESS SHARE MODE")
+      #expect(try connection.query(Self.threeSettings).text(0, 0) == ours)
+      try connection.execute("COMMIT")
+      var copied: [String] = []
+      try connection.copyOutRaw("COPY (\(Self.threeSettings.sql)) TO STDOUT") {
+        copied.append(String(decoding: $0, as: UTF8.self))
+      }
+      #expect(copied == [ours + "\n"])
+      try connection.execute("CREATE TABLE public.t AS \(Self.threeSettings.sql) AS v")
+      #expect(try connection.query(Statement("SELECT v FROM public.t")).text(0, 0) == ours)
+      let writer = try connection.copyIn("COPY public.t FROM STDIN")
+      try Array("x\n".utf8).withUnsafeBytes { try writer.raw($0) }
+      #expect(try writer.finish() == 1)
+      #expect(connection.transactionStatus == .idle)
+      for bad in ["SELECT 1/0", "CREATE TABLE public.t ()"] {
+        #expect(throws: PostgresError.self) { try connection.execute(bad) }
+        let error = #expect(throws: PostgresError.self) { try connection.query(Statement(bad)) }
+        #expect(error?.statementIndex == 0)
+        #expect(throws: PostgresError.self) {
+          _ = try connection.copyReader("COPY nothing TO STDOUT")
+        }
+        #expect(connection.transactionStatus == .idle)
+      }
+      // Without what goes before each transaction: the session itself.
+      try connection.begin()
+      try connection.execute("COMMIT")
+      connection.isPooled = false
+      #expect(try connection.query(Self.threeSettings).text(0, 0) == usual)
+      // These two themselves.
+      let prepared = Statement("SELECT count(*) FROM pg_prepared_statements")
+      #expect(try connection.query(prepared).int8(0, 0) == 2)
+    }
+  }
+
+  private static let threeSettings = Statement(
+    "SELECT concat_ws(';', current_setting('search_path'), current_setting('lock_timeout'), "
+      + "current_setting('enable_seqscan'))")
+
   @Test("without prepared statements the same batches give the same answers")
   func unprepared() throws {
     try TestServer.withDatabase { (url) throws in
-      let connection = try Connection(url: url, preparesStatements: false)
+      let connection = try Connection(url: url, isPooled: true)
       defer { connection.close() }
       let answers = try connection.pipeline(
         (1...10).map { number in (Self.one, .with { $0.int4(Int32(number)) }) })

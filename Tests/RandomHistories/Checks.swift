@@ -60,7 +60,7 @@ struct Checks {
 
   private func compareEmitted(_ promises: World.Promises) throws {
     let found = try found(
-      "SELECT data->>'mark', id FROM ops_agent_events WHERE data->>'mark' IS NOT NULL")
+      "SELECT data->>'mark', id FROM public.ops_agent_events WHERE data->>'mark' IS NOT NULL")
     for (mark, answer) in promises.emitted {
       let there = found[mark] ?? []
       if let answer {
@@ -75,8 +75,8 @@ struct Checks {
   private func compareSubmitted(_ promises: World.Promises) throws {
     let found = try found(
       """
-      SELECT p.template->>'title', p.id FROM ops_mission_proposals AS p
-      WHERE NOT EXISTS (SELECT FROM ops_agent_reactions AS r
+      SELECT p.template->>'title', p.id FROM public.ops_mission_proposals AS p
+      WHERE NOT EXISTS (SELECT FROM public.ops_agent_reactions AS r
         WHERE r.payload->'result'->>'proposal_id' = p.id::text)
         AND p.template->>'title' IS NOT NULL
       """)
@@ -93,7 +93,7 @@ struct Checks {
   }
 
   private func compareApproved(_ promises: World.Promises) throws {
-    let missions = try found("SELECT proposal_id::text, id FROM ops_missions")
+    let missions = try found("SELECT proposal_id::text, id FROM public.ops_missions")
     for (proposal, named) in promises.approved where missions[proposal.description] != Array(named)
     {
       throw TestFailure("the mission of \(proposal) was answered as \(named)")

@@ -56,7 +56,7 @@ final class Lane {
       ALTER EVENT TRIGGER opsledger_frozen_ddl DISABLE;
       ALTER EVENT TRIGGER opsledger_frozen_start DISABLE;
       ALTER EVENT TRIGGER opsledger_frozen_drop DISABLE;
-      CREATE TABLE public.first_policies AS SELECT * FROM ops_policy;
+      CREATE TABLE public.first_policies AS SELECT * FROM public.ops_policy;
       CREATE UNLOGGED TABLE public.history (LIKE ledger.events);
       CREATE INDEX ON public.history (stream, version);
       CREATE INDEX ON public.history (entry);
@@ -74,10 +74,10 @@ final class Lane {
     try admin.execute(
       """
       BEGIN; SET LOCAL session_replication_role = replica; \(TestCapture.off);
-      DELETE FROM ops_action_runs; DELETE FROM ops_agent_reactions; DELETE FROM ops_agent_events;
-      DELETE FROM ops_mission_steps; DELETE FROM ops_missions; DELETE FROM ops_mission_proposals;
-      DELETE FROM ops_demand_radar; DELETE FROM ops_policy;
-      INSERT INTO ops_policy SELECT * FROM public.first_policies;
+      DELETE FROM public.ops_action_runs; DELETE FROM public.ops_agent_reactions; DELETE FROM public.ops_agent_events;
+      DELETE FROM public.ops_mission_steps; DELETE FROM public.ops_missions; DELETE FROM public.ops_mission_proposals;
+      DELETE FROM public.ops_demand_radar; DELETE FROM public.ops_policy;
+      INSERT INTO public.ops_policy SELECT * FROM public.first_policies;
       DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
       DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
       DELETE FROM ledger.tombstones; \(TestCapture.on);
@@ -132,13 +132,14 @@ final class Lane {
       let claim = try engine.claim(50, worker: "last")
       if claim.steps.isEmpty { break }
       let done = try engine.complete(
-        claim.steps.map { StepOutcome($0, .succeeded(nil)) }, claim: claim)
+        claim.steps.map { StepOutcome($0, .succeeded(nil)) })
       guard done.succeeded == claim.steps.count else {
         throw TestFailure("at the end, outcomes are refused: \(done.refused)")
       }
     }
     let left = try admin.query(
-      Statement("SELECT id::text, status::text FROM ops_missions WHERE status <> 'succeeded'"))
+      Statement(
+        "SELECT id::text, status::text FROM public.ops_missions WHERE status <> 'succeeded'"))
     guard left.count == 0 else {
       let id = try left.text(0, 0)
       throw TestFailure(
@@ -153,7 +154,7 @@ final class Lane {
       Statement(
         """
         SELECT e.entry || ' ' || coalesce(s.ordinal || ' ', '') || e.type || ' ' || e.data::text
-        FROM ledger.events AS e LEFT JOIN ops_mission_steps AS s ON s.id = e.stream
+        FROM ledger.events AS e LEFT JOIN public.ops_mission_steps AS s ON s.id = e.stream
         WHERE e.stream = ($1::text)::uuid OR s.mission_id = ($1::text)::uuid ORDER BY e.entry, e.index
         """), .texts(mission))
     return try (0..<rows.count).map { "\n  " + (try rows.text($0, 0)) }.joined()

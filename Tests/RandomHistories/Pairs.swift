@@ -88,15 +88,15 @@ struct States {
       WHERE e.stream = m.id AND e.type = 'mission.reopened') THEN 'reopened'
       ELSE m.status::text END
     """
-  private static let ofLoop = "(SELECT value->>'state' FROM ops_policy WHERE key = 'loop')"
+  private static let ofLoop = "(SELECT value->>'state' FROM public.ops_policy WHERE key = 'loop')"
   private static func ofExecutor(_ name: String) -> String {
     """
-    CASE WHEN (SELECT value->'blocked_executors' FROM ops_policy WHERE key = 'worker_policy')
+    CASE WHEN (SELECT value->'blocked_executors' FROM public.ops_policy WHERE key = 'worker_policy')
       ? \(name) THEN 'paused' ELSE 'running' END
     """
   }
   private static let steps =
-    "ops_mission_steps AS s JOIN ops_missions AS m ON m.id = s.mission_id"
+    "ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id"
   static let ofProposal = """
     CASE WHEN policy_snapshot ? 'gate_refused' THEN 'refused' ELSE status::text END
     """
@@ -104,9 +104,9 @@ struct States {
   static let all = Statement(
     """
     SELECT DISTINCT 'step', \(ofStep) FROM \(steps)
-    UNION ALL SELECT DISTINCT 'mission', \(ofMission) FROM ops_missions AS m
-    UNION ALL SELECT DISTINCT 'reaction', status FROM ops_agent_reactions
-    UNION ALL SELECT DISTINCT 'proposal', \(ofProposal) FROM ops_mission_proposals
+    UNION ALL SELECT DISTINCT 'mission', \(ofMission) FROM public.ops_missions AS m
+    UNION ALL SELECT DISTINCT 'reaction', status FROM public.ops_agent_reactions
+    UNION ALL SELECT DISTINCT 'proposal', \(ofProposal) FROM public.ops_mission_proposals
     UNION ALL SELECT 'loop', \(ofLoop)
     UNION ALL SELECT DISTINCT 'executor', \(ofExecutor("x")) FROM unnest('{noop,radar}'::text[]) AS x
     """)
@@ -116,10 +116,10 @@ struct States {
     WHERE s.id = $1::uuid
     """)
   static let anySteps = Statement(
-    "SELECT id FROM ops_mission_steps ORDER BY updated_at DESC, id LIMIT 20")
+    "SELECT id FROM public.ops_mission_steps ORDER BY updated_at DESC, id LIMIT 20")
   static let deadSteps = Statement(
     """
-    SELECT id FROM ops_mission_steps WHERE status = 'failed' AND failure_count > 0
+    SELECT id FROM public.ops_mission_steps WHERE status = 'failed' AND failure_count > 0
     ORDER BY updated_at DESC, id LIMIT 4
     """)
   static let requeued = Statement(
@@ -129,14 +129,14 @@ struct States {
     """)
   static let skipped = Statement(
     """
-    SELECT s.id FROM ops_mission_steps AS s WHERE s.status = 'failed' AND s.failure_count = 0
-      AND EXISTS (SELECT FROM ops_action_runs AS r WHERE r.step_id = s.id)
+    SELECT s.id FROM public.ops_mission_steps AS s WHERE s.status = 'failed' AND s.failure_count = 0
+      AND EXISTS (SELECT FROM public.ops_action_runs AS r WHERE r.step_id = s.id)
     ORDER BY s.updated_at DESC, s.ordinal LIMIT 3
     """)
   static let proposal = Statement(
-    "SELECT \(ofProposal) FROM ops_mission_proposals WHERE id = $1::uuid")
+    "SELECT \(ofProposal) FROM public.ops_mission_proposals WHERE id = $1::uuid")
   static let voting = Statement(
-    "SELECT id FROM ops_mission_proposals WHERE id = ANY ($1::uuid[]) AND status = 'voting'")
+    "SELECT id FROM public.ops_mission_proposals WHERE id = ANY ($1::uuid[]) AND status = 'voting'")
   static let holder = Statement(
-    "SELECT \(ofProposal) FROM ops_mission_proposals WHERE dedupe_key = $1::text")
+    "SELECT \(ofProposal) FROM public.ops_mission_proposals WHERE dedupe_key = $1::text")
 }

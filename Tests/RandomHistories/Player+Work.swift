@@ -49,14 +49,14 @@ extension Player {
     var all = [one]
     if generator.below(3) == 0 {
       all += world.with { state in
-        state.held.filter { $0.claim.entry == one.claim.entry && $0.step.token != one.step.token }
+        state.held.filter { $0.step.entry == one.step.entry && $0.step.token != one.step.token }
       }
     }
     for held in all { try countTarget(held.step.step.id, "\(move)") }
     let runs = all.map(\.step.token.runID)
     world.with { state in for run in runs { state.promises.doubtful[run, default: 0] += 1 } }
     let outcomes = all.map { StepOutcome($0.step, result(move)) }
-    let completion = try engine.complete(outcomes, claim: one.claim)
+    let completion = try engine.complete(outcomes)
     let refused = completion.refused.map(\.0.token.runID)
     world.with { state in
       for run in runs {

@@ -49,8 +49,8 @@ extension Rules {
     (
       "no step starts before those that it needs have succeeded",
       """
-      SELECT s.id::text FROM ops_mission_steps AS s CROSS JOIN unnest(s.needs) AS n(ordinal)
-        JOIN ops_mission_steps AS p ON p.mission_id = s.mission_id AND p.ordinal = n.ordinal
+      SELECT s.id::text FROM public.ops_mission_steps AS s CROSS JOIN unnest(s.needs) AS n(ordinal)
+        JOIN public.ops_mission_steps AS p ON p.mission_id = s.mission_id AND p.ordinal = n.ordinal
         JOIN history AS l ON l.stream = s.id AND l.type = 'step.leased'
       WHERE NOT EXISTS (SELECT FROM history AS d WHERE d.stream = p.id
         AND d.type = 'step.succeeded' AND d.entry < l.entry)
@@ -109,7 +109,7 @@ extension Rules {
       """
       SELECT e.stream::text FROM history AS e JOIN history AS f
         ON f.stream = e.stream AND f.version = e.version - 1
-        JOIN ops_mission_steps AS s ON s.id = e.stream
+        JOIN public.ops_mission_steps AS s ON s.id = e.stream
       WHERE e.type IN ('step.dead_lettered', 'step.retry_scheduled')
         AND (f.entry <> e.entry OR f.type <> 'step.attempt_failed'
           OR ((f.data->>'failure_count')::int
@@ -144,7 +144,7 @@ extension Rules {
             SELECT s.mission_id, e.entry, CASE WHEN e.type IN ('step.created', 'step.requeued')
               THEN 1 WHEN e.type IN ('step.succeeded', 'step.dead_lettered', 'step.skipped')
               THEN -1 ELSE 0 END AS more
-            FROM history AS e JOIN ops_mission_steps AS s ON s.id = e.stream) AS e
+            FROM history AS e JOIN public.ops_mission_steps AS s ON s.id = e.stream) AS e
           GROUP BY mission_id, entry) AS e
       WHERE open = 0 AND \(missionAt("e.mission_id", "e.entry"))
         NOT IN ('mission.succeeded', 'mission.failed')
@@ -153,7 +153,7 @@ extension Rules {
     (
       "a mission has failed from the entry on in which a step of it is dead",
       """
-      SELECT e.stream::text FROM history AS e JOIN ops_mission_steps AS s ON s.id = e.stream
+      SELECT e.stream::text FROM history AS e JOIN public.ops_mission_steps AS s ON s.id = e.stream
       WHERE e.type = 'step.dead_lettered'
         AND \(missionAt("s.mission_id", "e.entry")) <> 'mission.failed'
       """

@@ -8,13 +8,13 @@ enum Rules {
     (
       "a proposal has one mission",
       """
-      SELECT proposal_id::text FROM ops_missions GROUP BY proposal_id HAVING count(*) > 1
+      SELECT proposal_id::text FROM public.ops_missions GROUP BY proposal_id HAVING count(*) > 1
       """
     ),
     (
       "a proposal has a mission where it is approved, and only then",
       """
-      SELECT p.id::text FROM ops_mission_proposals AS p LEFT JOIN ops_missions AS m
+      SELECT p.id::text FROM public.ops_mission_proposals AS p LEFT JOIN public.ops_missions AS m
         ON m.proposal_id = p.id
       WHERE (p.status IN ('approved', 'auto_approved')) <> (m.id IS NOT NULL)
       """
@@ -50,7 +50,7 @@ enum Rules {
       "a mission that has failed has queued steps only where some were queued again since",
       """
       SELECT id::text FROM (\(missions)) AS m WHERE status = 'failed' AND queued
-        AND NOT EXISTS (SELECT FROM ops_mission_steps AS s JOIN history AS r
+        AND NOT EXISTS (SELECT FROM public.ops_mission_steps AS s JOIN history AS r
           ON r.stream = s.id AND r.type = 'step.requeued' WHERE s.mission_id = m.id
           AND r.entry > (SELECT max(f.entry) FROM history AS f WHERE f.stream = m.id
             AND f.type = 'mission.failed'))
@@ -65,7 +65,7 @@ enum Rules {
     (
       "a run is under way where its step is, and only there",
       """
-      SELECT s.id::text FROM ops_mission_steps AS s LEFT JOIN ops_action_runs AS r
+      SELECT s.id::text FROM public.ops_mission_steps AS s LEFT JOIN public.ops_action_runs AS r
         ON r.step_id = s.id AND r.status = 'started'
       GROUP BY s.id HAVING count(r.id) <> CASE s.status WHEN 'running' THEN 1 ELSE 0 END
       """
@@ -77,7 +77,7 @@ enum Rules {
       bool_or(s.status IN ('queued', 'running')) AS open, bool_or(s.status = 'queued') AS queued,
       bool_or(s.status = 'failed' AND s.failure_count > 0) AS dead,
       bool_or(s.status = 'failed' AND s.failure_count = 0) AS skipped
-    FROM ops_missions AS m JOIN ops_mission_steps AS s ON s.mission_id = m.id GROUP BY m.id
+    FROM public.ops_missions AS m JOIN public.ops_mission_steps AS s ON s.mission_id = m.id GROUP BY m.id
     """
 }
 
@@ -97,7 +97,7 @@ extension Rules {
     (
       "no step of an executor is leased while it is paused",
       """
-      SELECT e.stream::text FROM history AS e JOIN ops_mission_steps AS s ON s.id = e.stream
+      SELECT e.stream::text FROM history AS e JOIN public.ops_mission_steps AS s ON s.id = e.stream
       WHERE e.type = 'step.leased'
         AND (\(policy("worker_policy", before: "e.entry"))->'blocked_executors')::jsonb
           ? coalesce(s.executor, s.kind)

@@ -112,16 +112,16 @@ public struct RandomHistory {
   public mutating func below(_ count: Int) -> Int { random.below(count) }
 
   private static let hands = [
-    "UPDATE ops_missions SET status = 'failed' WHERE id = (SELECT min(id::text)::uuid FROM ops_missions)",
-    "DELETE FROM ops_missions WHERE id = (SELECT max(id::text)::uuid FROM ops_missions)",
-    "DELETE FROM ops_agent_events WHERE id IN (SELECT id FROM ops_agent_events ORDER BY id LIMIT 2)",
-    "UPDATE ops_mission_steps SET status = 'queued' WHERE status = 'failed'",
-    "INSERT INTO ops_policy (key, value) VALUES ('mine', '{\"a\": 1}') ON CONFLICT DO NOTHING",
-    "DELETE FROM ops_policy WHERE key = 'mine'",
-    "INSERT INTO ops_demand_radar (title, stage, notes) VALUES ('é\"\\', 'watching', 'a|b')",
-    "UPDATE ops_demand_radar SET stage = 'shipped', notes = NULL",
-    "UPDATE ops_mission_proposals SET reason = 'a hand', dedupe_key = NULL",
-    "BEGIN; UPDATE ops_policy SET value = '{}' WHERE key = 'mine'; DELETE FROM ops_action_runs; COMMIT",
+    "UPDATE public.ops_missions SET status = 'failed' WHERE id = (SELECT min(id::text)::uuid FROM public.ops_missions)",
+    "DELETE FROM public.ops_missions WHERE id = (SELECT max(id::text)::uuid FROM public.ops_missions)",
+    "DELETE FROM public.ops_agent_events WHERE id IN (SELECT id FROM public.ops_agent_events ORDER BY id LIMIT 2)",
+    "UPDATE public.ops_mission_steps SET status = 'queued' WHERE status = 'failed'",
+    "INSERT INTO public.ops_policy (key, value) VALUES ('mine', '{\"a\": 1}') ON CONFLICT DO NOTHING",
+    "DELETE FROM public.ops_policy WHERE key = 'mine'",
+    "INSERT INTO public.ops_demand_radar (title, stage, notes) VALUES ('é\"\\', 'watching', 'a|b')",
+    "UPDATE public.ops_demand_radar SET stage = 'shipped', notes = NULL",
+    "UPDATE public.ops_mission_proposals SET reason = 'a hand', dedupe_key = NULL",
+    "BEGIN; UPDATE public.ops_policy SET value = '{}' WHERE key = 'mine'; DELETE FROM public.ops_action_runs; COMMIT",
   ]
 
   private mutating func playOne() throws {

@@ -17,7 +17,7 @@ public enum TestCapture {
     """
     DO $capture$ DECLARE target regclass; name text; BEGIN
       FOR target, name IN SELECT t.tgrelid, t.tgname FROM pg_trigger AS t
-        WHERE t.tgname LIKE 'capture\\_%' AND t.tgrelid::regclass::text LIKE 'ops\\_%' LOOP
+        WHERE t.tgname LIKE 'capture\\_%' AND t.tgrelid <> 'ledger.pending'::regclass LOOP
         EXECUTE format('ALTER TABLE %s \(verb) TRIGGER %I', target, name);
       END LOOP;
     END $capture$

@@ -1,9 +1,9 @@
 -- ledger.add_partitions: makes the log's partitions ahead of need; no append meets a missing one.
 --
 -- Returns  how many it made; 0, at the cost of five look-ups by name, when enough are there: the one
---          that the sequence stands in and four more, of 1,000,000 entry numbers each. 0 also while
---          another session is making them.
--- Locks    advisory (19796, 2), to the end of the transaction, only when something is missing. A new
+--          that the sequence stands in and four more, of 1,000,000 entry numbers each, none beyond the last
+--          entry number. 0 also while another session is making them.
+-- Locks    ledger.ddl_permits, to the end of the transaction, only when something is missing. A new
 --          table and ATTACH take SHARE UPDATE EXCLUSIVE on the log: appends and readers go on. Where
 --          that lock does not come within 2 s it stops, and fails only if nothing is ahead.
 -- Used by  init, heartbeat. As its owner, the installing superuser, who may permit DDL in ledger.
@@ -12,22 +12,26 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' SET default_tablespace = '' AS $$
 DECLARE
     span CONSTANT bigint := 1000000;
-    ahead CONSTANT bigint := 4;
-    first CONSTANT bigint := pg_sequence_last_value('ledger.entry_sequence') / span * span;
-    low bigint;
+    first CONSTANT bigint := coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0) / span * span;
+    -- The sequence ends where a partition does.
+    last CONSTANT bigint := least(first + 4 * span, 199999999999999 / span * span);
+    low bigint := first;
     made integer := 0;
     permitted boolean := false;
 BEGIN
-    IF ledger.partitions_ahead(first, span) > ahead THEN
+    IF ledger.partitions_ahead(first, last, span) THEN
         RETURN 0;
     END IF;
-    IF NOT pg_try_advisory_xact_lock(19796, 2) THEN
+    BEGIN
+        LOCK TABLE ledger.ddl_permits IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
         RETURN 0;  -- Another session is making them.
-    END IF;
+    END;
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
     permitted := FOUND;
 
-    FOR low IN first .. first + ahead * span BY span LOOP
+    -- A FOR loop over integers counts in 31 bits, whatever its bounds are.
+    WHILE low <= last LOOP
         BEGIN
             made := made + ledger_guard.add_partition(low, span);
         EXCEPTION WHEN lock_not_available THEN
@@ -37,6 +41,7 @@ BEGIN
             RAISE WARNING 'a lock on ledger.events did not come within 2 s: the one from % made later', low;
             EXIT;
         END;
+        low := low + span;
     END LOOP;
 
     IF permitted THEN
@@ -60,7 +65,7 @@ DECLARE
     made integer := 0;
     permitted boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(19796, 2);
+    LOCK TABLE ledger.ddl_permits IN SHARE UPDATE EXCLUSIVE MODE;
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
     permitted := FOUND;
     FOR low IN SELECT DISTINCT e.entry / span * span FROM unnest(entries) AS e(entry) ORDER BY 1 LOOP
@@ -77,7 +82,7 @@ $$;
 CREATE OR REPLACE FUNCTION ledger_guard.add_partition(low bigint, span bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    part CONSTANT text := 'events_p' || lpad(low::text, 12, '0');
+    part CONSTANT text := ledger.partition_name(low);
 BEGIN
     IF to_regclass('ledger.' || part) IS NOT NULL THEN
         RETURN 0;
@@ -100,9 +105,15 @@ BEGIN
 END
 $$;
 
--- How many partitions there are without a gap from a lower bound on; looks at five.
-CREATE OR REPLACE FUNCTION ledger.partitions_ahead(first bigint, span bigint) RETURNS integer
+-- The name of the partition with this lower bound: the number in twelve digits, in more where it has more.
+CREATE OR REPLACE FUNCTION ledger.partition_name(low bigint) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'events_p' || lpad(low::text, greatest(12, length(low::text)), '0')
+$$;
+
+-- Whether all partitions between two lower bounds are there.
+CREATE OR REPLACE FUNCTION ledger.partitions_ahead(first bigint, last bigint, span bigint) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(to_regclass('ledger.events_p' || lpad((first + i * span)::text, 12, '0')))::integer
-    FROM generate_series(0, 4) AS i
+    SELECT bool_and(to_regclass('ledger.' || ledger.partition_name(low)) IS NOT NULL)
+    FROM generate_series(first, last, span) AS low
 $$;

@@ -49,6 +49,16 @@ BEGIN
 END
 $$;
 
+-- A value that no row of the log can have, where the table's own constraint was taken away. VOLATILE, so that no
+-- planner asks it beforehand.
+CREATE OR REPLACE FUNCTION ledger.capture_refuse_value(name text, value text) RETURNS text
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION '% cannot be %', name, coalesce(quote_literal(left(value, 80)), 'NULL')
+        USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
+END
+$$;
+
 -- And read again.
 CREATE OR REPLACE FUNCTION ledger.capture_unwrap(value json) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -74,7 +84,7 @@ BEGIN
                 USING ERRCODE = 'datetime_field_overflow',
                     HINT = 'The ledger records times as RFC 3339, which has no other years.';
         END IF;
-        RETURN to_char(value AT TIME ZONE 'UTC', '"\""YYYY-MM-DD"T"HH24:MI:SS.US"Z\""');
+        RETURN '"' || to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"';
     END IF;
     RETURN CASE WHEN value > '2000-01-01 00:00:00+00' THEN '"infinity"' ELSE '"-infinity"' END;
 END
@@ -155,6 +165,7 @@ $$;
 
 ALTER FUNCTION ledger.capture_json(jsonb) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keys_collide(jsonb) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_refuse_value(text, text) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_unwrap(json) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_time(timestamptz) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_integers(integer[]) OWNER TO opsledger_owner;

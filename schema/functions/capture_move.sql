@@ -41,14 +41,29 @@ SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     wrong record;
 BEGIN
+    -- Everybody who reads the log must hold an event in memory, and its line of COPY, which escapes, may not
+    -- be as long as 1 GB.
+    SELECT p.stream, octet_length(p.data) + coalesce(octet_length(p.content), 0) AS size INTO wrong
+    FROM ledger.pending AS p
+    WHERE p.tx = pg_current_xact_id() AND p.seq > since
+      AND octet_length(p.data) + coalesce(octet_length(p.content), 0) > 67108864
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'OPS_019: the change of row % of % takes % bytes as JSON, and a change takes at most '
+            '67108864 (64 MiB)', wrong.stream, relation, wrong.size
+            USING ERRCODE = 'program_limit_exceeded',
+                HINT = 'Keep large values elsewhere, and record where.';
+    END IF;
     IF inserted THEN
         PERFORM ledger.capture_check_inserted(relation, since);
     END IF;
     SELECT p.stream, p.version INTO wrong
     FROM ledger.pending AS p
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
-      AND EXISTS (SELECT FROM ledger.events AS e
-                  WHERE e.stream = p.stream AND e.version = p.version)
+      AND (EXISTS (SELECT FROM ledger.events AS e
+                   WHERE e.stream = p.stream AND e.version >= p.version)
+           OR EXISTS (SELECT FROM ledger.standing_events AS e
+                      WHERE e.stream = p.stream AND e.version >= p.version))
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'OPS_016: row % of % is behind its history, which has version % already',
@@ -110,6 +125,13 @@ BEGIN
         UNION ALL SELECT 'ops_policy' FROM public.ops_policy AS r
         WHERE substr(p.stream::text, 15, 1) = '5'
           AND ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' || r.key) = p.stream
+        UNION ALL SELECT 'ledger.ledger'
+        WHERE p.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'ledger:main')
+        UNION ALL SELECT 'ledger.holds' FROM ledger.holds AS r WHERE r.id = p.stream
+        -- Whose beginning has left the log.
+        UNION ALL SELECT split_part(e.type, '.', 1) || ' events that have left the database'
+        FROM ledger.standing_events AS e
+        WHERE e.stream = p.stream AND split_part(e.type, '.', 1) <> split_part(p.type, '.', 1)
     ) AS o
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
       AND o.relation <> capture_check_inserted.relation
@@ -256,6 +278,19 @@ BEGIN
 END
 $$;
 
+-- The version of a row's next change. They end at two thousand million, where the engine's rows do too.
+CREATE OR REPLACE FUNCTION ledger.capture_next_version(relation text, id text, version integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF version >= 2000000000 THEN
+        RAISE EXCEPTION 'OPS_016: row % of % has version %, and versions end at 2000000000', id, relation, version
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'No history leads there: see `opsledger verify`; `opsledger rebuild` mends the tables.';
+    END IF;
+    RETURN version + 1;
+END
+$$;
+
 -- A hand's version that leads nowhere: not the next, not the same.
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_version(relation text, id text, version integer)
 RETURNS void
@@ -306,6 +341,7 @@ ALTER FUNCTION ledger.capture_looks_at_reports() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_numbers(integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_note_keeper() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_next_version(text, text, integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_key_change(text, text, text) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_key(text, uuid, text) OWNER TO opsledger_owner;

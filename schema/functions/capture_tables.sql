@@ -80,12 +80,32 @@ BEGIN
                     WHEN 'integer[]' THEN 'ledger.capture_integers(@.' || c.name || ')'
                     WHEN 'timestamptz' THEN 'ledger.capture_time(@.' || c.name || ')'
                     WHEN 'jsonb' THEN 'ledger.capture_json(@.' || c.name || ')'
-                    ELSE 'to_json(@.' || c.name || '::text)::text'
+                    ELSE format(CASE WHEN l.labels IS NULL THEN 'to_json(@.%1$I::text)::text'
+                        ELSE 'CASE WHEN @.%1$I IS NULL OR @.%1$I::text = ANY (%2$L) THEN to_json(@.%1$I::text)::text'
+                            ' ELSE ledger.capture_refuse_value(%3$L, @.%1$I::text) END'
+                        END, c.name, l.labels, c.relation || '.' || c.name)
                 END AS whole,
+                -- What a NULL is written as; a column that is NOT NULL by what was laid has none.
+                CASE WHEN EXISTS (SELECT FROM pg_attribute AS a
+                        WHERE a.attrelid = to_regclass('public.' || c.relation) AND a.attname = c.name AND a.attnotnull)
+                    OR EXISTS (SELECT FROM ledger_guard.definitions AS d WHERE d.object = 'table public.' || c.relation
+                        AND d.fact = 'NOT NULL of ' || c.name AND d.value = 'true')
+                    THEN 'ledger.capture_refuse_value(' || quote_literal(c.relation || '.' || c.name) || ', NULL)'
+                END AS refused,
                 CASE c.part WHEN 'mixed' THEN format(
                     'ledger.capture_json(ledger.capture_erased(%L, @.%s))', c.relation, c.name)
                 END AS erased
-            FROM ledger.captured_columns() WITH ORDINALITY AS c
+            FROM ledger.captured_columns() WITH ORDINALITY AS c LEFT JOIN (VALUES
+                -- Columns and types of which the log knows these values alone; the tables' CHECKs and the types
+                -- say the same.
+                ('ops_mission_proposals.source', '{api,trigger,reaction,manual}'),
+                ('ops_agent_reactions.status', '{queued,processing,done,failed}'),
+                ('ops_demand_radar.stage', '{watching,validating,building,shipped}'),
+                ('ops_proposal_status', '{pending,approved,rejected,auto_approved,voting}'),
+                ('ops_mission_status', '{approved,running,succeeded,failed}'),
+                ('ops_step_status', '{queued,running,succeeded,failed}'),
+                ('ops_action_run_status', '{started,succeeded,failed}')
+            ) AS l (name, labels) ON l.name IN (c.type, c.relation || '.' || c.name)
         ), e AS (
             SELECT c.*, format(CASE WHEN c.type IN ('jsonb', 'integer[]')
                     THEN 'ROW(o.%1$s)::record *<> ROW(n.%1$s)::record'
@@ -103,20 +123,22 @@ BEGIN
                 ELSE '@.id' END AS stream,
             string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version')
                 AS image,
-            string_agg(format(E'\n            ''"%s": '' || coalesce(%s, ''null'')', e.name,
-                replace(e.structure, '@', 'n')), ',' ORDER BY e.at)
+            string_agg(format(E'\n            ''"%s": '' || coalesce(%s, %s)', e.name,
+                replace(e.structure, '@', 'n'), coalesce(e.refused, '''null''')), ',' ORDER BY e.at)
                 FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS columns,
             coalesce(string_agg(format(E'\n            ''"%s": '' || %s', e.name,
-                replace(e.whole, '@', 'n')), ',' ORDER BY e.at)
+                coalesce('coalesce(' || replace(e.whole, '@', 'n') || ', ' || e.refused || ')', replace(e.whole, '@', 'n'))),
+                ',' ORDER BY e.at)
                 FILTER (WHERE e.part <> 'data'), 'NULL') AS contents,
             string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || coalesce(%s, ''null'')'
-                ' || '', '' || coalesce(%s, ''null'') || '']'' END', e.differs, e.name,
-                replace(e.structure, '@', 'o'), replace(e.structure, '@', 'n')), ',' ORDER BY e.at)
+                ' || '', '' || coalesce(%s, %s) || '']'' END', e.differs, e.name,
+                replace(e.structure, '@', 'o'), replace(e.structure, '@', 'n'), coalesce(e.refused, '''null''')), ','
+                ORDER BY e.at)
                 FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS changes,
             coalesce(string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || '
-                'coalesce(%s, ''null'') || '', '' || coalesce(%s, ''null'') || '']'' END',
-                e.differs, e.name, replace(e.whole, '@', 'o'), replace(e.whole, '@', 'n')), ','
-                ORDER BY e.at) FILTER (WHERE e.part <> 'data'), 'NULL') AS content_changes
+                'coalesce(%s, ''null'') || '', '' || coalesce(%s, %s) || '']'' END',
+                e.differs, e.name, replace(e.whole, '@', 'o'), replace(e.whole, '@', 'n'),
+                coalesce(e.refused, '''null''')), ',' ORDER BY e.at) FILTER (WHERE e.part <> 'data'), 'NULL') AS content_changes
         FROM e GROUP BY e.relation
     LOOP
         EXECUTE format($sql$
@@ -124,9 +146,9 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_%1$s() RETURNS trigger %2$s
 BEGIN%3$s
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(%4$s, NEW.version) THEN
-        NEW.version := 1 + greatest(
+        NEW.version := ledger.capture_next_version('%1$s', NEW.%5$s::text, greatest(
             (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
-            (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0);
+            (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0));
     END IF;
     RETURN NEW;
 END $body$;$sql$,
@@ -145,7 +167,7 @@ BEGIN%2$s
         IF NOT ROW(%4$s)::record *<> ROW(%5$s)::record THEN
             RETURN NEW;
         END IF;
-        NEW.version := OLD.version + 1;
+        NEW.version := ledger.capture_next_version('%1$s', OLD.%3$s::text, OLD.version);
     ELSIF ledger.capture_is_own(%6$s, NEW.version) THEN
         RETURN NEW;
     END IF;%7$s
@@ -244,6 +266,8 @@ DECLARE
     hand text;
     pinned text[];
 BEGIN%3$s
+    PERFORM ledger.capture_next_version('%1$s', o.%7$s::text, o.version) FROM old_rows AS o
+    WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
     INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
     SELECT %4$s, '%5$s', o.version + 1, (
@@ -270,7 +294,7 @@ BEGIN%3$s
     RETURN NULL;
 END $body$;$sql$,
             made.relation, light, format(head, made.relation), replace(made.stream, '@', 'o'),
-            made.noun, format(missing, replace(made.stream, '@', 'o'), 'o.version + 1'));
+            made.noun, format(missing, replace(made.stream, '@', 'o'), 'o.version + 1'), made.key);
 
         EXECUTE format($sql$
 CREATE OR REPLACE FUNCTION ledger.capture_truncate_%1$s() RETURNS trigger %2$s AS $body$
@@ -289,6 +313,8 @@ BEGIN%3$s
     END IF;
     since := ledger.capture_begin();
     hand := ledger.capture_hand();
+    PERFORM ledger.capture_next_version('%1$s', o.%6$s::text, o.version) FROM public.%1$s AS o
+    WHERE o.version >= 2000000000;
     INSERT INTO ledger.tombstones AS t (stream, noun, version)
     SELECT %4$s, '%5$s', o.version + 1 FROM public.%1$s AS o
     ON CONFLICT (stream) DO UPDATE
@@ -300,7 +326,7 @@ BEGIN%3$s
     RETURN NULL;
 END $body$;$sql$,
             made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'o'),
-            made.noun);
+            made.noun, made.key);
 
         EXECUTE format('ALTER FUNCTION ledger.capture_insert_row_%1$s() OWNER TO opsledger_owner;
             ALTER FUNCTION ledger.capture_update_row_%1$s() OWNER TO opsledger_owner;

@@ -2,23 +2,25 @@
 --
 -- What comes of an agent event copies from it: reaction, proposal, mission, steps, runs, the radar, what the
 -- mission reports, and what comes of that. A mission's own words came from its proposal, and that from the agent event
--- whose reaction led to it. Events are asked, not rows, so that rows which have left are found too.
+-- whose reaction led to it. A step of any mission whose result repeats a row names that row (`reads`); what the loop
+-- reports of that step, and what comes of the report, holds a copy as well. Events are asked, not rows, so that rows
+-- which have left are found too.
 --
 -- Takes    what is to be erased, with its noun, and what else is known of by now: where the log's beginning is in the
 --          store only, who asks reads that beside this, and asks again with what it found.
 -- Returns  stream; noun and last version where it has events here; its noun where it is what others came of;
---          whether there is anything left to erase.
+--          whether there is anything left to erase; and the mission that the row belongs to, where an event says so.
 -- Locks    none. Reads the log once.
 -- Used by  erase.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], root_nouns text[], others uuid[])
-RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean)
+RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean, mission uuid)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
     WITH RECURSIVE facts AS MATERIALIZED (
         SELECT e.stream::text AS stream, split_part(e.type, '.', 1) AS noun,
             split_part(e.type, '.', 2) AS what, e.entry, e.data, e.content
         FROM ledger.events AS e
-        WHERE e.type IN ('reaction.queued', 'reaction.done', 'mission.created', 'step.created', 'step.succeeded',
-                'run.started', 'agent_event.reported')
+        WHERE e.type IN ('reaction.queued', 'reaction.done', 'mission.created', 'mission.failed', 'step.created',
+                'step.succeeded', 'run.started', 'agent_event.reported')
             OR split_part(e.type, '.', 2) IN ('inserted', 'amended', 'restored')
     ), edges (parent, parent_noun, child) AS MATERIALIZED (
         -- Whose row names another, in the event that made it or by hand.
@@ -28,7 +30,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
             ('reaction', 'agent_event', 'event_id'), ('mission', 'proposal', 'proposal_id'),
             ('step', 'mission', 'mission_id'), ('run', 'step', 'step_id'),
             ('agent_event', 'mission', 'mission_id')) AS r(noun, parent, name) USING (noun)
-        WHERE f.what NOT IN ('done', 'succeeded')
+        WHERE f.what NOT IN ('done', 'succeeded', 'failed')
         UNION ALL
         SELECT f.stream, 'reaction', coalesce(f.data ->> 'proposal_id',
             f.data -> 'columns' -> 'payload' -> 'result' ->> 'r_proposal_id',
@@ -44,6 +46,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         FROM facts AS f JOIN ledger.events AS e ON e.entry = f.entry AND e.type LIKE 'radar.%'
             AND e.stream::text = f.content -> 'result' ->> 'id'
         WHERE f.noun = 'step' AND f.what = 'succeeded'
+        UNION ALL
+        -- A result that repeats other rows.
+        SELECT r.stream, 'radar', f.stream
+        FROM facts AS f CROSS JOIN LATERAL json_array_elements_text(f.data -> 'reads') AS r(stream)
+        WHERE f.noun = 'step' AND f.what = 'succeeded' AND json_typeof(f.data -> 'reads') = 'array'
+        UNION ALL
+        -- What the loop, or a function of the schema, reported of a step: its result, or its error.
+        SELECT f.content -> 'data' ->> 'step_id', 'step', f.stream
+        FROM facts AS f
+        WHERE f.noun = 'agent_event' AND f.what IN ('reported', 'inserted')
+            AND coalesce(f.data ->> 'type', f.data -> 'columns' ->> 'type') LIKE 'step:%'
+        UNION ALL
+        -- A failed mission's report has the error of the step that failed it.
+        SELECT f.data ->> 'step_id', 'step', a.stream
+        FROM facts AS f JOIN facts AS a ON a.entry = f.entry AND a.noun = 'agent_event' AND a.what = 'reported'
+            AND a.data ->> 'mission_id' = f.stream
+        WHERE f.noun = 'mission' AND f.what = 'failed'
     ), up (stream, noun) AS (
         SELECT r.stream::text, r.noun FROM unnest(roots, root_nouns) AS r(stream, noun)
         UNION
@@ -56,9 +75,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream WHERE e.child IS NOT NULL
     )
     SELECT d.stream::uuid, e.noun, e.version, up.noun,
-        x.entry IS NULL OR coalesce(e.salted > x.entry, false)
+        x.entry IS NULL OR coalesce(e.salted > x.entry, false), m.mission::uuid
     FROM down AS d LEFT JOIN up ON up.stream = d.stream
-        LEFT JOIN ledger.erasures AS x ON x.stream = d.stream::uuid
+        LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream::uuid
+        LEFT JOIN (
+            SELECT g.child, max(g.parent) AS mission FROM edges AS g
+            WHERE g.parent_noun = 'mission' AND g.child IN (SELECT n.stream FROM down AS n)
+            GROUP BY g.child) AS m ON m.child = d.stream
         LEFT JOIN (
             SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,
                 max(e.entry) FILTER (WHERE e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') AS salted

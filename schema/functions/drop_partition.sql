@@ -16,17 +16,18 @@ SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
     span CONSTANT bigint := 1000000;
     last CONSTANT bigint := drop_partition.first + span - 1;
-    part CONSTANT text := 'events_p' || lpad(drop_partition.first::text, 12, '0');
+    part CONSTANT text := ledger.partition_name(drop_partition.first);
     held bigint;
     permitted boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(19796, 2);
+    LOCK TABLE ledger.ddl_permits IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('ledger.' || part) IS NULL THEN
         RETURN false;
     END IF;
     IF EXISTS (
         SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'ledger.events'::regclass AND c.relname::text COLLATE "C" < part)
+        WHERE i.inhparent = 'ledger.events'::regclass
+          AND substring(c.relname FROM '^events_p([0-9]+)$')::bigint < drop_partition.first)
     THEN
         RAISE EXCEPTION 'OPS_013: %: the log leaves from its front, and has earlier partitions', part
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -50,7 +51,8 @@ BEGIN
     END IF;
     EXECUTE format($sql$
         INSERT INTO ledger.standing_events SELECT e.* FROM ledger.%I AS e
-        WHERE split_part(e.type, '.', 1) IN ('policy', 'ledger') ON CONFLICT DO NOTHING $sql$, part);
+        WHERE split_part(e.type, '.', 1) IN ('policy', 'ledger', 'hold') OR e.type LIKE '%%.erased'
+        ON CONFLICT DO NOTHING $sql$, part);
     INSERT INTO ledger.departed (first, last, events, root, segment, actor, dropped_at)
     VALUES (drop_partition.first, last, drop_partition.events, drop_partition.root,
         drop_partition.segment, drop_partition.actor, ledger.now());

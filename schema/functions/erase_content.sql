@@ -25,20 +25,33 @@ BEGIN
     GROUP BY e.stream
     ON CONFLICT (stream) DO UPDATE SET entry = greatest(x.entry, EXCLUDED.entry);
 
+    -- Of rows that have left; of those that came back, their events' versions tell.
+    UPDATE ledger.tombstones AS t SET version = e.version
+    FROM ledger.events AS e
+    WHERE t.stream = ANY (streams) AND e.stream = t.stream AND e.version = t.version + 1
+      AND e.type LIKE '%.erased';
+
     INSERT INTO ledger.erasure_permits VALUES (pg_current_xact_id());
     UPDATE ledger.events AS e
+    SET content = ledger.emptied(e.content), salt = NULL,
+        commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
+    FROM ledger.believed_erasures() AS x
+    WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
+        AND e.salt IS NOT NULL;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    -- Copies of events of policies that have left the database.
+    UPDATE ledger.standing_events AS e
     SET content = ledger.emptied(e.content), salt = NULL,
         commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
     FROM ledger.erasures AS x
     WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
         AND e.salt IS NOT NULL;
-    GET DIAGNOSTICS erased = ROW_COUNT;
     DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
 
     -- A digest of what was asked tells who guesses right.
     UPDATE ledger.commands AS c SET result = NULL, digest = NULL
     WHERE (c.result IS NOT NULL OR c.digest IS NOT NULL) AND (c.command = ANY (commands) OR c.command IN (
-        SELECT e.command FROM ledger.events AS e JOIN ledger.erasures AS x ON x.stream = e.stream
+        SELECT e.command FROM ledger.events AS e JOIN ledger.believed_erasures() AS x ON x.stream = e.stream
         WHERE x.stream = ANY (streams) AND e.entry < x.entry));
     RETURN erased;
 END

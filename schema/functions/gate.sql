@@ -15,6 +15,7 @@ DECLARE
     source_max bigint;
     total bigint;
     of_source bigint;
+    today_began CONSTANT timestamptz := date_trunc('day', ledger.now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
 BEGIN
     ok := false;
     SELECT p.value INTO caps FROM public.ops_policy AS p WHERE p.key = 'proposal_caps';
@@ -35,8 +36,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE today.source = proposal_source) INTO total, of_source
     FROM (
         SELECT p.source FROM public.ops_mission_proposals AS p
-        WHERE p.created_at >= date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC')
-                AT TIME ZONE 'UTC'
+        WHERE p.created_at >= today_began AND p.created_at < today_began + interval '1 day'
             AND NOT coalesce(p.policy_snapshot ? 'gate_refused', false)
             AND p.id IS DISTINCT FROM but_not
         LIMIT coalesce(daily_max, CASE WHEN source_max IS NULL THEN 0 ELSE 1000000 END)

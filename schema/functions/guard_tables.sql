@@ -11,18 +11,24 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong record;
 BEGIN
-    -- Temporary tables come and go: only what has to do with the eight is looked at further.
+    -- Most commands have nothing to do with the eight, and temporary tables come and go. What a command made is
+    -- looked at, not its name: CREATE SCHEMA makes tables, too.
     IF TG_EVENT = 'sql_drop' THEN
         IF NOT EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d
                        WHERE d.object_identity ~ '(^|[. ])"?ops_') THEN
             RETURN;
         END IF;
-    ELSIF TG_TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE') THEN
-        IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS d
-                       JOIN pg_inherits AS i ON i.inhrelid = d.objid
-                       WHERE d.classid = 'pg_class'::regclass) THEN
-            RETURN;
-        END IF;
+    ELSIF TG_TAG NOT IN ('REASSIGN OWNED', 'DROP OWNED')  -- These name nothing.
+        AND NOT EXISTS (
+            SELECT FROM pg_event_trigger_ddl_commands() AS d
+            WHERE d.classid IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_trigger'::regclass,
+                    'pg_rewrite'::regclass, 'pg_constraint'::regclass)
+                -- What is new and has no parent is nobody's.
+                AND NOT (d.classid IN ('pg_class'::regclass, 'pg_type'::regclass)
+                    AND (starts_with(d.command_tag, 'CREATE ') OR d.command_tag = 'SELECT INTO')
+                    AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = d.objid)))
+    THEN
+        RETURN;
     END IF;
     IF ledger_guard.is_permitted() THEN
         RETURN;
@@ -33,7 +39,8 @@ BEGIN
             TG_TAG, wrong.relation, wrong.fault
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'What the ledger records of the eight tables stays; columns, indexes, policies and '
-                    'AFTER triggers of your own may be added.';
+                    'AFTER triggers of your own may be added. What was out of force before, `opsledger init` '
+                    'puts back.';
     END IF;
 END
 $$;

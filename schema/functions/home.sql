@@ -9,27 +9,28 @@ ALTER FUNCTION ledger.place() OWNER TO opsledger_owner;
 -- ledger.home: the mark of where this database lives now: cluster, database and timeline. Not on a replica.
 CREATE OR REPLACE FUNCTION ledger.home() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT hashtextextended(ledger.place() || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8), 0)
+    SELECT hashtextextended(left(pg_walfile_name(pg_current_wal_lsn()), 8), hashtextextended(ledger.place(), 0))
 $$;
 ALTER FUNCTION ledger.home() OWNER TO opsledger_owner;
 
 -- ledger.require_home: refuses where this database is not the one that was settled.
 --
--- Sets     opsledger.place, for the session, which cannot move to another database; the timeline can change
---          under a session, and is looked at each time (0.4 us; the cluster's identifier would be 8).
--- Used by  draw and seal, before anything they do counts. Each name has its schema, as in draw.
+-- Reading the cluster's identifier takes 8 us, so a backend keeps the hash of its place, which cannot change under
+-- it. It keeps it as the current value (currval) of ledger.place_sequence: only that sequence's owner can set it, each
+-- backend has its own, and no client can forge it. The timeline can change, and is read each time (0.4 us).
+--
+-- Sets     opsledger.backend, for the session: the backend's pid, where currval is set. Nothing is believed from it:
+--          currval has no value to ask for where nobody set one, and raises an error.
+-- Used by  draw and seal, before anything they do counts.
 CREATE OR REPLACE FUNCTION ledger.require_home() RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    place pg_catalog.text := pg_catalog.current_setting('opsledger.place', true);
+    place CONSTANT bigint := hashtextextended(ledger.place(), 0);
 BEGIN
-    IF place IS NULL OR place OPERATOR(pg_catalog.=) '' THEN
-        place := ledger.place();
-        place := pg_catalog.set_config('opsledger.place', place, false);
-    END IF;
-    IF pg_catalog.hashtextextended(place OPERATOR(pg_catalog.||) '/' OPERATOR(pg_catalog.||)
-            pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8), 0)
-        OPERATOR(pg_catalog.<>) pg_catalog.pg_sequence_last_value('ledger.home_sequence')
+    PERFORM setval('ledger.place_sequence', place);
+    PERFORM set_config('opsledger.backend', pg_backend_pid()::text, false);
+    IF hashtextextended(left(pg_walfile_name(pg_current_wal_lsn()), 8), place)
+        <> pg_sequence_last_value('ledger.home_sequence')
     THEN
         PERFORM ledger.refuse_home();
     END IF;
@@ -62,7 +63,7 @@ ALTER FUNCTION ledger.refuse_home() OWNER TO opsledger_owner;
 CREATE OR REPLACE FUNCTION ledger.skip_numbers(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF above > pg_sequence_last_value('ledger.entry_sequence') THEN
+    IF above > coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0) THEN
         PERFORM setval('ledger.entry_sequence', above);
     END IF;
 END

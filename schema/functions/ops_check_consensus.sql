@@ -7,7 +7,7 @@
 -- Locks    the proposal's row.
 -- Used by  the origin's clients; ops_cast_vote.
 CREATE OR REPLACE FUNCTION public.ops_check_consensus(p_proposal_id uuid) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 DECLARE
     instant CONSTANT timestamptz := ledger.now();
@@ -21,12 +21,12 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id;
     END IF;
-    votes := ledger.count_votes(proposal.votes);
+    rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
+        coalesce(proposal.template ->> 'risk_level', 'medium'), proposal.created_at);
+    votes := ledger.count_votes(proposal.votes, rules.voters);
     IF proposal.status <> 'voting' THEN
         RETURN jsonb_build_object('status', proposal.status, 'approvals', cardinality(votes.approving));
     END IF;
-    rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
-        coalesce(proposal.template ->> 'risk_level', 'medium'), proposal.created_at);
 
     IF instant > rules.deadline THEN
         UPDATE public.ops_mission_proposals AS p SET status = 'pending' WHERE p.id = p_proposal_id;
@@ -53,8 +53,9 @@ END
 $$;
 ALTER FUNCTION public.ops_check_consensus(uuid) OWNER TO opsledger_owner;
 
--- The votes of a row, by role; what a hand wrote that is no vote is passed over.
-CREATE OR REPLACE FUNCTION ledger.count_votes(votes jsonb,
+-- The votes of a row that count, by role; what a hand wrote that is no vote, or a role that may not vote, is passed
+-- over.
+CREATE OR REPLACE FUNCTION ledger.count_votes(votes jsonb, voters text[],
     OUT cast_by text[], OUT approving text[], OUT against text, OUT against_reason text)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -67,7 +68,7 @@ BEGIN
             CASE jsonb_typeof(v.entry -> 'reason') WHEN 'string' THEN v.entry ->> 'reason' END AS reason
         FROM jsonb_each(CASE jsonb_typeof(votes) WHEN 'object' THEN votes ELSE '{}' END)
             AS v (role, entry)
-        WHERE v.entry -> 'vote' IN ('"approve"', '"reject"', '"abstain"')
+        WHERE v.entry -> 'vote' IN ('"approve"', '"reject"', '"abstain"') AND v.role = ANY (voters)
         ORDER BY v.role COLLATE "C"
     LOOP
         cast_by := cast_by || ballot.role;
@@ -80,4 +81,4 @@ BEGIN
     END LOOP;
 END
 $$;
-ALTER FUNCTION ledger.count_votes(jsonb) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.count_votes(jsonb, text[]) OWNER TO opsledger_owner;

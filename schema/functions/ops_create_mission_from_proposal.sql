@@ -5,7 +5,7 @@
 -- Locks    the proposal's row, like everybody who makes missions: that is what "once" stands on.
 -- Used by  the origin's clients; ops_create_proposal_and_maybe_autoapprove, ops_check_consensus.
 CREATE OR REPLACE FUNCTION public.ops_create_mission_from_proposal(p_proposal_id uuid) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 DECLARE
     proposal record;

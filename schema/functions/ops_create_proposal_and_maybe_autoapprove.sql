@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION public.ops_create_proposal_and_maybe_autoapprove(
 RETURNS TABLE (
     r_proposal_id uuid, r_status public.ops_proposal_status, r_mission_id uuid, r_reason text,
     proposal_id uuid, status public.ops_proposal_status, mission_id uuid, reason text)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN

@@ -6,7 +6,7 @@
 -- Locks    none.
 -- Used by  the origin's clients.
 CREATE OR REPLACE FUNCTION public.ops_extract_step_kinds(p_template jsonb) RETURNS text[]
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF jsonb_typeof(p_template) = 'object' AND jsonb_typeof(p_template -> 'steps') <> 'array' THEN
         PERFORM ledger.refuse_template('steps is not a list of at least one step');

@@ -8,7 +8,7 @@
 -- Used by  the origin's clients; the runbook, by a proposal's id.
 CREATE OR REPLACE FUNCTION public.ops_gate_proposal(p_template jsonb)
 RETURNS TABLE (ok boolean, reason text)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT g.ok, g.reason FROM ledger.gate(NULL, NULL) AS g;
 END
@@ -17,7 +17,7 @@ ALTER FUNCTION public.ops_gate_proposal(jsonb) OWNER TO opsledger_owner;
 
 CREATE OR REPLACE FUNCTION public.ops_gate_proposal(p_proposal_id uuid)
 RETURNS TABLE (ok boolean, reason text)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     proposal_source text;
 BEGIN

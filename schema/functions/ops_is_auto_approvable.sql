@@ -5,7 +5,7 @@
 -- Locks    none.
 -- Used by  the origin's clients.
 CREATE OR REPLACE FUNCTION public.ops_is_auto_approvable(p_template jsonb) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN ledger.objection(p_template) IS NULL;
 EXCEPTION WHEN raise_exception THEN

@@ -10,7 +10,7 @@
 -- Locks    the mission's row, then its queued steps.
 -- Used by  the origin's workers, after they have written a step's outcome.
 CREATE OR REPLACE FUNCTION public.ops_maybe_finalize_mission(p_mission_id uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 DECLARE
     mission public.ops_missions;

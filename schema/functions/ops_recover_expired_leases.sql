@@ -7,7 +7,7 @@
 -- Used by  the origin's heartbeat.
 CREATE OR REPLACE FUNCTION public.ops_recover_expired_leases()
 RETURNS TABLE (requeued_steps integer, failed_steps integer)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 BEGIN
     PERFORM ledger.require_read_committed('ops_recover_expired_leases');

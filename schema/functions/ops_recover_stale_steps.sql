@@ -7,7 +7,7 @@
 -- Used by  the origin's heartbeat; the runbook.
 CREATE OR REPLACE FUNCTION public.ops_recover_stale_steps(p_threshold_minutes integer)
 RETURNS TABLE (recovered_steps integer)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 BEGIN
     PERFORM ledger.require_read_committed('ops_recover_stale_steps');
@@ -23,7 +23,7 @@ ALTER FUNCTION public.ops_recover_stale_steps(integer) OWNER TO opsledger_owner;
 
 CREATE OR REPLACE FUNCTION public.ops_recover_stale_steps()
 RETURNS TABLE (recovered_steps integer)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY SELECT r.recovered_steps FROM public.ops_recover_stale_steps(NULL) AS r;

@@ -6,7 +6,7 @@
 -- Used by  BEFORE UPDATE row triggers of operators. Whoever writes such a table runs it, so it asks for no
 --          right of ours.
 CREATE OR REPLACE FUNCTION public.ops_set_updated_at() RETURNS trigger
-LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := now();
     RETURN NEW;

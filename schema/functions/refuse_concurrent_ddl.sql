@@ -12,28 +12,28 @@ CREATE OR REPLACE FUNCTION ledger_guard.refuse_concurrent_ddl() RETURNS event_tr
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     command text := lower(current_query());
-    found text;
+    touched text;
 BEGIN
-    IF command !~ '\mconcurrently\M' THEN
+    IF command !~ E'\\mconcurrently\\M' THEN
         RETURN;
     END IF;
     -- Inside a transaction nothing runs concurrently: whoever holds a permit only says the word.
     IF EXISTS (SELECT FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned()) THEN
         RETURN;
     END IF;
-    SELECT n.name INTO found
+    SELECT n.name INTO touched
     FROM (SELECT 'ledger' UNION ALL
           SELECT c.relname::text FROM pg_class AS c
           WHERE c.relnamespace = to_regnamespace('ledger')) AS n (name)
     -- The name as it stands, unless another schema is before it.
     WHERE strpos(command, n.name) > 0
-      AND command ~ ('(^|[^a-z0-9_$".]|ledger"?\s*\.\s*)"?' || n.name || '"?($|[^a-z0-9_$"])')
+      AND command ~ (E'(^|[^a-z0-9_$".]|ledger"?\\s*\\.\\s*)"?' || n.name || '"?($|[^a-z0-9_$"])')
     LIMIT 1;
-    IF found IS NULL AND command ~ 'u&"' THEN
-        found := 'a name written as U&"…"';
+    IF touched IS NULL AND command ~ 'u&"' THEN
+        touched := 'a name written as U&"…"';
     END IF;
-    IF found IS NOT NULL THEN
-        RAISE EXCEPTION 'schema ledger is frozen: % CONCURRENTLY refused on %', TG_TAG, found
+    IF touched IS NOT NULL THEN
+        RAISE EXCEPTION 'schema ledger is frozen: % CONCURRENTLY refused on %', TG_TAG, touched
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'If this is about a table of your own, name it with its schema, as app.events.';
     END IF;

@@ -2,7 +2,8 @@
 --
 -- Refuses  any DDL on the schema or on what is in it; on what opsledger_owner owns, wherever it went
 --          (ALTER … SET SCHEMA); triggers, rules, policies, defaults, statistics and indexes on such a
---          table; tables that inherit from one, are partitions of one or refer to one by a foreign key.
+--          table; tables that inherit from one, are partitions of one or refer to one by a foreign key;
+--          DROP OWNED that takes all rights of a role of ours away.
 -- Returns  nothing: raises 42501.
 -- Locks    none.
 -- Used by  event trigger opsledger_frozen_ddl. In schema ledger_guard, so that DROP SCHEMA ledger
@@ -16,6 +17,9 @@ DECLARE
     relation oid;
     frozen boolean;
 BEGIN
+    IF TG_TAG IN ('DROP OWNED', 'REASSIGN OWNED') AND ledger_guard.is_disowned() THEN
+        PERFORM ledger_guard.refuse_without_permit(TG_TAG, 'what opsledger''s roles own, or may do');
+    END IF;
     FOR touched IN
         SELECT d.command_tag, d.schema_name, d.object_identity, d.classid, d.objid
         FROM pg_event_trigger_ddl_commands() AS d
@@ -54,6 +58,19 @@ BEGIN
         END IF;
     END LOOP;
 END
+$$;
+
+-- Whether a role has lost its way into schema ledger, or the schema its owner. DROP OWNED by a superuser takes all
+-- rights of a role at once.
+CREATE OR REPLACE FUNCTION ledger_guard.is_disowned() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT NOT EXISTS (SELECT FROM pg_class AS c
+            WHERE c.oid = to_regclass('ledger.events') AND c.relowner = to_regrole('opsledger_owner'))
+        OR EXISTS (
+            SELECT FROM unnest(ARRAY['opsledger_tables', 'opsledger_engine', 'opsledger_operator',
+                'opsledger_auditor', 'opsledger_keeper', 'opsledger_writer']) AS r (name)
+            WHERE NOT EXISTS (SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+                WHERE n.nspname = 'ledger' AND a.grantee = to_regrole(r.name)))
 $$;
 
 -- Whether a relation is the ledger's: in its schema, its owner's, or tied to one that is.

@@ -3,7 +3,8 @@
 -- Returns  the greatest entry that is sealed now: every entry up to it is committed or never will be.
 --          On a replica, which sees neither the locks nor the true sequence, the last seal committed.
 -- Locks    none that an append waits for. Two seals of one number: the second waits for the first.
--- Refuses  where the database is not the one that was settled (ledger.require_home), OPS_015.
+-- Refuses  where the database is not the one that was settled (ledger.require_home), and where the sequence was set
+--          back below the last seal (ledger.refuse_number), OPS_015.
 -- Used by  heartbeat, push, and readers of history that may write. What was sealed may be read from the
 --          next statement on, by `entry <= ledger.sealed()` in a snapshot of its own: a snapshot older
 --          than the seal can miss entries that were committed in between.
@@ -32,7 +33,10 @@ BEGIN
 
     -- The sequence first, the locks second (see ledger.appends_in_flight). Who shows b > safe draws
     -- beyond it.
-    safe := pg_sequence_last_value('ledger.entry_sequence');
+    safe := coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0);
+    IF safe < sealed THEN
+        PERFORM ledger.refuse_number();
+    END IF;
     SELECT min(a.bound) INTO holder FROM ledger.appends_in_flight() AS a WHERE a.bound <= safe;
     safe := greatest(least(safe, holder), sealed);
 

@@ -39,7 +39,7 @@ BEGIN
         rules := ledger.vote_rules(NULL, risk, instant);
         snapshot := snapshot || jsonb_build_object('vote', jsonb_build_object(
             'threshold', rules.threshold, 'deadline', ledger.time_text(rules.deadline),
-            'required_voters', rules.required_voters, 'veto', rules.veto));
+            'required_voters', rules.required_voters, 'veto', rules.veto, 'voters', rules.voters));
     END IF;
     INSERT INTO public.ops_mission_proposals AS n
         (dedupe_key, source, status, template, policy_snapshot, approved_at, created_at, votes)

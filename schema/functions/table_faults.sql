@@ -17,6 +17,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT 'the table is no ordinary, logged table' FROM pg_class AS r
         WHERE r.oid = e.oid AND (r.relkind <> 'r' OR r.relpersistence <> 'p')
         UNION ALL
+        SELECT format('it belongs to %s, no longer to opsledger_tables', r.relowner::regrole) FROM pg_class AS r
+        WHERE r.oid = e.oid AND r.relowner IS DISTINCT FROM to_regrole('opsledger_tables')
+        UNION ALL
+        SELECT format('it has no primary key %s_pkey: two rows could have one history', e.relation)
+        WHERE NOT EXISTS (SELECT FROM pg_constraint AS k
+            WHERE k.conrelid = e.oid AND k.contype = 'p' AND k.conname = e.relation || '_pkey')
+        UNION ALL
+        SELECT format('column %s may be NULL, which nobody could read back', a.attname)
+        FROM pg_attribute AS a JOIN ledger_guard.definitions AS d
+            ON d.object = 'table public.' || e.relation AND d.fact = 'NOT NULL of ' || a.attname
+        WHERE a.attrelid = e.oid AND NOT a.attisdropped AND NOT a.attnotnull AND d.value = 'true'
+        UNION ALL
         SELECT format('column %s is missing, or is no longer %s', c.name, c.type)
         FROM ledger.captured_columns() AS c
         WHERE c.relation = e.relation AND NOT EXISTS (

@@ -2,23 +2,26 @@
 --
 -- Returns  what its row keeps since the vote was called. A row that a hand made voting keeps none, and gets
 --          what the policy says, counted from its making; without a policy that can be read, two
---          approvals, an hour, a veto.
+--          approvals, an hour, a veto. Voters are the roles whose votes count.
 -- Locks    none.
--- Used by  ops_create_proposal_and_maybe_autoapprove, ops_check_consensus.
+-- Used by  ops_create_proposal_and_maybe_autoapprove, ops_check_consensus, ops_cast_vote, write_vote.
 CREATE OR REPLACE FUNCTION ledger.vote_rules(kept jsonb, risk text, since timestamptz,
-    OUT threshold integer, OUT deadline timestamptz, OUT required_voters text[], OUT veto boolean)
+    OUT threshold integer, OUT deadline timestamptz, OUT required_voters text[], OUT veto boolean,
+    OUT voters text[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     policy jsonb;
 BEGIN
     IF ledger.json_whole(kept -> 'threshold') BETWEEN -2147483648 AND 2147483647
-        AND kept ->> 'deadline' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$'
+        AND kept ->> 'deadline' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$'
     THEN
         BEGIN
             deadline := (kept ->> 'deadline')::timestamptz;
             threshold := ledger.json_whole(kept -> 'threshold');
             required_voters := ledger.texts_of(kept -> 'required_voters');
             veto := coalesce((kept -> 'veto') <> 'false', true);
+            voters := CASE jsonb_typeof(kept -> 'voters') WHEN 'array' THEN ledger.texts_of(kept -> 'voters')
+                ELSE ledger.voters(required_voters) END;
             RETURN;
         EXCEPTION WHEN data_exception THEN
             NULL;  -- The 31st of February: no deadline, so no rules.
@@ -33,9 +36,25 @@ BEGIN
         secs => coalesce((policy ->> 'deadline_minutes')::double precision, 60) * 60);
     required_voters := ledger.texts_of(policy -> 'required_voters');
     veto := coalesce((policy -> 'veto') <> 'false', true);
+    voters := ledger.voters(required_voters);
 END
 $$;
 ALTER FUNCTION ledger.vote_rules(jsonb, text, timestamptz) OWNER TO opsledger_owner;
+
+-- The roles that may vote: those that policy agent_roles has, and the required ones.
+CREATE OR REPLACE FUNCTION ledger.voters(required text[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY(
+        SELECT v.role COLLATE "C" FROM (
+            SELECT unnest(required) AS role
+            UNION SELECT r.key FROM public.ops_policy AS p,
+                jsonb_each(CASE jsonb_typeof(p.value) WHEN 'object' THEN p.value ELSE '{}' END) AS r
+            WHERE p.key = 'agent_roles' AND NOT EXISTS (
+                SELECT FROM jsonb_each(CASE jsonb_typeof(p.value) WHEN 'object' THEN p.value ELSE '{}' END) AS w
+                WHERE jsonb_typeof(w.value) <> 'object')
+        ) AS v ORDER BY 1)
+$$;
+ALTER FUNCTION ledger.voters(text[]) OWNER TO opsledger_owner;
 
 -- The texts of a JSON array; what is none is passed over.
 CREATE OR REPLACE FUNCTION ledger.texts_of(list jsonb) RETURNS text[]

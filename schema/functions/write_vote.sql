@@ -1,7 +1,7 @@
 -- ledger.write_vote: a vote written by hand into ops_proposal_votes becomes a change of the proposal's votes.
 --
 -- Raises   what the origin's table raised: 23503 for a proposal that is not there, 23505 for a role that has
---          voted over it, 23514 and 23502 for what is no vote.
+--          voted over it, 23514 and 23502 for what is no vote; OPS_013 for a role that may not vote.
 -- Locks    the proposal's row.
 -- Rights   the caller's: whoever may update the proposal may write its votes.
 -- Used by  the view ops_proposal_votes.
@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION ledger.write_vote() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     present jsonb;
+    proposal record;
 BEGIN
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
         UPDATE public.ops_mission_proposals AS p SET votes = p.votes - OLD.agent_role
@@ -21,8 +22,10 @@ BEGIN
     PERFORM ledger.check_ballot(NEW.agent_role, NEW.vote);
     NEW.id := coalesce(NEW.id, gen_random_uuid());
     NEW.created_at := coalesce(NEW.created_at, ledger.now());
-    SELECT CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes ELSE '{}' END INTO present
+    SELECT CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes ELSE '{}' END AS votes, p.policy_snapshot,
+        coalesce(p.template ->> 'risk_level', 'medium') AS risk, p.created_at INTO proposal
     FROM public.ops_mission_proposals AS p WHERE p.id = NEW.proposal_id FOR NO KEY UPDATE;
+    present := proposal.votes;
     IF NEW.proposal_id IS NULL THEN
         RAISE EXCEPTION 'a vote is over a proposal' USING ERRCODE = 'not_null_violation';
     ELSIF present IS NULL THEN
@@ -34,6 +37,8 @@ BEGIN
         RAISE EXCEPTION 'OPS_012: % has voted over proposal % already', NEW.agent_role, NEW.proposal_id
             USING ERRCODE = 'unique_violation', HINT = 'Update the vote, or call ops_cast_vote.';
     END IF;
+    PERFORM ledger.check_voter(NEW.agent_role, (ledger.vote_rules(
+        proposal.policy_snapshot -> 'vote', proposal.risk, proposal.created_at)).voters, NEW.proposal_id);
     UPDATE public.ops_mission_proposals AS p
     SET votes = present || jsonb_build_object(NEW.agent_role, jsonb_build_object(
         'id', NEW.id, 'vote', NEW.vote, 'reason', NEW.reason, 'metadata', NEW.metadata,

@@ -1,8 +1,8 @@
 -- Who may do what. Nothing is granted elsewhere, but for the partitions (ledger.add_partitions).
 --
 --                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger, holds
---   opsledger_engine     read, write        RI   RI        R            RIU         read, write
---   opsledger_keeper     read, write        RI   RI        R            RIU         read, write
+--   opsledger_engine     read, write        RI   RI        R            R           read, write
+--   opsledger_keeper     read, write        RI   RI        R            R           read, write
 --   opsledger_operator   read, write        R    R         R            R           R
 --   opsledger_auditor    read               R    R         R            R           R
 --   opsledger_tables     own                -    -         -            -           -
@@ -29,8 +29,11 @@ GRANT INSERT, UPDATE, DELETE ON public.ops_policy, public.ops_mission_proposals,
     public.ops_mission_steps, public.ops_agent_events, public.ops_agent_reactions,
     public.ops_action_runs, public.ops_demand_radar, public.ops_radar, public.ops_proposal_votes
     TO opsledger_engine, opsledger_operator, opsledger_keeper;
--- Whoever may change a policy: the runbook's trigger inserts as them. It does nothing.
-GRANT INSERT ON public.ops_policy_audit TO PUBLIC;
+-- Whoever may change a policy: the runbook's trigger inserts as them. It does nothing. Not PUBLIC: who may insert into a
+-- view may lock all that it reads, by its owner's rights.
+GRANT INSERT ON public.ops_policy_audit
+    TO opsledger_engine, opsledger_operator, opsledger_keeper, opsledger_tables;
+REVOKE ALL ON public.ops_policy_audit FROM PUBLIC;
 
 -- The log and its books. The owner keeps what INSERT and SELECT need, and no more.
 REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
@@ -40,17 +43,18 @@ REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
 GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
-    ledger.home_sequence, ledger.workers, ledger.departed, ledger.standing_events, ledger.events_at_hand,
-    ledger.erasures, ledger.retention_runs
+    ledger.home_sequence, ledger.pending_seq_seq, ledger.workers, ledger.passed_over, ledger.departed,
+    ledger.standing_events, ledger.events_at_hand, ledger.erasures, ledger.retention_runs, ledger.runners,
+    ledger.rechecks, ledger.ddl_permits
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
-GRANT SELECT ON ledger.ddl_permits, ledger.pending, ledger.attention TO opsledger_auditor;
+-- Everything, sequences too, so that an auditor can take a dump. Partitions are granted where they are made.
+GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO opsledger_auditor;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA ledger TO opsledger_auditor;
 GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
 GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE ON ledger.tombstones TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE ON ledger.erasures TO opsledger_keeper;
 GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE, DELETE ON ledger.workers TO opsledger_engine;
-GRANT INSERT, UPDATE ON ledger.retention_runs TO opsledger_engine;
+GRANT INSERT, UPDATE, DELETE ON ledger.workers, ledger.passed_over TO opsledger_engine;
+GRANT INSERT, UPDATE ON ledger.retention_runs, ledger.rechecks TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
@@ -62,20 +66,33 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.have_partitions(bigint[]),
-    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[])
+    ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[]),
+    ledger.forget_statistics(),
+    ledger.make_books(bigint, bigint), ledger.mend_books(uuid[], uuid[], uuid[], json, json, json),
+    ledger.mend_guarded(text[], json, bigint[], bigint[], bytea[], bytea[])
     TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.condition_holds(jsonb, text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]) TO opsledger_engine;
-GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea) TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.believed_erasures(), ledger.believed_departed()
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea, boolean),
+    ledger.server_run(), ledger.went_on() TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text),
+GRANT EXECUTE ON FUNCTION ledger.take_runner(text, uuid, text, integer, text, integer), ledger.end_runner(text, uuid)
+    TO opsledger_engine;
+GRANT EXECUTE ON FUNCTION ledger.renew_runner(text, uuid) TO opsledger_engine, opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger.runner_lease(), ledger.is_running(ledger.runners), ledger.runner_text(ledger.runners)
+    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text), ledger.sha1(bytea),
     ledger.capture_unwrap(json)
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
 
 -- What is wrong with the eight tables, for doctor: the catalogue, which everybody may read.
 GRANT USAGE ON SCHEMA ledger_guard
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+GRANT SELECT ON ledger_guard.definitions
     TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger_guard.table_faults(), ledger.captured_columns()
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
@@ -103,11 +120,11 @@ BEGIN
         WHERE p.proowner = to_regrole('opsledger_owner') AND (
             p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\_%'
             OR p.pronamespace = 'ledger'::regnamespace AND p.proname IN (
-                'now', 'check_ballot', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
-                'gate', 'halted', 'json_whole', 'next_follower', 'next_step', 'objection', 'policy_fault',
+                'now', 'check_ballot', 'check_voter', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
+                'gate', 'halted', 'is_of_a_row', 'json_whole', 'next_follower', 'next_step', 'objection', 'policy_fault',
                 'policy_field_fits', 'recover_steps', 'refuse_template', 'report_own',
                 'require_read_committed', 'step_fault', 'submit', 'template_fault', 'template_steps',
-                'texts_of', 'time_text', 'vote_rules', 'worker_rules'))
+                'texts_of', 'time_text', 'vote_rules', 'voters', 'worker_rules'))
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', granted.name);
         FOREACH holder IN ARRAY ARRAY['opsledger_operator', 'opsledger_engine', 'opsledger_tables',

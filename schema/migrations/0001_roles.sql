@@ -7,11 +7,40 @@
 --          the same order and then records `ledger.created` and the seeded policies as events.
 -- Rules    migrations run once each and are never edited once merged; functions, views and guards are
 --          current files that replace what is there. A migration names the oldest binary it serves.
--- Locks    advisory (19796, 1), to the end of the transaction: one schema change at a time a database.
+-- Locks    pg_event_trigger, to the end of the transaction: one schema change at a time a database. It is a table
+--          that is always there, and only superusers may lock it so.
 -- Used by  every other file. Roles belong to the cluster, and two of its databases may be laid at the
 --          same time, so whoever loses that race takes the role that is there.
 
-DO $$ BEGIN PERFORM pg_advisory_xact_lock(19796, 1); END $$;
+-- To the end of the transaction: names are PostgreSQL's own or have their schema, whatever others have laid in schema
+-- public, and no setting of the database or of the role changes what is laid, or ends it.
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL statement_timeout = 0;
+SET LOCAL default_tablespace = '';
+SET LOCAL default_table_access_method = heap;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL array_nulls = on;
+SET LOCAL transform_null_equals = off;
+SET LOCAL check_function_bodies = on;
+
+DO $$ BEGIN
+    IF current_setting('server_version_num')::integer < 150000 THEN
+        RAISE EXCEPTION 'OPS_014: the server is PostgreSQL %, and the ledger needs 15 or newer',
+            current_setting('server_version');
+    ELSIF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'OPS_014: the encoding of database % is %, and the ledger keeps text as UTF-8', current_database(),
+            current_setting('server_encoding')
+            -- In ASCII, so that any encoding can say it.
+            USING HINT = 'Make a database for it: CREATE DATABASE ops ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+    -- Of a superuser only; others cannot have it otherwise.
+    IF current_setting('session_replication_role') <> 'origin' THEN
+        SET LOCAL session_replication_role = origin;
+    END IF;
+END $$;
+
+LOCK TABLE pg_catalog.pg_event_trigger IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- Schema `ledger` is frozen (guards/frozen_ddl.sql): where it exists already, say that this
 -- transaction may change it. guards/permit_ends.sql takes the permit back.
@@ -19,6 +48,19 @@ DO $$ BEGIN
     IF to_regclass('ledger.ddl_permits') IS NOT NULL THEN
         INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
     END IF;
+END $$;
+
+-- The guards rest meanwhile, since whatever stands in their place now could refuse to be laid again
+-- (guards/frozen_ddl.sql makes them anew).
+DO $$
+DECLARE
+    guard record;
+BEGIN
+    FOR guard IN SELECT e.evtname AS name FROM pg_event_trigger AS e
+        JOIN pg_proc AS p ON p.oid = e.evtfoid
+        WHERE p.pronamespace = to_regnamespace('ledger_guard') OR e.evtname LIKE 'opsledger\_%' LOOP
+        EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', guard.name);
+    END LOOP;
 END $$;
 
 -- owner     owns schema ledger and the log

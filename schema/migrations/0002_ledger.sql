@@ -33,6 +33,15 @@ DO $migration$ BEGIN
     );
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
 
+    -- What the schema laid, as facts of the catalogue, for doctor and init to compare with what is there. Written by
+    -- init alone; it stays with the installing superuser, so that no role of ours can change what it should be.
+    CREATE TABLE ledger_guard.definitions (
+        object text NOT NULL,  -- 'function ledger.draw()'; each partition of the log is 'table ledger.events_p*'
+        fact text NOT NULL,
+        value text NOT NULL,
+        CONSTRAINT definitions_pkey PRIMARY KEY (object, fact)
+    );
+
     -- 0001 ran before there was a place to record it.
     INSERT INTO ledger.migrations (name, oldest_binary)
     VALUES ('0001_roles.sql', '0.1.0'), ('0002_ledger.sql', '0.1.0');

@@ -37,9 +37,10 @@ DO $migration$ BEGIN
     ) PARTITION BY RANGE (entry);
     ALTER TABLE ledger.events OWNER TO opsledger_owner;
 
+    -- It ends at a partition's end, within the 48 bits in which draw shows a number; EntryNumber.last in Swift.
     -- CACHE 1 and one number burnt: only then does `last_value` say what was drawn last, and is every
     -- number drawn after reading it greater (pitfalls: with a fresh sequence 1 may mean "none yet").
-    CREATE SEQUENCE ledger.entry_sequence AS bigint CACHE 1 NO CYCLE;
+    CREATE SEQUENCE ledger.entry_sequence AS bigint MAXVALUE 199999999999999 CACHE 1 NO CYCLE;
     PERFORM nextval('ledger.entry_sequence');
     ALTER SEQUENCE ledger.entry_sequence OWNER TO opsledger_owner;
 
@@ -66,6 +67,7 @@ DO $migration$ BEGIN
         frontier bytea,
         note text,
         CONSTRAINT checkpoints_pkey PRIMARY KEY (entry),
+        CONSTRAINT a_seal_is_of_an_entry CHECK (entry BETWEEN 0 AND 199999999999999),
         CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32)
     );
     ALTER TABLE ledger.checkpoints OWNER TO opsledger_owner;

@@ -10,10 +10,14 @@ DO $migration$ BEGIN
         RETURN;
     END IF;
 
-    -- Steps that wait for no other.
+    -- Steps that wait for no other and for no time.
     CREATE INDEX ops_mission_steps_ready_idx ON public.ops_mission_steps
-        ((coalesce(executor, kind)), (coalesce(not_before, created_at)), id)
-        WHERE status = 'queued' AND coalesce(cardinality(needs), 0) = 0;
+        ((coalesce(executor, kind)), created_at, id)
+        WHERE status = 'queued' AND coalesce(cardinality(needs), 0) = 0 AND not_before IS NULL;
+    -- Steps that wait for a time.
+    CREATE INDEX ops_mission_steps_delayed_idx ON public.ops_mission_steps
+        ((coalesce(executor, kind)), not_before, id)
+        WHERE status = 'queued' AND not_before IS NOT NULL;
     -- Steps that do.
     CREATE INDEX ops_mission_steps_following_idx ON public.ops_mission_steps (mission_id, ordinal)
         WHERE status = 'queued' AND coalesce(cardinality(needs), 0) > 0;

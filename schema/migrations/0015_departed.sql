@@ -20,7 +20,9 @@ DO $migration$ BEGIN
         actor text NOT NULL,
         dropped_at timestamptz NOT NULL,
         CONSTRAINT departed_pkey PRIMARY KEY (last),
-        CONSTRAINT a_part_does_not_end_before_it_begins CHECK (first <= last),
+        CONSTRAINT a_part_is_whole
+            CHECK (first >= 0 AND last - first = 999999 AND last <= 199999999999999 AND events >= 0),
+        CONSTRAINT a_part_left_at_a_time CHECK (isfinite(dropped_at)),
         CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32)
     );
     ALTER TABLE ledger.departed OWNER TO opsledger_owner;

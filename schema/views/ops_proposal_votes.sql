@@ -1,9 +1,11 @@
 -- ops_proposal_votes: the origin's table of votes, which here are part of the proposal's row.
 --
+-- Returns  NULL for an id that a hand wrote and that is none.
 -- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
 -- Used by  hands and old clients. Writable: a vote by hand is a change of the proposal's row.
 CREATE OR REPLACE VIEW public.ops_proposal_votes WITH (security_invoker = true) AS
-SELECT (v.vote ->> 'id')::uuid AS id,
+SELECT CASE WHEN v.vote ->> 'id' ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+        THEN (v.vote ->> 'id')::uuid END AS id,
     p.id AS proposal_id,
     v.role AS agent_role,
     v.vote ->> 'vote' AS vote,

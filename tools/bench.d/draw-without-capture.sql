@@ -3,17 +3,24 @@ CREATE OR REPLACE FUNCTION ledger.draw(OUT entry bigint, OUT recorded_at timesta
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     shown boolean;
-    place CONSTANT pg_catalog.text := pg_catalog.current_setting('opsledger.place', true);
 BEGIN
-    entry := pg_catalog.pg_sequence_last_value('ledger.entry_sequence');
+    entry := coalesce(pg_catalog.pg_sequence_last_value('ledger.entry_sequence'), 0);
     -- 19796 << 48 | b
     shown := pg_catalog.pg_advisory_xact_lock_shared(
         5572078638964146176 OPERATOR(pg_catalog.|) entry) IS NOT NULL;
+    IF entry OPERATOR(pg_catalog.>=) 199999999999999 OR EXISTS (
+        SELECT FROM ledger.checkpoints AS c WHERE c.entry OPERATOR(pg_catalog.>) draw.entry)
+    THEN
+        PERFORM ledger.refuse_number();
+    END IF;
     entry := pg_catalog.nextval('ledger.entry_sequence');
     -- As require_home asks, which is called where it must do more: a PERFORM costs as much as all of this.
-    IF (place OPERATOR(pg_catalog.<>) '' AND pg_catalog.hashtextextended(place OPERATOR(pg_catalog.||) '/'
-            OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8), 0)
-        OPERATOR(pg_catalog.=) pg_catalog.pg_sequence_last_value('ledger.home_sequence'))
+    IF (CASE WHEN pg_catalog.current_setting('opsledger.backend', true)
+            OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::pg_catalog.text
+        THEN pg_catalog.hashtextextended(
+                pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8),
+                pg_catalog.currval('ledger.place_sequence'))
+            OPERATOR(pg_catalog.=) pg_catalog.pg_sequence_last_value('ledger.home_sequence') END)
         IS NOT TRUE
     THEN
         PERFORM ledger.require_home();

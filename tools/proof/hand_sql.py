@@ -1,4 +1,4 @@
-"""Random hand SQL beside the loop: hand_sql.py OPSLEDGER SEEDS (see tools/proof/hand-sql)."""
+"""Random hand SQL beside the loop: hand_sql.py OPSLEDGER SEEDS STORE (see tools/proof/hand-sql)."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 
-program, seeds = sys.argv[1], int(sys.argv[2])
+program, seeds, store = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 statements_a_seed = 12
 tables = {
     "ops_mission_proposals": {
@@ -18,9 +18,11 @@ tables = {
     "ops_mission_steps": {
         "status": ["queued", "running", "succeeded", "failed"], "params": "json", "result": "json",
         "last_error": None, "failure_count": "int", "needs": "ints", "not_before": "time",
-        "leased_by": None, "reserved_at": "time", "lease_expires_at": "time"},
+        "leased_by": None, "reserved_at": "time", "lease_expires_at": "time", "max_retries": "int",
+        "ordinal": "int", "created_at": "time", "updated_at": "time"},
     "ops_agent_events": {
-        "type": None, "data": "json", "thought": None, "processed_at": "time", "dedupe_key": "key"},
+        "type": None, "data": "json", "thought": None, "processed_at": "time", "dedupe_key": "key",
+        "created_at": "time"},
     "ops_agent_reactions": {
         "status": ["queued", "processing", "done", "failed"], "payload": "json"},
     "ops_action_runs": {"status": ["started", "succeeded", "failed"], "meta": "json", "error": None},
@@ -58,11 +60,13 @@ class Generator:
         if kind == "votes":
             return f"'{{\"ann\": {self.json(1)}, \"bob\": {{\"vote\": \"approve\", \"reason\": \"r\"}}}}'"
         if kind == "time":
-            return self.random.choice(["now()", "now() - interval '1 hour'", "'infinity'", "'2026-01-01 00:00:00.000001+05:45'"])
+            return self.random.choice(["now()", "now() - interval '1 hour'", "now() + interval '1 year'", "'infinity'",
+                                       "'-infinity'", "'2026-01-01 00:00:00.000001+05:45'", "'0001-01-01 00:00:00+00'",
+                                       "'9999-12-31 23:59:59.999999+00'"])
         if kind == "int":
-            return str(self.random.randint(0, 3))
+            return str(self.random.choice([0, 0, 1, 2, 3, -1, -2147483648, 2000000001, 2147483647]))
         if kind == "ints":
-            return self.random.choice(["'{}'", "'{0}'", "'{0,1}'"])
+            return self.random.choice(["'{}'", "'{0}'", "'{0,1}'", "'{-2147483648,2147483647}'"])
         if kind == "key":
             self.serial += 1
             return f"'hand-{self.seed}-{self.serial}'"
@@ -105,7 +109,7 @@ class Generator:
     def statement(self):
         table = self.random.choice(list(tables))
         kind = self.random.choice(["insert", "insert", "update", "update", "update", "delete", "merge", "cte",
-                                   "conflict", "policy", "copy", "votes", "again", "truncate"])
+                                   "conflict", "policy", "copy", "votes", "again", "truncate", "guess", "expire"])
         if kind == "insert":
             return self.insert(table, str(self.random.choice([1, 1, 3, 20])))
         if kind == "update":
@@ -135,8 +139,24 @@ class Generator:
         if kind == "copy":
             return "COPY ops_demand_radar (title, stage, version) FROM STDIN;\na\\twatching\\t0\nb\\tshipped\\t7\n\\.\n".replace("\\t", "\t")
         if kind == "votes":
-            return ("INSERT INTO ops_proposal_votes (proposal_id, agent_role, vote) SELECT id, 'role' || random(), 'approve' "
+            return ("INSERT INTO ops_proposal_votes (proposal_id, agent_role, vote) SELECT id, (ARRAY['sage', 'observer', 'quill', 'scout', 'nobody'])[1 + floor(random() * 5)], 'approve' "
                     "FROM ops_mission_proposals ORDER BY id DESC LIMIT 1")
+        if kind == "guess":
+            # The keys that the loop makes by its rules, of what it will do next.
+            return self.random.choice([
+                "INSERT INTO ops_action_runs (step_id, executor, status, run_id) SELECT s.id, 'noop', 'failed', s.id || '-' || n "
+                "FROM (SELECT id, version FROM ops_mission_steps ORDER BY id DESC LIMIT 3) AS s, "
+                "generate_series(s.version, s.version + 3) AS n ON CONFLICT DO NOTHING",
+                "INSERT INTO ops_agent_events (type, data, processed_at, dedupe_key) SELECT 'x:y', '{}', now(), s.id || ':' || o || ':' || n "
+                "FROM (SELECT id FROM ops_mission_steps UNION ALL SELECT id FROM ops_missions ORDER BY id DESC LIMIT 4) AS s, "
+                "unnest(ARRAY['succeeded', 'failed']) AS o, generate_series(1, 6) AS n ON CONFLICT DO NOTHING",
+                "INSERT INTO ops_mission_proposals (source, status, template, dedupe_key) SELECT 'api', 'rejected', '{}', e.id || ':' || (p->>'id') "
+                "FROM (SELECT id FROM ops_agent_events WHERE processed_at IS NULL LIMIT 3) AS e, ops_policy, "
+                "jsonb_array_elements(value->'patterns') AS p WHERE key = 'reaction_matrix' ON CONFLICT DO NOTHING"])
+        if kind == "expire":
+            return ("UPDATE ops_mission_steps SET status = 'running', reserved_at = now() - interval '10 min', "
+                    f"lease_expires_at = {self.value('not_before', 'time')}, failure_count = {self.value('failure_count', 'int')} "
+                    f"WHERE {self.some('ops_mission_steps')}")
         if kind == "again":
             return ("DO $$ DECLARE r ops_demand_radar; BEGIN DELETE FROM ops_demand_radar WHERE id = (SELECT id FROM ops_demand_radar "
                     "ORDER BY id LIMIT 1) RETURNING * INTO r; IF r.id IS NOT NULL THEN INSERT INTO ops_demand_radar SELECT r.*; END IF; END $$")
@@ -179,6 +199,28 @@ def verify(seed):
     return report
 
 
+def every_command(seed, store):
+    """None of them ends because of a row that a hand has made, or that the tables' owner refuses."""
+    for command in ("heartbeat", "worker", "archive push", "rebuild --check", "status", "worker list", "policy report", "doctor"):
+        ran = subprocess.run([program, "--store", store, *command.split()], capture_output=True, text=True)
+        if ran.returncode != 0:
+            sys.exit(f"UNTRUE: seed {seed}: {command} ends with {ran.returncode}: {ran.stdout[-1500:]} {ran.stderr[-1500:]}")
+
+
+def constrain(seed):
+    """What the tables' owner may add, which refuses one row in sixteen: gives how to take it off again."""
+    chosen = random.Random(seed)
+    table = chosen.choice(list(tables))
+    if chosen.random() < 0.5:
+        one(f"ALTER TABLE {table} ADD CONSTRAINT hand CHECK (left(md5(id::text), 1) <> 'a') NOT VALID")
+        return f"ALTER TABLE {table} DROP CONSTRAINT hand"
+    one("CREATE OR REPLACE FUNCTION hand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF left(md5(NEW.id::text), 1) = 'a' THEN RAISE EXCEPTION 'by hand'; END IF; RETURN NULL; END $$")
+    one(f"CREATE TRIGGER hand AFTER {chosen.choice(['INSERT', 'UPDATE', 'INSERT OR UPDATE'])} ON {table} "
+        "FOR EACH ROW EXECUTE FUNCTION hand()")
+    return f"DROP TRIGGER hand ON {table}"
+
+
 def prune_errors(text, counts):
     for line in text.splitlines():
         if line.startswith("ERROR:") or "ERROR:" in line:
@@ -191,6 +233,7 @@ loop = [subprocess.Popen([program, "heartbeat", "--every", "1s"], stdout=subproc
 errors = {}
 try:
     for seed in range(seeds):
+        undo = constrain(seed)
         hands = [subprocess.Popen(["psql", "-X", "-q", "-v", "VERBOSITY=terse"], stdin=subprocess.PIPE,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         subprocess.run([program, "event", "emit", "scout:find", "--data", '{"summary": "s", "source": "scout"}'],
@@ -203,6 +246,8 @@ try:
             prune_errors(hand.stderr.read(), errors)
             hand.wait()
         verify(seed)
+        every_command(seed, store)
+        one(undo)
         if any(process.poll() is not None for process in loop):
             sys.exit(f"UNTRUE: seed {seed}: heartbeat or worker ended")
 finally:

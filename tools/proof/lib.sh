@@ -5,6 +5,8 @@
 #
 #   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
 #                                      and removed when the script ends
+#   start_pooler [name=value …]        PgBouncer in transaction mode before the scratch cluster, with two server
+#                                      connections a database and login; its socket lies in $pooler, which is a PGHOST too
 #   lay_schema DATABASE                makes a database and lays the schema in it by psql
 #   same_ledger A B ENTRY              two databases have the same log up to an entry, and the same tables
 #   store_at NAME                      where a store of the proof's lies: a directory, or with --s3 a folder of the bucket
@@ -12,6 +14,7 @@
 #   store_in DIRECTORY STORE           makes a store hold what a directory does, and nothing else
 #   control METHOD WHAT                of the object store: what stands in tools/s3_server.py
 #   wait_until WHAT COMMAND…           until the command succeeds, however busy the machine is; after five minutes it fails
+#   forge [-d DATABASE]                runs the SQL on its input as a superuser behind every guard, and puts them all back
 #   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
 
 set -euo pipefail
@@ -75,6 +78,31 @@ scratch_cluster() {
     unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
     stores=$scratch
     [ -z "$s3" ] || begin_bucket
+}
+
+# --- A pooler
+
+# PgBouncer's settings may be given; doing it again starts it anew.
+start_pooler() {
+    local pgbouncer
+    pgbouncer=$(PATH="$PATH:/usr/sbin" command -v pgbouncer) || fail 'there is no pgbouncer: see tools/setup'
+    pooler=$scratch/pooler
+    if [ ! -d "$pooler" ]; then
+        mkdir "$pooler"
+        {
+            printf '[databases]\n* = host=%s\n[pgbouncer]\n' "$scratch"
+            printf '%s\n' listen_addr= "unix_socket_dir = $pooler" listen_port=5432 auth_type=trust \
+                "auth_file = $pooler/users" pool_mode=transaction default_pool_size=2 max_client_conn=200 \
+                admin_users=postgres server_login_retry=1 "logfile = $pooler/log" "pidfile = $pooler/pid" "$@"
+        } >"$pooler/ini"
+        ask -d postgres -c "SELECT format('\"%s\" \"\"', rolname) FROM pg_roles" >"$pooler/users"
+        [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$pooler"
+    fi
+    as_server "$pgbouncer" -q "$pooler/ini" >/dev/null 2>&1 &
+    wait_until 'PgBouncer answers' psql -X -Atq -h "$pooler" -d pgbouncer -c 'SHOW VERSION' >/dev/null
+    # The process itself, not the shell that started it as another user.
+    pooler_pid=$(cat "$pooler/pid")
+    started+=("$pooler_pid")
 }
 
 # --- Stores
@@ -181,6 +209,36 @@ same_ledger() { # DATABASE OTHER ENTRY
     done
     cmp "$scratch/log.$1" "$scratch/log.$2" || fail "the logs of $1 and $2 differ"
     cmp "$scratch/tables.$1" "$scratch/tables.$2" || fail "the tables of $1 and $2 differ"
+}
+
+# Runs the SQL on its input behind the guards, in one transaction with what puts every one of them back.
+forge() {
+    {
+        echo 'BEGIN;'
+        guards DISABLE
+        cat
+        echo ';'
+        guards 'ENABLE ALWAYS'
+        echo 'COMMIT;'
+    } | psql -X -Atq -v ON_ERROR_STOP=1 "$@"
+}
+
+guards() {
+    cat <<SQL
+DO \$guards\$ DECLARE target regclass; name text; BEGIN
+    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
+        IF '$1' = 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END IF;
+    END LOOP;
+    FOR target, name IN SELECT t.tgrelid, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND (c.relnamespace = 'ledger'::regnamespace
+            OR t.tgname LIKE 'capture\_%') ORDER BY c.relkind <> 'p' LOOP
+        EXECUTE format('ALTER TABLE %s $1 TRIGGER %I', target, name);
+    END LOOP;
+    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
+        IF '$1' <> 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', name); END IF;
+    END LOOP;
+END \$guards\$;
+SQL
 }
 
 # A database made and begun by `init`, named in OPS_DATABASE_URL.

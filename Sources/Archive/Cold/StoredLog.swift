@@ -3,18 +3,22 @@ public import Ledger
 public import Log
 import Synchronization
 
-/// The log as a store has it: what has left the database, or, where there is none, all of it.
+/// The log as stores have it: what has left the database, or, where there is none, all of it. Of several stores, which
+/// are copies of one history, the first is read until something of it is missing or damaged, then the next.
 ///
 /// Indexes are read once and kept; readers are lent to one thread at a time.
 public final class StoredLog: ColdLog {
-  private let files: any ObjectStore
+  private let places: [any ObjectStore]
   private let state = Mutex(State())
 
   private struct State: Sendable {
+    /// Which of the stores is read.
+    var at = 0
     var segments: SegmentList?
     var store: Store?
     var idle: [SegmentName: [Lent]] = [:]
-    var required: Set<Int64> = []
+    /// Roots that a store must have to be read.
+    var required: [Int64: [UInt8]] = [:]
     var bytesRead: UInt64 = 0
   }
 
@@ -26,14 +30,26 @@ public final class StoredLog: ColdLog {
   }
 
   /// Reads nothing yet.
-  public init(_ files: any ObjectStore) { self.files = files }
+  public init(_ files: any ObjectStore) { places = [files] }
+
+  /// - Parameter places: At least one.
+  public init(_ places: [any ObjectStore]) {
+    precondition(!places.isEmpty, "there is a store to read")
+    self.places = places
+  }
+
+  /// The store that is read.
+  private var files: any ObjectStore { places[state.withLock { $0.at }] }
 
   /// What was read of the segments so far, in bytes.
   public var bytesRead: UInt64 { state.withLock { $0.bytesRead } }
 
   /// What the segments have, in bytes.
   public func bytes() throws(OpsError) -> UInt64 {
-    try opened().segments.segments.reduce(0) { $0 + $1.file.size }
+    try opened().segments.segments.reduce(0) {
+      let (sum, overflows) = $0.addingReportingOverflow($1.file.size)
+      return overflows ? .max : sum
+    }
   }
 
   /// The last entry that the store covers.
@@ -54,7 +70,7 @@ public final class StoredLog: ColdLog {
   private func withReader<R>(
     of segment: SegmentList.Segment, _ body: (SegmentReader) throws(OpsError) -> R
   ) throws(OpsError) -> R {
-    let idle = state.withLock { $0.idle[segment.name]?.popLast() }
+    let (idle, at) = state.withLock { ($0.idle[segment.name]?.popLast(), $0.at) }
     let reader: SegmentReader
     if let idle { reader = idle.reader } else { reader = try opened().store.reader(of: segment) }
     let before = idle == nil ? 0 : reader.bytesRead
@@ -63,7 +79,7 @@ public final class StoredLog: ColdLog {
       let read = reader.bytesRead - before
       state.withLock {
         $0.bytesRead += read
-        $0.idle[segment.name, default: []].append(lent)
+        if $0.at == at { $0.idle[segment.name, default: []].append(lent) }
       }
     }
     return try body(reader)
@@ -72,14 +88,19 @@ public final class StoredLog: ColdLog {
   // MARK: What is asked
 
   public func require(root: [UInt8], at entry: Int64) throws(OpsError) {
-    if state.withLock({ $0.required.contains(entry) }) { return }
+    if state.withLock({ $0.required[entry] == root }) { return }
     try goingOn { () throws(OpsError) in try compare(root, at: entry) }
-    state.withLock { _ = $0.required.insert(entry) }
+    state.withLock { $0.required[entry] = root }
   }
 
   private func compare(_ root: [UInt8], at entry: Int64) throws(OpsError) {
     let segments = try opened().segments
-    guard let last = segments.segments.first(where: { $0.name.entries.upperBound == entry }) else {
+    let last = segments.segments.first { $0.name.entries.contains(entry) }
+    let index = try last.map { (segment) throws(OpsError) in
+      try withReader(of: segment) { (reader) throws(OpsError) in reader.index }
+    }
+    // A segment without an event has one tree from its first entry to its last.
+    guard let index, index.name.entries.upperBound == entry || index.eventCount == 0 else {
       throw OpsError(
         .storeDiverged,
         "entries up to \(entry) have left the database, and \(files.place) "
@@ -87,7 +108,7 @@ public final class StoredLog: ColdLog {
             ? "ends at entry \(segments.tip)" : "has no segment that ends there"),
         hint: "name the store that they were archived in, or another copy of it")
     }
-    let here = try withReader(of: last) { (reader) throws(OpsError) in reader.index.root }
+    let here = index.root
     guard here.bytes == root else {
       throw OpsError(
         .storeDiverged,
@@ -135,18 +156,57 @@ public final class StoredLog: ColdLog {
     }
   }
 
+  public func files(holding entries: Set<Int64>) throws(OpsError) -> [String] {
+    try opened().segments.segments.lazy.map(\.name)
+      .filter { entries.contains(where: $0.entries.contains) }.map(\.path)
+  }
+
   /// Reads, and goes on where a file was replaced meanwhile: segments are merged, and written again without what was
-  /// erased. What is gone and was not replaced is missing.
+  /// erased. What is gone and was not replaced is missing; then the next store is read.
   private func goingOn(_ read: () throws(OpsError) -> Void) throws(OpsError) {
+    var first: OpsError?
     while true {
-      let known = try opened().segments
-      do throws(OpsError) { return try read() } catch {
-        guard error.code == .notFound else { throw error }
-        state.withLock { ($0.segments, $0.idle) = (nil, [:]) }
-        let list = try opened().segments
-        guard list.tip >= known.tip, list.segments != known.segments else { throw error }
+      let at = state.withLock { $0.at }
+      var known: SegmentList?
+      do throws(OpsError) {
+        known = try opened().segments
+        return try read()
+      } catch {
+        if error.code == .notFound, let known, try wereReplaced(known) { continue }
+        let mayBeElsewhere =
+          [.storeDiverged, .notFound].contains(error.code)
+          || error.facts["store"] != nil
+        first = first ?? error
+        guard mayBeElsewhere, useNext(after: at) else { throw first ?? error }
       }
     }
+  }
+
+  /// Whether there are other files now, which have what these had.
+  private func wereReplaced(_ known: SegmentList) throws(OpsError) -> Bool {
+    state.withLock { ($0.segments, $0.idle) = (nil, [:]) }
+    let list = try opened().segments
+    return list.tip >= known.tip && list.segments != known.segments
+  }
+
+  /// Goes over to the next store that has the roots which are required.
+  ///
+  /// - Returns: False where there is none.
+  private func useNext(after at: Int) -> Bool {
+    let isNext = state.withLock { state in
+      // Another thread may have gone over to it.
+      guard state.at == at else { return true }
+      guard at + 1 < places.count else { return false }
+      state.at = at + 1
+      (state.store, state.segments, state.idle) = (nil, nil, [:])
+      return true
+    }
+    guard isNext else { return false }
+    let (required, now) = state.withLock { ($0.required, $0.at) }
+    do throws(OpsError) {
+      for (entry, root) in required { try compare(root, at: entry) }
+      return true
+    } catch { return useNext(after: now) }
   }
 
   private func segments(for wanted: ColdQuery) throws(OpsError) -> [SegmentList.Segment] {

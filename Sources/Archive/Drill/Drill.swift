@@ -102,9 +102,11 @@ public struct Drill {
   ) throws(OpsError) -> Bool {
     say("restoring \(store.place) into it")
     let watch = Stopwatch()
-    let answer = try whileReplaced { () throws(OpsError) in
+    let answer = try readingWhole([store]) {
+      say("files of the store were replaced meanwhile; once more")
+    } _: { () throws(OpsError) in
       let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
-      return (answer, answer.exit == 0)
+      return (answer, isFine: answer.exit == 0)
     }
     report.add("restore", watch)
     guard answer.exit == 0, let tip = answer.json["tip"]?.intValue,
@@ -120,24 +122,6 @@ public struct Drill {
       return false
     }
     return true
-  }
-
-  /// A push may have merged, or erased from, the files that were being read: then it goes on with the new ones.
-  private func whileReplaced<Answer>(
-    _ read: () throws(OpsError) -> (Answer, isFine: Bool)
-  ) throws(OpsError) -> Answer {
-    while true {
-      let before = try files()
-      let (answer, isFine) = try read()
-      if isFine { return answer }
-      let after = try files()
-      if before.isSubset(of: after) { return answer }
-      say("files of the store were replaced meanwhile; once more")
-    }
-  }
-
-  private func files() throws(OpsError) -> Set<String> {
-    try Set((store.list(SegmentName.folder) + store.list(SnapshotName.folder)).map(\.name))
   }
 
   private func verify(_ child: DrillChild, _ report: inout DrillReport) throws(OpsError) {
@@ -190,10 +174,7 @@ public struct Drill {
   private func readAll(_ report: inout DrillReport) throws(OpsError) {
     guard !stop.isRaised else { return }
     say("reading every file of \(store.place)")
-    let found = try whileReplaced { () throws(OpsError) in
-      let found = try StoreVerifier(Store.existing(store)).run()
-      return (found, found.faults.isEmpty)
-    }
+    let found = try StoreVerifier(Store.existing(store)).run()
     report.failures += found.faults.prefix(10).map { "archive verify: \($0)" }
   }
 
@@ -228,13 +209,13 @@ public struct Drill {
         EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name);
       END LOOP;
     END $$;
-    ALTER TABLE ops_policy DISABLE TRIGGER USER
+    ALTER TABLE public.ops_policy DISABLE TRIGGER USER
     """
 
   private static let fault = Statement(
     """
-    UPDATE ops_policy SET value = '"planted by a drill"'
-    WHERE key = (SELECT min(p.key) FROM ops_policy AS p) RETURNING key
+    UPDATE public.ops_policy SET value = '"planted by a drill"'
+    WHERE key = (SELECT min(p.key) FROM public.ops_policy AS p) RETURNING key
     """)
 
   // MARK: Around it

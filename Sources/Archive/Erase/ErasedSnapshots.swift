@@ -111,7 +111,10 @@ private struct SnapshotRewriting {
 
   func write() throws(OpsError) -> SnapshotName {
     try reader.verify()
-    let next = SnapshotName(name.entry, generation: name.generation + 1)
+    let next = SnapshotName(
+      name.entry,
+      generation: try SegmentName.generation(
+        after: name.generation, of: name.path, in: store.files.place))
     let writer = try SnapshotWriter(store.files, next, identity: store.record.identity)
     for run in reader.index.runs {
       try writer.begin(run.name, columns: run.columns)

@@ -51,7 +51,8 @@ extension Session {
     var parameters = Parameters()
     parameters.int8(tip)
     let rows = try query(
-      Statement("SELECT x.stream, x.entry FROM ledger.erasures AS x WHERE x.entry <= $1::bigint"),
+      Statement(
+        "SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x WHERE x.entry <= $1::bigint"),
       parameters)
     return try onDatabase { () throws(PostgresError) in
       var entries: [StreamID: Int64] = [:]
@@ -68,7 +69,8 @@ extension Session {
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(
           Statement(
-            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.erasures AS x), '{}')"))
+            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.believed_erasures() AS x), '{}')"
+          ))
       }
     }
   }
@@ -111,7 +113,10 @@ extension Store {
     _ segment: SegmentList.Segment, without erasures: Erasures
   ) throws(OpsError) -> SegmentName {
     let old = try reader(of: segment)
-    let name = SegmentName(segment.name.entries, generation: segment.name.generation + 1)
+    let name = SegmentName(
+      segment.name.entries,
+      generation: try SegmentName.generation(
+        after: segment.name.generation, of: segment.name.path, in: files.place))
     let writer = try SegmentWriter(
       files, name, identity: record.identity, before: old.index.before)
     let lines = ErasedLines(erasures)

@@ -23,12 +23,17 @@ final class FramedFile {
   init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
     self.store = store
     self.file = file
+    do throws(Damage) {
+      if let oddity = file.oddity { throw Damage("it is \(oddity)") }
+      guard file.size <= Self.bytesMax else { throw Damage("it is longer than a file can be") }
+    } catch { throw Self.error(file, store, error, entries: nil) }
     let tail = min(file.size, 32 << 10)
     var bytes = try Self.read(store, file, (file.size - tail)..<file.size)
     do throws(Damage) {
       trailer = try FramedIndex.Trailer(bytes[...])
       guard trailer.frameBytes >= UInt64(FramedIndex.trailerBytes), trailer.frameBytes <= file.size
       else { throw Damage("its index is longer than it is itself") }
+      guard trailer.frameBytes <= Self.indexBytesMax else { throw Damage("its index is too long") }
     } catch { throw Self.error(file, store, error, entries: nil) }
     indexOffset = file.size - trailer.frameBytes
     if trailer.frameBytes > tail {
@@ -142,6 +147,10 @@ final class FramedFile {
 
   /// The file's SHA-256, length, format and magic.
   private static let bytesAfterSHA256 = 48
+  /// More than any medium has.
+  private static let bytesMax: UInt64 = 1 << 60
+  /// Of a million frames.
+  private static let indexBytesMax: UInt64 = 1 << 27
   /// What is read at once at most.
   private static let pieceBytes: UInt64 = 2 << 20
 

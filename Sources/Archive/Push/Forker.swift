@@ -44,22 +44,26 @@ public struct Forker {
 
   /// - Throws: `OPS_015` where the place holds another store, or the parent is another ledger's.
   public func run() throws(OpsError) -> ForkReport {
-    let connection = try session.connection()
-    try onDatabase { () throws(PostgresError) in
-      try connection.execute("SET lock_timeout = 0; SELECT pg_advisory_lock(19796, 5)")
-    }
-    defer {
-      try? connection.execute("SELECT pg_advisory_unlock(19796, 5); SET lock_timeout = '10s'")
-    }
+    let runner = try Runner.take(.push, session)
+    defer { runner.end(session) }
+    runner.keep(session.target)
     let own = try session.ledgerRecord()
     let store = try begin(own)
     guard let parent = store.record.parent else { throw taken(store) }
     var entry: Int64?
     if own.identity != store.record.identity { entry = try record(store.record, parent) }
     try copyDeparted(into: store)
+    try runner.renew(session)
+    let noted = try session.lastStoredRoot(upTo: .max)?.entry ?? 0
+    let push = try Pusher(session, files, progress).run(runner: runner)
+    // What was noted after the last common entry are roots of the line that was left.
+    if noted > parent.entry {
+      var target = session.target
+      target.coldLog = StoredLog(files)
+      _ = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
+    }
     return ForkReport(
-      identity: store.record.identity, parent: parent, entry: entry,
-      push: try Pusher(session, files, progress).run())
+      identity: store.record.identity, parent: parent, entry: entry, push: push)
   }
 
   /// The new store, or the one that an attempt which was cut short began.
@@ -111,7 +115,7 @@ public struct Forker {
       return StoreRecord.Parent(
         identity: identity, entry: noted?.entry ?? 0, root: noted?.root ?? TreeHasher.emptyRoot)
     }
-    let survey = try Survey(session, parent, try parent.foundSegments()).run()
+    let survey = try Survey(session, [Survey.Source(parent, try parent.foundSegments())]).run()
     let differing = [survey.firstMissing, survey.firstExtra, survey.firstOther]
       .compactMap { $0 }.min()
     let last = min(survey.tip, (differing ?? .max) - 1)
@@ -127,7 +131,8 @@ public struct Forker {
     _ line: StoreRecord, _ parent: StoreRecord.Parent
   ) throws(OpsError) -> Int64? {
     let stored = try self.parent?.foundSegments().tip ?? 0
-    try session.settleHome(above: max(try session.highestEntries().drawn, stored) + Home.jump)
+    try session.settleHome(
+      above: try EntryNumber.jumped(over: try session.highestEntries().known, claimed: stored))
     var facts: [String: JSON] = [
       "store": .string(files.place), "parent": .string(parent.identity.description),
       "entry": .int(parent.entry), "root": .string(parent.root.hex),
@@ -146,7 +151,7 @@ public struct Forker {
     guard tip < departed else { return }
     guard let parent else { throw try withoutParent() }
     for segment in try parent.segments().segments
-    where segment.name.entries.lowerBound > tip && segment.name.entries.upperBound <= departed {
+    where segment.name.entries.lowerBound > tip && segment.name.entries.lowerBound <= departed {
       let reader = try parent.reader(of: segment)
       let writer = try SegmentWriter(
         files, SegmentName(segment.name.entries), identity: store.record.identity,
@@ -190,7 +195,8 @@ extension Session {
         """), parameters)
     let found = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
     guard let found else { return nil }
-    return try storedRoot(at: found)
+    if let root = try storedRoot(at: found) { return root }
+    return try lastStoredRoot(upTo: found - 1)
   }
 
   /// The tree of the log up to an entry, hashed on from the last root that was noted.

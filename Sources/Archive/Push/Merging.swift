@@ -22,21 +22,28 @@ extension Store {
 extension SegmentList {
   /// The segments up to the last one that ends a log partition.
   var wholePartitions: [Segment] {
-    let last = segments.lastIndex { ($0.name.entries.upperBound + 1) % Pusher.span == 0 }
+    let last = segments.lastIndex { $0.name.endsPartition }
     return last.map { Array(segments[...$0]) } ?? []
   }
 
-  /// Segments of one log partition, where it has several and is stored to its end.
+  /// Segments of one log partition, where it has several and is stored to its end. One of whole partitions without an
+  /// entry stays by itself.
   var mergeable: [[Segment]] {
     var groups: [[Segment]] = []
     var group: [Segment] = []
     for segment in segments {
       group.append(segment)
-      // No segment crosses the end of a partition.
-      guard (segment.name.entries.upperBound + 1) % Pusher.span == 0 else { continue }
+      guard segment.name.endsPartition else { continue }
       if group.count > 1 { groups.append(group) }
       group = []
     }
     return groups
+  }
+}
+
+extension SegmentName {
+  /// Whether it ends where a partition of the log does.
+  fileprivate var endsPartition: Bool {
+    EntryNumber.partition(of: entries.upperBound).upperBound == entries.upperBound
   }
 }

@@ -32,9 +32,6 @@ public struct Pusher {
   private let files: any ObjectStore
   private let progress: ReplayProgress
 
-  /// Entries of one log partition, which no segment crosses the end of.
-  static let span: Int64 = 1_000_000
-
   public init(
     _ session: Session, _ files: any ObjectStore, _ progress: ReplayProgress = ReplayProgress()
   ) {
@@ -45,17 +42,21 @@ public struct Pusher {
 
   /// - Parameters:
   ///   - mayBegin: Whether a store is begun where there is none; one that was there and is gone is out of reach.
-  ///   - lockMillis: How long another push is waited for; 0: until it ends.
+  ///   - waitSeconds: How long another push is waited for; nil: until it ends.
+  ///   - runner: Of whoever has the task already.
   /// - Throws: `OPS_015` where the store is another ledger's, or holds what this database lacks; this database is
   ///   then stopped until `restore` has settled it.
-  public func run(mayBegin: Bool = true, lockMillis: Int = 0) throws(OpsError) -> PushReport {
-    let connection = try session.connection()
-    defer { try? connection.execute("SET lock_timeout = '10s'") }
-    try onDatabase { () throws(PostgresError) in
-      try connection.execute("SET lock_timeout = \(lockMillis)")
-      try connection.execute("SELECT pg_advisory_lock(19796, 5)")
-    }
-    defer { try? connection.execute("SELECT pg_advisory_unlock(19796, 5)") }
+  public func run(
+    mayBegin: Bool = true, waitSeconds: Double? = nil, runner given: Runner? = nil
+  ) throws(OpsError) -> PushReport {
+    if let given { return try run(mayBegin, given) }
+    let runner = try Runner.take(.push, session, waitSeconds: waitSeconds)
+    defer { runner.end(session) }
+    runner.keep(session.target)
+    return try run(mayBegin, runner)
+  }
+
+  private func run(_ mayBegin: Bool, _ runner: Runner) throws(OpsError) -> PushReport {
     let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
     try requireDeparted(upTo: list.tip)
@@ -63,18 +64,19 @@ public struct Pusher {
     if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
     var tree = try TipComparison(session, store, list, sealed: sealed).run()
+    try Recheck(session: session, store: store, list: list, tree: tree).run()
     var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
-    while report.tip < sealed {
-      let first = report.tip + 1
-      let end = first / Self.span * Self.span + Self.span - 1
-      let last = min(sealed, end)
-      // Numbers that no entry has are worth a segment only where they end a partition.
-      if last < end, try session.firstEntry(from: first, to: last) == nil { break }
-      try write(first...last, store, &tree, &report)
+    while report.tip < sealed, let next = try entriesOfNext(after: report.tip, upTo: sealed) {
+      try runner.renew(session)
+      try write(next, store, &tree, &report)
     }
+    // What follows removes files.
+    try runner.renew(session)
     for name in list.superseded { try files.remove(name.path) }
     try erase(from: store, &report)
+    try runner.require()
     report.merged = try store.mergePartitions(store.segments())
+    try runner.require()
     report.tiles = try store.writeTiles(store.segments().wholePartitions)
     return report
   }
@@ -109,7 +111,8 @@ public struct Pusher {
   /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.
   private func settle(_ store: Store, _ list: SegmentList) throws(OpsError) {
     _ = try TipComparison(session, store, list, sealed: try session.sealed()).run()
-    try session.settleHome(above: max(try session.highestEntries().drawn, list.tip) + Home.jump)
+    try session.settleHome(
+      above: try EntryNumber.jumped(over: try session.highestEntries().known, claimed: list.tip))
     let facts: [String: JSON] = [
       "store": .string(files.place), "tip": .int(list.tip), "because": .string("another timeline"),
     ]
@@ -142,6 +145,20 @@ public struct Pusher {
     return store
   }
 
+  /// What the next segment covers: entries of one log partition; or numbers that no entry has, which are worth a
+  /// segment where they end a partition. Whole partitions without an entry share one segment, however many they are.
+  private func entriesOfNext(
+    after tip: Int64, upTo sealed: Int64
+  ) throws(OpsError) -> ClosedRange<Int64>? {
+    let first = tip + 1
+    let partition = EntryNumber.partition(of: first)
+    let entry = try session.firstEntry(from: first, to: sealed)
+    if let entry, partition.contains(entry) { return first...min(sealed, partition.upperBound) }
+    guard partition.upperBound <= sealed else { return nil }
+    guard first == partition.lowerBound else { return first...partition.upperBound }
+    return first...(EntryNumber.partition(of: entry ?? sealed + 1).lowerBound - 1)
+  }
+
   private func write(
     _ entries: ClosedRange<Int64>, _ store: Store, _ tree: inout MerkleFrontier,
     _ report: inout PushReport
@@ -158,78 +175,9 @@ public struct Pusher {
     }
     tree = index.after
     try session.record(
-      StoredRoot(entry: entries.upperBound, frontier: tree, root: index.root))
+      StoredRoot(entry: entries.upperBound, frontier: tree, root: index.root), byPush: true)
     report.tip = entries.upperBound
     report.events += Int(clamping: index.eventCount)
     report.segments.append(name)
-  }
-}
-
-/// Whether the database has what the store has up to its tip.
-private struct TipComparison {
-  let session: Session
-  let store: Store
-  let list: SegmentList
-  let sealed: Int64
-
-  init(_ session: Session, _ store: Store, _ list: SegmentList, sealed: Int64) {
-    self.session = session
-    self.store = store
-    self.list = list
-    self.sealed = sealed
-  }
-
-  /// - Returns: The tree up to the tip, to go on from.
-  func run() throws(OpsError) -> MerkleFrontier {
-    guard let last = list.segments.last else { return MerkleFrontier() }
-    guard list.tip <= sealed else {
-      throw try stop("it has entries up to \(list.tip), the database up to \(sealed)")
-    }
-    let index = try store.reader(of: last).index
-    let known = try session.storedRoot(at: list.tip)
-    let here = if let known { known.root } else { try hashed(upTo: index) }
-    guard here == index.root else {
-      throw try stop(
-        "its root at entry \(list.tip) is \(index.root.hex), the database's \(here.hex)")
-    }
-    return index.after
-  }
-
-  /// The database's root at the tip where it was not noted: hashed on from the last segment at whose end it was.
-  private func hashed(upTo index: SegmentIndex) throws(OpsError) -> Digest {
-    var tree = MerkleFrontier()
-    var first: Int64 = 1
-    for segment in list.segments.dropLast().reversed() {
-      let entry = segment.name.entries.upperBound
-      guard let known = try session.storedRoot(at: entry) else { continue }
-      (tree, first) = (known.frontier, entry + 1)
-      break
-    }
-    let hasher = TreeHasher()
-    let lines = try LogLines(first...list.tip, on: try session.connection())
-    while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
-    return tree.root(hasher)
-  }
-
-  /// Nothing more is recorded in a database that lacks what its store has, unless that is known.
-  private func stop(_ what: String) throws(OpsError) -> OpsError {
-    if let lost = try session.lostEntries(), lost.contains(list.tip) {
-      return .lost(lost, from: store.files.place)
-    }
-    try session.markBehind()
-    return OpsError(
-      .storeDiverged, "\(store.files.place) is ahead of this database, or differs: \(what)",
-      hint: "bring the database back with `opsledger restore`; until then nothing is recorded in it"
-    )
-  }
-}
-
-extension OpsError {
-  fileprivate static func lost(_ entries: ClosedRange<Int64>, from place: String) -> OpsError {
-    OpsError(
-      .storeDiverged,
-      "this ledger goes on without entries \(entries.lowerBound) to \(entries.upperBound), which "
-        + "\(place) has or had",
-      hint: "push to a new store: name an empty place")
   }
 }

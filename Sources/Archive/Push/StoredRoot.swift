@@ -11,7 +11,7 @@ struct StoredRoot {
 }
 
 extension Session {
-  /// The checkpoint with a root at exactly this entry, where there is one.
+  /// The checkpoint with a root at exactly this entry, where there is one that can be true; `verify` names the others.
   func storedRoot(at entry: Int64) throws(OpsError) -> StoredRoot? {
     var parameters = Parameters()
     parameters.int8(entry)
@@ -25,14 +25,31 @@ extension Session {
     let (root, frontier) = try onDatabase { () throws(PostgresError) in
       (try rows.byteaIfPresent(0, 0), try rows.byteaIfPresent(0, 1))
     }
+    // A row that was damaged proves nothing, and is not in the way: the log is hashed instead.
     guard let root = root.flatMap({ Digest($0) }),
-      let frontier = frontier.flatMap({ MerkleFrontier($0) })
-    else {
-      throw OpsError(
-        .storeDiverged, "the checkpoint at entry \(entry) has a root that is none",
-        hint: "ledger.checkpoints was changed: see `opsledger doctor`")
-    }
+      let frontier = frontier.flatMap({ MerkleFrontier($0) }),
+      frontier.root(TreeHasher()) == root
+    else { return nil }
     return StoredRoot(entry: entry, frontier: frontier, root: root)
+  }
+
+  /// Those of these entries at which a root was noted.
+  func notedRoots(at entries: [Int64]) throws(OpsError) -> Set<Int64> {
+    var array = ArrayBuilder(.int8)
+    for entry in entries { array.int8(entry) }
+    var parameters = Parameters()
+    parameters.array(array)
+    let rows = try query(
+      Statement(
+        """
+        SELECT c.entry FROM ledger.checkpoints AS c
+        WHERE c.root IS NOT NULL AND c.entry = ANY ($1::bigint[])
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in
+      var noted: Set<Int64> = []
+      for row in 0..<rows.count { noted.insert(try rows.int8(row, 0)) }
+      return noted
+    }
   }
 
   /// Whether anything of this ledger is known to be in a store.
@@ -43,15 +60,19 @@ extension Session {
   }
 
   /// Records a root. One that is there stays.
-  func record(_ root: StoredRoot) throws(OpsError) {
+  ///
+  /// - Parameter byPush: Whether this database has just pushed what it has up to there.
+  func record(_ root: StoredRoot, byPush: Bool = false) throws(OpsError) {
     var parameters = Parameters()
     parameters.int8(root.entry)
     parameters.int8(Int64(clamping: root.frontier.size))
     parameters.bytes(root.root.bytes)
     parameters.bytes(root.frontier.bytes)
+    parameters.bool(byPush)
     _ = try query(
-      Statement("SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea)"), parameters
-    )
+      Statement(
+        "SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea, $5::boolean)"),
+      parameters)
   }
 
   /// The first entry from this one on that has events, if any up to `last`.

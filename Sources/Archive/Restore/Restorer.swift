@@ -25,33 +25,40 @@ public struct RestoreReport: Sendable {
   public var isAhead = false
   /// What neither the store gave nor the database had.
   public var lost: ClosedRange<Int64>?
+  /// What is wrong with the stores, and did not matter: another had it, or nothing needed it.
+  public var passedOver: [String] = []
   /// Rows that the tables were given, by table.
   public var written: [String: RepairCount] = [:]
   /// The entry that records it.
   public var entry: Int64?
+  /// What rows of the log break on the tables.
+  public var leftOff: [LeftOff] = []
 }
 
-/// Brings a database to have every entry that a store has, whatever was missing.
+/// Brings a database to have every entry that its stores have, whatever was missing.
 ///
 /// Begun again after it was cut short, it goes on: until its end nothing else is recorded in the database.
 public struct Restorer {
   private let target: Session.Target
   private let session: Session
-  private let store: Store
+  private let files: [any ObjectStore]
   private let actor: String
   private let why: String?
   private let allowsLoss: Bool
   private let progress: ReplayProgress
 
-  /// - Parameter allowsLoss: Whether the database may go on without entries that the store cannot give any more;
-  ///   history wants to know why.
+  /// - Parameters:
+  ///   - files: Where the stores lie, at least one. They are copies of one history: what is missing or damaged in
+  ///     one is taken from another.
+  ///   - allowsLoss: Whether the database may go on without entries that no store can give any more; history wants to
+  ///     know why.
   public init(
-    _ target: Session.Target, _ store: Store, actor: String, why: String? = nil,
-    allowsLoss: Bool = false,
-    _ progress: ReplayProgress = ReplayProgress()
+    _ target: Session.Target, _ files: [any ObjectStore], actor: String, why: String? = nil,
+    allowsLoss: Bool = false, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
+    precondition(!files.isEmpty, "a restore wants a store")
     self.target = target
-    self.store = store
+    self.files = files
     self.actor = actor
     self.why = why
     self.allowsLoss = allowsLoss
@@ -59,20 +66,120 @@ public struct Restorer {
     session = try Session(target)
   }
 
-  /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or
-  ///   where the store is damaged; nothing was changed then.
+  /// From one store.
+  public init(
+    _ target: Session.Target, _ store: Store, actor: String, why: String? = nil,
+    allowsLoss: Bool = false, _ progress: ReplayProgress = ReplayProgress()
+  ) throws(OpsError) {
+    try self.init(
+      target, [store.files], actor: actor, why: why, allowsLoss: allowsLoss, progress)
+  }
+
+  /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or where no
+  ///   store can give an entry; nothing was changed then.
   public func run() throws(OpsError) -> RestoreReport {
-    let list = try store.foundSegments()
-    if list.tip == 0, try store.snapshots().snapshots.isEmpty { try requireBegun() }
+    var report = RestoreReport(outcome: .nothingToDo, tip: 0, root: "")
+    var (stores, passedOver) = try open()
+    if stores.allSatisfy({ $0.isEmpty }) { try requireBegun(stores[0]) }
     _ = try Installer.lay(session)
-    try requireSameLedger()
-    let survey = try Survey(session, store, list).run()
-    if let entry = survey.divergence { throw diverged(entry) }
-    var report = RestoreReport(
-      outcome: .nothingToDo, tip: survey.tip, root: survey.root.hex, isAhead: survey.isAhead)
-    if let loss = survey.loss { report.lost = try lost(loss) }
+    try keepOwn(&stores, &passedOver)
+    // A push may merge segments meanwhile; what was put back by then stays.
+    let own = stores
+    let survey = try readingWhole(files) { () throws(OpsError) -> (Survey, isFine: Bool) in
+      let survey = try restore(own, &report)
+      return (survey, isFine: true)
+    }
+    report.passedOver = passedOver + report.passedOver
+    try rebuild(stores[0], &report)
+    if report.outcome == .restored { try session.forgetStatistics() }
+    if survey.tip > 0, try session.seal() >= survey.tip {
+      try session.record(
+        StoredRoot(entry: survey.tip, frontier: survey.tree, root: survey.root))
+    }
+    return report
+  }
+
+  // MARK: The stores
+
+  /// Those that can be opened.
+  private func open() throws(OpsError) -> (stores: [Store], passedOver: [String]) {
+    var (stores, failures): ([Store], [OpsError]) = ([], [])
+    for files in files {
+      do throws(OpsError) { stores.append(try Store.existing(files)) } catch {
+        failures.append(error)
+      }
+    }
+    guard !stores.isEmpty else { throw failures[0] }
+    return (stores, failures.map(\.message))
+  }
+
+  /// A store whose first push was cut short makes no ledger of an empty database.
+  private func requireBegun(_ store: Store) throws(OpsError) {
+    do throws(OpsError) { try session.requireLedger() } catch {
+      guard error.code == .schemaMismatch else { throw error }
+      throw OpsError(
+        .notFound, "\(store.files.place) holds no entry yet: there is nothing to restore",
+        hint: "its first push was cut short; is there another store?")
+    }
+  }
+
+  /// Leaves other ledgers' stores out. An empty database can become any ledger, so that its stores must be of one.
+  private func keepOwn(_ stores: inout [Store], _ passedOver: inout [String]) throws(OpsError) {
+    guard let own = try session.ledgerIdentity() else {
+      for store in stores where store.record.identity != stores[0].record.identity {
+        throw OpsError(
+          .storeDiverged,
+          "\(stores[0].files.place) is the store of \(stores[0].record.title) "
+            + "(\(stores[0].record.identity)), \(store.files.place) of \(store.record.title) "
+            + "(\(store.record.identity))", hint: "name the stores of one ledger")
+      }
+      return
+    }
+    // The parent's identity: a database from before the fork.
+    let ours = stores.filter { [$0.record.identity, $0.record.parent?.identity].contains(own) }
+    let others = stores.filter { ![$0.record.identity, $0.record.parent?.identity].contains(own) }
+      .map { store in
+        OpsError(
+          .storeDiverged,
+          "the database is another ledger's (\(own)) than \(store.files.place) "
+            + "(\(store.record.title), \(store.record.identity))",
+          hint: "restore into an empty database, or name this ledger's store")
+      }
+    if ours.isEmpty, let first = others.first { throw first }
+    stores = ours
+    passedOver += others.map(\.message)
+  }
+
+  /// A store that cannot be listed is passed over where there is another.
+  private func sources(
+    _ stores: [Store], _ report: inout RestoreReport
+  ) throws(OpsError) -> [Survey.Source] {
+    var (sources, failures): ([Survey.Source], [OpsError]) = ([], [])
+    for store in stores {
+      do throws(OpsError) {
+        sources.append(Survey.Source(store, try store.foundSegments()))
+      } catch { failures.append(error) }
+    }
+    guard !sources.isEmpty else { throw failures[0] }
+    report.passedOver += failures.map(\.message)
+    return sources
+  }
+
+  // MARK: The log
+
+  /// Everything up to the tables.
+  private func restore(
+    _ stores: [Store], _ report: inout RestoreReport
+  ) throws(OpsError) -> Survey {
+    report.passedOver = []
+    let survey = try Survey(session, try sources(stores, &report)).run()
+    if let entry = survey.divergence { throw diverged(entry, survey.others, stores[0]) }
     let home = try session.home()
-    if !survey.missing.isEmpty || report.lost != nil {
+    report.passedOver += survey.passedOver
+    (report.tip, report.root, report.isAhead) = (survey.tip, survey.root.hex, survey.isAhead)
+    report.lost = nil
+    if let loss = survey.loss { report.lost = try lost(loss) }
+    if !survey.missing.isEmpty || report.lost != nil || report.events > 0 {
       report.outcome = .restored
     } else if home != .here {
       report.outcome = .moved
@@ -83,15 +190,13 @@ public struct Restorer {
       for part in survey.missing { try put(part, &report) }
       // An old copy of a store, and an old database, hold what was erased since.
       if report.outcome == .restored { try session.eraseAgain() }
-      let highest = max(try session.highestEntries().drawn, list.tip)
-      try session.skipNumbers(above: highest + Home.jump)
+      try session.skipNumbers(
+        above: try EntryNumber.jumped(
+          over: max(try session.highestEntries().known, survey.tip), claimed: survey.claimed))
+    } else {
+      _ = try session.setNumbersRight(by: actor)
     }
-    try rebuild(&report)
-    if survey.tip > 0, try session.seal() >= survey.tip {
-      try session.record(
-        StoredRoot(entry: survey.tip, frontier: survey.tree, root: survey.root))
-    }
-    return report
+    return survey
   }
 
   /// What is lost for good where the database goes on without it: it may have some itself.
@@ -107,40 +212,25 @@ public struct Restorer {
     return first <= loss.last ? first...loss.last : nil
   }
 
-  private func diverged(_ entry: Int64) -> OpsError {
-    OpsError(
-      .storeDiverged,
-      "the database and \(store.files.place) went on apart: they differ first at entry \(entry)",
-      hint:
-        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store",
-      facts: ["entry": String(entry)])
-  }
-
-  /// A store whose first push was cut short makes no ledger of an empty database.
-  private func requireBegun() throws(OpsError) {
-    do throws(OpsError) { try session.requireLedger() } catch {
-      guard error.code == .schemaMismatch else { throw error }
-      throw OpsError(
-        .notFound, "\(store.files.place) holds no entry yet: there is nothing to restore",
-        hint: "its first push was cut short; is there another store?")
+  private func diverged(_ entry: Int64, _ others: [Int64], _ store: Store) -> OpsError {
+    var what =
+      "the database and \(store.files.place) went on apart, or one of them was changed: they differ "
+      + "first at entry \(entry)"
+    if !others.isEmpty {
+      what += "; not alike: \(others.map(String.init).joined(separator: ", "))"
+      if others.count == Survey.othersMax { what += ", …" }
     }
-  }
-
-  private func requireSameLedger() throws(OpsError) {
-    guard let own = try session.ledgerIdentity(), own != store.record.identity,
-      // A database from before the fork.
-      own != store.record.parent?.identity
-    else { return }
-    throw OpsError(
-      .storeDiverged,
-      "the database is another ledger's (\(own)) than \(store.files.place) "
-        + "(\(store.record.title), \(store.record.identity))",
-      hint: "restore into an empty database, or name this ledger's store")
+    return OpsError(
+      .storeDiverged, what,
+      hint:
+        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store; "
+        + "`opsledger restore --to` makes another database of the store",
+      facts: ["entry": String(entry)])
   }
 
   /// Puts the events of one segment back, or those of them that are missing.
   private func put(_ part: Survey.Missing, _ report: inout RestoreReport) throws(OpsError) {
-    let reader = try store.reader(of: part.segment)
+    let reader = try part.store.reader(of: part.segment)
     try session.havePartitions(
       of: reader.index.frames.flatMap { [$0.entries.lowerBound, $0.entries.upperBound] })
     var events = 0
@@ -160,7 +250,7 @@ public struct Restorer {
         events = Int(clamping: reader.index.eventCount)
       } else {
         // Another session reads what this one adds to.
-        try store.compare(part.segment, part.entries, try Session(target)) {
+        try part.store.compare(part.segment, part.entries, try Session(target)) {
           (difference) throws(OpsError) in
           guard case .missing(let line, _) = difference else { return }
           try onDatabase { () throws(PostgresError) in try writer.raw(line) }
@@ -173,7 +263,7 @@ public struct Restorer {
     report.segments += 1
   }
 
-  private func rebuild(_ report: inout RestoreReport) throws(OpsError) {
+  private func rebuild(_ store: Store, _ report: inout RestoreReport) throws(OpsError) {
     var facts: [String: JSON] = [
       "store": .string(store.files.place), "tip": .int(report.tip), "root": .string(report.root),
       "events": .int(report.events),
@@ -182,7 +272,10 @@ public struct Restorer {
       facts["lost"] = .object(["first": .int(lost.lowerBound), "last": .int(lost.upperBound)])
     }
     let rebuilt = try Rebuilder.run(
-      target, actor: actor, checkOnly: false, recording: .restored(facts, why: why), progress)
+      target, actor: actor, checkOnly: false, recording: .restored(facts, why: why),
+      // The survey has compared them, segment by segment.
+      proven: report.tip, progress)
+    report.leftOff = rebuilt.leftOff
     switch rebuilt.outcome {
     case .rebuilt:
       if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
@@ -204,5 +297,15 @@ public struct Restorer {
         "every entry is back, but the log itself is broken in \(rebuilt.found.logProblems) places",
         hint: "see `opsledger verify`")
     }
+  }
+}
+
+extension Store {
+  /// Nothing was ever pushed; false where it cannot be listed.
+  fileprivate var isEmpty: Bool {
+    guard let segments = try? foundSegments(), let snapshots = try? snapshots() else {
+      return false
+    }
+    return segments.tip == 0 && snapshots.snapshots.isEmpty
   }
 }

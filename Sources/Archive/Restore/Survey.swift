@@ -27,10 +27,25 @@ public struct StoreLoss: Sendable {
   }
 }
 
-/// What a database lacks of what its store has; looks and changes nothing.
+/// What a database lacks of what its stores have; looks and changes nothing.
+///
+/// It walks through the log once, from what has left the database on. Where a store's file is missing or
+/// damaged, or does not go on from what was before, the other stores are asked: any good copy serves.
 struct Survey {
+  /// A store and its files.
+  struct Source {
+    let store: Store
+    let list: SegmentList
+
+    init(_ store: Store, _ list: SegmentList) {
+      self.store = store
+      self.list = list
+    }
+  }
+
   /// A segment of which events are missing.
   struct Missing {
+    let store: Store
     let segment: SegmentList.Segment
     /// Those that can be had.
     let entries: ClosedRange<Int64>
@@ -39,156 +54,372 @@ struct Survey {
   }
 
   let session: Session
-  let store: Store
-  let list: SegmentList
+  let sources: [Source]
+  /// Whether it begins at the last root that the database has noted and a store has.
+  private let goesOnFromKnown: Bool
 
   private(set) var missing: [Missing] = []
   private(set) var loss: StoreLoss?
+  /// What was passed over, since another store has it, or since nothing needs it.
+  private(set) var passedOver: [String] = []
   /// The last entry that can be had, the tree up to it, and its root.
   private(set) var tip: Int64 = 0
   private(set) var tree = MerkleFrontier()
   var root: Digest { tree.root(TreeHasher()) }
+  /// The last root that the database has noted and a store has.
+  private(set) var known: StoredRoot?
   /// The first entry that one side has and the other lacks, and the first that they have not alike.
   private(set) var firstMissing: Int64?
   private(set) var firstExtra: Int64?
   private(set) var firstOther: Int64?
+  /// Entries that are not alike, the first of them.
+  private(set) var others: [Int64] = []
+  /// Both have an event alike, after the first that is missing.
+  private var goesOnAlike = false
+  /// The database has noted a store's root at its tip, and so has had all of it.
+  private var hadAll = false
+  static let othersMax = 20
+  /// Where each segment that was used ends, and the tree there.
+  private var ends: [Int64: Digest] = [:]
 
   /// The database has entries that the store has not.
   var isAhead: Bool { firstExtra != nil }
 
-  /// The first entry that differs, where both have what the other lacks.
+  /// The first entry that differs, where both have what the other lacks, and neither had the other's.
+  ///
+  /// A database that has had all of the store, or goes on with it after what is missing, lost that, and went on: it gets
+  /// it back.
   var divergence: Int64? {
     let differing = [firstMissing, firstExtra, firstOther].compactMap(\.self).min()
-    return firstOther != nil || firstMissing != nil && firstExtra != nil ? differing : nil
+    if firstOther != nil { return differing }
+    guard firstMissing != nil, let firstExtra else { return nil }
+    return firstExtra > claimed && (hadAll || goesOnAlike) ? nil : differing
   }
 
-  init(_ session: Session, _ store: Store, _ list: SegmentList) {
+  /// The first entry of the stores that the database lacks, or has otherwise.
+  var firstForeign: Int64? { [firstMissing, firstOther].compactMap(\.self).min() }
+
+  /// The last entry that the stores cover by the names of their files.
+  var claimed: Int64 { sources.map(\.list.tip).max() ?? 0 }
+
+  init(_ session: Session, _ sources: [Source], goesOnFromKnown: Bool = false) {
     self.session = session
-    self.store = store
-    self.list = list
+    self.sources = sources
+    self.goesOnFromKnown = goesOnFromKnown
   }
 
-  /// - Throws: Where the store is out of reach, or another ledger's.
+  /// - Throws: Where no store that is needed is in reach; `OPS_015` where two stores of an empty database differ.
   consuming func run() throws(OpsError) -> Survey {
-    let known = try lastKnown()
-    if let known { (tip, tree) = (known.entry, known.frontier) }
-    for segment in list.segments where segment.name.entries.lowerBound > tip {
-      guard divergence == nil, loss == nil else { break }
-      if segment.name.entries.lowerBound > tip + 1 { break }
-      try noting(segment) { (survey) throws(OpsError) in
-        try survey.look(segment)
-      }
+    known = try lastKnown()
+    if goesOnFromKnown, let known {
+      (tip, tree) = (known.entry, known.frontier)
+    } else if let start = try departed() {
+      (tip, tree) = start
     }
-    let next = tip + 1
-    if loss == nil, divergence == nil,
-      let hole = list.holes.first(where: { $0.entries.contains(next) })
-    {
-      loss = StoreLoss(entries: hole.entries, last: list.tip, cause: hole.error)
-    }
-    if loss == nil, divergence == nil, tip == list.tip { loss = try missingNewest() }
-    if firstExtra == nil { firstExtra = try session.firstEntry(from: next, to: .max) }
+    hadAll = known.map { $0.entry == claimed } ?? false
+    while divergence == nil, loss == nil, try advance() {}
+    if loss == nil, divergence == nil, tip == claimed { loss = try missingNewest() }
+    if firstExtra == nil { firstExtra = try session.firstEntry(from: tip + 1, to: .max) }
+    if known == nil { try requireAlike() }
     return self
   }
 
-  /// A snapshot of an entry that no segment has says that the newest segments are missing, unless the database has
-  /// what they had.
-  private func missingNewest() throws(OpsError) -> StoreLoss? {
-    let snapshots = try store.snapshots().snapshots
-    guard let newest = snapshots.max(by: { $0.name.entry < $1.name.entry }),
-      newest.name.entry > max(list.tip, try session.highestEntries().recorded)
-    else { return nil }
-    let entries = list.tip + 1...newest.name.entry
-    let cause = OpsError(
-      .storeDiverged, "\(newest.name) of \(store.files.place) is of an entry that no segment has"
-    ).losing(entries)
-    return StoreLoss(entries: entries, last: newest.name.entry, cause: cause)
+  /// Whether the database has events before the first that it lacks, and all of these are the stores' too.
+  func hasCommonHistory() throws(OpsError) -> Bool {
+    if known != nil { return true }
+    let first = [firstMissing, firstExtra, firstOther].compactMap(\.self).min() ?? tip + 1
+    return try session.firstEntry(from: 0, to: first - 1) != nil
   }
 
-  /// The last segment's end at which the database has noted the store's root. What has left the database had its
-  /// root noted first, and is not missing.
+  // MARK: Where it begins
+
+  /// What has left the database is not missing: its root was noted, and a store must have that.
+  private func departed() throws(OpsError) -> (Int64, MerkleFrontier)? {
+    guard let (last, root) = try session.departedRoot() else { return nil }
+    for source in sources {
+      do throws(OpsError) {
+        if let tree = try source.store.tree(source.list, at: last),
+          tree.root(TreeHasher()).bytes == root
+        {
+          return (last, tree)
+        }
+      } catch { guard mayPassOver(error) else { throw error } }
+    }
+    return nil
+  }
+
+  /// The last segment's end at which the database has noted the store's root.
   private func lastKnown() throws(OpsError) -> StoredRoot? {
-    for segment in list.segments.reversed() {
+    var last: StoredRoot?
+    for source in sources {
+      let found = try lastKnown(in: source)
+      if let found, found.entry > last?.entry ?? -1 { last = found }
+    }
+    return last
+  }
+
+  private func lastKnown(in source: Source) throws(OpsError) -> StoredRoot? {
+    let noted = try session.notedRoots(at: source.list.segments.map(\.name.entries.upperBound))
+    for segment in source.list.segments.reversed()
+    where noted.contains(segment.name.entries.upperBound) {
       guard let known = try session.storedRoot(at: segment.name.entries.upperBound) else {
         continue
       }
       do throws(OpsError) {
-        if try known.root == store.reader(of: segment).index.root { return known }
+        if try known.root == source.store.reader(of: segment).index.root { return known }
       } catch {
         // It is damaged: what comes before may be known as well.
-        guard error.lostEntries != nil else { throw error }
+        guard mayPassOver(error) else { throw error }
       }
     }
     return nil
   }
 
-  /// Damage of a segment is what cannot be had; up to it everything can.
-  private mutating func noting(
-    _ segment: SegmentList.Segment, _ body: (inout Survey) throws(OpsError) -> Void
-  ) throws(OpsError) {
-    let before = tree
-    do throws(OpsError) { try body(&self) } catch {
-      guard let entries = error.lostEntries else { throw error }
-      loss = StoreLoss(entries: entries, last: list.tip, cause: error)
-      tree = before
-      let first = segment.name.entries.lowerBound
-      guard entries.lowerBound > first else { return }
-      try look(at: segment, first...(entries.lowerBound - 1))
+  /// Whether another store, or an earlier file, may serve instead.
+  private func mayPassOver(_ error: OpsError) -> Bool {
+    if error.lostEntries != nil { return true }
+    return sources.count > 1
+      && [.storeDiverged, .notFound, .notAllowed, .databaseUnreachable].contains(error.code)
+      && error.facts["store"] != nil
+  }
+
+  // MARK: The walk
+
+  private struct Failure {
+    let source: Source
+    let segment: SegmentList.Segment?
+    let error: OpsError
+    /// What cannot be had for it.
+    let entries: ClosedRange<Int64>
+  }
+
+  /// Looks at the entries after the tip, in the first store that has all of a segment.
+  ///
+  /// - Returns: Whether there was one, and the tip is another now.
+  private mutating func advance() throws(OpsError) -> Bool {
+    let next = tip + 1
+    var failures: [Failure] = []
+    for source in sources {
+      guard let segment = source.list.segment(with: next) else {
+        if let hole = source.list.holes.first(where: { $0.entries.contains(next) }) {
+          failures.append(
+            .init(source: source, segment: nil, error: hole.error, entries: hole.entries))
+        }
+        continue
+      }
+      let before = self
+      do throws(OpsError) {
+        try look(segment, source.store)
+        pass(over: failures)
+        return true
+      } catch {
+        self = before
+        guard mayPassOver(error) else { throw error }
+        failures.append(
+          .init(
+            source: source, segment: segment, error: error,
+            entries: error.lostEntries ?? next...segment.name.entries.upperBound))
+      }
+    }
+    // Damage of what the database has itself is no loss.
+    for failure in failures {
+      let last = failure.segment?.name.entries.upperBound ?? failure.entries.upperBound
+      if try has(next...last) {
+        pass(over: failures)
+        return true
+      }
+    }
+    // Damage of a segment is what cannot be had; up to it everything can.
+    let best = failures.filter { $0.segment != nil && $0.entries.lowerBound > next }
+      .max { $0.entries.lowerBound < $1.entries.lowerBound }
+    if let best, let segment = best.segment {
+      try look(at: segment, next...(best.entries.lowerBound - 1), best.source.store)
+      return true
+    }
+    guard let first = failures.first else { return false }
+    if sources.count == 1, first.error.lostEntries == nil { throw first.error }
+    loss = StoreLoss(entries: first.entries, last: claimed, cause: first.error)
+    return false
+  }
+
+  /// Whether the database has what no store can give: its own events lead to the tree that a store's next segment goes
+  /// on from, or that was noted at their end.
+  private mutating func has(_ entries: ClosedRange<Int64>) throws(OpsError) -> Bool {
+    let grown = try grown(entries).tree
+    var isProven = try session.storedRoot(at: entries.upperBound)?.frontier == grown
+    for source in sources where !isProven && entries.upperBound < EntryNumber.last {
+      guard let next = source.list.segment(with: entries.upperBound + 1),
+        next.name.entries.lowerBound == entries.upperBound + 1
+      else { continue }
+      isProven = (try? source.store.reader(of: next).index.before) == grown
+    }
+    guard isProven else { return false }
+    (tip, tree) = (entries.upperBound, grown)
+    return true
+  }
+
+  /// The tree with the database's events of these entries, and a tree over these alone.
+  private func grown(
+    _ entries: ClosedRange<Int64>
+  ) throws(OpsError) -> (tree: MerkleFrontier, own: MerkleFrontier) {
+    let hasher = TreeHasher()
+    var (tree, own) = (tree, MerkleFrontier())
+    let lines = try LogLines(entries, on: try session.connection())
+    while let next = try lines.nextLeaf() {
+      tree.append(next.leaf, hasher)
+      own.append(next.leaf, hasher)
+    }
+    return (tree, own)
+  }
+
+  private mutating func pass(over failures: [Failure]) {
+    for failure in failures where !passedOver.contains(failure.error.message) {
+      passedOver.append(failure.error.message)
     }
   }
 
-  private mutating func look(_ segment: SegmentList.Segment) throws(OpsError) {
-    let entries = segment.name.entries
+  /// The entries after the tip, to the segment's end.
+  private mutating func look(_ segment: SegmentList.Segment, _ store: Store) throws(OpsError) {
+    let entries = (tip + 1)...segment.name.entries.upperBound
     let reader = try store.reader(of: segment)
-    guard reader.index.before == tree else {
+    guard try reader.frontier(upTo: tip) == tree else {
       throw OpsError(
         .storeDiverged,
         "\(segment.name.path) of \(store.files.place) does not go on from the segment before it",
-        hint: "put the right file back from another copy of the store"
+        hint: "put the right file back from another copy of the store",
+        facts: ["store": store.files.place, "file": segment.name.path]
       ).losing(entries)
     }
     if try session.firstEntry(from: entries.lowerBound, to: entries.upperBound) == nil {
       try reader.checkBytes()
-      if reader.index.eventCount > 0 {
-        missing.append(Missing(segment: segment, entries: entries, isWhole: true))
+      if reader.index.frames.contains(where: { $0.entries.overlaps(entries) }) {
+        missing.append(
+          Missing(
+            store: store, segment: segment, entries: entries,
+            isWhole: entries == segment.name.entries))
         firstMissing = firstMissing ?? entries.lowerBound
       }
+      tree = reader.index.after
     } else {
-      // Frames that are compared are checked.
-      try compare(segment, entries)
+      // Hashed alone, so that no root is believed but the one that its events have.
+      let here = try grown(entries)
+      if entries == segment.name.entries, here.own.root(TreeHasher()) == reader.index.ownRoot,
+        here.own.size == reader.index.eventCount
+      {
+        if firstMissing != nil, here.own.size > 0 { goesOnAlike = true }
+        tree = here.tree
+      } else {
+        // Frames that are compared are checked.
+        try compare(segment, entries, store)
+      }
+      guard tree == reader.index.after else {
+        throw OpsError(
+          .storeDiverged,
+          "\(segment.name.path) of \(store.files.place) is damaged: its events are not those of "
+            + "the roots that its index names",
+          hint: "put it back from another copy of the store",
+          facts: ["store": store.files.place, "file": segment.name.path]
+        ).losing(entries)
+      }
     }
-    (tip, tree) = (entries.upperBound, reader.index.after)
+    tip = entries.upperBound
+    ends[tip] = reader.index.root
   }
 
   /// A segment that is damaged behind these entries.
   private mutating func look(
-    at segment: SegmentList.Segment, _ entries: ClosedRange<Int64>
+    at segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ store: Store
   ) throws(OpsError) {
-    let (tree, leaves) = (TreeHasher(), LeafHasher())
-    try store.reader(of: segment).lines(of: entries) { (_, event) throws(OpsError) in
-      self.tree.append(try leaves.archivedLeaf(of: event), tree)
-    }
-    try compare(segment, entries)
+    try compare(segment, entries, store)
     tip = entries.upperBound
   }
 
+  /// The tree goes on with the segment's events.
   private mutating func compare(
-    _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>
+    _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ store: Store
   ) throws(OpsError) {
-    var (lacking, extra, other): (Int64?, Int64?, Int64?)
-    try store.compare(segment, entries, session) { (difference) throws(OpsError) in
+    var (lacking, extra, others, last): (Int64?, Int64?, [Int64], Int64?) = (nil, nil, [], nil)
+    var tree = tree
+    let hasher = TreeHasher()
+    let leaves: (Digest) -> Void = { tree.append($0, hasher) }
+    try store.compare(segment, entries, session, leaves: leaves) { (difference) throws(OpsError) in
       switch difference {
-      case .missing(_, let position): lacking = lacking ?? position.entry
+      case .missing(_, let position):
+        lacking = lacking ?? position.entry
+        last = position.entry
       case .extra(let position): extra = extra ?? position.entry
-      case .other(let position): other = other ?? position.entry
+      case .other(let position):
+        if others.last != position.entry { others.append(position.entry) }
       }
     }
-    if lacking != nil {
-      missing.append(Missing(segment: segment, entries: entries, isWhole: false))
+    if let last, try session.firstEntry(from: last + 1, to: entries.upperBound) != nil {
+      goesOnAlike = true
     }
+    if lacking != nil {
+      missing.append(Missing(store: store, segment: segment, entries: entries, isWhole: false))
+    }
+    self.tree = tree
     // Segments are looked at in the order of their entries.
     firstMissing = firstMissing ?? lacking
     firstExtra = firstExtra ?? extra
-    firstOther = firstOther ?? other
+    firstOther = firstOther ?? others.first
+    self.others += others.prefix(Self.othersMax - min(self.others.count, Self.othersMax))
+  }
+
+  // MARK: Around it
+
+  /// A snapshot of an entry that no segment has says that the newest segments are missing, unless the database has
+  /// what they had. A snapshot that cannot be read says nothing.
+  private mutating func missingNewest() throws(OpsError) -> StoreLoss? {
+    let recorded = try session.highestEntries().recorded
+    for source in sources {
+      for snapshot in try source.store.snapshots().snapshots.reversed()
+      where snapshot.name.entry > max(claimed, recorded) {
+        let name = snapshot.name
+        do throws(OpsError) { _ = try source.store.reader(of: snapshot) } catch {
+          guard error.code == .storeDiverged else { throw error }
+          passedOver.append(error.message)
+          continue
+        }
+        let entries = claimed + 1...name.entry
+        let cause = OpsError(
+          .storeDiverged,
+          "\(name) of \(source.store.files.place) is of an entry that no segment has"
+        ).losing(entries)
+        return StoreLoss(entries: entries, last: name.entry, cause: cause)
+      }
+    }
+    return nil
+  }
+
+  /// Nothing in an empty database says which of two stores is the right one.
+  private func requireAlike() throws(OpsError) {
+    for source in sources.dropFirst() {
+      for segment in source.list.segments {
+        guard let root = ends[segment.name.entries.upperBound],
+          let index = try? source.store.reader(of: segment).index, index.root != root
+        else { continue }
+        throw OpsError(
+          .storeDiverged,
+          "\(sources[0].store.files.place) and \(source.store.files.place) have other histories up to "
+            + "entry \(segment.name.entries.upperBound)",
+          hint: "name the one that is right")
+      }
+    }
+  }
+}
+
+extension SegmentReader {
+  /// The tree over the log up to an entry of this segment, or to the one before it.
+  fileprivate func frontier(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
+    var tree = index.before
+    let entries = index.name.entries
+    guard entry >= entries.lowerBound else { return tree }
+    let (leaves, hasher) = (LeafHasher(), TreeHasher())
+    try lines(of: entries.lowerBound...entry) { (_, event) throws(OpsError) in
+      tree.append(try leaves.archivedLeaf(of: event), hasher)
+    }
+    return tree
   }
 }
 
@@ -212,21 +443,31 @@ enum LineDifference {
   case extra(EventPosition)
   /// Both have one, and not the same.
   case other(EventPosition)
+
+  var entry: Int64 {
+    switch self {
+    case .missing(_, let position), .extra(let position), .other(let position): position.entry
+    }
+  }
 }
 
 extension Store {
   /// Walks through a segment and the database's log side by side: both are in the order of the log.
   ///
   /// Events are the same where their leaves are: content that was erased on one side makes no difference.
+  ///
+  /// - Parameter leaves: Gets the leaf of each of the segment's events.
   func compare(
     _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ session: Session,
-    _ each: (LineDifference) throws(OpsError) -> Void
+    leaves: (Digest) -> Void = { _ in }, _ each: (LineDifference) throws(OpsError) -> Void
   ) throws(OpsError) {
     let here = try LogLines(entries, on: try session.connection())
     var next = try here.nextLeaf()
     let hasher = LeafHasher()
     try reader(of: segment).lines(of: entries) { (line, event) throws(OpsError) in
       let position = EventPosition(event)
+      let leaf = try hasher.archivedLeaf(of: event)
+      leaves(leaf)
       while let mine = next, EventPosition(mine.event) < position {
         try each(.extra(EventPosition(mine.event)))
         next = try here.nextLeaf()
@@ -234,7 +475,7 @@ extension Store {
       guard let mine = next, EventPosition(mine.event) == position else {
         return try each(.missing(line, position))
       }
-      if try mine.leaf != hasher.archivedLeaf(of: event) { try each(.other(position)) }
+      if mine.leaf != leaf { try each(.other(position)) }
       next = try here.nextLeaf()
     }
     while let mine = next {

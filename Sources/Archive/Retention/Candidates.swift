@@ -32,27 +32,27 @@ struct Candidate {
     ended AS MATERIALIZED (
       SELECT m.id, m.proposal_id, m.version, m.status::text AS status, m.created_at,
         coalesce(m.completed_at, m.updated_at) AS ended_at, pg_column_size(m) AS bytes
-      FROM ops_missions AS m
+      FROM public.ops_missions AS m
       WHERE ($3::uuid[] IS NULL OR m.id = ANY ($3::uuid[]))
         AND (m.status = 'succeeded' AND coalesce(m.completed_at, m.updated_at) <= $1::timestamptz
           OR m.status = 'failed' AND coalesce(m.completed_at, m.updated_at) <= $2::timestamptz)),
     origins AS MATERIALIZED (
       SELECT r.payload -> 'result' ->> 'r_proposal_id' AS proposal, a.data ->> 'source' AS source
-      FROM ops_agent_reactions AS r JOIN ops_agent_events AS a ON a.id = r.event_id
+      FROM public.ops_agent_reactions AS r JOIN public.ops_agent_events AS a ON a.id = r.event_id
       WHERE a.data ->> 'source' IN (SELECT h.source FROM held AS h))
     SELECT e.id, e.status, e.ended_at, v.print, v.rows, v.bytes,
       (SELECT h.id FROM held AS h
         WHERE h.mission_id = e.id OR h.from_time <= e.ended_at AND h.until_time >= e.created_at
           OR EXISTS (SELECT FROM origins AS o
             WHERE o.source = h.source AND o.proposal = e.proposal_id::text)
-          OR h.source IS NOT NULL AND EXISTS (SELECT FROM ops_agent_events AS a
+          OR h.source IS NOT NULL AND EXISTS (SELECT FROM public.ops_agent_events AS a
             WHERE a.mission_id = e.id AND a.data ->> 'source' = h.source)
         ORDER BY h.id LIMIT 1),
-      EXISTS (SELECT FROM ops_agent_events AS a
+      EXISTS (SELECT FROM public.ops_agent_events AS a
         WHERE a.mission_id = e.id AND a.processed_at IS NULL),
-      EXISTS (SELECT FROM ops_agent_events AS a JOIN ops_agent_reactions AS r ON r.event_id = a.id
+      EXISTS (SELECT FROM public.ops_agent_events AS a JOIN public.ops_agent_reactions AS r ON r.event_id = a.id
         WHERE a.mission_id = e.id AND r.status IN ('queued', 'processing')),
-      EXISTS (SELECT FROM ops_mission_steps AS s
+      EXISTS (SELECT FROM public.ops_mission_steps AS s
         WHERE s.mission_id = e.id AND s.status IN ('queued', 'running'))
     FROM ended AS e CROSS JOIN LATERAL (
       SELECT md5(string_agg(r.id || ':' || r.version, ',' ORDER BY r.id)) AS print, count(*) AS rows,
@@ -60,14 +60,14 @@ struct Candidate {
       FROM (
         SELECT e.id, e.version, e.bytes
         UNION ALL SELECT p.id, p.version, pg_column_size(p)
-          FROM ops_mission_proposals AS p WHERE p.id = e.proposal_id
+          FROM public.ops_mission_proposals AS p WHERE p.id = e.proposal_id
         UNION ALL SELECT s.id, s.version, pg_column_size(s)
-          FROM ops_mission_steps AS s WHERE s.mission_id = e.id
+          FROM public.ops_mission_steps AS s WHERE s.mission_id = e.id
         UNION ALL SELECT r.id, r.version, pg_column_size(r)
-          FROM ops_mission_steps AS s JOIN ops_action_runs AS r ON r.step_id = s.id
+          FROM public.ops_mission_steps AS s JOIN public.ops_action_runs AS r ON r.step_id = s.id
           WHERE s.mission_id = e.id
         UNION ALL SELECT a.id, a.version, pg_column_size(a)
-          FROM ops_agent_events AS a WHERE a.mission_id = e.id) AS r) AS v
+          FROM public.ops_agent_events AS a WHERE a.mission_id = e.id) AS r) AS v
     ORDER BY e.id
     """)
 

@@ -6,9 +6,9 @@ public enum CrashSite: String, CaseIterable, Sendable {
   case begun
   case pushed
   case verified
-  /// In a mission's transaction, its rows locked.
+  /// In a batch's transaction, its rows locked.
   case leaving
-  /// A mission has left.
+  /// A batch of missions has left.
   case left
   /// Before a partition goes, and in its transaction, and after it.
   case dropping

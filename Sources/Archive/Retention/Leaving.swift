@@ -3,109 +3,212 @@ import Ledger
 import Log
 import Postgres
 
-/// The rows that a mission takes along, read under their locks, and which of them leave.
+/// The rows of a batch of missions, and what led to them, read under their locks.
+struct LeavingRows {
+  private let missions: [StreamID: Mission]
+  private let proposals: [StreamID: Proposal]
+  /// How many missions have each of these proposals.
+  private var sharers: [StreamID: Int] = [:]
+  /// By mission.
+  private let steps: [StreamID: [Step]]
+  /// By step.
+  private let runs: [StreamID: [Run]]
+  private let agentEvents: [StreamID: AgentEvent]
+  /// The agent events of each mission.
+  private var ownEvents: [StreamID: [StreamID]] = [:]
+  private let reactions: [StreamID: Reaction]
+  /// Those that answer each agent event.
+  private var answers: [StreamID: [StreamID]] = [:]
+  /// Of the proposals that the reactions made, the ones that stay in the table.
+  private var present: Set<StreamID>
+  /// Rows that have left with an earlier mission of the batch.
+  private var gone: Set<StreamID> = []
+
+  // MARK: Reading
+
+  /// Locks and reads, parents first, each in the order of ids.
+  ///
+  /// - Parameter origins: Reactions that made the missions' proposals; see ``Pruner``.
+  static func load(_ missions: [StreamID], origins: [StreamID]) -> [(Statement, Parameters)] {
+    var (these, both) = (Parameters(), Parameters())
+    these.uuids(missions)
+    both.uuids(missions)
+    both.uuids(origins)
+    return [
+      (lockMissions, these), (lockProposals, these), (lockAgentEvents, both),
+      (lockReactions, both), (lockSteps, these), (lockRuns, these), (presentProposals, both),
+      (sharedProposals, these),
+    ]
+  }
+
+  static let loadCount = 8
+
+  private static let lockMissions = Statement(
+    """
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
+    ORDER BY m.id FOR UPDATE
+    """)
+  private static let lockProposals = Statement(
+    """
+    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p
+    WHERE p.id IN (SELECT m.proposal_id FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[]))
+    ORDER BY p.id FOR UPDATE
+    """)
+  private static let lockAgentEvents = Statement(
+    """
+    SELECT \(AgentEvent.select("a")) FROM public.ops_agent_events AS a
+    WHERE a.id IN (
+      SELECT o.id FROM public.ops_agent_events AS o WHERE o.mission_id = ANY ($1::uuid[])
+      UNION SELECT r.event_id FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($2::uuid[]))
+    ORDER BY a.id FOR UPDATE
+    """)
+  /// All that answer one of the agent events, or made one of the proposals.
+  private static let answering = """
+    r.id IN (
+      SELECT unnest($2::uuid[])
+      UNION SELECT q.id FROM public.ops_agent_reactions AS q WHERE q.event_id IN (
+        SELECT a.id FROM public.ops_agent_events AS a WHERE a.mission_id = ANY ($1::uuid[])
+        UNION SELECT o.event_id FROM public.ops_agent_reactions AS o WHERE o.id = ANY ($2::uuid[])))
+    """
+  private static let lockReactions = Statement(
+    """
+    SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE \(answering)
+    ORDER BY r.id FOR UPDATE
+    """)
+  private static let lockSteps = Statement(
+    """
+    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[])
+    ORDER BY s.id FOR UPDATE
+    """)
+  private static let lockRuns = Statement(
+    """
+    SELECT \(Run.select("r")) FROM public.ops_action_runs AS r
+    WHERE r.step_id IN (SELECT s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[]))
+    ORDER BY r.id FOR UPDATE
+    """)
+  /// By the key's index: what a hand put there in place of an id names no proposal.
+  private static let presentProposals = Statement(
+    """
+    SELECT p.id FROM public.ops_mission_proposals AS p WHERE p.id IN (
+      SELECT CASE WHEN n.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.id::uuid END
+      FROM (SELECT r.payload -> 'result' ->> 'r_proposal_id' FROM public.ops_agent_reactions AS r
+        WHERE \(answering)) AS n(id))
+    """)
+  private static let sharedProposals = Statement(
+    """
+    SELECT o.proposal_id, count(*) FROM public.ops_missions AS o
+    WHERE o.proposal_id IN (
+      SELECT m.proposal_id FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[]))
+    GROUP BY o.proposal_id
+    """)
+
+  init(_ found: ArraySlice<Rows>) throws(OpsError) {
+    let found = Array(found)
+    missions = try Self.byID(found[0].rows(of: Mission.self), \.id)
+    proposals = try Self.byID(found[1].rows(of: Proposal.self), \.id)
+    let events = try found[2].rows(of: AgentEvent.self)
+    agentEvents = Self.byID(events, \.id)
+    for event in events {
+      if let mission = event.missionID { ownEvents[mission, default: []].append(event.id) }
+    }
+    let answering = try found[3].rows(of: Reaction.self)
+    reactions = Self.byID(answering, \.id)
+    for reaction in answering {
+      if let event = reaction.eventID { answers[event, default: []].append(reaction.id) }
+    }
+    steps = try Dictionary(grouping: found[4].rows(of: Step.self), by: \.missionID)
+    var runs: [StreamID: [Run]] = [:]
+    for run in try found[5].rows(of: Run.self) {
+      if let step = run.stepID { runs[step, default: []].append(run) }
+    }
+    self.runs = runs
+    present = Set(try found[6].ids())
+    sharers = try onDatabase { () throws(PostgresError) in
+      var sharers: [StreamID: Int] = [:]
+      for row in 0..<found[7].count {
+        sharers[StreamID(try found[7].uuid(row, 0))] = Int(try found[7].int8(row, 1))
+      }
+      return sharers
+    }
+  }
+
+  private static func byID<N>(_ rows: [N], _ id: (N) -> StreamID) -> [StreamID: N] {
+    Dictionary(rows.map { (id($0), $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  func holds(_ mission: StreamID) -> Bool { missions[mission] != nil }
+
+  /// Takes in which missions of the batch leave, so that what led to several of them leaves with the first.
+  mutating func settle(leaving: [StreamID]) {
+    var sharing = sharers
+    for mission in leaving {
+      guard let proposal = missions[mission]?.proposalID else { continue }
+      sharing[proposal, default: 1] -= 1
+      if sharing[proposal] == 0 { present.remove(proposal) }
+    }
+  }
+
+  /// What goes with a mission, after the earlier ones of the batch.
+  ///
+  /// - Parameter origins: The reactions that made its proposal.
+  /// - Returns: Nil where the mission is not there any more.
+  func leaving(_ mission: StreamID, origins: [StreamID]) -> Leaving? {
+    guard let row = missions[mission] else { return nil }
+    var events = ownEvents[mission] ?? []
+    for origin in origins {
+      if let event = reactions[origin]?.eventID, !events.contains(event) { events.append(event) }
+    }
+    events.removeAll { gone.contains($0) || agentEvents[$0] == nil }
+    var reacting = Set(origins)
+    for event in events { reacting.formUnion(answers[event] ?? []) }
+    let steps = steps[mission] ?? []
+    return Leaving(
+      mission: row,
+      proposal: row.proposalID.flatMap { sharers[$0] == 1 ? proposals[$0] : nil },
+      steps: steps, runs: steps.flatMap { runs[$0.id] ?? [] },
+      agentEvents: events.sorted().compactMap { agentEvents[$0] },
+      reactions: reacting.subtracting(gone).sorted().compactMap { reactions[$0] },
+      present: present)
+  }
+
+  /// Takes in what a mission took along.
+  mutating func note(_ left: Set<StreamID>, of leaving: Leaving) {
+    gone.formUnion(left)
+    if let proposal = leaving.mission.proposalID { sharers[proposal, default: 1] -= 1 }
+  }
+}
+
+/// The rows that one mission takes along, and which of them leave.
 ///
 /// Its own steps, runs and agent events go with it, its proposal where no other mission has that one, the reaction
 /// that proposed it, and the agent event which that reaction answers, once nothing that stays is about it. An agent
 /// event of its own that something else still answers stays, without the mission's name.
 struct Leaving {
   let mission: Mission
-  private let proposal: Proposal?
-  private let steps: [Step]
-  private let runs: [Run]
+  let proposal: Proposal?
+  let steps: [Step]
+  let runs: [Run]
   /// Its own, and those that led to it.
-  private let agentEvents: [AgentEvent]
+  let agentEvents: [AgentEvent]
   /// All that answer one of them, or made the proposal.
-  private let reactions: [Reaction]
-  /// Of the proposals that those reactions made, the ones that are in the table.
-  private let present: Set<StreamID>
-
-  // MARK: Reading
-
-  /// Locks and reads, parents first.
-  ///
-  /// - Parameter origins: Reactions that made its proposal; see ``Pruner``.
-  static func load(_ mission: StreamID, origins: [StreamID]) -> [(Statement, Parameters)] {
-    var (one, both) = (Parameters(), Parameters())
-    one.uuid(mission)
-    both.uuid(mission)
-    both.uuids(origins)
-    return [
-      (lockMission, one), (lockProposal, one), (lockAgentEvents, both), (lockReactions, both),
-      (lockSteps, one), (lockRuns, one), (presentProposals, both),
-    ]
-  }
-
-  private static let lockMission = Statement(
-    "SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id = $1::uuid FOR UPDATE")
-  /// None where another mission has it too.
-  private static let lockProposal = Statement(
-    """
-    SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p
-    WHERE p.id = (SELECT m.proposal_id FROM ops_missions AS m WHERE m.id = $1::uuid)
-      AND NOT EXISTS (SELECT FROM ops_missions AS o WHERE o.proposal_id = p.id AND o.id <> $1::uuid)
-    FOR UPDATE
-    """)
-  private static let lockAgentEvents = Statement(
-    """
-    SELECT \(AgentEvent.select("a")) FROM ops_agent_events AS a
-    WHERE a.mission_id = $1::uuid OR a.id IN (
-      SELECT r.event_id FROM ops_agent_reactions AS r WHERE r.id = ANY ($2::uuid[]))
-    ORDER BY a.id FOR UPDATE
-    """)
-  private static let answering = """
-    r.id = ANY ($2::uuid[]) OR r.event_id IN (
-      SELECT a.id FROM ops_agent_events AS a WHERE a.mission_id = $1::uuid
-      UNION ALL SELECT o.event_id FROM ops_agent_reactions AS o WHERE o.id = ANY ($2::uuid[]))
-    """
-  private static let lockReactions = Statement(
-    """
-    SELECT \(Reaction.select("r")) FROM ops_agent_reactions AS r WHERE \(answering)
-    ORDER BY r.id FOR UPDATE
-    """)
-  private static let lockSteps = Statement(
-    """
-    SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid
-    ORDER BY s.id FOR UPDATE
-    """)
-  private static let lockRuns = Statement(
-    """
-    SELECT \(Run.select("r")) FROM ops_action_runs AS r
-    WHERE r.step_id IN (SELECT s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid)
-    ORDER BY r.id FOR UPDATE
-    """)
-  private static let presentProposals = Statement(
-    """
-    SELECT p.id FROM ops_mission_proposals AS p WHERE p.id::text IN (
-      SELECT r.payload -> 'result' ->> 'r_proposal_id' FROM ops_agent_reactions AS r
-      WHERE \(answering))
-    """)
-
-  static let loadCount = 7
-
-  /// - Returns: Nil where the mission is not there any more.
-  init?(_ answers: ArraySlice<Rows>) throws(OpsError) {
-    let answers = Array(answers)
-    guard let mission = try answers[0].rows(of: Mission.self).first else { return nil }
-    self.mission = mission
-    proposal = try answers[1].rows(of: Proposal.self).first
-    agentEvents = try answers[2].rows(of: AgentEvent.self)
-    reactions = try answers[3].rows(of: Reaction.self)
-    steps = try answers[4].rows(of: Step.self)
-    runs = try answers[5].rows(of: Run.self)
-    present = Set(try answers[6].ids())
-  }
+  let reactions: [Reaction]
+  /// Of the proposals that those reactions made, the ones that stay in the table.
+  let present: Set<StreamID>
 
   // MARK: Deciding
 
   /// Appends what leaves, and what only loses the mission's name.
   ///
   /// - Parameter segment: The file of the store that its history ends in, or before.
-  func leave(_ draft: inout Draft, segment: String) throws(OpsError) {
+  /// - Returns: The rows that leave.
+  func leave(_ draft: inout Draft, segment: String) throws(OpsError) -> Set<StreamID> {
+    var left: Set<StreamID> = []
     func archive<N: Noun>(_ row: N, _ id: StreamID, key: String? = nil) throws(OpsError) {
       try draft.load(row, as: id)
       draft.append(
-        StreamEvent<N>.common(.archived(segment: segment, dedupeKey: key)), to: id)
+        StreamEvent<N>.common(.archived(segment: segment, dedupeKey: key, mission: mission.id)),
+        to: id)
+      left.insert(id)
     }
     let leavingEvents = leavingAgentEvents
     for run in runs { try archive(run, run.id) }
@@ -124,6 +227,7 @@ struct Leaving {
     }
     try archive(mission, mission.id)
     if let proposal { try archive(proposal, proposal.id, key: proposal.dedupeKey) }
+    return left
   }
 
   private var leavingAgentEvents: Set<StreamID> {

@@ -30,8 +30,17 @@ public struct MissionRestorer {
     var query = LogQuery(limit: Int.max, keeps: .first)
     query.entries = archived...archived
     try session.log(query) { event in
-      if event.type.hasSuffix(".archived") { gone.insert(event.stream) }
-      if event.type == "agent_event.amended" { unnamed.append(event.stream) }
+      // Other missions left in the same entry.
+      let data = (try? JSON(parsing: event.data)) ?? .null
+      let id = mission.description
+      if event.type.hasSuffix(".archived"), data["mission_id"]?.stringValue == id {
+        gone.insert(event.stream)
+      }
+      if event.type == "agent_event.amended",
+        data["changes"]?["mission_id"]?.arrayValue?.first?.stringValue == id
+      {
+        unnamed.append(event.stream)
+      }
     }
     let rows = try session.rows(of: gone, at: archived - 1)
     var (tombstones, events) = (Parameters(), Parameters())
@@ -39,7 +48,7 @@ public struct MissionRestorer {
     events.uuids(unnamed)
     var count = 0
     let command = Command(load: [
-      (Session.lockRetention, Parameters()), (Self.lockTombstones, tombstones),
+      (Session.lockRetention, Parameters()), (Self.tombstonesOfGone, tombstones),
       (Self.lockAgentEvents, events),
     ]) { (answers, draft) throws(OpsError) in
       let versions = try Self.versions(answers[1])
@@ -52,11 +61,28 @@ public struct MissionRestorer {
       }
       return .int(count)
     }
-    let committed = try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
+    let committed = try perform(command)
     guard let entry = committed.entry else { throw Self.isBack(mission) }
     return MissionRestored(
       mission: mission, archived: archived, entry: entry,
       rows: committed.result.intValue ?? count)
+  }
+
+  /// A row that a constraint refuses now, and the log has, comes back without the constraint.
+  private func perform(_ command: Command) throws(OpsError) -> Committed {
+    do throws(OpsError) {
+      return try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
+    } catch {
+      guard let constraint = error.facts["constraint"], let table = error.facts["table"] else {
+        throw error
+      }
+      throw OpsError(
+        error.code, error.message,
+        hint:
+          "ALTER TABLE \(table) DROP CONSTRAINT \(constraint) lets it in; run this again, and then "
+          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow",
+        facts: error.facts)
+    }
   }
 
   /// The last entry that says so.
@@ -91,20 +117,20 @@ public struct MissionRestorer {
   }
 
   /// Of rows that are in no table: one that came back another way stays as it is.
-  private static let lockTombstones = Statement(
+  private static let tombstonesOfGone = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
-      AND NOT EXISTS (SELECT FROM ops_missions AS r WHERE r.id = t.stream)
-      AND NOT EXISTS (SELECT FROM ops_mission_proposals AS r WHERE r.id = t.stream)
-      AND NOT EXISTS (SELECT FROM ops_mission_steps AS r WHERE r.id = t.stream)
-      AND NOT EXISTS (SELECT FROM ops_action_runs AS r WHERE r.id = t.stream)
-      AND NOT EXISTS (SELECT FROM ops_agent_events AS r WHERE r.id = t.stream)
-      AND NOT EXISTS (SELECT FROM ops_agent_reactions AS r WHERE r.id = t.stream)
-    ORDER BY t.stream FOR UPDATE
+      AND NOT EXISTS (SELECT FROM public.ops_missions AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM public.ops_mission_proposals AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM public.ops_mission_steps AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM public.ops_action_runs AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM public.ops_agent_events AS r WHERE r.id = t.stream)
+      AND NOT EXISTS (SELECT FROM public.ops_agent_reactions AS r WHERE r.id = t.stream)
+    ORDER BY t.stream
     """)
   private static let lockAgentEvents = Statement(
     """
-    SELECT \(AgentEvent.select("a")) FROM ops_agent_events AS a
+    SELECT \(AgentEvent.select("a")) FROM public.ops_agent_events AS a
     WHERE a.id = ANY ($1::uuid[]) AND a.mission_id IS NULL ORDER BY a.id FOR UPDATE
     """)
 

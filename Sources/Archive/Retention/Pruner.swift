@@ -3,7 +3,7 @@ import Ledger
 import Log
 import Postgres
 
-/// Takes missions out of the tables, each in an entry of its own with all that goes with it.
+/// Takes missions out of the tables, a batch in one entry, each with all that goes with it.
 struct Pruner {
   /// What became of one mission.
   enum Outcome: Equatable {
@@ -14,7 +14,18 @@ struct Pruner {
     case held
     /// Something happened to it since it was planned.
     case changed
+    /// The database refuses it.
+    case refused(OpsError)
   }
+
+  struct Planned {
+    let mission: StreamID
+    let fingerprint: String
+  }
+
+  /// Missions in one transaction: what a statement costs is shared, and a hold that is placed meanwhile waits for as
+  /// long as one batch takes.
+  static let batch = 256
 
   let session: Session
   let actor: String
@@ -45,43 +56,110 @@ struct Pruner {
 
   private static let reactionsOfMissions = Statement(
     """
-    SELECT m.id, r.id FROM ops_agent_reactions AS r JOIN ops_missions AS m
+    SELECT m.id, r.id FROM public.ops_agent_reactions AS r JOIN public.ops_missions AS m
       ON m.proposal_id::text = r.payload -> 'result' ->> 'r_proposal_id'
     WHERE m.status IN ('succeeded', 'failed')
     """)
 
-  /// The locks first: the row that holds lock too, then the mission and its rows; what is asked then is as it stays
-  /// until the commit.
-  func prune(_ mission: StreamID, fingerprint: String) throws(OpsError) -> Outcome {
-    let candidate = (
-      Candidate.question, Candidate.parameters(policy, at: cut, missions: [mission])
-    )
-    let loads =
-      [(Session.lockRetention, Parameters())]
-      + Leaving.load(mission, origins: origins[mission] ?? []) + [candidate]
-    var outcome = Outcome.gone
-    let command = Command(load: loads) { (answers, draft) throws(OpsError) in
-      guard let leaving = try Leaving(answers[1...Leaving.loadCount]) else {
-        outcome = .gone
-        return .null
-      }
-      guard let now = try Candidate.all(answers[Leaving.loadCount + 1]).first,
-        now.fingerprint == fingerprint, now.hold != nil || now.reason == nil
-      else {
-        outcome = .changed
-        return .null
-      }
-      guard now.hold == nil else {
-        outcome = .held
-        return .null
-      }
-      CrashSite.leaving.reach()
-      try leaving.leave(&draft, segment: segment)
-      outcome = .left
-      return .bool(true)
+  /// - Returns: What became of each, in the order of the missions.
+  /// - Throws: What concerns all missions: the database is out of reach, or may not be written.
+  func prune(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
+    do throws(OpsError) { return try once(missions) } catch {
+      guard error.concernsOne else { throw error }
+      // The one that is refused is found by halves, and the others leave.
+      if missions.count == 1 { return [.refused(error)] }
+      let middle = missions.startIndex + missions.count / 2
+      return try prune(missions[..<middle]) + prune(missions[middle...])
     }
-    let committed = try session.perform(
-      CommandKey(id: newCommandID(), actor: actor), command)
-    return committed.entry == nil ? outcome : .left
+  }
+
+  /// The locks first: the row that holds lock too, then the missions and their rows; what is asked then is as it stays
+  /// until the commit.
+  private func once(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
+    let ids = missions.map(\.mission)
+    let loads =
+      [(Self.settings, Parameters()), (Session.lockRetention, Parameters())]
+      + LeavingRows.load(ids, origins: ids.flatMap { origins[$0] ?? [] })
+      + [(Candidate.question, Candidate.parameters(policy, at: cut, missions: ids))]
+    var outcomes: [Outcome] = []
+    let command = Command(load: loads) { (answers, draft) throws(OpsError) in
+      outcomes = try decide(missions, answers.dropFirst(2), &draft)
+      return .int(outcomes.count { $0 == .left })
+    }
+    // A batch that is refused is divided at once, and not tried again as it is.
+    let attempts = session.attemptsMax
+    if missions.count > 1 { session.attemptsMax = 2 }
+    defer { session.attemptsMax = attempts }
+    let committed = try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
+    if committed.isRepeat, let entry = committed.entry {
+      // The answer was lost, and the last attempt found them gone.
+      let left = try session.missions(archivedIn: entry)
+      for (index, mission) in ids.enumerated() where left.contains(mission) {
+        outcomes[index] = .left
+      }
+    }
+    return outcomes
+  }
+
+  private func decide(
+    _ missions: ArraySlice<Planned>, _ answers: ArraySlice<Rows>, _ draft: inout Draft
+  ) throws(OpsError) -> [Outcome] {
+    var rows = try LeavingRows(answers.prefix(LeavingRows.loadCount))
+    var candidates: [StreamID: Candidate] = [:]
+    for candidate in try answers.last.map(Candidate.all) ?? [] {
+      candidates[candidate.mission] = candidate
+    }
+    let outcomes = missions.map { planned -> Outcome in
+      guard rows.holds(planned.mission) else { return .gone }
+      guard let now = candidates[planned.mission], now.fingerprint == planned.fingerprint,
+        now.hold != nil || now.reason == nil
+      else { return .changed }
+      return now.hold == nil ? .left : .held
+    }
+    let leaving = zip(missions, outcomes).filter { $0.1 == .left }.map(\.0.mission)
+    if !leaving.isEmpty { CrashSite.leaving.reach() }
+    rows.settle(leaving: leaving)
+    for mission in leaving {
+      guard let one = rows.leaving(mission, origins: origins[mission] ?? []) else { continue }
+      rows.note(try one.leave(&draft, segment: segment), of: one)
+    }
+    return outcomes
+  }
+
+  /// Each look-up is by an index, also where a table was small when its statement was planned; and a row that
+  /// somebody has locked is waited for a moment only, since the whole batch waits with it.
+  private static let settings = Statement(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('lock_timeout', '2s', true)")
+}
+
+extension OpsError {
+  /// Whether it may be about one mission's rows only, and others can still leave.
+  fileprivate var concernsOne: Bool {
+    switch code {
+    case .databaseUnreachable: facts["sqlstate"]?.isEmpty == false && !isShutDown
+    case .storeDiverged, .halted, .schemaMismatch: false
+    default: true
+    }
+  }
+
+  /// The server, or the session, ended: SQLSTATE classes 08, 53 and 57.
+  private var isShutDown: Bool {
+    guard let state = facts["sqlstate"] else { return true }
+    return ["08", "53", "57"].contains { state.hasPrefix($0) }
+  }
+}
+
+extension Session {
+  fileprivate func missions(archivedIn entry: Int64) throws(OpsError) -> Set<StreamID> {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    return Set(
+      try readBack(
+        Statement(
+          """
+          SELECT e.stream FROM ledger.events AS e
+          WHERE e.entry = $1::bigint AND e.type = 'mission.archived'
+          """), parameters
+      ).ids())
   }
 }

@@ -14,6 +14,8 @@ public struct RetentionReport: Sendable {
   /// Planned, and kept: by a hold that was placed since, or since something happened to them.
   public internal(set) var held: [StreamID] = []
   public internal(set) var changed: [StreamID] = []
+  /// Planned, and kept since the database refuses to let them go: by a lock, a constraint or a trigger of somebody's.
+  public internal(set) var refused: [(mission: StreamID, error: OpsError)] = []
   /// Parts of the log that left now, and their events.
   public internal(set) var partitions = 0
   public internal(set) var events: Int64 = 0
@@ -21,7 +23,19 @@ public struct RetentionReport: Sendable {
   public internal(set) var stores: [String] = []
 
   /// Whether everything that was planned has left.
-  public var isComplete: Bool { held.isEmpty && changed.isEmpty }
+  public var isComplete: Bool { held.isEmpty && changed.isEmpty && refused.isEmpty }
+}
+
+extension RetentionReport {
+  fileprivate mutating func note(_ outcome: Pruner.Outcome, of mission: StreamID) {
+    switch outcome {
+    case .left: left += 1
+    case .gone: leftBefore += 1
+    case .held: held.append(mission)
+    case .changed: changed.append(mission)
+    case .refused(let error): refused.append((mission, error))
+    }
+  }
 }
 
 /// Does what a plan says: everything is in the stores, and was read back from them, before anything leaves.
@@ -48,28 +62,20 @@ public struct Retention {
   ///   wants; `OPS_015` where one is damaged. Nothing has left then.
   public func apply(plan digest: String) throws(OpsError) -> RetentionReport {
     let cut = try RetentionPlan.cut(of: digest)
-    let connection = try session.connection()
-    let isAlone = try onDatabase { () throws(PostgresError) in
-      try connection.query(Self.lock).bool(0, 0)
-    }
-    guard isAlone else {
-      throw OpsError(.conflict, "another retention apply is running", hint: "wait until it ends")
-    }
-    defer { _ = try? connection.query(Self.unlock) }
+    let runner = try Runner.take(.retention, session, waitSeconds: 0)
+    defer { runner.end(session) }
+    runner.keep(session.target)
     var report = RetentionReport()
     report.plan = digest
     let run = try RetentionRun.begin(session, digest, cut: cut, actor: actor)
     CrashSite.begun.reach()
     let segment = try archive(run, &report)
-    try prune(run, segment, &report)
-    try drop(run, &report)
+    try prune(run, segment, runner, &report)
+    try drop(run, runner, &report)
     CrashSite.ending.reach()
     try run.end(session)
     return report
   }
-
-  private static let lock = Statement("SELECT pg_try_advisory_lock(19796, 6)")
-  private static let unlock = Statement("SELECT pg_advisory_unlock(19796, 6)")
 
   // MARK: Into the stores
 
@@ -105,7 +111,9 @@ public struct Retention {
   private func haveSnapshot(
     beyond partitions: [Int64], in files: any ObjectStore
   ) throws(OpsError) {
-    guard let last = partitions.max().map({ $0 + Pusher.span - 1 }) else { return }
+    guard let last = partitions.max().map({ EntryNumber.partition(of: $0).upperBound }) else {
+      return
+    }
     let there = try Store.existing(files).snapshots().snapshots
     if there.contains(where: { $0.name.entry >= last }) { return }
     _ = try SnapshotMaker(session, files, progress).run()
@@ -131,80 +139,80 @@ public struct Retention {
   // MARK: Out of the tables
 
   private func prune(
-    _ run: RetentionRun, _ segment: String, _ report: inout RetentionReport
+    _ run: RetentionRun, _ segment: String, _ runner: Runner, _ report: inout RetentionReport
   ) throws(OpsError) {
     guard !run.missions.isEmpty else { return }
     let plan = RetentionPlan(policy: run.policy, cut: run.cut)
     let pruner = try Pruner(session, plan, actor: actor, segment: segment)
     progress.expect(run.missions.count)
-    for (mission, fingerprint) in zip(run.missions, run.fingerprints) {
-      switch try pruner.prune(mission, fingerprint: fingerprint) {
-      case .left:
-        report.left += 1
-        CrashSite.left.reach()
-      case .gone: report.leftBefore += 1
-      case .held: report.held.append(mission)
-      case .changed: report.changed.append(mission)
+    let planned = zip(run.missions, run.fingerprints).map { mission, fingerprint in
+      Pruner.Planned(mission: mission, fingerprint: fingerprint)
+    }
+    for first in stride(from: 0, to: planned.count, by: Pruner.batch) {
+      try runner.require()
+      let batch = planned[first..<min(first + Pruner.batch, planned.count)]
+      for (one, outcome) in zip(batch, try pruner.prune(batch)) {
+        report.note(outcome, of: one.mission)
       }
-      progress.add(1)
+      progress.add(batch.count)
+      CrashSite.left.reach()
     }
   }
 
   // MARK: Out of the log
 
   /// The front of the log, a partition at a time. A hold keeps none of it: the store has it, and replay reads it there.
-  private func drop(_ run: RetentionRun, _ report: inout RetentionReport) throws(OpsError) {
+  private func drop(
+    _ run: RetentionRun, _ runner: Runner, _ report: inout RetentionReport
+  ) throws(OpsError) {
     for first in run.partitions {
-      let last = first + Pusher.span - 1
+      let last = EntryNumber.partition(of: first).upperBound
       var index: SegmentIndex?
       for files in stores {
         let store = try Store.existing(files)
-        let there = try store.segments().segments.filter {
-          $0.name.entries.overlaps(first...last)
-        }
-        guard let end = there.last, end.name.entries.upperBound == last else {
+        let list = try store.segments()
+        let there = list.segments.filter { $0.name.entries.overlaps(first...last) }
+        guard let end = there.last, let here = try store.index(of: end, asOf: last) else {
           throw OpsError(
             .storeDiverged, "\(files.place) does not end a segment at entry \(last)",
             hint: "run `opsledger archive push`")
         }
-        let here = try store.reader(of: end).index
         guard index == nil || index?.root == here.root else {
           throw OpsError(.storeDiverged, "the stores differ at entry \(last)")
         }
         index = here
-        try noteRoot(at: last, of: files, here.root)
+        try compare(first...last, with: store, list, here)
         if files.place == stores[0].place {
           var events: UInt64 = 0
           for segment in there { events += try store.reader(of: segment).index.eventCount }
-          report.events += try dropOne(first, here, events: events) ? Int64(events) : 0
+          report.events += try dropOne(first, here, events: events, runner) ? Int64(events) : 0
           report.partitions += 1
         }
       }
     }
   }
 
-  /// The root that the store's must equal, of the database's own log: what another database pushed, or a restore put
-  /// back, was noted here at the store's tip only.
-  private func noteRoot(
-    at last: Int64, of files: any ObjectStore, _ stored: Digest
+  /// What leaves is what the store has, event by event, whatever was noted here; the root there is noted where it was not.
+  private func compare(
+    _ entries: ClosedRange<Int64>, with store: Store, _ list: SegmentList, _ index: SegmentIndex
   ) throws(OpsError) {
-    if try session.storedRoot(at: last) != nil { return }
-    let tree = try session.tree(upTo: last)
-    let root = tree.root(TreeHasher())
-    guard root == stored else {
+    let last = entries.upperBound
+    if try session.lastDeparted() >= last { return }
+    if let entry = try store.firstDifference(entries, list, session) {
       throw OpsError(
-        .storeDiverged,
-        "the root of \(files.place) at entry \(last) is \(stored.hex), the database's \(root.hex)",
-        hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`")
+        .storeDiverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
+        hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`",
+        facts: ["entry": String(entry)])
     }
-    try session.record(StoredRoot(entry: last, frontier: tree, root: root))
+    if try session.storedRoot(at: last)?.root == index.root { return }
+    try session.record(StoredRoot(entry: last, frontier: index.after, root: index.root))
   }
 
   /// Asks again where somebody reads the log: nobody who appends waits longer than a moment.
   ///
   /// - Returns: False where it had left before.
   private func dropOne(
-    _ first: Int64, _ index: SegmentIndex, events: UInt64
+    _ first: Int64, _ index: SegmentIndex, events: UInt64, _ runner: Runner
   ) throws(OpsError) -> Bool {
     var parameters = Parameters()
     parameters.int8(first)
@@ -219,7 +227,7 @@ public struct Retention {
         CrashSite.dropping.reach()
         try session.asKeeper { (connection) throws(OpsError) in
           isNew = try onDatabase { () throws(PostgresError) in
-            try connection.query(Self.dropPartition, parameters).bool(0, 0)
+            try connection.pipeline([runner.fence, (Self.dropPartition, parameters)])[1].bool(0, 0)
           }
           if isNew { CrashSite.dropped.reach() }
         }

@@ -36,7 +36,7 @@ public struct RetentionPlan: Sendable {
     /// With its indexes.
     public let bytes: Int64
 
-    public var last: Int64 { first + Pusher.span - 1 }
+    public var last: Int64 { EntryNumber.partition(of: first).upperBound }
   }
 
   public let policy: RetentionPolicy
@@ -53,10 +53,18 @@ public struct RetentionPlan: Sendable {
 
   /// Names the plan: its cut, and what would leave.
   public var digest: String {
+    Self.digest(
+      cut: cut, leaving: leaving.map { ($0.mission, $0.fingerprint) },
+      partitions: partitions.map(\.first))
+  }
+
+  static func digest(
+    cut: Instant, leaving: [(StreamID, String)], partitions: [Int64]
+  ) -> String {
     let seconds = cut.micros / 1_000_000
     var text = "opsledger/retention/v1\n\(seconds)\n"
-    for mission in leaving { text += "\(mission.mission) \(mission.fingerprint)\n" }
-    for partition in partitions { text += "\(partition.first)\n" }
+    for (mission, fingerprint) in leaving { text += "\(mission) \(fingerprint)\n" }
+    for first in partitions { text += "\(first)\n" }
     return "\(seconds)-" + SHA256.hash(text).hex.prefix(32)
   }
 
@@ -127,7 +135,7 @@ extension Session {
   private static let missionCounts = Statement(
     """
     SELECT count(*), count(*) FILTER (WHERE m.status NOT IN ('succeeded', 'failed'))
-    FROM ops_missions AS m
+    FROM public.ops_missions AS m
     """)
 
   /// The log's partitions from its front that are sealed to their ends and have nothing younger than the rule.
@@ -144,7 +152,7 @@ extension Session {
       return all
     }
     for (first, bytes) in all {
-      let last = first + Pusher.span - 1
+      let last = EntryNumber.partition(of: first).upperBound
       guard last <= sealed else { break }
       var range = Parameters()
       range.int8(first)
@@ -163,7 +171,7 @@ extension Session {
     """
     SELECT substring(c.relname FROM 9)::bigint AS first, pg_total_relation_size(c.oid)
     FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'ledger.events'::regclass AND c.relname ~ '^events_p[0-9]{12}$' ORDER BY 1
+    WHERE i.inhparent = 'ledger.events'::regclass AND c.relname ~ '^events_p[0-9]{12,15}$' ORDER BY 1
     """)
   private static let youngest = Statement(
     """

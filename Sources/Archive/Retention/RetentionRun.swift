@@ -18,7 +18,10 @@ struct RetentionRun {
     _ session: Session, _ digest: String, cut: Instant, actor: String
   ) throws(OpsError) -> RetentionRun {
     let policy = try session.retentionPolicy()
-    if let begun = try find(session, digest, cut: cut, policy) { return begun }
+    // A row that is not what its digest says was never reviewed.
+    if let begun = try find(session, digest, cut: cut, policy), begun.digest == digest {
+      return begun
+    }
     let plan = try session.retentionPlan(at: cut)
     // Of a time to come nothing was planned: everything is old by then.
     guard plan.digest == digest, cut <= (try session.now()) else {
@@ -31,6 +34,11 @@ struct RetentionRun {
       fingerprints: plan.leaving.map(\.fingerprint), partitions: plan.partitions.map(\.first))
     try run.record(session, actor: actor)
     return run
+  }
+
+  private var digest: String {
+    RetentionPlan.digest(
+      cut: cut, leaving: Array(zip(missions, fingerprints)), partitions: partitions)
   }
 
   private static func find(
@@ -76,6 +84,9 @@ struct RetentionRun {
         """
         INSERT INTO ledger.retention_runs (plan, missions, fingerprints, partitions, actor, begun_at)
         VALUES ($1::text, $2::uuid[], $3::text[], $4::bigint[], $5::text, ledger.now())
+        ON CONFLICT (plan) DO UPDATE SET missions = EXCLUDED.missions, actor = EXCLUDED.actor,
+          fingerprints = EXCLUDED.fingerprints, partitions = EXCLUDED.partitions,
+          begun_at = EXCLUDED.begun_at, ended_at = NULL
         """), parameters)
   }
 

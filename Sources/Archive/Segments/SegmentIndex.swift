@@ -95,5 +95,10 @@ public struct SegmentIndex: Equatable, Sendable {
       else { throw Damage("its index has entries out of their order", frame: number) }
       last = frame.entries.upperBound
     }
+    if let first = frames.first?.entries.lowerBound,
+      !EntryNumber.partition(of: first).contains(last)
+    {
+      throw Damage("it has events of several partitions of the log")
+    }
   }
 }

@@ -24,11 +24,16 @@ public struct SnapshotList: Sendable {
     snapshots.sort {
       ($0.name.entry, $0.name.generation) < ($1.name.entry, $1.name.generation)
     }
-    let all = snapshots
-    for (snapshot, next) in zip(all, all.dropFirst()) where snapshot.name.entry == next.name.entry {
-      superseded.append(snapshot.name)
-      snapshots.removeAll { $0 == snapshot }
+    // Of one entry the last generation counts.
+    var last: [Snapshot] = []
+    for snapshot in snapshots {
+      if let before = last.last, before.name.entry == snapshot.name.entry {
+        superseded.append(before.name)
+        last.removeLast()
+      }
+      last.append(snapshot)
     }
+    snapshots = last
   }
 }
 

@@ -31,11 +31,18 @@ public struct SnapshotMaker {
   /// - Parameter entry: As of which; nil: the newest that is sealed.
   public func run(at entry: Int64? = nil) throws(OpsError) -> SnapshotReport {
     let push = try Pusher(session, files).run()
+    // Another push may merge segments meanwhile.
+    return try readingWhole([files]) { () throws(OpsError) -> (SnapshotReport, isFine: Bool) in
+      let report = try make(at: entry, after: push)
+      return (report, isFine: true)
+    }
+  }
+
+  private func make(at entry: Int64?, after push: PushReport) throws(OpsError) -> SnapshotReport {
     let store = try Store.existing(files)
     guard let tip = try store.segments().segments.last else {
       throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
     }
-    _ = try store.writeTiles(store.segments().segments)
     let name = SnapshotName(entry ?? tip.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
     if let there { return try report(store, there, isNew: false, push) }
@@ -66,7 +73,7 @@ public struct SnapshotMaker {
   ]
 
   private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
-    let rows = try StateRows(session.target, at: entry, progress)
+    let rows = try StateRows(session.target, at: entry, order: Self.order, progress)
     defer { rows.end() }
     try writer.writeRuns { (noun, body) throws(OpsError) in
       try rows.each(of: noun, pieceBytes: SnapshotWriter.frameTextBytes, body)

@@ -1,3 +1,5 @@
+import Ledger
+
 /// What a snapshot's file is called: the entry as of which its rows are, and which writing of it this is.
 public struct SnapshotName: Hashable, Sendable {
   public static let folder = "snapshots/"
@@ -17,17 +19,14 @@ public struct SnapshotName: Hashable, Sendable {
     return "\(Self.folder)\(SegmentName.digits(entry))\(suffix).lz4"
   }
 
-  /// Reads a path; nil for one that ``path`` does not give.
+  /// Reads a path; nil for one that ``path`` does not give, and for an entry beyond ``EntryNumber/last``.
   public init?(path: String) {
     guard path.hasPrefix(Self.folder), path.hasSuffix(".lz4") else { return nil }
     let parts = path.dropFirst(Self.folder.count).dropLast(4).split(
       separator: ".", omittingEmptySubsequences: false)
-    guard parts.count <= 2, let entry = Int64(parts[0]), entry >= 0 else { return nil }
-    var generation: UInt32 = 1
-    if parts.count == 2 {
-      guard parts[1].hasPrefix("g"), let number = UInt32(parts[1].dropFirst()) else { return nil }
-      generation = number
-    }
+    guard parts.count <= 2, let entry = Int64(parts[0]), (0...EntryNumber.last).contains(entry),
+      let generation = SegmentName.generation(parts.dropFirst())
+    else { return nil }
     self.init(entry, generation: generation)
     // One snapshot, one path.
     guard self.path == path else { return nil }

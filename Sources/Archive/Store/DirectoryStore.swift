@@ -33,6 +33,7 @@ public final class DirectoryStore: ObjectStore {
   }
 
   static let temporaryPrefix = ".tmp."
+  private static let wholeBytesMax = 1 << 30
   private static let directoryMode: UInt32 = 0o750
 
   /// Nothing is looked at yet; the directory is made when the first file is.
@@ -72,12 +73,17 @@ public final class DirectoryStore: ObjectStore {
       case .directory:
         // One of another's making (lost+found) is none of ours, and may not be ours to read.
         guard StoreName.isPart(leaf) else { continue }
+        guard !StoreName.isOfFile(leaf) else {
+          found.append(StoredFile(name: name, size: 0, oddity: "a directory"))
+          continue
+        }
         let below = try ifThere { () throws(SystemError) in try folder.directory(leaf) }
         if let below { try list(below, name + "/", prefix, into: &found) }
       case .link:
-        throw SystemError(ELOOP, "list \(folder.path)/\(leaf)")
+        found.append(
+          StoredFile(name: name, size: 0, oddity: "a link, which a store does not follow"))
       case .socket, .other:
-        continue
+        found.append(StoredFile(name: name, size: 0, oddity: "a pipe, socket or device"))
       }
     }
   }
@@ -112,6 +118,10 @@ public final class DirectoryStore: ObjectStore {
   ) throws(SystemError) -> [UInt8] {
     let size = UInt64(clamping: try file.status().bytes)
     let range = (range ?? 0..<size).clamped(to: 0..<size)
+    // A file that says it has more was never written by a store.
+    guard range.count <= wholeBytesMax else {
+      throw SystemError(EFBIG, "read \(file.name) at once")
+    }
     var bytes = [UInt8](repeating: 0, count: Int(range.count))
     let count = try file.read(into: &bytes, 0..<bytes.count, at: range.lowerBound)
     bytes.removeLast(bytes.count - count)

@@ -11,7 +11,7 @@ public protocol ObjectStore: Sendable {
   /// How people name it: a path, or `s3://bucket/prefix`. Never holds a secret.
   var place: String { get }
 
-  /// The files whose names begin so, by name.
+  /// The files whose names begin so, by name, and what has the name of a file and is none.
   func list(_ prefix: String) throws(OpsError) -> [StoredFile]
 
   /// Reads a part of a file, no more than a few megabytes at once.
@@ -31,10 +31,13 @@ public struct StoredFile: Equatable, Sendable {
   public let name: String
   /// In bytes.
   public let size: UInt64
+  /// What has this name, where it is no file: `a link`. It cannot be read.
+  public let oddity: String?
 
-  public init(name: String, size: UInt64) {
+  public init(name: String, size: UInt64, oddity: String? = nil) {
     self.name = name
     self.size = size
+    self.oddity = oddity
   }
 }
 

@@ -45,8 +45,10 @@ public struct SegmentList: Sendable {
       let missing = (tip + 1)...(entries.lowerBound - 1)
       add(
         missing,
-        "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place)",
-        hint: "put the missing file back from another copy of the store")
+        "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place), "
+          + "which has \(segment.name.path)",
+        hint: "put the missing file back from another copy of the store; or remove "
+          + "\(segment.name.path), where it is none of this store's")
     }
     if entries.lowerBound <= tip {
       add(
@@ -62,6 +64,20 @@ public struct SegmentList: Sendable {
   private mutating func add(_ entries: ClosedRange<Int64>, _ what: String, hint: String) {
     let error = OpsError(.storeDiverged, what, hint: hint).losing(entries)
     holes.append(Hole(entries: entries, error: error))
+  }
+
+  /// The segment that covers an entry.
+  func segment(with entry: Int64) -> Segment? {
+    var (low, high) = (0, segments.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if segments[middle].name.entries.upperBound < entry {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low < segments.count && segments[low].name.entries.contains(entry) ? segments[low] : nil
   }
 
   /// - Throws: `OPS_015` where entries are in no segment, or two segments overlap.

@@ -10,7 +10,7 @@ public struct Store: Sendable {
   public static func open(_ files: any ObjectStore) throws(OpsError) -> Store? {
     let bytes: [UInt8]
     do throws(OpsError) {
-      bytes = try files.read(StoreRecord.name, nil)
+      bytes = try files.read(StoreRecord.name, 0..<UInt64(StoreRecord.bytesMax + 1))
     } catch {
       guard error.code == .notFound else { throw error }
       guard try isEmpty(files) else {
@@ -57,6 +57,17 @@ public struct Store: Sendable {
   /// Those that are there, whatever is missing.
   func foundSegments() throws(OpsError) -> SegmentList {
     SegmentList(try files.list(SegmentName.folder), place: files.place)
+  }
+
+  /// The index of a segment whose tree is that of the log up to this entry: it ends there, or has no event at all.
+  ///
+  /// - Returns: Nil where it has events and ends elsewhere.
+  func index(
+    of segment: SegmentList.Segment, asOf entry: Int64
+  ) throws(OpsError) -> SegmentIndex? {
+    let index = try reader(of: segment).index
+    guard segment.name.entries.contains(entry) else { return nil }
+    return segment.name.entries.upperBound == entry || index.eventCount == 0 ? index : nil
   }
 
   /// Opens a segment.

@@ -24,6 +24,11 @@ struct StoreName: Equatable, Sendable {
     self.leaf = leaf
   }
 
+  /// Whether it is the last part of a file's name, and never a directory's.
+  static func isOfFile(_ part: String) -> Bool {
+    part.hasSuffix(".lz4") || part.hasSuffix(".json")
+  }
+
   static func isPart(_ part: String) -> Bool {
     guard let first = part.utf8.first, isAlphanumeric(first) else { return false }
     return part.utf8.count <= partBytesMax

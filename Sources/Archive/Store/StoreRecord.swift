@@ -7,6 +7,7 @@ public struct StoreRecord: Equatable, Sendable {
   /// Of the store, raised when files that are read here today could not be.
   public static let format = 1
   static let name = "ledger.json"
+  static let bytesMax = 1 << 16
 
   /// The line of history; a fork has one of its own.
   public var identity: StreamID
@@ -60,6 +61,7 @@ public struct StoreRecord: Equatable, Sendable {
         .storeDiverged, "\(Self.name) of \(place) is damaged: \(what)",
         hint: "put it back from another copy of the store")
     }
+    guard bytes.count <= Self.bytesMax else { throw damaged("it is too long") }
     guard let text = String(validating: bytes, as: UTF8.self), text.hasSuffix("\"}\n"),
       let json = try? JSON(parsing: text)
     else { throw damaged("it is not a JSON object on one line") }
@@ -80,7 +82,7 @@ public struct StoreRecord: Equatable, Sendable {
     self.init(identity: identity, title: title)
     guard let parent = json["parent"] else { return }
     guard let of = parent["identity"]?.stringValue.flatMap({ StreamID($0) }),
-      let entry = parent["entry"]?.intValue,
+      let entry = parent["entry"]?.intValue, (0...EntryNumber.last).contains(Int64(entry)),
       let root = parent["root"]?.stringValue.flatMap({ hexDecoded($0).flatMap { Digest($0) } })
     else { throw damaged("its parent is not whole") }
     self.parent = Parent(identity: of, entry: Int64(entry), root: root)

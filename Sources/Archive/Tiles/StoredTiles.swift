@@ -19,7 +19,7 @@ struct StoredTiles {
   init(_ files: any ObjectStore) throws(OpsError) {
     for file in try files.list(Self.folder) {
       let position = Tile.Position(path: String(file.name.dropFirst(Self.folder.count)))
-      if let position, position.isFull {
+      if let position, position.isFull, file.oddity == nil {
         positions.insert(position)
         last = max(last, (position.index + 1) << UInt64(8 * position.level))
       } else {
@@ -47,7 +47,9 @@ struct StoredTiles {
     _ position: Tile.Position, from files: any ObjectStore
   ) throws(OpsError) -> Tile {
     let name = path(position)
-    guard let tile = Tile(position, try files.read(name, nil)) else {
+    // A byte more than it has: one that is longer is damaged.
+    let bytes = try files.read(name, 0..<UInt64(position.width * Digest.byteCount + 1))
+    guard let tile = Tile(position, bytes) else {
       throw OpsError(
         .storeDiverged, "\(name) in \(files.place) is damaged: it is not \(position.width) hashes",
         hint: "put it back from another copy, or remove it: the next push writes it again",

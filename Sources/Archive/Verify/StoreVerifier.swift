@@ -20,7 +20,8 @@ public struct StoreReport: Equatable, Sendable {
   public var notes: [String] = []
 }
 
-/// Reads every byte of a store and compares every hash; goes on after a fault, so that all are named.
+/// Reads every byte of a store and compares every hash; goes on after a fault, so that all are named, and begins again
+/// where a push replaced files meanwhile.
 public struct StoreVerifier {
   private let store: Store
 
@@ -28,20 +29,24 @@ public struct StoreVerifier {
 
   /// - Parameter progress: Called with the events read and those that the indexes name.
   public func run(_ progress: (Int, Int) -> Void = { _, _ in }) throws(OpsError) -> StoreReport {
+    try readingWhole([store.files]) { () throws(OpsError) in
+      let report = try readOnce(progress)
+      return (report, isFine: report.faults.isEmpty)
+    }
+  }
+
+  private func readOnce(_ progress: (Int, Int) -> Void) throws(OpsError) -> StoreReport {
     var report = StoreReport()
     let list = try store.foundSegments()
     report.faults += list.holes.map(\.error.message)
-    report.faults += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.strangers.map { "\($0) is no file of a store" }
     report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
     var tree = MerkleFrontier()
     var isWhole = true
+    let firstHole = list.holes.map(\.entries.upperBound).min() ?? .max
     let tiles = try TileCheck(store.files)
     for segment in list.segments {
-      if list.holes.contains(where: {
-        $0.entries.upperBound < segment.name.entries.lowerBound
-      }) {
-        isWhole = false
-      }
+      if firstHole < segment.name.entries.lowerBound { isWhole = false }
       do throws(OpsError) {
         let reader = try store.reader(of: segment)
         let index = reader.index
@@ -78,7 +83,7 @@ public struct StoreVerifier {
     _ segments: SegmentList, isWhole: Bool, _ report: inout StoreReport
   ) throws(OpsError) {
     let list = try store.snapshots()
-    report.faults += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.strangers.map { "\($0) is no file of a store" }
     report.notes += list.superseded.map { "\($0.path): a later generation replaces it" }
     var readers: [SnapshotReader] = []
     for snapshot in list.snapshots {

@@ -6,15 +6,15 @@ final class TileCheck {
   private let files: any ObjectStore
   private let tiles: StoredTiles
   private var maker = TileMaker()
-  private(set) var faults: [String]
-  private(set) var notes: [String] = []
+  private(set) var faults: [String] = []
+  private(set) var notes: [String]
   /// Read, and what the leaves give.
   private(set) var sound = 0
 
   init(_ files: any ObjectStore) throws(OpsError) {
     self.files = files
     tiles = try StoredTiles(files)
-    faults = tiles.strangers.map { "\($0) is no file of a store" }
+    notes = tiles.strangers.map { "\($0) is no file of a store" }
   }
 
   func take(_ leaves: [Digest]) throws(OpsError) {

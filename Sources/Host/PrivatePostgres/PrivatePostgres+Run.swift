@@ -9,6 +9,13 @@ extension PrivatePostgres {
     return false
   }
 
+  /// Whether the server's program was replaced or removed since it was started, by an upgrade: libraries that it loads
+  /// from now on may not fit it.
+  public var programsWereReplaced: Bool {
+    guard let pid = ServerProcess.state(dataDirectory).pid else { return false }
+    return ServerProcess.link(pid, "exe")?.hasSuffix(" (deleted)") ?? false
+  }
+
   /// Starts the server unless it runs. Two that do so at once start it once.
   ///
   /// - Returns: whether it had to be started.

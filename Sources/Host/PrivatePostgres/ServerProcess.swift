@@ -55,12 +55,16 @@ enum ServerProcess {
   /// Whether a process is the server of this data directory, which it works in.
   private static func serves(_ pid: Int32, _ data: String) -> Bool {
     guard isAlive(pid) else { return false }
-    var buffer = [CChar](repeating: 0, count: 4096)
-    let count = readlink("/proc/\(pid)/cwd", &buffer, buffer.count)
-    guard count > 0 else { return errno == EACCES }
-    let directory = String(
-      decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    guard let directory = link(pid, "cwd") else { return errno == EACCES }
     return directory == (FileSystem.realPath(data) ?? data)
+  }
+
+  /// Where a link of /proc leads: `cwd`, `exe`. Nil, and errno, where it may not be read.
+  static func link(_ pid: Int32, _ name: String) -> String? {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink("/proc/\(pid)/\(name)", &buffer, buffer.count)
+    guard count > 0 else { return nil }
+    return String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
   private static func pidLines(_ data: String) -> [Substring]? {

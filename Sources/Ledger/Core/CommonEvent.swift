@@ -9,8 +9,9 @@ public enum CommonEvent<N: Noun>: Sendable {
   case amended([ColumnChange])
   case removed
   /// The row left the tables for the archive, by the retention rule.
-  /// The file of the store that ends with the row's history, or ends after it; and the dedupe key that stays taken.
-  case archived(segment: String, dedupeKey: String? = nil)
+  /// The file of the store that ends with the row's history, or ends after it; the dedupe key that stays taken; and
+  /// the mission that the row left with.
+  case archived(segment: String, dedupeKey: String? = nil, mission: StreamID? = nil)
   /// An archived row is back, as it was.
   case restored([ColumnValue])
   /// The row's content, and that of its events, is gone for good.
@@ -90,9 +91,10 @@ extension CommonEvent {
       let (structure, written) = Self.split(changes)
       data.raw("changes", Self.object(structure) { Self.pair(Self.structure($0)) })
       for change in written { content.raw(change.column, Self.pair(change)) }
-    case .archived(let segment, let dedupeKey):
+    case .archived(let segment, let dedupeKey, let mission):
       data.string("segment", segment)
       if let dedupeKey { data.string("dedupe_key", dedupeKey) }
+      if let mission { data.string("mission_id", mission.description) }
     case .erased(let why): if let why { content.string("why", why) }
     case .removed: break
     }
@@ -133,7 +135,7 @@ extension CommonEvent {
     case .int(let number): String(number)
     case .text(let text): JSON.string(text).text
     case .uuid(let id): JSON.string(id.description).text
-    case .time(let instant): JSON.string(Moment.write(instant)).text
+    case .time(let instant): JSON.string(instant.description).text
     case .json(let text): WrappedJSON.wrap(text)
     case .ints(let numbers): JSON.array(numbers.map(JSON.int)).text
     }
@@ -149,7 +151,8 @@ extension CommonEvent {
     case .archived:
       self = .archived(
         segment: payload.optionalText("segment") ?? "",
-        dedupeKey: payload.optionalText("dedupe_key"))
+        dedupeKey: payload.optionalText("dedupe_key"),
+        mission: try payload.optionalID("mission_id"))
     case .erased: self = .erased(why: payload.optionalContentText("why"))
     }
   }
@@ -255,14 +258,6 @@ extension CommonEvent {
 
 /// A hand can write PostgreSQL's infinities, which are no moments of RFC 3339.
 private enum Moment {
-  static func write(_ instant: Instant) -> String {
-    switch instant.micros {
-    case .max: "infinity"
-    case .min: "-infinity"
-    default: instant.description
-    }
-  }
-
   static func read(_ text: String) -> Instant? {
     switch text {
     case "infinity": Instant(micros: .max)

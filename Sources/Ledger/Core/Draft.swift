@@ -4,6 +4,9 @@ public struct Draft: Sendable {
   /// The entry's time, by the database's clock.
   public let at: Instant
   public var ids: IDSource
+  /// Whether the keys that follow from a rule, of runs and of the loop's own agent events, get a random
+  /// end: somebody has put in a row with one of them.
+  public var avoidsTakenKeys = false
   public private(set) var events: [DraftedEvent] = []
 
   public var agentEvents = DraftTable<AgentEvent>()
@@ -24,6 +27,9 @@ public struct Draft: Sendable {
 
   public mutating func newID() -> StreamID { ids.next(at: at) }
 
+  /// The key as the rule makes it, with a random end where those are taken.
+  mutating func free(_ key: String) -> String { avoidsTakenKeys ? "\(key):\(newID())" : key }
+
   /// Takes in a row that the command read under a lock.
   ///
   /// - Throws: `OPS_016` for a version that no history leads to.
@@ -38,9 +44,16 @@ public struct Draft: Sendable {
   }
 
   /// Takes in that a row left: what makes it again goes on from its last version.
+  ///
+  /// - Throws: `OPS_016` for a version that no history leads to.
   public mutating func load<N: Noun>(
     tombstone version: Int32, of type: N.Type = N.self, as stream: StreamID
-  ) {
+  ) throws(OpsError) {
+    guard (0...Self.versionMax).contains(version) else {
+      throw OpsError(
+        .inconsistentRow, "the tombstone of \(N.table) \(stream) has the version \(version)",
+        hint: "see `opsledger verify`", facts: ["table": N.table, "row": stream.description])
+    }
     self[keyPath: N.drafted].load(tombstone: version, as: stream)
   }
 

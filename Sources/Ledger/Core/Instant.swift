@@ -36,6 +36,13 @@ public struct Instant: Hashable, Comparable, Sendable {
     return (overflows ? Double(micros) - Double(earlier.micros) : Double(span)) / 1_000_000
   }
 
+  /// Whether a span of time is over at this moment: its end has passed; or the clock that set it was ahead
+  /// of this one by more than the span is long, so that it would not pass for as long as that clock leapt.
+  public func isAfter(spanFrom start: Instant, to end: Instant) -> Bool {
+    if self > end { return true }
+    return start > self && end > start && start.seconds(since: self) > end.seconds(since: start)
+  }
+
   /// The first moment of this UTC day.
   public var startOfDay: Instant {
     let day: Int64 = 86_400_000_000
@@ -45,8 +52,14 @@ public struct Instant: Hashable, Comparable, Sendable {
 }
 
 extension Instant: CustomStringConvertible {
-  /// RFC 3339 in UTC with microseconds: `2026-11-24T06:00:28.000123Z`.
+  /// RFC 3339 in UTC with microseconds: `2026-11-24T06:00:28.000123Z`. A year beyond 9999 has all of its digits, one
+  /// before the year 1 is counted as ISO 8601 does (`-0043` is 44 BC), and the extremes are PostgreSQL's infinities.
   public var description: String {
+    switch micros {
+    case .max: return "infinity"
+    case .min: return "-infinity"
+    default: break
+    }
     let (days, inDay) = micros.flooredDivision(by: 86_400_000_000)
     let (year, month, day) = Instant.date(days: days)
     let seconds = inDay / 1_000_000
@@ -64,7 +77,8 @@ extension Instant: CustomStringConvertible {
         out[at] = UInt8(ascii: character)
         at += 1
       }
-      put(max(year, 0), 4)
+      if year < 0 { put("-") }
+      put(abs(year), abs(year) > 99_999 ? 6 : abs(year) > 9999 ? 5 : 4)
       put("-")
       put(month, 2)
       put("-")
@@ -111,7 +125,9 @@ extension Instant: CustomStringConvertible {
       }
       return nil
     }
-    guard let year = digits(4), skip("-") != nil, let month = digits(2), skip("-") != nil,
+    guard var year = digits(4) else { return nil }
+    while year < 100_000, let digit = digits(1) { year = year * 10 + digit }
+    guard skip("-") != nil, let month = digits(2), skip("-") != nil,
       let day = digits(2), (1...12).contains(month),
       (1...Instant.daysInMonth(year, month)).contains(day)
     else { return nil }

@@ -100,6 +100,22 @@ public struct Payload {
     return try Payload.ints(text)
   }
 
+  /// An array of ids of structure; nil where there is none.
+  public func optionalIDs(_ key: StaticString) throws(Unreadable) -> [StreamID]? {
+    guard data.kind(key) == .array, let text = data.json(key) else { return nil }
+    guard let elements = (try? JSON(parsing: text))?.arrayValue else {
+      throw Unreadable("\(key) is not an array")
+    }
+    var ids: [StreamID] = []
+    for element in elements {
+      guard let id = element.stringValue.flatMap({ StreamID($0) }) else {
+        throw Unreadable("\(key) holds what is no UUID")
+      }
+      ids.append(id)
+    }
+    return ids
+  }
+
   static func ints(_ text: String) throws(Unreadable) -> [Int32] {
     var numbers: [Int32] = []
     for part in text.dropFirst().dropLast().split(separator: ",") {

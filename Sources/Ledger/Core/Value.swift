@@ -22,9 +22,6 @@ extension Value {
     case .int(let value): String(value)
     case .text(let value): value
     case .uuid(let value): value.description
-    // The extremes are PostgreSQL's infinities.
-    case .time(let value) where value.micros == .max: "infinity"
-    case .time(let value) where value.micros == .min: "-infinity"
     case .time(let value): value.description
     case .json(let value): value
     case .ints(let values): "{" + values.map(String.init).joined(separator: ",") + "}"

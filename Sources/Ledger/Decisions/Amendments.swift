@@ -18,7 +18,7 @@ extension Draft {
       _ = createMission(of: proposal.id, try Template(value, executors: executors))
       return true
     case .voting:
-      let rules = rules(of: proposal, policies)
+      let rules = policies.rules(of: proposal)
       guard at <= rules.deadline, existing == nil else { return false }
       return try count(proposal, rules, executors).missionID != nil
     case .pending, .rejected:

@@ -127,13 +127,16 @@ extension Draft {
   /// Reports an agent event of our own: born processed unless some pattern watches for its like.
   mutating func report(own report: AgentEvent.Report, _ matrix: ReactionMatrix?) {
     let watched = matrix?.watches(ownType: report.type) ?? false
+    var report = report
+    report.dedupeKey = report.dedupeKey.map { free($0) }
     append(.reported(report, processed: !watched), of: AgentEvent.self, to: newID())
   }
 }
 
 extension Pattern {
+  /// A reaction of the future, which a clock that was ahead has left, cools nothing.
   func cools(at instant: Instant, since last: Instant?) -> Bool {
-    guard cooldownMinutes > 0, let last else { return false }
+    guard cooldownMinutes > 0, let last, last <= instant else { return false }
     return instant.seconds(since: last) < cooldownMinutes * 60
   }
 

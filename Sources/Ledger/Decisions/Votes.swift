@@ -23,7 +23,9 @@ extension Draft {
     append(
       .voteCalled(
         threshold: rules.threshold, deadline: rules.deadline,
-        terms: .init(requiredVoters: rules.requiredVoters, veto: rules.veto)),
+        terms: .init(
+          requiredVoters: rules.requiredVoters, veto: rules.veto,
+          voters: policies.voters(besides: rules.requiredVoters))),
       of: Proposal.self, to: id)
     report(
       own: AgentEvent.Report(
@@ -37,13 +39,14 @@ extension Draft {
 
   /// Casts a role's vote, in place of its earlier one, and decides where it decides.
   ///
-  /// - Throws: `OPS_012` where no vote is held over it; `OPS_004`, `OPS_005` where it would be approved
-  ///   and its template cannot run.
+  /// - Throws: `OPS_012` where no vote is held over it; then `OPS_013` for a role that may not vote over it;
+  ///   `OPS_004`, `OPS_005` where it would be approved and its template cannot run.
   public mutating func vote(
     _ ballot: Proposal.Ballot, on proposal: Proposal, policies: Policies, executors: Set<String>
   ) throws(OpsError) -> VoteOutcome {
     guard proposal.status == .voting else { throw .decided(proposal, "vote over") }
-    let rules = rules(of: proposal, policies)
+    let rules = policies.rules(of: proposal)
+    guard rules.admits(ballot.role) else { throw .notAVoter(ballot.role, rules, proposal) }
     guard at <= rules.deadline else {
       append(.voteExpired, of: Proposal.self, to: proposal.id)
       return VoteOutcome(status: .pending, missionID: nil, consensus: nil)
@@ -80,23 +83,55 @@ extension Draft {
   ///
   /// - Returns: Whether it was over.
   public mutating func expireVote(over proposal: Proposal, policies: Policies) -> Bool {
-    guard proposal.status == .voting, at > rules(of: proposal, policies).deadline else {
+    let deadline = policies.rules(of: proposal).deadline
+    guard proposal.status == .voting, at.isAfter(spanFrom: proposal.createdAt, to: deadline) else {
       return false
     }
     append(.voteExpired, of: Proposal.self, to: proposal.id)
     return true
   }
 
-  /// The rules that its row keeps. A row that a hand made voting has none, and gets what the policy
-  /// says, counted from its making.
-  func rules(of proposal: Proposal, _ policies: Policies) -> VoteRules {
-    if let rules = proposal.voteRules { return rules }
+}
+
+extension Policies {
+  /// The roles that may vote: those that policy `agent_roles` has, and the required ones.
+  func voters(besides required: [String]) -> [String] {
+    let all = (roles.value?.names ?? []) + required
+    let sorted = all.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    return sorted.reduce(into: []) { voters, role in if voters.last != role { voters.append(role) }
+    }
+  }
+
+  /// The rules that a proposal's row keeps. A row that a hand made voting has none, and gets what the policy says,
+  /// counted from its making.
+  public func rules(of proposal: Proposal) -> VoteRules {
+    var rules = proposal.voteRules ?? present(for: proposal)
+    rules.voters = rules.voters ?? voters(besides: rules.requiredVoters)
+    return rules
+  }
+
+  private func present(for proposal: Proposal) -> VoteRules {
     let template = (try? JSON(parsing: proposal.template)) ?? .null
     let risk = template["risk_level"]?.stringValue.flatMap(Risk.init) ?? .medium
-    if let policy = policies.voting.value { return policy.rules(for: risk, at: proposal.createdAt) }
+    if let policy = voting.value { return policy.rules(for: risk, at: proposal.createdAt) }
     return VoteRules(
       threshold: VotingPolicy.thresholdDefault,
       deadline: proposal.createdAt.adding(seconds: VotingPolicy.deadlineMinutesDefault * 60),
       requiredVoters: [], veto: true)
+  }
+}
+
+extension OpsError {
+  fileprivate static func notAVoter(
+    _ role: String, _ rules: VoteRules, _ proposal: Proposal
+  ) -> OpsError {
+    let voters = rules.voters ?? []
+    let shown = voters.prefix(10).joined(separator: ", ") + (voters.count > 10 ? ", …" : "")
+    return OpsError(
+      .notAllowed, "\(role) may not vote over proposal \(proposal.id)",
+      hint: voters.isEmpty
+        ? "policies agent_roles and voting_policy name the roles that vote, and named none"
+        : "policies agent_roles and voting_policy named, when the vote was called: \(shown)",
+      facts: ["proposal_id": proposal.id.description, "role": role])
   }
 }

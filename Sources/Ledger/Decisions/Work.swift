@@ -10,6 +10,8 @@ public struct ClaimedStep: Sendable {
   public var failedRuns = 0
   /// Its run as the claim made it, where the claim's answer came.
   public var run: Run?
+  /// The entry of the claim, which causes what comes of it.
+  public var entry: Int64?
 
   public init(step: Step, token: Step.Token, attempt: Int32, failedRuns: Int = 0) {
     self.step = step
@@ -22,7 +24,8 @@ public struct ClaimedStep: Sendable {
 /// What a worker has to say of a step that it ran.
 public struct StepOutcome: Sendable {
   public enum Result: Sendable {
-    case succeeded(String?)
+    /// `reads`: the rows whose content the result repeats. Who erases such a row erases the result, too.
+    case succeeded(String?, reads: [StreamID] = [])
     case failed(Step.FailureClass, error: String, result: String?)
     /// A change of the radar, made in the same entry as the step's outcome, so that it is done once.
     case radar(Radar.Command)
@@ -33,6 +36,7 @@ public struct StepOutcome: Sendable {
   public var token: Step.Token
   public var attempt: Int32
   public var result: Result
+  public var cause: Int64?
   /// Step and run as the lease left them: what they still are, unless somebody else has changed them.
   public var held: (step: Step, run: Run)?
 
@@ -41,6 +45,7 @@ public struct StepOutcome: Sendable {
     missionID = claimed.step.missionID
     token = claimed.token
     attempt = claimed.attempt
+    cause = claimed.entry
     self.result = result
     // A renewal has changed the step since.
     if claimed.step.version == token.version, let run = claimed.run {
@@ -104,7 +109,8 @@ extension Draft {
     let leased = row(step.id, of: Step.self) ?? step
     append(
       .started(
-        step: step.id, attempt: leased.version, kind: step.kind, executor: step.executor),
+        step: step.id, attempt: leased.version, kind: step.kind, executor: step.executor,
+        runID: avoidsTakenKeys ? free("\(step.id)-\(leased.version)") : nil),
       of: Run.self, to: run)
     switch row(step.missionID, of: Mission.self)?.status {
     case .approved: append(.started, of: Mission.self, to: step.missionID)
@@ -135,16 +141,16 @@ extension Draft {
       throw .claimLost(step)
     }
     switch outcome.result {
-    case .succeeded(let result):
-      try succeed(step, outcome, result: result, rules, &counts, cause)
+    case .succeeded(let result, let reads):
+      try succeed(step, outcome, result, reads, rules, &counts, cause)
     case .failed(let failureClass, let error, let result):
       try fail(step, outcome, failureClass, error, result, rules, &counts, cause)
     case .radar(let command):
       // The lease is checked before the radar changes.
       _ = try Step.decide(.succeed(outcome.token, result: nil), given: step)
       do {
-        let result = try change(radar: command)
-        try succeed(step, outcome, result: result, rules, &counts, cause)
+        let (result, reads) = try change(radar: command)
+        try succeed(step, outcome, result, reads, rules, &counts, cause)
       } catch  where error.code != .claimLost {
         try fail(step, outcome, .refused, error.description, nil, rules, &counts, cause)
       }
@@ -152,10 +158,11 @@ extension Draft {
   }
 
   private mutating func succeed(
-    _ step: Step, _ outcome: StepOutcome, result: String?, _ rules: WorkRules,
-    _ counts: inout StepCounts, _ cause: Int64?
+    _ step: Step, _ outcome: StepOutcome, _ result: String?, _ reads: [StreamID],
+    _ rules: WorkRules, _ counts: inout StepCounts, _ cause: Int64?
   ) throws(OpsError) {
-    for event in try Step.decide(.succeed(outcome.token, result: result), given: step) {
+    let command = Step.Command.succeed(outcome.token, result: result, reads: reads)
+    for event in try Step.decide(command, given: step) {
       append(event, of: Step.self, to: step.id, cause: cause)
     }
     append(.succeeded, of: Run.self, to: outcome.token.runID, cause: cause)
@@ -183,6 +190,7 @@ extension Draft {
     _ step: Step, _ outcome: StepOutcome, _ failureClass: Step.FailureClass, _ error: String,
     _ result: String?, _ rules: WorkRules, _ counts: inout StepCounts, _ cause: Int64?
   ) throws(OpsError) {
+    if case .inconsistent(let why) = step.phase { throw .inconsistent(step, why) }
     let wait = Step.backoffMilliseconds(afterFailures: step.failureCount + 1, draw: ids.draw())
     let attempt = Step.Attempt(
       failureClass: failureClass, error: error, result: result,
@@ -269,22 +277,24 @@ extension Draft {
       rules.matrix)
   }
 
-  /// - Returns: The item, or the items, as the step's result.
-  private mutating func change(radar command: Radar.Command) throws(OpsError) -> String {
+  /// - Returns: The step's result, which is the item or the items; and the items that were there before the step.
+  private mutating func change(
+    radar command: Radar.Command
+  ) throws(OpsError) -> (result: String, reads: [StreamID]) {
     switch command {
     case .add(let fields):
       let id = newID()
       append(.added(fields), of: Radar.self, to: id)
-      return row(id, of: Radar.self)?.json.text ?? "null"
+      return (row(id, of: Radar.self)?.json.text ?? "null", [])
     case .update(let target, let fields):
       let item = try find(target)
       for event in try Radar.decideUpdate(fields, given: item) {
         append(event, of: Radar.self, to: item.id)
       }
-      return row(item.id, of: Radar.self)?.json.text ?? "null"
+      return (row(item.id, of: Radar.self)?.json.text ?? "null", [item.id])
     case .list:
       let newestFirst = radar.rows.map(\.row).sorted { $0.updatedAt > $1.updatedAt }
-      return JSON.array(newestFirst.map(\.json)).text
+      return (JSON.array(newestFirst.map(\.json)).text, newestFirst.map(\.id))
     }
   }
 

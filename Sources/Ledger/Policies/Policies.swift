@@ -11,8 +11,11 @@ public struct Policies: Sendable {
   public var matrix: Reading<ReactionMatrix> = .absent
   public var loop: Reading<LoopState> = .absent
   public var voting: Reading<VotingPolicy> = .absent
+  public var roles: Reading<AgentRoles> = .absent
   /// What is wrong with policies as they now stand, by key, also where an earlier version still holds.
   public private(set) var errors: [String: OpsError] = [:]
+  /// Versions that hold in the place of policies that are broken or gone, where the log was asked for them.
+  public private(set) var heldVersions: [String: Int32] = [:]
 
   public init() {}
 
@@ -38,13 +41,14 @@ public struct Policies: Sendable {
   /// The keys that the engine reads.
   public static let keys = [
     AutoApprove.key, ProposalCaps.key, WorkerPolicy.key, ReactionMatrix.key, LoopState.key,
-    VotingPolicy.key,
+    VotingPolicy.key, AgentRoles.key,
   ]
 
   /// Takes in one row of `ops_policy`.
   public mutating func read(key: String, version: Int32, value: JSON) {
     versions[key] = version
     errors[key] = nil
+    heldVersions[key] = nil
     do { try Self.check(key: key, value: value) } catch { errors[key] = error }
     switch key {
     case AutoApprove.key: autoApprove = .of(AutoApprove.self, value)
@@ -54,6 +58,7 @@ public struct Policies: Sendable {
       matrix = Self.next(matrix, .of(ReactionMatrix.self, value))
     case LoopState.key: loop = .of(LoopState.self, value)
     case VotingPolicy.key: voting = .of(VotingPolicy.self, value)
+    case AgentRoles.key: roles = .of(AgentRoles.self, value)
     default: break
     }
   }
@@ -66,10 +71,16 @@ public struct Policies: Sendable {
   }
 
   /// An earlier version of the matrix holds, since the present one cannot be read.
-  public mutating func hold(_ matrix: ReactionMatrix) { self.matrix = .valid(matrix) }
+  public mutating func hold(_ matrix: ReactionMatrix, version: Int32) {
+    self.matrix = .valid(matrix)
+    heldVersions[ReactionMatrix.key] = version
+  }
 
   /// The same of worker_policy.
-  public mutating func hold(_ worker: WorkerPolicy) { self.worker = .valid(worker) }
+  public mutating func hold(_ worker: WorkerPolicy, version: Int32) {
+    self.worker = .valid(worker)
+    heldVersions[WorkerPolicy.key] = version
+  }
 
   /// The matrix turned out to be broken where only the server could tell.
   public mutating func breakMatrix(_ error: OpsError) {
@@ -91,6 +102,7 @@ public struct Policies: Sendable {
     case ReactionMatrix.key: matrix = .absent
     case LoopState.key: loop = .absent
     case VotingPolicy.key: voting = .absent
+    case AgentRoles.key: roles = .absent
     default: break
     }
   }
@@ -116,11 +128,7 @@ public struct Policies: Sendable {
     case LoopState.key: _ = try LoopState(value)
     case VotingPolicy.key: _ = try VotingPolicy(value)
     case RetentionPolicy.key: _ = try RetentionPolicy(value)
-    case "agent_roles":
-      let roles = try PolicyFields(key, value, code: .badInput)
-      for (name, role) in roles.members where role.objectValue == nil {
-        throw roles.wrong(name, "an object")
-      }
+    case AgentRoles.key: _ = try AgentRoles(value)
     default: break
     }
   }

@@ -133,7 +133,7 @@ public struct Template: Equatable, Sendable {
   private static func wrong(_ path: String, _ expected: String) -> OpsError {
     OpsError(
       .templateInvalid, "the template's \(path) is not \(expected)",
-      hint: "a template has steps, each with a kind; see docs/templates.md",
+      hint: "a template has steps, each with a kind: `opsledger help proposal submit` shows one",
       facts: ["path": path])
   }
 }

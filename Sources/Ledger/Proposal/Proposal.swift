@@ -75,10 +75,13 @@ public struct Proposal: Sendable {
   public struct VoteTerms: Equatable, Sendable {
     public var requiredVoters: [String]
     public var veto: Bool
+    /// Roles whose votes count; nil in events that do not say.
+    public var voters: [String]?
 
-    public init(requiredVoters: [String], veto: Bool) {
+    public init(requiredVoters: [String], veto: Bool, voters: [String]? = nil) {
       self.requiredVoters = requiredVoters
       self.veto = veto
+      self.voters = voters
     }
   }
 
@@ -141,7 +144,7 @@ extension Proposal: Noun {
       row?.keep(
         VoteRules(
           threshold: threshold, deadline: deadline, requiredVoters: terms.requiredVoters,
-          veto: terms.veto))
+          veto: terms.veto, voters: terms.voters))
     case .voteCast(let ballot): row?.cast(ballot, at: recorded.at)
     case .voteExpired: row?.status = .pending
     case .approved(let reason):
@@ -239,6 +242,7 @@ extension Proposal.Event: NounEvent {
       if let terms {
         data.json("required_voters", .array(terms.requiredVoters.map(JSON.string)))
         data.bool("veto", terms.veto)
+        if let voters = terms.voters { data.json("voters", .array(voters.map(JSON.string))) }
       }
     case .voteCast(let ballot):
       data.string("vote_id", ballot.id.description)
@@ -286,9 +290,13 @@ extension Proposal.Event: NounEvent {
   }
 
   private static func terms(_ payload: Payload) throws(Unreadable) -> Proposal.VoteTerms? {
-    guard let voters = payload.optionalJSON("required_voters") else { return nil }
-    let roles = (try? JSON(parsing: voters))?.arrayValue ?? []
+    guard let required = Self.texts(payload.optionalJSON("required_voters")) else { return nil }
     return Proposal.VoteTerms(
-      requiredVoters: roles.compactMap(\.stringValue), veto: try payload.bool("veto"))
+      requiredVoters: required, veto: try payload.bool("veto"),
+      voters: Self.texts(payload.optionalJSON("voters")))
+  }
+
+  private static func texts(_ list: String?) -> [String]? {
+    list.map { ((try? JSON(parsing: $0))?.arrayValue ?? []).compactMap(\.stringValue) }
   }
 }

@@ -11,21 +11,33 @@ public struct VoteRules: Equatable, Sendable {
   public var requiredVoters: [String]
   /// Whether one vote against it rejects it.
   public var veto: Bool
+  /// Roles whose votes count, the required voters among them. Nil where a hand made the row, and it keeps none: then
+  /// they are those that the policies name.
+  public var voters: [String]?
 
-  public init(threshold: Int32, deadline: Instant, requiredVoters: [String], veto: Bool) {
+  public init(
+    threshold: Int32, deadline: Instant, requiredVoters: [String], veto: Bool,
+    voters: [String]? = nil
+  ) {
     self.threshold = threshold
     self.deadline = deadline
     self.requiredVoters = requiredVoters
     self.veto = veto
+    self.voters = voters
   }
+
+  /// Whether a role's vote counts.
+  public func admits(_ role: String) -> Bool { voters?.contains(role) ?? true }
 
   static let member = "vote"
 
   var json: JSON {
-    .object([
+    var members: [String: JSON] = [
       "threshold": .int(threshold), "deadline": .string(deadline.description),
       "required_voters": .array(requiredVoters.map(JSON.string)), "veto": .bool(veto),
-    ])
+    ]
+    if let voters { members["voters"] = .array(voters.map(JSON.string)) }
+    return .object(members)
   }
 
   /// - Parameter value: What ``json`` made.
@@ -37,6 +49,7 @@ public struct VoteRules: Equatable, Sendable {
     self.deadline = deadline
     requiredVoters = (value["required_voters"]?.arrayValue ?? []).compactMap(\.stringValue)
     veto = value["veto"]?.boolValue ?? true
+    voters = value["voters"]?.arrayValue.map { $0.compactMap(\.stringValue) }
   }
 }
 
@@ -77,7 +90,7 @@ extension Proposal {
   }
 
   public func consensus(under rules: VoteRules) -> Consensus {
-    let cast = castVotes
+    let cast = castVotes.filter { rules.admits($0.role) }
     if rules.veto, let against = cast.first(where: { $0.vote == .reject }) {
       return .vetoed(by: against.role, reason: against.reason)
     }

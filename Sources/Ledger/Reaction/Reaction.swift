@@ -50,7 +50,8 @@ public struct Reaction: Sendable {
     case done(Outcome)
     /// Its proposal could not be submitted.
     case failed(code: String, error: String?)
-    case retried
+    /// Queued again, by a person.
+    case retried(why: String?)
   }
 
   public struct Outcome: Equatable, Sendable {
@@ -106,6 +107,7 @@ extension Reaction: Noun {
     case .retried:
       row?.status = .queued
       row?.setPayload("error", nil)
+      row?.setPayload("result", nil)
     }
     if let updated = row?.updatedAt { row?.updatedAt = max(updated, recorded.at) }
   }
@@ -195,7 +197,8 @@ extension Reaction.Event: NounEvent {
     case .failed(let code, let error):
       data.string("code", code)
       if let error { content.string("error", error) }
-    case .retried: break
+    case .retried(let why):
+      if let why { content.string("why", why) }
     }
   }
 
@@ -220,7 +223,7 @@ extension Reaction.Event: NounEvent {
     case .failed:
       self = .failed(
         code: try payload.text("code"), error: payload.optionalContentText("error"))
-    case .retried: self = .retried
+    case .retried: self = .retried(why: payload.optionalContentText("why"))
     }
   }
 }

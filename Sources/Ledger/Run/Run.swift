@@ -21,8 +21,10 @@ public struct Run: Sendable {
   }
 
   public enum Event: Equatable, Sendable {
-    /// `attempt` is the version that the lease gave the step, so that `run_id` is unique.
-    case started(step: StreamID, attempt: Int32, kind: String, executor: String?)
+    /// `attempt` is the version that the lease gave the step. The run's `run_id` is made of both; `runID`
+    /// is another one, where somebody had taken that.
+    case started(
+      step: StreamID, attempt: Int32, kind: String, executor: String?, runID: String? = nil)
     case succeeded
     case failed(Step.FailureClass, retrying: Bool, error: String?)
   }
@@ -47,9 +49,9 @@ extension Run: Noun {
 
   public static func evolve(_ row: inout Run?, _ event: Event, _ recorded: Recorded) {
     switch event {
-    case .started(let step, let attempt, let kind, let executor):
+    case .started(let step, let attempt, let kind, let executor, let runID):
       var fresh = Run(blank: recorded.stream)
-      fresh.runID = "\(step)-\(attempt)"
+      fresh.runID = runID ?? "\(step)-\(attempt)"
       fresh.stepID = step
       fresh.executor = executor
       fresh.startedAt = recorded.at
@@ -92,11 +94,12 @@ extension Run.Event: NounEvent {
 
   public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
     switch self {
-    case .started(let step, let attempt, let kind, let executor):
+    case .started(let step, let attempt, let kind, let executor, let runID):
       data.string("step_id", step.description)
       data.int("attempt", attempt)
       data.string("kind", kind)
       if let executor { data.string("executor", executor) }
+      if let runID { data.string("run_id", runID) }
     case .succeeded: break
     case .failed(let failureClass, let retrying, let error):
       data.string("class", failureClass.rawValue)
@@ -110,7 +113,8 @@ extension Run.Event: NounEvent {
     case .started:
       self = .started(
         step: try payload.id("step_id"), attempt: try payload.int("attempt"),
-        kind: try payload.text("kind"), executor: payload.optionalText("executor"))
+        kind: try payload.text("kind"), executor: payload.optionalText("executor"),
+        runID: payload.optionalText("run_id"))
     case .succeeded: self = .succeeded
     case .failed:
       self = .failed(

@@ -38,12 +38,14 @@ extension Step {
   public enum Command: Equatable, Sendable {
     case lease(Lease)
     case renew(Token, expiresAt: Instant)
-    case succeed(Token, result: String?)
+    case succeed(Token, result: String?, reads: [StreamID] = [])
     case fail(Token, Attempt)
     /// Its lease has run out: whoever held it is too late.
     case expire(runID: StreamID?, attemptsMax: Int32)
     case skip(becauseOf: Int32)
     case requeue(why: String?)
+    /// What it waits for lies where only a clock that was ahead would come to soon.
+    case hasten
   }
 
   /// A failed attempt, and what the rules make of it.
@@ -79,8 +81,8 @@ extension Step {
 
     case (.renew(let token, let expiresAt), .running) where token.version == step.version:
       return [.renewed(expiresAt: expiresAt)]
-    case (.succeed(let token, let result), .running) where token.version == step.version:
-      return [.succeeded(runID: token.runID, result: result)]
+    case (.succeed(let token, let result, let reads), .running) where token.version == step.version:
+      return [.succeeded(runID: token.runID, result: result, reads: reads)]
     case (.fail(let token, let attempt), .running) where token.version == step.version:
       return step.failing(attempt, runID: token.runID)
     case (.renew, _), (.succeed, _), (.fail, _): throw .claimLost(step)
@@ -94,6 +96,9 @@ extension Step {
 
     case (.skip(let ordinal), .queued): return [.skipped(becauseOf: ordinal)]
     case (.skip, _): throw .illegal(step, "skip")
+
+    case (.hasten, .queued): return [.retryScheduled(notBefore: nil)]
+    case (.hasten, _): throw .illegal(step, "hasten")
 
     case (.requeue(let why), .dead), (.requeue(let why), .skipped): return [.requeued(why: why)]
     case (.requeue, _): throw .illegal(step, "retry")

@@ -98,7 +98,8 @@ public struct Step: Sendable {
     case created(Plan)
     case leased(Lease)
     case renewed(expiresAt: Instant)
-    case succeeded(runID: StreamID, result: String?)
+    /// `reads`: the rows whose content the result repeats, which an erasure of theirs follows.
+    case succeeded(runID: StreamID, result: String?, reads: [StreamID] = [])
     /// Every failed attempt; in the same entry follows what comes of it.
     case attemptFailed(Failure)
     case retryScheduled(notBefore: Instant?)
@@ -164,7 +165,7 @@ extension Step: Noun {
       leasedBy = lease.worker
       notBefore = nil
     case .renewed(let expiresAt): leaseExpiresAt = expiresAt
-    case .succeeded(_, let result):
+    case .succeeded(_, let result, _):
       status = .succeeded
       self.result = result
     case .attemptFailed(let failure):
@@ -236,8 +237,9 @@ extension Step.Event: NounEvent {
       data.string("run_id", lease.runID.description)
       data.string("lease_expires_at", lease.expiresAt.description)
     case .renewed(let expiresAt): data.string("lease_expires_at", expiresAt.description)
-    case .succeeded(let runID, let result):
+    case .succeeded(let runID, let result, let reads):
       data.string("run_id", runID.description)
+      if !reads.isEmpty { data.json("reads", .array(reads.map { .string($0.description) })) }
       if let result { content.raw("result", WrappedJSON.wrap(result)) }
     case .attemptFailed(let failure):
       data.string("class", failure.failureClass.rawValue)
@@ -271,7 +273,8 @@ extension Step.Event: NounEvent {
     case .renewed: self = .renewed(expiresAt: try payload.time("lease_expires_at"))
     case .succeeded:
       self = .succeeded(
-        runID: try payload.id("run_id"), result: payload.optionalContentJSON("result"))
+        runID: try payload.id("run_id"), result: payload.optionalContentJSON("result"),
+        reads: try payload.optionalIDs("reads") ?? [])
     case .attemptFailed:
       self = .attemptFailed(
         Step.Failure(

@@ -30,6 +30,8 @@ public struct Committed: Sendable {
 
 /// One command: what it reads under locks, and what it decides.
 public struct Command {
+  /// Goes first, without an answer to the decision: what refuses the whole transaction.
+  public var fence: (Statement, Parameters)?
   /// Reads and locks, in order; the last row lock is taken by the last of them.
   public var load: [(Statement, Parameters)]
   /// Draws the entry's number and clock, after the locks: `entry, recorded_at`, or no row where
@@ -37,6 +39,8 @@ public struct Command {
   public var draw: (Statement, Parameters)
   /// Decides over what was read. Throws to record nothing.
   public var decide: ([Rows], inout Draft) throws(OpsError) -> JSON
+  /// Whether it is tried again where another transaction held a lock for as long as `lock_timeout` says.
+  public var waitsForLocks = true
   /// In the same transaction, after events and rows are written.
   public var afterwards: [(Statement, Parameters)] = []
 
@@ -50,17 +54,15 @@ public struct Command {
   }
 
   static let alwaysDraw = Statement("SELECT entry, recorded_at FROM ledger.draw()")
-  static let begin = Statement("BEGIN")
-  static let commit = Statement("COMMIT")
-  static let rollback = Statement("ROLLBACK")
 }
 
 extension Session {
   /// Performs a command in two round trips: locks, reads and the draw; then the key, the events, the
   /// rows and COMMIT.
   ///
-  /// A lost race (serialization failure, deadlock, a unique key) is tried again from the start. A
-  /// COMMIT whose answer never came is settled by the command's key.
+  /// A lost race (serialization failure, deadlock, a unique key) is tried again from the start; a key
+  /// that is taken or missing still after some attempts is an error. A COMMIT whose
+  /// answer never came is settled by the command's key.
   ///
   /// - Parameter afterLostRace: What is tried from the second time on, where the command goes by rows
   ///   that were read before it: they may be out of date.
@@ -70,7 +72,7 @@ extension Session {
     _ key: CommandKey, _ command: Command, afterLostRace other: Command? = nil
   ) throws(OpsError) -> Committed {
     var next = command
-    return try retrying(key) { () throws(Failure) in
+    return try retrying(key, waitsForLocks: command.waitsForLocks) { () throws(Failure) in
       defer { next = other ?? command }
       return try once(key, next)
     }
@@ -78,9 +80,10 @@ extension Session {
 
   /// Tries until it is decided, one way or the other.
   func retrying(
-    _ key: CommandKey, _ once: () throws(Failure) -> Committed
+    _ key: CommandKey, waitsForLocks: Bool = true, _ once: () throws(Failure) -> Committed
   ) throws(OpsError) -> Committed {
     var doubt: Doubt?
+    var keysLost = 0
     var last = OpsError(.conflict, "not tried")
     attempts: for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
@@ -99,8 +102,12 @@ extension Session {
           last = OpsError(database: failure)
           // Of the key itself, or of a row that the same command has made before.
           if failure.isUniqueViolation, let settled = try settle(key) { return settled }
-          guard failure.isWorthAnother else { break attempts }
-          if failure.connectionLost, let committing { doubt = Doubt(backend: committing) }
+          guard failure.isWorthAnother, waitsForLocks || !failure.isLockTimeout else {
+            break attempts
+          }
+          if failure.isOfARowsKey { keysLost += 1 }
+          guard keysLost <= Self.keysLostMax else { break attempts }
+          if failure.connectionLost, let committing { doubt = Doubt(committing) }
           if failure.lacksPartition { try addPartitions() }
         }
       } catch {
@@ -112,16 +119,31 @@ extension Session {
     throw last
   }
 
+  private static let keysLostMax = 3
+
   enum Failure: Error {
     case refused(OpsError)
-    /// The backend that was asked to commit, where it got so far.
-    case database(PostgresError, committing: Int32?)
+    /// Who was asked to commit, where it got so far.
+    case database(PostgresError, committing: Committing?)
+  }
+
+  /// The backend that was asked to commit.
+  enum Committing {
+    case backend(Connection.Backend)
+    /// A pooler chose it. Where it comes to what was sent after that was sent again, the key refuses it.
+    case unknown
+
+    init(_ backend: Connection.Backend?) {
+      self = backend.map(Committing.backend) ?? .unknown
+    }
   }
 
   /// A backend was asked to commit and gave no answer.
   struct Doubt {
-    let backend: Int32
+    let committing: Committing
     var hasEnded = false
+
+    init(_ committing: Committing) { self.committing = committing }
   }
 
   private func once(_ key: CommandKey, _ command: Command) throws(Failure) -> Committed {
@@ -131,10 +153,10 @@ extension Session {
     let answers: [Rows]
     do {
       try connection.rollbackIfOpen()
-      answers = try connection.pipeline(
-        [(Command.begin, Parameters())] + command.load + [command.draw])
+      let first = [(Statement.begin, Parameters())] + (command.fence.map { [$0] } ?? [])
+      answers = try connection.pipeline(first + command.load + [command.draw])
       guard let drawn = answers.last, drawn.count == 1 else {
-        try connection.query(Command.rollback)
+        try connection.query(.rollback)
         return Committed(entry: nil, at: Instant(micros: 0), result: .null, isRepeat: false)
       }
       entry = try drawn.int8(0, 0)
@@ -145,25 +167,26 @@ extension Session {
     }
     let result: JSON
     do {
-      result = try command.decide(Array(answers.dropFirst().dropLast()), &draft)
+      let first = command.fence == nil ? 1 : 2
+      result = try command.decide(Array(answers.dropFirst(first).dropLast()), &draft)
     } catch {
       giveBack(connection)
       throw .refused(error)
     }
-    let backend = connection.backendPID
+    let backend = connection.backend
     do {
       if draft.events.isEmpty {
-        try connection.query(Command.rollback)
+        try connection.query(.rollback)
         return Committed(entry: nil, at: draft.at, result: result, isRepeat: false)
       }
       let header = EntryHeader(
         command: key.id, actor: key.actor, digest: key.digest, result: result.stored)
       try connection.pipeline(
         draft.writes(entry: entry, header, session: self) + command.afterwards
-          + [(Command.commit, Parameters())])
+          + [(.commit, Parameters())])
     } catch {
       giveBack(connection)
-      throw .database(error, committing: backend)
+      throw .database(error, committing: Committing(backend))
     }
     return Committed(entry: entry, at: draft.at, result: result, isRepeat: false)
   }
@@ -183,20 +206,22 @@ extension Session {
   /// - Returns: What was recorded; nil where nothing was, or nothing is in doubt.
   private func settle(_ key: CommandKey, _ doubt: inout Doubt?) throws(OpsError) -> Committed? {
     guard let open = doubt else { return nil }
-    if !open.hasEnded {
+    if !open.hasEnded, case .backend(let backend) = open.committing {
       var parameters = Parameters()
-      parameters.int4(open.backend)
+      parameters.int4(backend.pid)
+      parameters.timestamptz(microsSince1970: backend.transactionMicros)
       _ = try query(Self.endBackend, parameters)
-      doubt?.hasEnded = true
     }
+    doubt?.hasEnded = true
     return try settle(key)
   }
 
-  /// Ends a session of our own, and waits for it.
+  /// Ends a session of our own, and waits for it. A pooler's is ended in the transaction that was ours, and in no other.
   private static let endBackend = Statement(
     """
     SELECT pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity AS a
-    WHERE a.pid = $1::integer AND a.pid <> pg_backend_pid() AND a.usename = session_user
+    WHERE a.pid = $1::integer AND ($2::timestamptz IS NULL OR a.xact_start = $2::timestamptz)
+      AND a.pid <> pg_backend_pid() AND a.usename = session_user
       AND a.datname = current_database()
       AND a.application_name = current_setting('application_name')
     """)
@@ -215,6 +240,7 @@ extension Session {
       if try isFree(parameters, on: connection) { return nil }
       let found = try connection.query(Self.findKey, parameters)
       guard found.count == 1 else { return nil }
+      guard try found.bool(0, 4) else { throw .keyUnknown }
       if let digest = key.digest, let recorded = try found.byteaIfPresent(0, 2) {
         guard digest == recorded else { throw .keyReused }
       }
@@ -223,7 +249,8 @@ extension Session {
         entry: try found.int8(0, 0), at: Instant(micros: try found.timestamptz(0, 3)),
         result: result ?? .null, isRepeat: true)
     } catch {
-      throw error.kind == .usage ? OpsError.keyReused(key) : OpsError(database: error)
+      guard error.kind == .usage else { throw OpsError(database: error) }
+      throw error.message == PostgresError.keyUnknown.message ? .keyUnknown(key) : .keyReused(key)
     }
   }
 
@@ -231,7 +258,7 @@ extension Session {
     _ key: Parameters, on connection: Connection
   ) throws(PostgresError) -> Bool {
     do throws(PostgresError) {
-      try connection.pipeline([(Command.begin, Parameters()), (Self.claimKey, key)])
+      try connection.pipeline([(.begin, Parameters()), (Self.claimKey, key)])
       return true
     } catch {
       guard error.isUniqueViolation else { throw error }
@@ -246,7 +273,10 @@ extension Session {
     """)
   static let findKey = Statement(
     """
-    SELECT entry, result, digest, recorded_at FROM ledger.commands WHERE command = $1::uuid
+    SELECT c.entry, c.result, c.digest, c.recorded_at,
+      EXISTS (SELECT FROM ledger.events AS e WHERE e.entry = c.entry AND e.command = c.command)
+        OR EXISTS (SELECT FROM ledger.believed_departed() AS d WHERE d.last >= c.entry)
+    FROM ledger.commands AS c WHERE c.command = $1::uuid
     """)
 
   /// Makes partitions ahead of need.
@@ -257,18 +287,34 @@ extension Session {
 
 extension PostgresError {
   fileprivate static let keyReused = PostgresError.usage("a command key stands for two requests")
+  fileprivate static let keyUnknown = PostgresError.usage("the log has no command of this key")
 
   /// The log has no partition for the entry yet.
-  var lacksPartition: Bool { sqlstate == "23514" && message.contains("no partition") }
+  var lacksPartition: Bool {
+    // A check constraint that is violated is named.
+    sqlstate == "23514" && constraint == nil && schema == "ledger" && table == "events"
+  }
+
+  /// A key of a row is taken or missing. Whoever was quicker is seen by the second attempt, so that one that
+  /// still is was no lost race. A version of the log can be lost to others any number of times.
+  var isOfARowsKey: Bool { (isUniqueViolation || isForeignKeyViolation) && schema != "ledger" }
 
   /// Whether the same command may succeed when it is tried again: a lost race, a lost connection.
   var isWorthAnother: Bool {
     isSerializationFailure || isDeadlock || isUniqueViolation || isForeignKeyViolation
-      || isLockTimeout || lacksPartition || connectionLost || kind == .connect
+      || isLockTimeout || lacksPartition || isStaleStatement || connectionLost || kind == .connect
   }
 }
 
 extension OpsError {
+  fileprivate static func keyUnknown(_ key: CommandKey) -> OpsError {
+    OpsError(
+      .inconsistentRow,
+      "ledger.commands has the key \(key.id), and the log no such command; nothing was recorded",
+      hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
+      facts: ["command": key.id.description])
+  }
+
   static func keyReused(_ key: CommandKey) -> OpsError {
     OpsError(
       .conflict, "the key \(key.id) was used for another request",

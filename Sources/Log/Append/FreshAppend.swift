@@ -35,14 +35,14 @@ extension Session {
     let parameters = draft.freshParameters(key, tables)
     return try retrying(key) { () throws(Failure) in
       let connection = try connected()
-      let backend = connection.backendPID
+      let backend = connection.backend
       do throws(PostgresError) {
         let drawn = try connection.query(statement, parameters)
         return Committed(
           entry: try drawn.int8(0, 0), at: Instant(micros: try drawn.timestamptz(0, 1)),
           result: .null, isRepeat: false)
       } catch {
-        throw .database(error, committing: backend)
+        throw .database(error, committing: Committing(backend))
       }
     }
   }

@@ -22,6 +22,9 @@ public protocol ColdLog: Sendable {
   func eventsBackwards(
     _ wanted: ColdQuery, _ body: (LoggedEvent) throws(OpsError) -> Bool
   ) throws(OpsError)
+
+  /// The files that hold these entries, by their paths in the store.
+  func files(holding entries: Set<Int64>) throws(OpsError) -> [String]
 }
 
 /// Which events are wanted of what has left.

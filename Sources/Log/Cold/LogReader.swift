@@ -78,12 +78,12 @@ struct Departed {
   /// The last entry number that has.
   let last: Int64
   private let file: String
-  private let root: [UInt8]
+  let root: [UInt8]
   private let coldLog: (any ColdLog)?
 
   static let question = Statement(
     """
-    SELECT d.last, d.segment, d.root FROM ledger.departed AS d ORDER BY d.last DESC LIMIT 1
+    SELECT d.last, d.segment, d.root FROM ledger.believed_departed() AS d ORDER BY d.last DESC LIMIT 1
     """)
 
   /// Nil where nothing has.

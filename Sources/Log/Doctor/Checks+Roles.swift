@@ -68,7 +68,7 @@ extension Check {
           SELECT DISTINCT 'public.' || c.relation AS name, ARRAY['INSERT', 'UPDATE', 'DELETE'] AS writes
           FROM ledger.captured_columns() AS c
           UNION ALL VALUES ('ledger.events', ARRAY['INSERT']), ('ledger.commands', ARRAY['INSERT']),
-            ('ledger.tombstones', ARRAY['INSERT', 'UPDATE']), ('ledger.checkpoints', ARRAY[]::text[])
+            ('ledger.tombstones', ARRAY[]::text[]), ('ledger.checkpoints', ARRAY[]::text[])
         ), needed AS (
           SELECT 'opsledger_auditor' AS role, r.name AS relation, 'SELECT' AS privilege FROM relations AS r
           UNION ALL
@@ -134,6 +134,30 @@ extension Check {
             'a prepared transaction'), f.bound, coalesce(a.xact_start::text, 'nobody may say when'))
         FROM ledger.appends_in_flight() AS f LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
         WHERE a.xact_start < clock_timestamp() - interval '1 minute' OR f.pid IS NULL ORDER BY 1
+        """),
+    Check(
+      name: "advisory locks", severity: .warn,
+      fine: "nobody has those by which an append shows where it is",
+      remedy: "appends go around it; ask whose it is, or end it with pg_terminate_backend",
+      sql: """
+        SELECT DISTINCT format('process %s (%s, %s) has an advisory lock that only an append should',
+          l.pid, coalesce(a.usename::text, 'another login'), coalesce(nullif(a.application_name, ''), 'no name'))
+        FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 IN (19796, 19797)
+          AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+          AND (l.mode <> 'ShareLock' OR NOT EXISTS (
+            SELECT FROM ledger.appends_in_flight() AS f WHERE f.pid IS NOT DISTINCT FROM l.pid))
+        ORDER BY 1
+        """),
+    Check(
+      name: "tasks", severity: .warn,
+      fine: "no heartbeat, push or retention apply has run for an hour",
+      remedy:
+        "see whether it gets on: while it runs, no other does; ended by its process id it frees the task",
+      sql: """
+        SELECT format('%s: %s, since %s', r.task, ledger.runner_text(r), r.started_at)
+        FROM ledger.runners AS r
+        WHERE ledger.is_running(r) AND r.started_at < clock_timestamp() - interval '1 hour' ORDER BY 1
         """),
     Check(
       name: "idle transactions", severity: .warn,

@@ -1,8 +1,13 @@
+import Ledger
+
 extension Check {
   /// In the order in which they are told: the log, the tables, the roles, the server.
-  static let all = log + tables + roles + server
+  static let all = log + tables + roles + server + surroundings
 
   static let layAgain = "lay it again with `opsledger init`"
+  /// What a user of the program alone can look at.
+  static let whole =
+    "a whole one to compare with: `opsledger --database URL init` in an empty database"
 
   // MARK: - The log
 
@@ -12,6 +17,13 @@ extension Check {
     UNION ALL SELECT 'ledger.departed' UNION ALL SELECT 'ledger.standing_events'
     UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
     """
+
+  /// The greatest version of each table that has versions.
+  private static let versions = NounName.allCases.map { noun in
+    let table = (noun.isOfTheEight ? "public." : "") + TableText.of(noun).table
+    return "SELECT '\(table): versions of a row', max(t.version)::bigint, \(Draft.versionMax) "
+      + "FROM \(table) AS t"
+  }.joined(separator: " UNION ALL ")
 
   private static let log = [
     Check(
@@ -52,15 +64,58 @@ extension Check {
       name: "entry numbers", severity: .fail,
       fine: "one at a time, never back",
       remedy: "numbers of appends in flight could be taken for sealed: stop writers; a superuser "
-        + "switches event trigger opsledger_frozen_ddl off, sets CACHE 1 NO CYCLE INCREMENT 1 and, "
-        + "where no number is burnt, setval to the highest entry, and switches it on again "
-        + "(ENABLE ALWAYS)",
+        + "switches event trigger opsledger_frozen_ddl off, sets CACHE 1 NO CYCLE INCREMENT 1, "
+        + "and switches it on again (ENABLE ALWAYS)",
       sql: """
         SELECT format('ledger.entry_sequence has CACHE %s, CYCLE %s, and %s', s.seqcache, s.seqcycle,
-          CASE WHEN pg_sequence_last_value(s.seqrelid) IS NULL THEN 'no number burnt' ELSE 'one burnt' END)
+          format('INCREMENT %s', s.seqincrement))
         FROM pg_sequence AS s WHERE s.seqrelid = 'ledger.entry_sequence'::regclass AND (
-          s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1
-          OR pg_sequence_last_value(s.seqrelid) IS NULL)
+          s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1)
+        """),
+    Check(
+      name: "numbers and seals", severity: .fail,
+      fine: "entry numbers are above all that is sealed and recorded",
+      remedy: "somebody set them back: `opsledger init` sets them right; then `verify`",
+      sql: """
+        SELECT format('entry numbers stand at %s, and entry %s is %s', n.at,
+          greatest(n.sealed, n.recorded),
+          CASE WHEN n.sealed > n.at THEN 'sealed' ELSE 'recorded' END)
+        FROM (SELECT coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0) AS at,
+          ledger.sealed() AS sealed,
+          (SELECT max(e.entry) FROM ledger.events AS e) AS recorded) AS n
+        WHERE NOT pg_is_in_recovery() AND n.at < greatest(n.sealed, n.recorded)
+        """),
+    Check(
+      name: "counters", severity: .warn,
+      fine: "each has more than half of its numbers left",
+      remedy: "from a counter's end on nothing is recorded. `rebuild` mends rows whose version no "
+        + "history leads to; where entry numbers end, a new ledger is begun",
+      sql: """
+        SELECT format('%s: %s of %s are used', n.name, n.at, n.ends) FROM (
+          SELECT s.seqrelid::regclass::text AS name, pg_sequence_last_value(s.seqrelid) AS at,
+            s.seqmax AS ends
+          FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
+          WHERE c.relnamespace = 'ledger'::regnamespace AND s.seqmin > 0
+          UNION ALL \(versions)
+        ) AS n WHERE n.at > n.ends / 2 ORDER BY 1
+        """),
+    Check(
+      name: "partitions", severity: .warn,
+      fine: "one statement can lock all of the log",
+      remedy:
+        "raise max_locks_per_transaction and restart the server, or let old partitions leave: "
+        + "policy retention, log_days",
+      sql: """
+        SELECT format('the log has %s partitions: reading all of them takes %s locks, '
+          'and the server has %s', n.partitions, n.locks, n.slots)
+        FROM (SELECT count(*) AS partitions,
+            sum(1 + (SELECT count(*) FROM pg_index AS x
+              WHERE x.indrelid = i.inhrelid)) AS locks,
+            current_setting('max_locks_per_transaction')::bigint
+              * (current_setting('max_connections')::bigint
+                + current_setting('max_prepared_transactions')::bigint) AS slots
+          FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass) AS n
+        WHERE n.locks > n.slots / 2
         """),
     Check(
       name: "partitions ahead", severity: .warn,
@@ -72,7 +127,7 @@ extension Check {
           SELECT max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''?([0-9]+)''?\\)')::bigint)
           FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
           WHERE i.inhparent = 'ledger.events'::regclass) AS ends) AS n
-        WHERE coalesce(n.ends, 0) - n.at < 1000000
+        WHERE coalesce(n.ends, 0) - n.at < 1000000 AND n.ends <= \(EntryNumber.last)
         """),
     Check(
       name: "home", severity: .fail,
@@ -102,6 +157,40 @@ extension Check {
 
   // MARK: - The eight tables
 
+  /// Constraints of the eight that rows break or may break: those that are NOT VALID, and those that the last repair left
+  /// off and nobody has put back. What the schema has laid is told by its definitions.
+  static let notInForce = """
+    SELECT format('constraint %I on %s is NOT VALID', c.conname, c.conrelid::regclass)
+    FROM pg_constraint AS c
+    WHERE NOT c.convalidated AND c.conrelid IN (
+        SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k)
+      AND NOT EXISTS (SELECT FROM ledger_guard.definitions AS d
+        WHERE d.object = format('constraint %I on public.%I', c.conname,
+          (SELECT r.relname FROM pg_class AS r WHERE r.oid = c.conrelid)))
+    UNION ALL
+    SELECT format('%s %s of %s was left off: %s', replace(l.kind, '_', ' '), l.name, l."table", l.statement)
+    FROM (
+      SELECT e.data FROM ledger.events_at_hand AS e
+      WHERE e.type IN ('ledger.rebuilt', 'ledger.restored')
+        AND e.stream = '\(StreamID.ledger)'::uuid
+      ORDER BY e.entry DESC LIMIT 1
+    ) AS last CROSS JOIN LATERAL json_to_recordset(
+        coalesce(last.data -> 'report' -> 'left_off', last.data -> 'report' -> 'rebuilt' -> 'left_off', '[]'))
+      AS l (kind text, "table" text, name text, statement text)
+    WHERE to_regclass(l."table") IS NOT NULL
+      AND NOT EXISTS (SELECT FROM ledger_guard.definitions AS d WHERE d.object IN (
+        format('constraint %s on %s', l.name, l."table"), format('index %s on %s', l.name, l."table")))
+      AND CASE l.kind
+        WHEN 'index' THEN to_regclass(l.name) IS NULL
+        WHEN 'constraint' THEN NOT EXISTS (SELECT FROM pg_constraint AS c
+          WHERE c.conrelid = to_regclass(l."table") AND quote_ident(c.conname) = l.name)
+        WHEN 'not_null' THEN EXISTS (SELECT FROM pg_attribute AS a
+          WHERE a.attrelid = to_regclass(l."table") AND quote_ident(a.attname) = l.name AND NOT a.attnotnull
+            AND NOT a.attisdropped)
+        ELSE false END
+    ORDER BY 1
+    """
+
   private static let tables = [
     Check(
       name: "capture", severity: .fail,
@@ -115,7 +204,7 @@ extension Check {
     Check(
       name: "tables", severity: .fail,
       fine: "the eight are as the log knows them",
-      remedy: "undo it by hand (schema/ has them as they were), then `verify`",
+      remedy: "undo it by hand, then `verify`; \(whole)",
       sql: """
         SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
         WHERE NOT starts_with(f.fault, 'trigger ') ORDER BY 1
@@ -123,7 +212,7 @@ extension Check {
     Check(
       name: "keys", severity: .fail,
       fine: "primary keys, unique keys and references are in force",
-      remedy: "`verify`, then ALTER TABLE … ADD CONSTRAINT as in schema/migrations/0003_tables.sql",
+      remedy: "`verify`, then ALTER TABLE … ADD CONSTRAINT; \(whole)",
       sql: """
         SELECT format('%s has no valid %s', k.relation, k.relation || k.tail)
         FROM (SELECT DISTINCT c.relation, '_pkey' AS tail FROM ledger.captured_columns() AS c
@@ -137,6 +226,22 @@ extension Check {
             AND c.contype IN ('p', 'u', 'f') AND c.convalidated)
         ORDER BY 1
         """),
+    Check(
+      name: "passed over", severity: .warn,
+      fine: "the loop passes no row over",
+      remedy:
+        "look at the row (`opsledger step show`, `proposal show`, psql) and at the constraints, triggers "
+        + "and locks of its table; amend it, or take away what refuses it: it is tried again by itself",
+      sql: """
+        SELECT format('%s %s, by %s: %s', p.noun, p.stream, p.name, p.why)
+        FROM ledger.passed_over AS p ORDER BY p.since, p.stream LIMIT 100
+        """),
+    Check(
+      name: "rows", severity: .warn,
+      fine: "they keep every constraint that there is",
+      remedy:
+        "change the rows, then `opsledger rebuild` puts back what the schema has laid, and you what is yours",
+      sql: notInForce),
     Check(
       name: "views", severity: .fail,
       fine: "all are there",

@@ -53,7 +53,7 @@ extension Session {
   ///
   /// - Throws: Where the database is out of reach.
   public func examine() throws(OpsError) -> [Finding] {
-    var findings = [try examineSchema()]
+    var findings = [try examineSchema(), try examineDefinitions()]
     for check in Check.all { findings.append(try examine(check)) }
     return findings
   }
@@ -64,11 +64,43 @@ extension Session {
     for check in Check.all where check.isLaid {
       if try examine(check).verdict == .fail { names.append(check.name) }
     }
+    if try examineDefinitions().verdict != .pass { names.append(Installer.definitions) }
     return names
   }
 
+  /// Whether it is known what the schema laid: where it is not, there is no ledger to examine.
+  public func notesDefinitions() throws(OpsError) -> Bool {
+    let rows = try query(Statement("SELECT to_regclass('ledger_guard.definitions') IS NOT NULL"))
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+  }
+
+  /// Constraints and indexes of the eight tables that are not in force: what the schema laid, and what operators have
+  /// added and rows break.
+  package func notInForce() throws(OpsError) -> [String] {
+    let connection = try connection()
+    return try onDatabase { () throws(PostgresError) in
+      let (laid, found) = try Definitions.read(on: connection)
+      var texts = laid.map { PutBack.faults($0, found).map(\.text) } ?? []
+      let rows = try connection.query(Statement(Check.notInForce))
+      for row in 0..<rows.count { texts.append(try rows.text(row, 0)) }
+      return texts
+    }
+  }
+
+  /// What keeps one check from looking is its finding, and stops no other.
+  private func looking(
+    _ name: String, _ body: () throws(OpsError) -> Finding
+  ) throws(OpsError) -> Finding {
+    do throws(OpsError) { return try body() } catch {
+      if error.code == .databaseUnreachable { throw error }
+      return Finding(
+        name: name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
+        remedy: "ask as a login that may: the engine's, or an auditor's")
+    }
+  }
+
   private func examine(_ check: Check) throws(OpsError) -> Finding {
-    do throws(OpsError) {
+    try looking(check.name) { () throws(OpsError) in
       let rows = try query(Statement(check.sql))
       let saw = try onDatabase { () throws(PostgresError) in
         var saw: [String] = []
@@ -78,23 +110,46 @@ extension Session {
       if saw.isEmpty { return Finding(name: check.name, verdict: .pass, saw: [check.fine]) }
       return Finding(
         name: check.name, verdict: check.severity, saw: saw, remedy: check.remedy)
-    } catch {
-      if error.code == .databaseUnreachable { throw error }
+    }
+  }
+
+  /// Everything that the schema lays, against what was laid.
+  private func examineDefinitions() throws(OpsError) -> Finding {
+    let name = Installer.definitions
+    return try looking(name) { () throws(OpsError) in
+      let connection = try connection()
+      let (laid, found) = try onDatabase { () throws(PostgresError) in
+        try Definitions.read(on: connection)
+      }
+      guard let laid else {
+        return Finding(
+          name: name, verdict: .fail, saw: ["nobody has noted what was laid"],
+          remedy: "note it with `opsledger init`")
+      }
+      let saw = Definitions.faults(laid: laid, found: found).map(\.text)
+      if saw.isEmpty {
+        return Finding(
+          name: name, verdict: .pass, saw: ["\(laid.facts.count) objects are as they were laid"])
+      }
       return Finding(
-        name: check.name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
-        remedy: "ask as a login that may: the engine's, or an auditor's")
+        name: name, verdict: .fail, saw: saw,
+        remedy:
+          "`opsledger init`, by a superuser, lays them again, and names what it cannot put back; then `verify`"
+      )
     }
   }
 
   private func examineSchema() throws(OpsError) -> Finding {
-    let pending = try Installer.pending(self)
-    if pending.isEmpty {
+    try looking("schema") { () throws(OpsError) in
+      let pending = try Installer.pending(self)
+      if pending.isEmpty {
+        return Finding(
+          name: "schema", verdict: .pass, saw: ["it is the one of release \(Installer.release)"])
+      }
       return Finding(
-        name: "schema", verdict: .pass, saw: ["it is the one of release \(Installer.release)"])
+        name: "schema", verdict: .warn,
+        saw: pending.map { "\($0) is not laid, or is another release's" },
+        remedy: "lay it with `opsledger init`")
     }
-    return Finding(
-      name: "schema", verdict: .warn,
-      saw: pending.map { "\($0) is not laid, or is another release's" },
-      remedy: "lay it with `opsledger init`")
   }
 }

@@ -1,3 +1,4 @@
+import JSON
 public import Ledger
 package import Postgres
 
@@ -11,9 +12,6 @@ package enum Home: Equatable {
   case elsewhere(onlyTimeline: Bool)
   /// The store was seen to hold what this database lacks, or a restore was begun.
   case behind
-
-  /// How far numbers jump where it is settled: what was drawn elsewhere, and neither seen nor stored, is not drawn again.
-  package static let jump: Int64 = 1 << 20
 }
 
 extension Home {
@@ -31,12 +29,13 @@ extension Home {
 
 extension Session {
   package func home() throws(OpsError) -> Home {
-    let rows = try query(
+    let rows = try readBack(
       Statement(
         """
         SELECT m.mark, CASE WHEN pg_is_in_recovery() THEN true ELSE m.mark = ledger.home() END, EXISTS (
           SELECT FROM generate_series(1, 1000) AS t(line)
-          WHERE hashtextextended(ledger.place() || '/' || lpad(upper(to_hex(t.line)), 8, '0'), 0) = m.mark)
+          WHERE hashtextextended(
+            lpad(upper(to_hex(t.line)), 8, '0'), hashtextextended(ledger.place(), 0)) = m.mark)
         FROM (SELECT pg_sequence_last_value('ledger.home_sequence') AS mark) AS m
         """))
     return try onDatabase { () throws(PostgresError) in
@@ -84,22 +83,59 @@ extension Session {
     let connection = try connection()
     defer { try? connection.rollbackIfOpen() }
     try onDatabase { () throws(PostgresError) in
-      try connection.execute("BEGIN; SET LOCAL ROLE opsledger_keeper")
+      try connection.begin(.readCommitted, "SET LOCAL ROLE opsledger_keeper")
     }
     try body(connection)
     try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
   }
 
-  /// The greatest number that was drawn here, and the greatest that has an event.
-  package func highestEntries() throws(OpsError) -> (drawn: Int64, recorded: Int64) {
+  /// Takes the server's samples of columns anew, so that none has what was erased; does nothing where nothing was.
+  public func forgetStatistics() throws(OpsError) {
+    try asKeeper { (connection) throws(OpsError) in
+      _ = try onDatabase { () throws(PostgresError) in
+        try connection.query(Statement("SELECT ledger.forget_statistics()"))
+      }
+    }
+  }
+
+  /// The greatest number that was drawn here, and the greatest that is recorded; of these and the last seal the
+  /// greatest.
+  package func highestEntries() throws(OpsError) -> HighestEntries {
     let rows = try query(
       Statement(
         """
         SELECT coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0),
-          coalesce((SELECT max(e.entry) FROM ledger.events AS e), 0)
+          coalesce((SELECT max(e.entry) FROM ledger.events AS e), 0), ledger.sealed()
         """))
     return try onDatabase { () throws(PostgresError) in
-      (try rows.int8(0, 0), try rows.int8(0, 1))
+      HighestEntries(
+        drawn: try rows.int8(0, 0), recorded: try rows.int8(0, 1), sealed: try rows.int8(0, 2))
     }
   }
+
+  /// Sets entry numbers right where somebody set them back below what is sealed or recorded (a dump's data that was
+  /// loaded again does), and records that.
+  ///
+  /// - Returns: The number that they stood at; nil where they were right.
+  package func setNumbersRight(by actor: String) throws(OpsError) -> Int64? {
+    let highest = try highestEntries()
+    guard highest.drawn < highest.known else { return nil }
+    try skipNumbers(above: highest.known)
+    let facts: [String: JSON] = [
+      "because": .string("entry numbers were set back"), "stood_at": .int(highest.drawn),
+      "go_on_above": .int(highest.known),
+    ]
+    _ = try record(.moved(report: JSON.object(facts).text), by: actor)
+    return highest.drawn
+  }
+}
+
+/// How far a database's entries go.
+package struct HighestEntries {
+  package let drawn: Int64
+  package let recorded: Int64
+  package let sealed: Int64
+
+  /// All that is drawn from now on must be greater.
+  package var known: Int64 { max(drawn, recorded, sealed) }
 }

@@ -24,8 +24,22 @@ extension Session {
 
   /// The last entry that has left the database; 0 where none has.
   package func lastDeparted() throws(OpsError) -> Int64 {
-    let rows = try query(Statement("SELECT coalesce(max(d.last), 0) FROM ledger.departed AS d"))
+    let rows = try query(
+      Statement("SELECT coalesce(max(d.last), 0) FROM ledger.believed_departed() AS d"))
     return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
+  }
+
+  /// The last entry that has left the database, and the root there; nil where none has.
+  package func departedRoot() throws(OpsError) -> (last: Int64, root: [UInt8])? {
+    let rows = try query(
+      Statement(
+        """
+        SELECT d.last, d.root FROM ledger.believed_departed() AS d ORDER BY d.last DESC LIMIT 1
+        """))
+    guard rows.count == 1 else { return nil }
+    return try onDatabase { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.bytea(0, 1))
+    }
   }
 
   /// What the last restore that lost something could not bring back.
@@ -62,14 +76,14 @@ extension Session {
     }
   }
 
-  /// Runs `body`, which puts events of these entries back, in a transaction that makes their command keys and
-  /// tombstones again.
+  /// Runs `body`, which puts events of these entries back, in a transaction that makes their command keys, tombstones
+  /// and erasures again.
   package func restoring(
     _ entries: ClosedRange<Int64>, _ body: (Connection) throws(OpsError) -> Void
   ) throws(OpsError) {
     try asKeeper { (connection) throws(OpsError) in
       try body(connection)
-      try Books.restore(entries, on: connection)
+      try Books.make(entries, on: connection)
     }
   }
 
@@ -87,7 +101,7 @@ extension Session {
           + "`opsledger archive fork`")
     case .nowhere, .elsewhere: break
     }
-    try settleHome(above: try highestEntries().drawn + Home.jump)
+    try settleHome(above: try EntryNumber.jumped(over: try highestEntries().known))
     return try record(.moved(report: #"{"because": "no store"}"#, why: why), by: actor)
   }
 

@@ -1,34 +1,38 @@
+import JSON
 public import Ledger
-import Postgres
 
 /// Since when the loop takes nothing new, and who said so.
 public struct Halt: Equatable, Sendable {
   public var since: Instant
   public var by: String
-  /// Whether the policy's row is of the version that the event made.
-  public var isCurrent: Bool
 }
 
 extension Session {
-  private static let lastChange = Statement(
-    """
-    SELECT e.recorded_at, e.actor, coalesce(p.version = e.version AND p.value::text
-      = (e.data->'value')::jsonb::text, false)
-    FROM ledger.events_at_hand AS e LEFT JOIN ops_policy AS p ON p.key = $2::text
-    WHERE e.stream = $1::uuid ORDER BY e.version DESC LIMIT 1
-    """)
-
-  /// The last change of policy `loop`, from the log; nil where it never had one.
-  public func lastChange(ofPolicy key: String) throws(OpsError) -> Halt? {
-    var parameters = Parameters()
-    parameters.uuid(.policy(key))
-    parameters.text(key)
-    let rows = try query(Self.lastChange, parameters)
-    guard rows.count == 1 else { return nil }
-    return try onDatabase { () throws(PostgresError) in
-      Halt(
-        since: Instant(micros: try rows.timestamptz(0, 0)), by: try rows.text(0, 1),
-        isCurrent: try rows.bool(0, 2))
+  /// The change of policy `loop` by which it was halted, whoever made it and however; nil where the log does not say
+  /// what the row says.
+  public func halt() throws(OpsError) -> Halt? {
+    let (now, versions): (JSON?, [PolicyVersion])
+    do throws(OpsError) {
+      now = try JSON(parsed: policy(LoopState.key).value)
+      versions = try policyHistory(LoopState.key, limit: 1000)
+    } catch {
+      guard error.code == .policyNotFound else { throw error }
+      return nil
     }
+    guard let last = versions.first, JSON(parsed: last.value) == now else { return nil }
+    var halt: Halt?
+    for version in versions {
+      guard let value = JSON(parsed: version.value), (try? LoopState(value))?.state != .running
+      else { break }
+      halt = Halt(since: version.at, by: version.actor)
+    }
+    return halt
+  }
+}
+
+extension JSON {
+  fileprivate init?(parsed text: String?) {
+    guard let text, let value = try? JSON(parsing: text) else { return nil }
+    self = value
   }
 }

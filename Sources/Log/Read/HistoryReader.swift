@@ -17,14 +17,14 @@ struct HistoryReader {
     defer { try? connection.rollbackIfOpen() }
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
-        [(begin, Parameters()), (lock, Parameters()), (Departed.question, Parameters())] + first)
+        [(.beginSnapshot, Parameters()), (lock, Parameters()), (Departed.question, Parameters())]
+          + first)
     }
     let reader = HistoryReader(
       connection: connection, departed: try Departed(session.target, answers[2]))
     return try body(Array(answers.dropFirst(3)), reader)
   }
 
-  private static let begin = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
   /// Before the snapshot: a partition that is dropped between the two would read as empty.
   private static let lock = Statement("LOCK TABLE ledger.events IN ACCESS SHARE MODE")
 

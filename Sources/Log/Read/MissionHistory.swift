@@ -37,11 +37,11 @@ extension Session {
   /// Everything in the tables that names the mission, as `kind, id`.
   private static let ownRows = Statement(
     """
-    SELECT 'mission', m.id FROM ops_missions AS m WHERE m.id = $1::uuid
-    UNION ALL SELECT 'step', s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid
-    UNION ALL SELECT 'run', r.id FROM ops_action_runs AS r
-      WHERE r.step_id IN (SELECT s.id FROM ops_mission_steps AS s WHERE s.mission_id = $1::uuid)
-    UNION ALL SELECT 'event', a.id FROM ops_agent_events AS a WHERE a.mission_id = $1::uuid
+    SELECT 'mission', m.id FROM public.ops_missions AS m WHERE m.id = $1::uuid
+    UNION ALL SELECT 'step', s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = $1::uuid
+    UNION ALL SELECT 'run', r.id FROM public.ops_action_runs AS r
+      WHERE r.step_id IN (SELECT s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = $1::uuid)
+    UNION ALL SELECT 'event', a.id FROM public.ops_agent_events AS a WHERE a.mission_id = $1::uuid
     """)
 }
 

@@ -42,10 +42,17 @@ extension Session {
         PolicyVersion(
           key: key, version: event.version, entry: event.entry, at: event.recordedAt,
           actor: event.actor, type: event.type, value: last,
-          why: content["why"]?.stringValue, rollbackTo: data["rollback_to"]?.intValue))
+          why: content["why"]?.stringValue ?? Self.reason(in: changed, of: event),
+          rollbackTo: data["rollback_to"]?.intValue))
     }
     guard !versions.isEmpty else { throw .noPolicy(key) }
     return versions.reversed()
+  }
+
+  /// A hand's SQL has no place for a reason but the policy's own value, as that of `loop` has one.
+  private static func reason(in value: JSON?, of event: LoggedEvent) -> String? {
+    guard event.type != "policy.set", event.command == nil else { return nil }
+    return value?["why"]?.stringValue
   }
 
   /// Also those that have left the log: the loop goes by them, with no store at hand.
@@ -75,7 +82,7 @@ extension Session {
     var parameters = Parameters()
     parameters.text(key)
     let rows = try query(
-      Statement("SELECT \(Policy.select("p")) FROM ops_policy AS p WHERE p.key = $1::text"),
+      Statement("SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE p.key = $1::text"),
       parameters)
     guard rows.count == 1 else { throw .noPolicy(key) }
     return try rows.row(0, of: Policy.self)

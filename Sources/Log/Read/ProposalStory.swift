@@ -36,10 +36,10 @@ extension Session {
   }
 
   private static let proposalRow = Statement(
-    "SELECT \(Proposal.select("p")) FROM ops_mission_proposals AS p WHERE p.id = $1::uuid")
+    "SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE p.id = $1::uuid")
   private static let proposalMission = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.proposal_id = $1::uuid
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.proposal_id = $1::uuid
     ORDER BY m.created_at, m.id LIMIT 1
     """)
   private static let proposalEvents = Statement(

@@ -32,7 +32,7 @@ extension Session {
     let filter =
       query.conditions.isEmpty ? "" : "WHERE " + query.conditions.joined(separator: " AND ")
     let sql = """
-      SELECT \(N.select("t")) FROM \(N.table) AS t \(filter)
+      SELECT \(N.select("t")) FROM \(N.relation) AS t \(filter)
       ORDER BY \(query.order) LIMIT $\(parameters.count)::bigint
       """
     return try self.query(Statement(sql), parameters).rows(of: N.self)
@@ -45,7 +45,8 @@ extension Session {
     var parameters = Parameters()
     parameters.uuid(id)
     let rows = try query(
-      Statement("SELECT \(N.select("t")) FROM \(N.table) AS t WHERE t.id = $1::uuid"), parameters)
+      Statement("SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE t.id = $1::uuid"), parameters
+    )
     guard rows.count == 1 else { throw OpsError.notFound(thing, id) }
     return try rows.row(0, of: N.self)
   }
@@ -91,7 +92,7 @@ extension RowQuery where N == Proposal {
   ) -> RowQuery {
     var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
     if let status {
-      query.and("t.status = $?::text::ops_proposal_status") { $0.text(status.rawValue) }
+      query.and("t.status = $?::text::public.ops_proposal_status") { $0.text(status.rawValue) }
     }
     if let source { query.and("t.source = $?::text") { $0.text(source.rawValue) } }
     return query
@@ -102,7 +103,7 @@ extension RowQuery where N == Mission {
   public static func missions(status: Mission.Status?, limit: Int) -> RowQuery {
     var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
     if let status {
-      query.and("t.status = $?::text::ops_mission_status") { $0.text(status.rawValue) }
+      query.and("t.status = $?::text::public.ops_mission_status") { $0.text(status.rawValue) }
     }
     return query
   }
@@ -117,7 +118,7 @@ extension RowQuery where N == Step {
       mission == nil ? "t.created_at DESC, t.ordinal, t.id" : "t.ordinal, t.created_at, t.id"
     var query = RowQuery(order: order, limit: limit)
     if let status {
-      query.and("t.status = $?::text::ops_step_status") { $0.text(status.rawValue) }
+      query.and("t.status = $?::text::public.ops_step_status") { $0.text(status.rawValue) }
     }
     if let mission { query.and("t.mission_id = $?::uuid") { $0.uuid(mission) } }
     if dead { query.and("t.status = 'failed' AND t.failure_count > 0") }
@@ -160,7 +161,7 @@ extension Session {
     let rows = try query(
       Statement(
         """
-        SELECT id, template->>'title' FROM ops_mission_proposals
+        SELECT id, template->>'title' FROM public.ops_mission_proposals
         WHERE id = ANY ($1::uuid[]) AND template->>'title' IS NOT NULL
         """), parameters)
     return try onDatabase { () throws(PostgresError) in

@@ -20,6 +20,16 @@ public struct LedgerStatus: Sendable {
     public var succeeded: Bool
   }
 
+  /// A row that heartbeat or worker leave alone while the others go on.
+  public struct PassedOverRow: Equatable, Sendable {
+    public var noun: String
+    public var row: StreamID
+    public var why: String
+    public var since: Instant
+    /// Who passes it over: `heartbeat`, or a worker's name.
+    public var by: String
+  }
+
   public var now = Instant(micros: 0)
   public var server = ""
   public var database = ""
@@ -29,6 +39,8 @@ public struct LedgerStatus: Sendable {
   public var drawn: Int64 = 0
   /// Those that have been open for more than a second.
   public var appenders: [Appender] = []
+  /// Who runs what runs once at a time.
+  public var runners: [Runner.Holder] = []
   public var unprocessedEvents: Int64 = 0
   public var queuedReactions: Int64 = 0
   public var pendingProposals: Int64 = 0
@@ -37,10 +49,17 @@ public struct LedgerStatus: Sendable {
   /// Missions that were created in the last 24 hours, by status.
   public var missions24h: [String: Int64] = [:]
   public var heartbeat: Heartbeat?
+  /// The rows that the loop passes over: the first of them, and how many there are.
+  public var passedOver: [PassedOverRow] = []
+  public var passedOverCount: Int64 = 0
   /// The last entry that a store is known to have; nil where nothing was ever pushed.
   public var stored: Int64?
   /// When the first event was recorded that no store has.
   public var unstoredSince: Instant?
+  /// Proposals of this UTC day that the caps refused.
+  public var refusedToday: Int64 = 0
+  /// Tables without a row of which the log has rows that never left.
+  public var emptiedTables: [String] = []
   /// Why nothing is recorded here, where that is so.
   public var refusal: String? { home.refusal }
   var home = Home.here
@@ -52,12 +71,14 @@ extension Session {
     var status = LedgerStatus()
     status.sealed = try sealed()
     status.home = try home()
+    status.runners = try runners()
     let connection = try connection()
     status.database = connection.database
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
         [
           Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders, Self.stored,
+          Self.refused, Self.emptied, Self.passedOver,
         ].map { ($0, Parameters()) })
     }
     try onDatabase { () throws(PostgresError) in
@@ -72,11 +93,49 @@ extension Session {
           succeeded: try answers[3].bool(0, 1))
       }
       try status.take(appenders: answers[4])
+      try status.take(passedOver: answers[8])
       status.stored = try answers[5].int8IfPresent(0, 0)
       status.unstoredSince = try answers[5].timestamptzIfPresent(0, 1).map(Instant.init(micros:))
+      status.refusedToday = try answers[6].int8(0, 0)
+      for row in 0..<answers[7].count { status.emptiedTables.append(try answers[7].text(row, 0)) }
     }
     return status
   }
+
+  /// When the first event after an entry was recorded, if any was.
+  public func firstRecorded(after entry: Int64) throws(OpsError) -> Instant? {
+    var parameters = Parameters()
+    parameters.int8(entry)
+    let rows = try query(
+      Statement(
+        """
+        SELECT e.recorded_at FROM ledger.events AS e WHERE e.entry > $1::bigint
+        ORDER BY e.entry, e.index LIMIT 1
+        """), parameters)
+    return try onDatabase { () throws(PostgresError) in
+      rows.isEmpty ? nil : Instant(micros: try rows.timestamptz(0, 0))
+    }
+  }
+
+  private static let refused = Statement(
+    """
+    SELECT count(*) FROM public.ops_mission_proposals AS p WHERE p.policy_snapshot ? 'gate_refused'
+      AND p.created_at >= date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+      AND p.created_at < (date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') + interval '1 day')
+        AT TIME ZONE 'UTC'
+    """)
+  /// Looked for at both ends of the log, and only where a table is empty; `verify` looks at all of it.
+  private static let emptied = Statement(
+    NounName.allCases.filter(\.isOfTheEight).map { noun in
+      """
+      SELECT '\(TableText.of(noun).table)' WHERE NOT EXISTS (SELECT FROM public.\(TableText.of(noun).table))
+        AND EXISTS (SELECT FROM (
+            (SELECT e.stream, e.type FROM ledger.events AS e ORDER BY e.entry LIMIT 50000)
+            UNION ALL (SELECT e.stream, e.type FROM ledger.events AS e ORDER BY e.entry DESC LIMIT 50000)
+          ) AS s WHERE starts_with(s.type, '\(noun.rawValue).')
+            AND NOT EXISTS (SELECT FROM ledger.tombstones AS t WHERE t.stream = s.stream))
+      """
+    }.joined(separator: "\nUNION ALL "))
 
   private static let place = Statement(
     """
@@ -86,29 +145,36 @@ extension Session {
     """)
   private static let queues = Statement(
     """
-    SELECT (SELECT count(*) FROM ops_agent_events WHERE processed_at IS NULL),
-      (SELECT count(*) FROM ops_agent_reactions WHERE status = 'queued'),
-      (SELECT count(*) FROM ops_mission_proposals WHERE status IN ('pending', 'voting')),
-      (SELECT count(*) FROM ops_mission_steps WHERE status = 'queued'),
-      (SELECT count(*) FROM ops_mission_steps WHERE status = 'running'),
-      (SELECT count(*) FROM ops_mission_steps WHERE status = 'failed' AND failure_count > 0
-        AND updated_at > (SELECT ledger.now()) - interval '24 hours')
+    SELECT (SELECT count(*) FROM public.ops_agent_events WHERE processed_at IS NULL),
+      (SELECT count(*) FROM public.ops_agent_reactions WHERE status = 'queued'),
+      (SELECT count(*) FROM public.ops_mission_proposals WHERE status IN ('pending', 'voting')),
+      (SELECT count(*) FROM public.ops_mission_steps WHERE status = 'queued'),
+      (SELECT count(*) FROM public.ops_mission_steps WHERE status = 'running'),
+      (SELECT count(*) FROM public.ops_mission_steps WHERE status = 'failed' AND failure_count > 0
+        AND updated_at BETWEEN (SELECT ledger.now()) - interval '24 hours' AND (SELECT ledger.now()))
     """)
   private static let missions = Statement(
     """
-    SELECT status, count(*) FROM ops_missions
-    WHERE created_at > (SELECT ledger.now()) - interval '24 hours' GROUP BY status
+    SELECT status, count(*) FROM public.ops_missions
+    WHERE created_at BETWEEN (SELECT ledger.now()) - interval '24 hours' AND (SELECT ledger.now())
+    GROUP BY status
     """)
   private static let lastHeartbeat = Statement(
     """
-    SELECT created_at, type = 'heartbeat:success' FROM ops_agent_events
-    WHERE type IN ('heartbeat:success', 'heartbeat:failure') ORDER BY created_at DESC LIMIT 1
+    SELECT created_at, type = 'heartbeat:success' FROM public.ops_agent_events
+    WHERE type IN ('heartbeat:success', 'heartbeat:failure') AND created_at <= (SELECT ledger.now())
+    ORDER BY created_at DESC LIMIT 1
     """)
   private static let stored = Statement(
     """
     SELECT c.entry, (SELECT e.recorded_at FROM ledger.events AS e WHERE e.entry > c.entry
       ORDER BY e.entry, e.index LIMIT 1)
     FROM (SELECT max(c.entry) AS entry FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL) AS c
+    """)
+  private static let passedOver = Statement(
+    """
+    SELECT p.noun, p.stream, p.why, p.since, p.name, count(*) OVER () FROM ledger.passed_over AS p
+    ORDER BY p.since, p.stream LIMIT 10
     """)
   private static let appenders = Statement(
     """
@@ -133,6 +199,17 @@ extension LedgerStatus {
     pendingProposals = try queues.int8(0, 2)
     steps = ["queued": try queues.int8(0, 3), "running": try queues.int8(0, 4)]
     deadLetters24h = try queues.int8(0, 5)
+  }
+
+  fileprivate mutating func take(passedOver rows: Rows) throws(PostgresError) {
+    for row in 0..<rows.count {
+      passedOver.append(
+        PassedOverRow(
+          noun: try rows.text(row, 0), row: StreamID(try rows.uuid(row, 1)),
+          why: try rows.text(row, 2), since: Instant(micros: try rows.timestamptz(row, 3)),
+          by: try rows.text(row, 4)))
+      passedOverCount = try rows.int8(row, 5)
+    }
   }
 
   fileprivate mutating func take(appenders rows: Rows) throws(PostgresError) {

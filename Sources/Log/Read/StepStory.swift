@@ -35,21 +35,21 @@ extension Session {
   }
 
   private static let stepRow = Statement(
-    "SELECT \(Step.select("s")) FROM ops_mission_steps AS s WHERE s.id = $1::uuid")
+    "SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.id = $1::uuid")
   private static let stepMission = Statement(
     """
-    SELECT \(Mission.select("m")) FROM ops_missions AS m WHERE m.id =
-      (SELECT s.mission_id FROM ops_mission_steps AS s WHERE s.id = $1::uuid)
+    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id =
+      (SELECT s.mission_id FROM public.ops_mission_steps AS s WHERE s.id = $1::uuid)
     """)
   private static let neededSteps = Statement(
     """
-    SELECT \(Step.select("p")) FROM ops_mission_steps AS p
-      JOIN ops_mission_steps AS s ON s.mission_id = p.mission_id AND p.ordinal = ANY (s.needs)
+    SELECT \(Step.select("p")) FROM public.ops_mission_steps AS p
+      JOIN public.ops_mission_steps AS s ON s.mission_id = p.mission_id AND p.ordinal = ANY (s.needs)
     WHERE s.id = $1::uuid ORDER BY p.ordinal, p.id
     """)
   private static let stepRuns = Statement(
     """
-    SELECT \(Run.select("r")) FROM ops_action_runs AS r WHERE r.step_id = $1::uuid
+    SELECT \(Run.select("r")) FROM public.ops_action_runs AS r WHERE r.step_id = $1::uuid
     ORDER BY r.started_at DESC, r.id DESC LIMIT 100
     """)
 }

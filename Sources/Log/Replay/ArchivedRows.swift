@@ -30,7 +30,7 @@ package struct ArchivedRows {
     ) throws(OpsError) {
       for slot in fold[keyPath: table].slots {
         guard let row = slot.row, let version = tombstones[slot.stream] else { continue }
-        draft.load(tombstone: version, of: N.self, as: slot.stream)
+        try draft.load(tombstone: version, of: N.self, as: slot.stream)
         let columns = N.columns.filter { $0.name != "version" }
         let values = columns.map { ColumnValue($0.name, $0.get(row)) }
         draft.append(StreamEvent<N>.common(.restored(values)), to: slot.stream)

@@ -22,8 +22,6 @@ struct Comparison: NounVisitor {
   /// Rows that differ, by noun.
   private(set) var changed: [NounName: Set<StreamID>] = [:]
   private(set) var missing: [NounName: [StreamID]] = [:]
-  /// Tombstones that are missing or name another version than the log.
-  private(set) var bookDifferences: [Difference] = []
   /// Json columns whose text differs from the fold's: perhaps only in spelling.
   private var respelled: [Respelled] = []
 
@@ -68,14 +66,11 @@ struct Comparison: NounVisitor {
     } catch {
       throw OpsError(database: error)
     }
-    var gone = Tombstones()
     for slot in folded.slots {
-      if slot.row == nil, slot.version > 0, !slot.isBroken { gone.take(slot.stream, slot.version) }
       guard let row = slot.row, !slot.isSeen, !slot.isBroken else { continue }
       missing[N.name, default: []].append(slot.stream)
       note(N.self, slot.stream, N.columns[0].get(row), "*", expected: "a row", found: nil)
     }
-    bookDifferences += try gone.differences(on: connection)
   }
 
   private mutating func compare<N: Noun>(
@@ -86,6 +81,10 @@ struct Comparison: NounVisitor {
       throw .protocolViolation("\(N.table) has a row without a key")
     }
     guard let slot = folded.find(stream) else { return noteExtra(N.self, stream, key) }
+    // Where the primary key was off.
+    if folded.slots[slot].isSeen {
+      return note(N.self, stream, key, "*", expected: "one row", found: "a second row")
+    }
     folded.markSeen(slot)
     if folded.slots[slot].isBroken { return }
     guard let expectedRow = folded.slots[slot].row else {

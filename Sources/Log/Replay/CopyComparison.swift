@@ -17,7 +17,7 @@ extension Verifier {
     defer { snapshot.end() }
     let stream = FoldStream<(fold: Fold, slice: Slice)>(
       try snapshot.reader().slices(Slice.count(rows: rows), upTo: entry),
-      entries: 0...max(0, entry), target, snapshot: snapshot.id, workers: Slice.workers, progress,
+      entries: 0...max(0, entry), target, snapshot: snapshot.id, workers: session.readers, progress,
       make: { (fold, slice) in (fold, slice) })
     defer { stream.stop() }
     let other = try Session(copy)

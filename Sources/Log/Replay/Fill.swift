@@ -18,10 +18,10 @@ struct Fill: NounVisitor {
   private let columns: StateColumns?
 
   /// - Parameters:
-  ///   - prefix: The schema of the tables, with its point; none for the live ones.
+  ///   - prefix: The schema of the tables, with its point; `public.` for the live ones.
   ///   - columns: Those that are filled, where they are not all.
   init(
-    _ fold: consuming Fold, into prefix: String = "", _ columns: StateColumns? = nil
+    _ fold: consuming Fold, into prefix: String = "public.", _ columns: StateColumns? = nil
   ) throws(OpsError) {
     self.fold = fold
     self.prefix = prefix

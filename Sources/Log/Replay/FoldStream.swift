@@ -34,13 +34,14 @@ final class FoldStream<Made> {
 
   init(
     _ slices: [Slice], entries: ClosedRange<Int64>? = nil, _ target: Session.Target,
-    snapshot: String, workers: Int, _ progress: ReplayProgress, make: @escaping Make
+    snapshot: String, workers: Int, lent: LentReader? = nil, _ progress: ReplayProgress,
+    make: @escaping Make
   ) {
     left = slices.count
-    for _ in 0..<min(workers, slices.count) {
+    for _ in 0..<min(lent == nil ? workers : 1, slices.count) {
       shared.done.enter()
       let isStarted = startThread { [shared] in
-        Self.work(slices, entries, target, snapshot, progress, shared, make)
+        Self.work(slices, entries, target, snapshot, lent, progress, shared, make)
         shared.done.leave()
       }
       if isStarted { continue }
@@ -54,7 +55,8 @@ final class FoldStream<Made> {
 
   private static func work(
     _ slices: [Slice], _ entries: ClosedRange<Int64>?, _ target: Session.Target,
-    _ snapshot: String, _ progress: ReplayProgress, _ shared: Shared, _ make: Make
+    _ snapshot: String, _ lent: LentReader?, _ progress: ReplayProgress, _ shared: Shared,
+    _ make: Make
   ) {
     func hand(_ result: Result<Made, OpsError>) {
       let box = Box(result)
@@ -63,8 +65,11 @@ final class FoldStream<Made> {
       shared.filled.signal()
     }
     do throws(OpsError) {
-      let session = try Session(target)
-      let reader = try SharedSnapshot.join(snapshot, session)
+      let session = lent == nil ? try Session(target) : nil
+      defer { session?.drop() }
+      let reader =
+        if let session { try SharedSnapshot.join(snapshot, session) } else { lent?.reader }
+      guard let reader else { return }
       while !shared.isStopped.load(ordering: .relaxed) {
         let index = shared.next.add(1, ordering: .relaxed).oldValue
         guard index < slices.count else { return }

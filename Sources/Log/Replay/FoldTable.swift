@@ -18,6 +18,9 @@ struct FoldTable<N: Noun> {
     var isSeen = false
     /// Its history is broken, so that its row proves nothing.
     var isBroken = false
+
+    /// Of the event that is due next. What a snapshot names may be the last number of the type.
+    var nextVersion: Int32 { version == .max ? .max : version + 1 }
   }
 
   private let kinds = StreamEvent<N>.Kind.all.map { (kind: $0, isRead: $0.isRead) }
@@ -60,7 +63,7 @@ struct FoldTable<N: Noun> {
 
   mutating func take(_ event: EventView, kind: Int, _ context: FoldContext) {
     let slot = slot(of: event.fixed.stream)
-    let next = slots[slot].version + 1
+    let next = slots[slot].nextVersion
     if event.fixed.version == next {
       apply(event, kind: kind, to: slot, context)
       if !waiting.isEmpty { applyWaiting(to: slot, context) }
@@ -77,7 +80,7 @@ struct FoldTable<N: Noun> {
     _ event: StreamEvent<N>, to stream: StreamID, at instant: Instant
   ) -> DraftedEvent {
     let slot = slot(of: stream)
-    slots[slot].version += 1
+    slots[slot].version = slots[slot].nextVersion
     slots[slot].at = instant
     let version = slots[slot].version
     N.evolve(
@@ -113,7 +116,7 @@ struct FoldTable<N: Noun> {
   private mutating func applyWaiting(to slot: Int, _ context: FoldContext) {
     let stream = slots[slot].stream
     while let events = waiting[stream],
-      let at = events.firstIndex(where: { $0.fixed.version == slots[slot].version + 1 })
+      let at = events.firstIndex(where: { $0.fixed.version == slots[slot].nextVersion })
     {
       waiting[stream]?.remove(at: at)
       if events.count == 1 { waiting[stream] = nil }
@@ -128,7 +131,7 @@ struct FoldTable<N: Noun> {
       let slot = slot(of: stream)
       slots[slot].isBroken = true
       context.problems.append(
-        LogProblem(first.fixed, .versionMissing(slots[slot].version + 1)))
+        LogProblem(first.fixed, .versionMissing(slots[slot].nextVersion)))
     }
     waiting.removeAll()
   }

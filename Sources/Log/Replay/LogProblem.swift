@@ -12,6 +12,10 @@ public struct LogProblem: Equatable, Sendable {
     case unreadable(String)
     /// An entry lacks events.
     case eventsMissing(expected: Int64, found: Int64)
+    /// The events from the problem's entry on do not hash to the root that the database noted when it pushed.
+    case rootDiffers(upTo: Int64, noted: String, found: String)
+    /// A store has the events from the problem's entry on differently.
+    case storeDiffers(String, upTo: Int64)
   }
 
   public let stream: StreamID?
@@ -58,6 +62,15 @@ public struct LogProblem: Equatable, Sendable {
       Difference(
         table: "ledger.events", row: row, column: "data", expected: "a readable payload",
         found: "version \(version.map(String.init) ?? "?"): \(reason)")
+    case .rootDiffers(let last, let noted, let found):
+      Difference(
+        table: "ledger.events", row: "entries \(entry) to \(last)", column: "root", expected: noted,
+        found: found)
+    case .storeDiffers(let place, let last):
+      Difference(
+        table: "ledger.events", row: row, column: "event",
+        expected: "what \(place) has of it, up to entry \(last)",
+        found: "another event, or none")
     case .eventsMissing(let expected, let found):
       Difference(
         table: "ledger.events", row: row, column: "index", expected: "\(expected) events",

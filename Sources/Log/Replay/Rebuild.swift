@@ -1,4 +1,3 @@
-import Crypto
 import Dispatch
 public import JSON
 public import Ledger
@@ -22,6 +21,8 @@ public struct RebuildReport: Sendable {
   public var written: [String: RepairCount] = [:]
   /// The entry that records it.
   public var entry: Int64?
+  /// What rows of the log break: constraints that are not in force now, triggers that were not run.
+  public var leftOff: [LeftOff] = []
 }
 
 /// Makes the tables from the log: the rows that differ are written, and no others.
@@ -37,45 +38,72 @@ public enum Rebuilder {
   /// more, and the whole of the log is folded under the lock.
   static let targetedMax = 20_000
 
+  /// What stands beside the log (``Books``) is made again with them, but where all of the tables are filled anew.
+  ///
   /// - Parameter recording: What the event that records it is.
+  /// - Parameter proven: The entry up to which the caller has compared the log with its roots; nil: they are
+  ///   compared here, where the tables are not empty.
   /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
   /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
   ///   log for others' writes; `OPS_013` where the login cannot become the keeper.
   public static func run(
     _ target: Session.Target, actor: String, checkOnly: Bool, recording: Recording = .rebuilt,
-    _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
+    proven: Int64? = nil, _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
+    var report: RebuildReport
+    var latest: VerifyReport
     if !checkOnly, try isEmpty(session) {
-      let filled = try Rebuild(
-        session, actor, recording, progress, attemptsMax: lockAttemptsMax
-      ).fill()
-      guard case .rebuilt = filled.outcome, try hasForeignTriggers(session) else { return filled }
+      let filled = try writing { (isAll) throws(OpsError) in
+        try Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
+          .fill(isAll ? .allEmpty : .empty)
+      }
+      (report, latest) = (filled, filled.found)
+      guard case .rebuilt = filled.outcome else { return filled }
       // Somebody's trigger may have changed what was written.
-      let after = try Verifier.run(target, progress)
-      if !after.tablesAreEqual { throw stillDifferent(after) }
-      return filled
+      if try hasForeignTriggers(session) {
+        latest = try Verifier.run(target, proven: 0, progress)
+      }
+    } else {
+      let found = try Verifier.run(target, proven: proven, progress)
+      if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
+      if found.isEqual {
+        return RebuildReport(
+          outcome: .equal, found: found, leftOff: checkOnly ? [] : try PutBack.run(session))
+      }
+      if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
+      (report, latest) = (RebuildReport(outcome: .rebuilt, found: found), found)
     }
-    let found = try Verifier.run(target, progress)
-    if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
-    if found.tablesAreEqual { return RebuildReport(outcome: .equal, found: found) }
-    if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
-    var report = RebuildReport(outcome: .rebuilt, found: found)
-    var latest = found
-    for _ in 0..<3 {
-      let rebuild = Rebuild(
-        session, actor, recording, progress, attemptsMax: lockAttemptsMax)
-      let next =
-        latest.streams.count <= targetedMax
-        ? try rebuild.mend(latest) : try rebuild.mendAll(latest)
+    let provenEntry = latest.provenEntry
+    for _ in 0..<3
+    where !latest.isEqual && latest.logProblems == 0
+      && (latest.tablesAreEqual || !latest.streams.isEmpty)
+    {
+      let differing = latest
+      let next = try writing { (isAll) throws(OpsError) in
+        let rebuild = Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
+        return differing.streams.count <= targetedMax
+          ? try rebuild.mend(differing, isAll ? .all : nil)
+          : try rebuild.mendAll(differing, isAll ? .all : .bulk)
+      }
       report.written.merge(next.written) { $0 + $1 }
       report.entry = next.entry ?? report.entry
+      report.leftOff += next.leftOff
       guard case .rebuilt = next.outcome else { return next }
-      latest = try Verifier.run(target, progress)
-      if latest.tablesAreEqual { return report }
-      if latest.logProblems > 0 || latest.streams.isEmpty { break }
+      latest = try Verifier.run(target, proven: provenEntry, progress)
     }
-    throw stillDifferent(latest)
+    guard latest.isEqual else { throw stillDifferent(latest) }
+    // A key that was off before, or was left off now for rows that have changed since.
+    report.leftOff = try PutBack.run(session, after: report.leftOff)
+    return report
+  }
+
+  /// Rows come back as the log has them: where something on the tables refuses one, whatever could is taken away.
+  static func writing<R>(_ body: (_ isAll: Bool) throws(OpsError) -> R) throws(OpsError) -> R {
+    do throws(OpsError) { return try body(false) } catch {
+      guard error.isOfTheTables else { throw error }
+      return try body(true)
+    }
   }
 
   private static func stillDifferent(_ report: VerifyReport) -> OpsError {
@@ -98,12 +126,12 @@ public enum Rebuilder {
   }
 
   private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
-    let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
+    let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).relation }
     let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
     let rows = try session.query(
       Statement(
         "SELECT NOT (\(any)) AND (EXISTS (SELECT FROM ledger.events) "
-          + "OR EXISTS (SELECT FROM ledger.departed))"))
+          + "OR EXISTS (SELECT FROM ledger.believed_departed()))"))
     do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
 }
@@ -136,6 +164,7 @@ final class Rebuild {
   let progress: ReplayProgress
   private let attemptsMax: Int
   private(set) var written: [String: RepairCount] = [:]
+  private(set) var leftOff: [LeftOff] = []
 
   init(
     _ session: Session, _ actor: String, _ recording: Rebuilder.Recording,
@@ -151,17 +180,34 @@ final class Rebuild {
   // MARK: Few rows
 
   /// Folds the streams that differ once more, under the lock, and writes what still differs.
-  func mend(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
+  ///
+  /// - Parameter extent: What is taken away meanwhile; nil for nothing.
+  func mend(
+    _ found: VerifyReport, _ extent: Constraints.Extent?
+  ) throws(OpsError) -> RebuildReport {
     try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       let slice = Slice.streams(Array(found.streams))
       let fold = try slice.fold(
         on: LogReader(self.session.target, on: connection), ReplayProgress())
       guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
+      let constraints = try extent.map { (extent) throws(OpsError) in
+        try self.dropped(connection, extent)
+      }
       try self.repair(fold, slice, connection)
+      if let constraints { try self.make(constraints, connection) }
+      try self.mendBooks(found, connection)
       try self.record(&report, connection)
       return report
     }
+  }
+
+  /// What stands beside the log, where any of it differs.
+  private func mendBooks(_ found: VerifyReport, _ connection: Connection) throws(OpsError) {
+    guard found.bookProblems > 0 else { return }
+    let reader = try LogReader(session.target, on: connection)
+    let counts = try Books.mend(reader, roots: found.wrongRoots, on: connection)
+    written.merge(counts) { $0 + $1 }
   }
 
   func repair(
@@ -179,7 +225,8 @@ final class Rebuild {
     }
     throw OpsError(
       .conflict, "the tables differ from the log again after each repair",
-      hint: "something else writes them, perhaps a trigger of an operator's")
+      hint: "something else writes them, perhaps a trigger of an operator's",
+      facts: [OpsError.tablesFact: "changed"])
   }
 
   private func refuse(_ report: inout RebuildReport, _ fold: Fold) -> RebuildReport {
@@ -191,18 +238,20 @@ final class Rebuild {
   // MARK: All rows
 
   /// Every row, compared and mended slice by slice, without the keys that would be in the way.
-  func mendAll(_ found: VerifyReport) throws(OpsError) -> RebuildReport {
+  func mendAll(
+    _ found: VerifyReport, _ extent: Constraints.Extent
+  ) throws(OpsError) -> RebuildReport {
     try all(
-      found, make: { (fold, slice) in FoldedSlice(fold: fold, slice: slice) },
+      found, extent, make: { (fold, slice) in FoldedSlice(fold: fold, slice: slice) },
       write: { (made, connection) throws(OpsError) in
         try self.repair(made.fold, made.slice, connection)
       })
   }
 
   /// Empty tables, filled by COPY, which capture's triggers would make write row by row.
-  func fill() throws(OpsError) -> RebuildReport {
+  func fill(_ extent: Constraints.Extent) throws(OpsError) -> RebuildReport {
     try all(
-      VerifyReport(), intoEmpty: true, make: { (fold, _) throws(OpsError) in try Fill(fold) },
+      VerifyReport(), extent, make: { (fold, _) throws(OpsError) in try Fill(fold) },
       write: { (fill, connection) throws(OpsError) in
         for filled in fill.tables {
           let count = try filled.write(on: connection)
@@ -221,7 +270,7 @@ final class Rebuild {
   }
 
   private func all<Made: HasFold>(
-    _ found: VerifyReport, intoEmpty: Bool = false, make: @escaping FoldStream<Made>.Make,
+    _ found: VerifyReport, _ extent: Constraints.Extent, make: @escaping FoldStream<Made>.Make,
     write: (Made, Connection) throws(OpsError) -> Void
   ) throws(OpsError) -> RebuildReport {
     let (rows, events) = try session.estimate()
@@ -237,7 +286,7 @@ final class Rebuild {
           Slice.count(rows: rows, countMin: 4)),
         self.session.target, snapshot: snapshot, workers: 1, self.progress, make: make)
       defer { stream.stop() }
-      let constraints = try self.dropped(connection, intoEmpty: intoEmpty)
+      let constraints = try self.dropped(connection, extent)
       while let made = try stream.next() {
         guard made.fold.context.problems.isEmpty else { return self.refuse(&report, made.fold) }
         replayed += made.fold.eventCount
@@ -245,19 +294,33 @@ final class Rebuild {
         hot.entries += made.fold.entryCount - made.fold.cold.entries
         try write(made, connection)
       }
-      let missing = try Verifier.brokenEntries(
-        entries: hot.entries, events: hot.events,
-        on: LogReader(self.session.target, on: connection))
-      guard missing.isEmpty else {
-        for problem in missing { report.found.note(problem) }
+      let broken = try self.brokenEntries(hot, found, snapshot, connection)
+      guard broken.isEmpty else {
+        for problem in broken { report.found.note(problem) }
         report.outcome = .refused
         return report
       }
+      try self.mendBooks(found, connection)
       report.found.events = replayed
       try self.make(constraints, connection)
       try self.record(&report, connection)
       return report
     }
+  }
+
+  /// Entries that are not what their commands' keys say, where that is not the keys' fault.
+  private func brokenEntries(
+    _ hot: (entries: Int, events: Int), _ found: VerifyReport, _ snapshot: String,
+    _ connection: Connection
+  ) throws(OpsError) -> [LogProblem] {
+    let faults = try Verifier.entryFaults(
+      entries: hot.entries, events: hot.events,
+      on: LogReader(session.target, on: connection))
+    if faults.isEmpty { return [] }
+    let proven =
+      found.provenEntry > 0
+      ? found.provenEntry : try RootCheck.run(session.target, snapshot: snapshot).proven
+    return faults.filter { $0.isOfLog || $0.entry > proven }.map(\.problem)
   }
 
   /// The moment that the readers share.
@@ -269,17 +332,17 @@ final class Rebuild {
 
   /// The tables without their keys, and what makes them again.
   func dropped(
-    _ connection: Connection, intoEmpty: Bool
+    _ connection: Connection, _ extent: Constraints.Extent
   ) throws(OpsError) -> Constraints {
     try onDatabase { () throws(PostgresError) in
-      let constraints = try Constraints(of: connection, liftingCapture: intoEmpty)
+      let constraints = try Constraints(of: connection, extent)
       try constraints.drop(on: connection)
       return constraints
     }
   }
 
   func make(_ constraints: Constraints, _ connection: Connection) throws(OpsError) {
-    try onDatabase { () throws(PostgresError) in
+    leftOff += try onDatabase { () throws(PostgresError) in
       // Indexes are sorted by two processes, which plans on our connections otherwise never use.
       try connection.execute(
         """
@@ -287,7 +350,7 @@ final class Rebuild {
         SET LOCAL max_parallel_maintenance_workers = 1;
         SET LOCAL min_parallel_table_scan_size = '1MB'
         """)
-      try constraints.make(on: connection)
+      return try constraints.make(on: connection)
     }
   }
 
@@ -302,7 +365,8 @@ final class Rebuild {
       let connection = try lock()
       defer { try? connection.rollbackIfOpen() }
       do throws(OpsError) {
-        written = [:]
+        (written, leftOff) = ([:], [])
+        try onDatabase { () throws(PostgresError) in try PrimaryKeys.putBack(on: connection) }
         let report = try body(connection)
         guard case .rebuilt = report.outcome else { return report }
         try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
@@ -322,9 +386,8 @@ final class Rebuild {
   /// EXCLUSIVE lets readers go on and makes writers wait; SHARE ROW EXCLUSIVE would deadlock with an
   /// engine that locked rows and is about to write them.
   private func lock() throws(OpsError) -> Connection {
-    let tables = NounName.allCases.map { TableText.of($0).table }.sorted()
+    let tables = NounName.allCases.map { TableText.of($0).relation }.sorted()
     let sql = """
-      BEGIN;
       SET LOCAL lock_timeout = '2s';
       SET LOCAL idle_in_transaction_session_timeout = 0;
       SET LOCAL ROLE opsledger_keeper;
@@ -334,7 +397,7 @@ final class Rebuild {
     for attempt in 0..<attemptsMax {
       let connection = try session.connection()
       do throws(PostgresError) {
-        try connection.execute(sql)
+        try connection.begin(.readCommitted, sql)
         return connection
       } catch {
         try? connection.rollbackIfOpen()
@@ -349,7 +412,7 @@ final class Rebuild {
   private func record(
     _ report: inout RebuildReport, _ connection: Connection
   ) throws(OpsError) {
-    report.written = written
+    (report.written, report.leftOff) = (written, leftOff)
     let (row, entry, at) = try onDatabase { () throws(PostgresError) in
       let row = try connection.query(
         Statement("SELECT \(LedgerRecord.text.selectList) FROM ledger.ledger WHERE key = 'main'"))
@@ -372,7 +435,7 @@ final class Rebuild {
     report.entry = entry
   }
 
-  /// Of content only hashes are recorded, so that erasing it later leaves no copy here.
+  /// Of content nothing is recorded but that it differed: a hash would tell whoever guesses right what an erasure took.
   private func summary(_ report: RebuildReport) -> JSON {
     let tables = written.mapValues { count in
       JSON.object([
@@ -381,25 +444,21 @@ final class Rebuild {
       ])
     }
     let listed = report.found.differences.prefix(200).map { difference in
-      JSON.object([
+      var listed: [String: JSON] = [
         "table": .string(difference.table), "row": .string(difference.row),
         "column": .string(difference.column),
-        "expected": Self.recordable(difference.expected, difference),
-        "found": Self.recordable(difference.found, difference),
-      ])
+      ]
+      if difference.column == "*" || Parts.isStructure(difference.table, difference.column) {
+        listed["expected"] = .optional(difference.expected)
+        listed["found"] = .optional(difference.found)
+      }
+      return JSON.object(listed)
     }
     return .object([
       "events": .int(report.found.events), "tables": .object(tables),
       "differences": .int(report.found.differenceCount), "listed": .array(Array(listed)),
+      "left_off": .array(report.leftOff.filter { $0.kind != .trigger }.map(\.json)),
     ])
-  }
-
-  private static func recordable(_ value: String?, _ difference: Difference) -> JSON {
-    guard let value else { return .null }
-    if difference.column == "*" || Parts.isStructure(difference.table, difference.column) {
-      return .string(value)
-    }
-    return .string("sha256:" + SHA256.hash(value).hex)
   }
 }
 

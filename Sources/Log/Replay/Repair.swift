@@ -85,7 +85,7 @@ private struct FreeUniqueValues: RepairStep {
     let carrier = N.text.columns[0].carrier
     try query(
       Statement(
-        "UPDATE \(N.table) SET \(unique) = NULL WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
+        "UPDATE \(N.relation) SET \(unique) = NULL WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
       self.keys(keys, of: N.self))
   }
 }
@@ -131,7 +131,7 @@ private struct RemoveExtra: RepairStep {
     guard let extra = comparison.extra[N.name], !extra.isEmpty else { return }
     let carrier = N.text.columns[0].carrier
     try query(
-      Statement("DELETE FROM \(N.table) WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
+      Statement("DELETE FROM \(N.relation) WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
       keys(extra, of: N.self))
     counts[N.table] = extra.count
   }

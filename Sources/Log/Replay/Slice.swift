@@ -66,6 +66,16 @@ enum Slice: Sendable {
     "(" + (nouns.map { "type ^@ '\($0.rawValue).'" } + ["false"]).joined(separator: " OR ") + ")"
   }
 
+  /// Whether it joins the log with itself. The planner must not do that in a loop, of all with all, which it
+  /// takes for cheap before the first ANALYZE.
+  var isJoin: Bool {
+    switch self {
+    case .changed: true
+    case .nouns(_, let slice): slice.isJoin
+    case .range, .hash, .streams: false
+    }
+  }
+
   /// The events of the slice among these entries, or all of them, as ``Fold`` reads them.
   func events(_ entries: ClosedRange<Int64>? = nil) -> String {
     "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(condition(entries))) "
@@ -95,7 +105,7 @@ enum Slice: Sendable {
 
   /// The live rows of the slice.
   func rows<N: Noun>(of noun: N.Type) -> String {
-    "COPY (SELECT \(N.text.selectList) FROM \(N.table) WHERE \(predicate(on: N.streamSQL))) "
+    "COPY (SELECT \(N.text.selectList) FROM \(N.relation) WHERE \(predicate(on: N.streamSQL))) "
       + "TO STDOUT (FORMAT binary)"
   }
 }

@@ -14,9 +14,9 @@ final class SharedSnapshot {
     let connection = try session.connection()
     do throws(PostgresError) {
       // The lock first: a partition that is dropped between snapshot and scan would read as empty.
-      try connection.execute(
+      try connection.begin(
+        .snapshot,
         """
-        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
         LOCK TABLE ledger.events IN ACCESS SHARE MODE;
         SET LOCAL idle_in_transaction_session_timeout = 0
         """)
@@ -34,9 +34,9 @@ final class SharedSnapshot {
   static func join(_ id: String, _ session: Session) throws(OpsError) -> LogReader {
     let connection = try session.connection()
     do throws(PostgresError) {
-      try connection.execute(
+      try connection.begin(
+        .snapshot,
         """
-        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SET TRANSACTION SNAPSHOT '\(id)';
         SET LOCAL enable_seqscan = off;
         SET LOCAL idle_in_transaction_session_timeout = 0
@@ -47,10 +47,27 @@ final class SharedSnapshot {
     return try LogReader(session.target, on: connection)
   }
 
+  /// Its own connection, for the one thread that reads, where another would be one too many: who builds tables has a
+  /// connection too, and a pooler's pool may have two. Until that thread has ended nobody else uses it.
+  func lent() throws(OpsError) -> LentReader? {
+    guard session.isPooled else { return nil }
+    let reader = try reader()
+    try onDatabase { () throws(PostgresError) in
+      try reader.connection.execute("SET LOCAL enable_seqscan = off")
+    }
+    return LentReader(reader: reader)
+  }
+
   /// The log as the session that opened it sees it.
   func reader() throws(OpsError) -> LogReader {
     try LogReader(session.target, on: session.connection())
   }
+}
+
+/// A reader on its way to the thread that uses it.
+struct LentReader: @unchecked Sendable {
+  // Unchecked: who lends it does not use it meanwhile.
+  let reader: LogReader
 }
 
 /// How a replay is divided, and how far it is.
@@ -109,6 +126,7 @@ extension Slice {
     fold.markCold()
     if let entries, entries.upperBound <= log.coldLast { return }
     do throws(PostgresError) {
+      if isJoin { try log.connection.execute("SET LOCAL enable_nestloop = off") }
       let reader = try log.connection.copyReader(events(entries))
       while let row = try reader.next() {
         try fold.take(row)
@@ -125,6 +143,9 @@ extension Slice {
 }
 
 extension Session {
+  /// How many sessions read beside the one that holds the moment. A pooler's pool may have two connections for both.
+  var readers: Int { isPooled ? 1 : Slice.workers }
+
   /// About how many rows the log folds to, and how many events it has: from the statistics, and where there are none,
   /// as in a restore, from the sizes, rather too many than too few: slices that are too large cost memory.
   func estimate() throws(OpsError) -> (rows: Int, events: Int) {
@@ -134,7 +155,7 @@ extension Session {
         SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
             THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
             ELSE pg_relation_size(c.oid) / 300 END), 0)::bigint
-          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d)
+          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.believed_departed() AS d)
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
         """))

@@ -15,12 +15,21 @@ public struct VerifyReport: Sendable {
   public var differenceCount = 0
   /// Of the differences, those of the log itself, which no rebuild can mend.
   public var logProblems = 0
-  /// Of the differences, those of the command keys and tombstones, which are no rows of the tables.
+  /// Of the differences, those of what stands beside the log: command keys, tombstones, erasures, noted roots and what
+  /// is said of events that have left.
   public var bookProblems = 0
+  /// Roots that the database or a store had noted, and that the log was compared with.
+  public var roots = 0
+  /// The last entry at which the log has one of them.
+  public var provenEntry: Int64 = 0
+  /// Stores that the log could not be compared with.
+  public var unreadStores: [UnreadStore] = []
   public var notCovered: [String] = []
   public var warnings: [String] = []
   /// The streams of the rows that differ, as far as they are few.
   var streams: Set<StreamID> = []
+  /// Noted roots that the log proves wrong.
+  var wrongRoots: [RootCheck.WrongRow] = []
 
   public var isEqual: Bool { differenceCount == 0 }
   /// Whether a rebuild has nothing to write.
@@ -30,12 +39,17 @@ public struct VerifyReport: Sendable {
 
 /// Proves that the tables equal the replay of the log.
 public enum Verifier {
-  /// Replays the log and compares every ledger column of every live row, in one snapshot of both.
-  /// Reads only; writers go on.
+  /// Replays the log and compares every ledger column of every live row, in one snapshot of both; hashes the log, and
+  /// compares it with every root that was noted; and compares what stands beside the log with it. Reads only; writers
+  /// go on.
   ///
+  /// - Parameters:
+  ///   - stores: To compare the log with, too.
+  ///   - proven: The entry up to which the caller has compared the log with its roots; nil: they are compared here.
   /// - Throws: `OPS_001`, `OPS_014` where there is no ledger.
   public static func run(
-    _ target: Session.Target, _ progress: ReplayProgress = ReplayProgress()
+    _ target: Session.Target, against stores: [any StoredHistory] = [], proven: Int64? = nil,
+    _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> VerifyReport {
     let session = try Session(target)
     let (rows, events) = try session.estimate()
@@ -46,17 +60,36 @@ public enum Verifier {
     let slices = try reader.slices(Slice.count(rows: rows))
     let id = snapshot.id
     let merged = Mutex(Partial())
-    concurrently(Slice.workers) { worker in
-      let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
-      let result = Result { () throws(OpsError) in
-        try compare(mine, target, snapshot: id, progress)
+    let readers = session.readers
+    // Behind a pooler one after the other: its pool may have one connection more than the snapshot's.
+    let isOneByOne = session.isPooled
+    let hashes = proven == nil ? 1 : 0
+    concurrently(isOneByOne ? 1 : readers + hashes) { worker in
+      if worker < readers {
+        let mine = slices.indices.filter { $0 % readers == worker }.map { slices[$0] }
+        let result = Result { () throws(OpsError) in
+          try compare(mine, target, snapshot: id, progress)
+        }
+        merged.withLock { $0.merge(result) }
       }
-      merged.withLock { $0.merge(result) }
+      if worker == readers || isOneByOne && hashes > 0 {
+        let result = Result { () throws(OpsError) in
+          Partial(try RootCheck.run(target, snapshot: id, stores))
+        }
+        merged.withLock { $0.merge(result) }
+      }
     }
     var partial = merged.withLock { $0 }
     if let failure = partial.failure { throw failure }
+    partial.report.provenEntry = proven ?? partial.report.provenEntry
     try checkEntries(reader, &partial)
-    try checkBooks(reader, &partial.report)
+    var books = BooksCheck(reader)
+    try books.run()
+    partial.report.note(ofBooks: books.differences)
+    if let late = try LateEntries(on: reader.connection) {
+      partial.report.note(ofBooks: late.differences)
+      partial.report.warnings.append(late.warning)
+    }
     try finish(session, reader, &partial)
     return partial.report
   }
@@ -79,6 +112,10 @@ public enum Verifier {
         report.logProblems += part.report.logProblems
         report.bookProblems += part.report.bookProblems
         report.streams.formUnion(part.report.streams)
+        report.roots += part.report.roots
+        report.provenEntry = max(report.provenEntry, part.report.provenEntry)
+        report.wrongRoots += part.report.wrongRoots
+        report.unreadStores += part.report.unreadStores
         for warning in part.report.warnings where !report.warnings.contains(warning) {
           report.warnings.append(warning)
         }
@@ -104,38 +141,67 @@ public enum Verifier {
   }
 
   /// Entries are whole: an event that was removed from the end of a stream leaves no gap in the
-  /// stream, but in its entry.
-  /// What has left is held together by its segments' roots.
+  /// stream, but in its entry. What has left is held together by its segments' roots.
+  ///
+  /// A whole entry whose key counts other events is the key's fault where a noted root holds the entry, or everything
+  /// else agrees with the log.
   private static func checkEntries(
     _ reader: LogReader, _ partial: inout Partial
   ) throws(OpsError) {
-    let problems = try brokenEntries(
-      entries: partial.hot.entries, events: partial.hot.events, on: reader)
-    for problem in problems { partial.report.note(problem) }
+    // Always of every entry: sums agree where one key counts too many and another too few.
+    let faults = try entryFaults(entries: -1, events: -1, on: reader)
+    let isElseEqual = partial.report.differenceCount == partial.report.bookProblems
+    for fault in faults {
+      if !fault.isOfLog, isElseEqual || fault.entry <= partial.report.provenEntry {
+        // A key without an entry is named with the other keys.
+        if fault.found > 0 { partial.report.note(ofBooks: [fault.difference]) }
+      } else {
+        partial.report.note(fault.problem)
+      }
+    }
   }
 
-  /// Entries that lack events, or have more than their command recorded.
+  /// An entry and the command's key that names it do not agree.
+  struct EntryFault {
+    let entry: Int64
+    let expected: Int64
+    let found: Int64
+    /// The entry has a hole.
+    let isOfLog: Bool
+
+    var problem: LogProblem {
+      LogProblem(entry: entry, .eventsMissing(expected: expected, found: found))
+    }
+
+    var difference: Difference {
+      Difference(
+        table: "ledger.commands", row: "entry \(entry)", column: "events", expected: "\(found)",
+        found: "\(expected)")
+    }
+  }
+
+  /// Entries that lack events, or have other events than their command recorded.
   ///
   /// - Parameters:
   ///   - entries: How many the replay met of those that the database holds.
   ///   - events: The same, of events: where both are what the commands say, no entry is looked at.
-  static func brokenEntries(
+  static func entryFaults(
     entries: Int, events: Int, on reader: LogReader
-  ) throws(OpsError) -> [LogProblem] {
+  ) throws(OpsError) -> [EntryFault] {
     var last = Parameters()
     last.int8(reader.coldLast)
     return try onDatabase { () throws(PostgresError) in
       let sums = try reader.connection.query(commandSums, last)
-      if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [LogProblem]() }
+      if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [EntryFault]() }
       let rows = try reader.connection.query(entriesWithoutAllEvents, last)
-      var problems: [LogProblem] = []
+      var faults: [EntryFault] = []
       for row in 0..<rows.count {
-        problems.append(
-          LogProblem(
-            entry: try rows.int8(row, 0),
-            .eventsMissing(expected: try rows.int8(row, 1), found: try rows.int8(row, 2))))
+        faults.append(
+          EntryFault(
+            entry: try rows.int8(row, 0), expected: try rows.int8(row, 1),
+            found: try rows.int8(row, 2), isOfLog: try rows.bool(row, 3)))
       }
-      return problems
+      return faults
     }
   }
 
@@ -146,7 +212,8 @@ public enum Verifier {
 
   private static let entriesWithoutAllEvents = Statement(
     """
-    SELECT entry, greatest(e.top + 1, c.events)::bigint, coalesce(e.n, 0)
+    SELECT entry, coalesce(c.events, e.top + 1)::bigint, coalesce(e.n, 0),
+      coalesce(e.n <> e.top + 1, false)
     FROM (SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e
     FULL JOIN (SELECT * FROM ledger.commands WHERE entry > $1::bigint) AS c USING (entry)
     WHERE e.n IS DISTINCT FROM e.top + 1 OR e.n <> c.events OR e.n IS NULL
@@ -161,6 +228,10 @@ public enum Verifier {
       try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.coldLast)
     partial.report.notCovered = try notCovered(session)
     try checkReferences(session, &partial.report)
+    do throws(OpsError) { partial.report.warnings += try session.notInForce() } catch {
+      if error.code == .databaseUnreachable { throw error }
+      partial.report.warnings.append("constraints could not be looked at: \(error.message)")
+    }
   }
 
   /// What the log says nothing of: columns that operators added are theirs.
@@ -192,29 +263,21 @@ public enum Verifier {
     return parameters
   }
 
-  /// What the foreign keys promise, also where they were off for a while. A column that differs from
-  /// the log is named once.
+  /// What the foreign keys promise and the rows do not keep. The rows are what the log says, so nothing differs: it is
+  /// said, and a rebuild leaves the foreign key NOT VALID.
   private static func checkReferences(
     _ session: Session, _ report: inout VerifyReport
   ) throws(OpsError) {
     for reference in References.all {
       let rows = try session.query(Statement(reference.orphans))
-      let orphans = try onDatabase { () throws(PostgresError) in
-        var orphans: [Difference] = []
-        for row in 0..<rows.count {
-          orphans.append(
-            Difference(
-              table: reference.table, row: try rows.text(row, 0), column: reference.column,
-              expected: "a row of \(reference.parent)", found: try rows.text(row, 1)))
-        }
-        return orphans
+      guard !rows.isEmpty else { continue }
+      let (row, parent) = try onDatabase { () throws(PostgresError) in
+        (try rows.text(0, 0), try rows.text(0, 1))
       }
-      let fresh = orphans.filter { orphan in
-        !report.differences.contains {
-          $0.table == orphan.table && $0.row == orphan.row && $0.column == orphan.column
-        }
-      }
-      report.add(fresh, count: fresh.count)
+      let count = rows.count < References.orphansMax ? "\(rows.count)" : "at least \(rows.count)"
+      report.warnings.append(
+        "\(count) of \(reference.table) name a row of \(reference.parent) that is not there, as \(row) "
+          + "with \(reference.column) \(parent)")
     }
   }
 }
@@ -224,6 +287,8 @@ struct References: Sendable {
   let table: String
   let column: String
   let parent: String
+
+  static let orphansMax = 1000
 
   static let all = [
     References(table: "ops_missions", column: "proposal_id", parent: "ops_mission_proposals"),
@@ -236,14 +301,23 @@ struct References: Sendable {
   /// Rows that name a parent which is not there.
   var orphans: String {
     """
-    SELECT t.id::text, t.\(column)::text FROM \(table) AS t
+    SELECT t.id::text, t.\(column)::text FROM public.\(table) AS t
     WHERE t.\(column) IS NOT NULL
-      AND NOT EXISTS (SELECT FROM \(parent) AS p WHERE p.id = t.\(column)) LIMIT 1000
+      AND NOT EXISTS (SELECT FROM public.\(parent) AS p WHERE p.id = t.\(column)) LIMIT \(Self.orphansMax)
     """
   }
 }
 
 extension Verifier.Partial {
+  init(_ check: RootCheck) {
+    report.roots = check.compared
+    report.provenEntry = check.proven
+    report.wrongRoots = check.wrongRows
+    report.unreadStores = check.unread
+    for problem in check.problems { report.note(problem) }
+    report.note(ofBooks: check.wrongRows.map(\.difference))
+  }
+
   mutating func take(_ comparison: Comparison) {
     let fold = comparison.fold
     report.events += fold.eventCount
@@ -256,7 +330,6 @@ extension Verifier.Partial {
       report.streams.formUnion(comparison.streams)
     }
     for problem in fold.context.problems { report.note(problem) }
-    report.note(ofBooks: comparison.bookDifferences)
     if fold.context.clockRanBack > 0 {
       report.warnings.append("the clock ran back between events of one stream")
     }

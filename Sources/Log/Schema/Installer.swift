@@ -17,12 +17,16 @@ public enum Installer {
     public var applied: [String]
     /// Files that `psql` had laid and that are recorded now.
     public var adopted: [String]
-    /// Protections that were out of force, for which the schema was laid again.
+    /// Protections that were out of force, and what else was not as it was laid, for which the schema was laid again.
     public var mended: [String] = []
+    /// What is not as it was laid, and could not be put back, with the reason where the database gave one.
+    public var unmended: [String] = []
     public var isNew: Bool
     public var seeded: [String]
     public var partitions: Int
     public var identity: StreamID?
+    /// Where entry numbers stood, if somebody had set them back below what is sealed or recorded; they are right now.
+    public var numbersStoodAt: Int64?
   }
 
   /// Makes the ledger, or brings it up to this release. Doing it again does nothing; two at once wait
@@ -39,6 +43,7 @@ public enum Installer {
     try laySchema(session, &report)
     if report.isNewer { return report }
     try settle(session)
+    report.numbersStoodAt = try session.setNumbersRight(by: actor)
     try seed(session, name: name, actor: actor, &report)
     let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
     do { report.partitions = Int(try made.int4(0, 0)) } catch { throw OpsError(database: error) }
@@ -53,17 +58,32 @@ public enum Installer {
   package static func lay(_ session: Session) throws(OpsError) -> Bool {
     var report = Report(
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
-    try laySchema(session, &report)
+    // What is out of force is mended where the login may; it is in no restore's way.
+    let rows = try session.query(
+      Statement("SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user"))
+    let mends = try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+    try laySchema(session, &report, mends: mends)
     return report.isFresh
   }
 
-  private static func laySchema(_ session: Session, _ report: inout Report) throws(OpsError) {
+  /// The check that compares what is there with what was laid.
+  static let definitions = "definitions"
+
+  private static func laySchema(
+    _ session: Session, _ report: inout Report, mends: Bool = true
+  ) throws(OpsError) {
     let connection = try session.connection()
+    // Who may not lay it may not lock it either.
+    if !mends {
+      let plan = try plan(session)
+      report.isNewer = plan.isNewer
+      if plan.apply.isEmpty { return }
+    }
     // Before the transaction: where there is no schema yet, nothing of it can be looked at.
-    let unlaid = try session.unlaid()
+    let unlaid = mends ? try session.unlaid() : []
     do throws(PostgresError) {
       // Only the installer takes this lock before it looks, so that the second sees the first's work.
-      try connection.execute("BEGIN; SELECT pg_advisory_xact_lock(19796, 1)")
+      try connection.begin(.readCommitted, lockSchema.sql)
       let recorded = try self.recorded(connection)
       let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unlaid.isEmpty)
       if plan.apply.isEmpty {
@@ -72,13 +92,16 @@ public enum Installer {
         return
       }
       try connection.execute("SET LOCAL lock_timeout = '30s'")
+      let laying = try Laying(connection, isAdopted: !plan.adopt.isEmpty)
       for file in plan.apply { try connection.execute(file.text) }
+      let (mended, unmended) = try laying.finish()
       try record(plan, connection)
       try connection.execute("COMMIT")
       report.isFresh = recorded.isEmpty
       report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
       report.adopted = plan.adopt.map(\.path)
-      if plan.record.isEmpty { report.mended = unlaid }
+      report.unmended = unmended
+      if plan.record.isEmpty { report.mended = unlaid.filter { $0 != Self.definitions } + mended }
     } catch {
       try? connection.rollbackIfOpen()
       if let refusal = Plan.refusal(error) { throw refusal }
@@ -94,11 +117,13 @@ public enum Installer {
 
   /// The files of this release's schema that the database has not, or has from another release.
   static func pending(_ session: Session) throws(OpsError) -> [String] {
+    try plan(session).record.map(\.path)
+  }
+
+  private static func plan(_ session: Session) throws(OpsError) -> Plan {
     let connection = try session.connection()
     do throws(PostgresError) {
-      let plan = try Plan(
-        files: SchemaFile.sql, recorded: try recorded(connection), isWhole: true)
-      return plan.record.map(\.path)
+      return try Plan(files: SchemaFile.sql, recorded: try recorded(connection), isWhole: true)
     } catch {
       throw Plan.refusal(error) ?? OpsError(database: error)
     }
@@ -227,7 +252,7 @@ public enum Installer {
     var seeded: [String] = []
     var isNew = false
     let command = Command(
-      load: [(lockInstaller, Parameters()), (ownRow, own), (knownStreams, streams)]
+      load: [(lockSchema, Parameters()), (ownRow, own), (knownStreams, streams)]
     ) { (answers, draft) throws(OpsError) in
       let known = try streamsOf(answers[2])
       isNew = answers[1].isEmpty
@@ -263,8 +288,9 @@ public enum Installer {
     }
   }
 
-  /// Two at once seed once.
-  private static let lockInstaller = Statement("SELECT pg_advisory_xact_lock(19796, 1) IS NOT NULL")
+  /// As `schema/migrations/0001_roles.sql` does: two at once lay and seed once.
+  private static let lockSchema = Statement(
+    "LOCK TABLE pg_catalog.pg_event_trigger IN SHARE UPDATE EXCLUSIVE MODE")
   /// Whether the ledger was created, by the log; and its row, where it is there.
   private static let ownRow = Statement(
     """
@@ -277,7 +303,7 @@ public enum Installer {
     """
     SELECT s FROM unnest($1::uuid[]) AS s
     WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = s)
-      OR EXISTS (SELECT FROM ops_policy AS p WHERE \(Policy.streamSQL) = s)
+      OR EXISTS (SELECT FROM public.ops_policy AS p WHERE \(Policy.streamSQL) = s)
     """)
 
   private static func streamsOf(_ rows: Rows) throws(OpsError) -> Set<StreamID> {
@@ -339,7 +365,8 @@ extension Session {
   private static let whatIsLaid = Statement(
     """
     SELECT DISTINCT oldest_binary,
-      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid AND e.version = 1)
+      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
+        OR EXISTS (SELECT FROM ledger.believed_departed())
     FROM ledger.migrations
     """)
 }

@@ -23,6 +23,16 @@ struct SchemaFile: Equatable, Sendable {
     }
   }
 
+  /// What the SQL files of a prefix are named for: `views/ops_` gives `ops_policy_audit`, ….
+  static func names(in prefix: String) -> [String] {
+    sql.compactMap { file in
+      guard file.path.hasPrefix(prefix), let name = file.path.split(separator: "/").last else {
+        return nil
+      }
+      return String(name.dropLast(".sql".count))
+    }
+  }
+
   private static func files(
     _ start: UnsafePointer<opsledger_schema_file>?, _ count: Int
   ) -> [SchemaFile] {

@@ -55,7 +55,10 @@ enum CopyText {
     if time.micros == .max { return "infinity" }
     if time.micros == .min { return "-infinity" }
     var text = Array(time.description.utf8.dropLast())
-    text[10] = UInt8(ascii: " ")
+    // After a year of four digits, or more.
+    if let letter = text[10...].firstIndex(of: UInt8(ascii: "T")) {
+      text[letter] = UInt8(ascii: " ")
+    }
     while text.last == UInt8(ascii: "0") { text.removeLast() }
     if text.last == UInt8(ascii: ".") { text.removeLast() }
     return String(decoding: text, as: UTF8.self) + "+00"

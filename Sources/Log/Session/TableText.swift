@@ -11,7 +11,10 @@ struct TableText: Sendable {
     let value: String
   }
 
+  /// Its name for people, and in stores.
   let table: String
+  /// Its name in statements, with its schema: sessions look for names in no schema that others may write to.
+  let relation: String
   let key: String
   let columns: [ColumnText]
   /// Every ledger column, comma-separated, in the order of `columns`.
@@ -32,26 +35,29 @@ struct TableText: Sendable {
     case .json: ColumnText(name: name, carrier: "jsonb", value: "v.\(name)")
     // An array of arrays would have to be a rectangle, so each travels as text.
     case .ints: ColumnText(name: name, carrier: "text", value: "v.\(name)::integer[]")
-    case .label(let type): ColumnText(name: name, carrier: "text", value: "v.\(name)::\(type)")
+    case .label(let type):
+      ColumnText(name: name, carrier: "text", value: "v.\(name)::public.\(type)")
     }
   }
 
   init<N: Noun>(_ noun: N.Type) {
     table = N.table
+    let relation = table.contains(".") ? table : "public." + table
+    self.relation = relation
     key = N.columns[0].name
     columns = N.columns.map(Self.columnText)
     selectList = columns.map(\.name).joined(separator: ", ")
     let arrays = columns.enumerated().map { "$\($0 + 1)::\($1.carrier)[]" }
     insert = Statement(
       """
-      INSERT INTO \(table) (\(selectList))
+      INSERT INTO \(relation) (\(selectList))
       SELECT \(columns.map(\.value).joined(separator: ", "))
       FROM \(Self.elements(arrays)) AS v(\(selectList))
       """)
     remove = Statement(
       """
       WITH removed AS (
-        DELETE FROM \(table) AS t USING \(Self.elements(["$1::\(columns[0].carrier)[]", "$2::integer[]"]))
+        DELETE FROM \(relation) AS t USING \(Self.elements(["$1::\(columns[0].carrier)[]", "$2::integer[]"]))
           AS v(k, expected)
         WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
       SELECT ledger.expect_rows(count(*), $3::integer) FROM removed
@@ -59,7 +65,7 @@ struct TableText: Sendable {
     let sets = columns.dropFirst().map { "\($0.name) = \($0.value)" }
     overwrite = Statement(
       """
-      UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
+      UPDATE \(relation) AS t SET \(sets.joined(separator: ", "))
       FROM \(Self.elements(arrays)) AS v(\(selectList)) WHERE t.\(key) = v.\(key)
       """)
   }
@@ -81,7 +87,7 @@ struct TableText: Sendable {
     return Statement(
       """
       WITH written AS (
-        UPDATE \(table) AS t SET \(sets.joined(separator: ", "))
+        UPDATE \(relation) AS t SET \(sets.joined(separator: ", "))
         FROM \(elements) AS v(\((["k", "expected"] + names).joined(separator: ", ")))
         WHERE t.\(key) = v.k AND t.version = v.expected RETURNING 1)
       SELECT ledger.expect_rows(count(*), $\(changed.count + 3)::integer) FROM written
@@ -98,7 +104,7 @@ struct TableText: Sendable {
         : column.value
     }
     return """
-      INSERT INTO \(table) (\(selectList))
+      INSERT INTO \(relation) (\(selectList))
       SELECT \(values.joined(separator: ", "))
       FROM d, \(shape.elements(of: carriers)) AS v(\(selectList))
       """
@@ -155,4 +161,6 @@ struct FreshShape: Hashable, Sendable {
 
 extension Noun {
   static var text: TableText { TableText.of(name) }
+  /// The table's name in statements.
+  package static var relation: String { text.relation }
 }

@@ -12,6 +12,8 @@ public struct GoingBack: Sendable {
   public var written: [String: RepairCount]
   /// What has run since, and would run again.
   public var again: RunAgain
+  /// What rows of the log break; see ``RebuildReport/leftOff``.
+  public var leftOff: [LeftOff] = []
 }
 
 extension TimeTravel {
@@ -29,15 +31,20 @@ extension TimeTravel {
     _ progress: ReplayProgress = ReplayProgress(), rowsMax: Int? = nil,
     lockAttemptsMax: Int = 30
   ) throws(OpsError) -> GoingBack {
-    let rebuild = Rebuild(
-      try Session(target), actor, .rebuilt, progress, attemptsMax: lockAttemptsMax)
-    var result: GoingBack?
-    _ = try rebuild.locked { (connection) throws(OpsError) in
-      let way = try WayBack(rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax / 2)
-      result = try way.run()
-      return RebuildReport(outcome: .rebuilt, found: VerifyReport())
+    let session = try Session(target)
+    var result = try Rebuilder.writing { (isAll) throws(OpsError) in
+      let rebuild = Rebuild(session, actor, .rebuilt, progress, attemptsMax: lockAttemptsMax)
+      var result: GoingBack?
+      _ = try rebuild.locked { (connection) throws(OpsError) in
+        let way = try WayBack(
+          rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax / 2, takesAllAway: isAll)
+        result = try way.run()
+        return RebuildReport(outcome: .rebuilt, found: VerifyReport())
+      }
+      guard let result else { throw OpsError(.conflict, "the tables were not taken back") }
+      return result
     }
-    guard let result else { throw OpsError(.conflict, "the tables were not taken back") }
+    result.leftOff = try PutBack.run(session, after: result.leftOff)
     return result
   }
 }
@@ -51,6 +58,7 @@ private final class WayBack {
   private let moment: Int64
   private let why: String
   private let rowsMax: Int
+  private let takesAllAway: Bool
   /// The last entry that there is: nothing is added while the tables are locked.
   private let last: Int64
   private let entry: Int64
@@ -61,7 +69,8 @@ private final class WayBack {
   private var eventCount = 0
 
   init(
-    _ rebuild: Rebuild, _ connection: Connection, to moment: Int64, _ why: String, _ rowsMax: Int
+    _ rebuild: Rebuild, _ connection: Connection, to moment: Int64, _ why: String, _ rowsMax: Int,
+    takesAllAway: Bool
   ) throws(OpsError) {
     self.rebuild = rebuild
     self.connection = connection
@@ -69,6 +78,7 @@ private final class WayBack {
     self.moment = moment
     self.why = why
     self.rowsMax = rowsMax
+    self.takesAllAway = takesAllAway
     (last, entry, at) = try onDatabase { () throws(PostgresError) in
       let last = try connection.query(
         Statement("SELECT coalesce(max(e.entry), 0) FROM ledger.events AS e")
@@ -83,19 +93,22 @@ private final class WayBack {
       throw OpsError(.notFound, "entry \(moment) is beyond the last, \(last)")
     }
     let ran = try RanSince(moment, upTo: last, on: log)
+    let constraints = takesAllAway ? try rebuild.dropped(connection, .all) : nil
     if moment < last { try takeBack() }
     try record(
       .own(
         Policy.Event.set(
           key: LoopState.key, value: halted, rollbackTo: nil, why: why)),
       to: .policy(LoopState.key), \.policies)
+    if let constraints { try rebuild.make(constraints, connection) }
     let again = try ran.waiting(on: connection)
     let report = report(again)
     try record(
       .own(LedgerRecord.Event.restored(report: report.text, why: why)), to: .ledger, \.ledger)
     try finish()
     return GoingBack(
-      moment: moment, entry: entry, events: eventCount, written: rebuild.written, again: again)
+      moment: moment, entry: entry, events: eventCount, written: rebuild.written, again: again,
+      leftOff: rebuild.leftOff)
   }
 
   private var halted: String {
@@ -112,6 +125,7 @@ private final class WayBack {
     return .object([
       "at": .int(moment), "events": .int(eventCount), "tables": .object(tables),
       "run_again": again.json,
+      "left_off": .array(rebuild.leftOff.filter { $0.kind != .trigger }.map(\.json)),
     ])
   }
 
@@ -128,8 +142,7 @@ private final class WayBack {
     let count = max(1, (2 * streams + rowsMax - 1) / rowsMax)
     rebuild.progress.expect(try rebuild.session.estimate().events)
     // A slice knows nothing of the rows that another one's refer to.
-    let constraints =
-      count > 1 ? try rebuild.dropped(connection, intoEmpty: false) : nil
+    let constraints = count > 1 && !takesAllAway ? try rebuild.dropped(connection, .bulk) : nil
     let slices: [Slice] =
       isHot
       ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
@@ -187,7 +200,7 @@ private final class WayBack {
 
   /// The command's key, and the tombstones of rows that left.
   private func finish() throws(OpsError) {
-    try Books.restore(entry...entry, on: connection)
+    try Books.make(entry...entry, on: connection)
   }
 }
 

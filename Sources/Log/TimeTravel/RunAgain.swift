@@ -92,9 +92,9 @@ struct RanSince {
       UNION SELECT unnest($3::uuid[]))
     SELECT DISTINCT ON (ran.step) ran.step, coalesce(s.executor, s.kind), m.proposal_id, r.id,
       r.event_id
-    FROM ran LEFT JOIN ops_mission_steps AS s ON s.id = ran.step
-    LEFT JOIN ops_missions AS m ON m.id = s.mission_id
-    LEFT JOIN ops_agent_reactions AS r
+    FROM ran LEFT JOIN public.ops_mission_steps AS s ON s.id = ran.step
+    LEFT JOIN public.ops_missions AS m ON m.id = s.mission_id
+    LEFT JOIN public.ops_agent_reactions AS r
       ON r.payload -> 'result' ->> 'r_proposal_id' = m.proposal_id::text
     ORDER BY ran.step
     """)
@@ -129,7 +129,7 @@ struct RanSince {
       SELECT v.step, coalesce(s.executor, s.kind, v.kind) AS kind,
         CASE WHEN s.status IN ('queued', 'running') THEN 'step' WHEN s.id IS NOT NULL THEN NULL
           WHEN p.status IN ('approved', 'auto_approved') AND NOT EXISTS (
-            SELECT FROM ops_missions AS m WHERE m.proposal_id = p.id) THEN 'proposal'
+            SELECT FROM public.ops_missions AS m WHERE m.proposal_id = p.id) THEN 'proposal'
           WHEN p.id IS NOT NULL THEN NULL
           WHEN r.status IN ('queued', 'processing') THEN 'reaction' WHEN r.id IS NOT NULL THEN NULL
           WHEN a.id IS NOT NULL AND a.processed_at IS NULL THEN 'agent_event' END AS waits_as,
@@ -137,10 +137,10 @@ struct RanSince {
           WHEN r.id IS NOT NULL THEN r.id ELSE a.id END AS id
       FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[])
         AS v(step, kind, proposal, reaction, agent_event)
-      LEFT JOIN ops_mission_steps AS s ON s.id = v.step
-      LEFT JOIN ops_mission_proposals AS p ON p.id = v.proposal
-      LEFT JOIN ops_agent_reactions AS r ON r.id = v.reaction
-      LEFT JOIN ops_agent_events AS a ON a.id = v.agent_event) AS w
+      LEFT JOIN public.ops_mission_steps AS s ON s.id = v.step
+      LEFT JOIN public.ops_mission_proposals AS p ON p.id = v.proposal
+      LEFT JOIN public.ops_agent_reactions AS r ON r.id = v.reaction
+      LEFT JOIN public.ops_agent_events AS a ON a.id = v.agent_event) AS w
     WHERE w.waits_as IS NOT NULL
     """)
 }
@@ -207,13 +207,13 @@ extension Session {
   private static let open = Statement(
     """
     SELECT v.id FROM unnest($1::uuid[]) AS v(id) WHERE EXISTS (
-        SELECT FROM ops_mission_steps AS s WHERE s.id = v.id AND s.status IN ('queued', 'running'))
-      OR EXISTS (SELECT FROM ops_agent_reactions AS r
+        SELECT FROM public.ops_mission_steps AS s WHERE s.id = v.id AND s.status IN ('queued', 'running'))
+      OR EXISTS (SELECT FROM public.ops_agent_reactions AS r
         WHERE r.id = v.id AND r.status IN ('queued', 'processing'))
-      OR EXISTS (SELECT FROM ops_mission_proposals AS p
+      OR EXISTS (SELECT FROM public.ops_mission_proposals AS p
         WHERE p.id = v.id AND p.status IN ('approved', 'auto_approved')
-          AND NOT EXISTS (SELECT FROM ops_missions AS m WHERE m.proposal_id = p.id))
-      OR EXISTS (SELECT FROM ops_agent_events AS a WHERE a.id = v.id AND a.processed_at IS NULL)
+          AND NOT EXISTS (SELECT FROM public.ops_missions AS m WHERE m.proposal_id = p.id))
+      OR EXISTS (SELECT FROM public.ops_agent_events AS a WHERE a.id = v.id AND a.processed_at IS NULL)
     """)
 }
 

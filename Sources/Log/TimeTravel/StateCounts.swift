@@ -45,17 +45,18 @@ public enum TimeTravel {
         return counts
       }
       progress.expect(events)
-      return try counts(target, moment, rows: rows, at: entry, progress)
+      return try counts(
+        target, moment, readers: session.readers, rows: rows, at: entry, progress)
     }
   }
 
   private static func counts(
-    _ target: Session.Target, _ moment: SharedSnapshot, rows: Int, at entry: Int64,
+    _ target: Session.Target, _ moment: SharedSnapshot, readers: Int, rows: Int, at entry: Int64,
     _ progress: ReplayProgress
   ) throws(OpsError) -> StateCounts {
     let stream = FoldStream(
       try moment.reader().slices(Slice.count(rows: rows), upTo: entry), entries: 0...max(0, entry),
-      target, snapshot: moment.id, workers: Slice.workers, progress,
+      target, snapshot: moment.id, workers: readers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
         var tally = Tally(fold: fold)

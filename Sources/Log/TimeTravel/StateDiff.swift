@@ -112,7 +112,9 @@ extension TimeTravel {
       : try reader.slices(count)
     var diff = try snapshots.fallingBack { () throws(OpsError) in
       let base = isHot ? try snapshots?.newest(upTo: from, on: session) : nil
-      return try compare(slices, range, from: base, target, snapshot.id, limit: limit, progress)
+      return try compare(
+        slices, range, from: base, target, snapshot.id, readers: session.readers, limit: limit,
+        progress)
     }
     try name(&diff.rows, range, on: reader)
     return diff
@@ -121,11 +123,12 @@ extension TimeTravel {
   /// Compares slices side by side.
   private static func compare(
     _ slices: [Slice], _ range: ClosedRange<Int64>, from base: (any StateSnapshot)?,
-    _ target: Session.Target, _ snapshot: String, limit: Int, _ progress: ReplayProgress
+    _ target: Session.Target, _ snapshot: String, readers: Int, limit: Int,
+    _ progress: ReplayProgress
   ) throws(OpsError) -> StateDiff {
     let merged = Mutex<Result<StateDiff, OpsError>>(.success(StateDiff()))
-    concurrently(Slice.workers) { worker in
-      let mine = slices.indices.filter { $0 % Slice.workers == worker }.map { slices[$0] }
+    concurrently(readers) { worker in
+      let mine = slices.indices.filter { $0 % readers == worker }.map { slices[$0] }
       let result = Result { () throws(OpsError) in
         try compareOne(mine, range, from: base, target, snapshot, limit: limit, progress)
       }

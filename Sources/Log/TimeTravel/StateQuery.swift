@@ -5,7 +5,7 @@ public import Postgres
 ///
 /// It is parsed alone, so that it is one statement; it must give rows; the transaction can only read, and
 /// cannot be made to write again, since a snapshot was taken; its own temporary tables grant it no more
-/// than SELECT; and it is rolled back.
+/// than SELECT; and it is rolled back. Values are spelt the same whatever the database is set to.
 struct StateQuery {
   let sql: String
   private let connection: Connection
@@ -143,6 +143,8 @@ struct StateQuery {
       SAVEPOINT opsledger_query;
       REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON \(all.joined(separator: ", ")) \
       FROM CURRENT_USER;
+      SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1;
+      SET LOCAL TimeZone = 'UTC'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL xmlbinary = 'base64';
       SET TRANSACTION READ ONLY;
       SELECT 1
       """
@@ -178,7 +180,10 @@ struct StateQuery {
       case let state
       where ["42", "22", "0A", "25", "P0", "2F", "3F", "21"].contains(state.prefix(2)):
         throw OpsError(
-          .badInput, "the query: \(error.message)", hint: error.hint,
+          .badInput, "the query: \(error.message)",
+          hint: ["42883", "42704"].contains(state)
+            ? "name functions, operators and types of your own with their schema: public.f(…)"
+            : error.hint,
           facts: ["sqlstate": error.sqlstate])
       default: throw OpsError(database: error)
       }

@@ -17,7 +17,8 @@ public struct RowLines: Sendable {
   }
 }
 
-/// All rows as of a moment, noun by noun, each in slices: memory never holds them.
+/// All rows as of a moment, noun by noun, each in slices: memory never holds them. Nouns of few rows are folded together
+/// with those that are asked for next, since each reading of the log costs as much as a fold.
 public final class StateRows {
   private let entry: Int64
   private let target: Session.Target
@@ -26,12 +27,21 @@ public final class StateRows {
   private let progress: ReplayProgress
   /// Streams by noun.
   private let counts: [NounName: Int]
+  /// Nouns that are folded together, by the first of them.
+  private let groups: [NounName: [NounName]]
+  /// Of a group, the lines of the nouns that were not asked for yet.
+  private var kept: [NounName: [RowLines]] = [:]
   /// Rows of a slice: they are in memory twice, as rows and as lines.
   private static let rowsMax = 100_000
+  /// Rows of a group: those of its later nouns are in memory as lines.
+  private static let groupRowsMax = 200_000
 
+  /// - Parameter order: The nouns of which all rows will be asked for, in this order; those of others are asked for
+  ///   alone.
   /// - Throws: `OPS_001` where the database is out of reach.
   public init(
-    _ target: Session.Target, at entry: Int64, _ progress: ReplayProgress = ReplayProgress()
+    _ target: Session.Target, at entry: Int64, order: [NounName] = [],
+    _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
     self.entry = entry
     self.target = target
@@ -44,7 +54,27 @@ public final class StateRows {
       try moment.reader().coldLast == 0
       ? try Self.streams(upTo: entry, on: session)
       : Dictionary(uniqueKeysWithValues: NounName.allCases.map { ($0, rows) })
+    groups = Self.groups(order, counts)
     progress.expect(events)
+  }
+
+  /// Neighbours of the order, as many together as memory has room for.
+  private static func groups(
+    _ order: [NounName], _ counts: [NounName: Int]
+  ) -> [NounName: [NounName]] {
+    var all: [[NounName]] = []
+    var rows = 0
+    for noun in order {
+      let count = counts[noun] ?? 0
+      if !all.isEmpty, rows + count <= groupRowsMax {
+        all[all.count - 1].append(noun)
+        rows += count
+      } else {
+        all.append([noun])
+        rows = count
+      }
+    }
+    return Dictionary(uniqueKeysWithValues: all.map { ($0[0], $0) })
   }
 
   /// Lets go of the moment of the log that it reads.
@@ -104,7 +134,12 @@ public final class StateRows {
     of noun: NounName, among streams: [StreamID]? = nil, pieceBytes: Int,
     _ body: (RowLines) throws(OpsError) -> Void
   ) throws(OpsError) {
-    let count = counts[noun] ?? 0
+    if streams == nil, let lines = kept.removeValue(forKey: noun) {
+      for lines in lines { try body(lines) }
+      return
+    }
+    let group = streams == nil ? groups[noun] ?? [noun] : [noun]
+    let count = group.reduce(0) { $0 + (counts[$1] ?? 0) }
     // What is small is not worth a second reader.
     let slices = max(count > 20_000 ? 2 : 1, (count + Self.rowsMax - 1) / Self.rowsMax)
     let all: [Slice] =
@@ -112,14 +147,20 @@ public final class StateRows {
         try moment.reader().slices(slices, upTo: entry)
       }
     let stream = FoldStream(
-      all.map { .nouns([noun], $0) },
-      entries: 0...max(0, entry), target, snapshot: moment.id, workers: Slice.workers, progress,
+      all.map { .nouns(group, $0) },
+      entries: 0...max(0, entry), target, snapshot: moment.id, workers: session.readers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
-        return try fold.lines(of: noun, pieceBytes: pieceBytes)
+        var lines: [RowLines] = []
+        for noun in group { lines.append(try fold.lines(of: noun, pieceBytes: pieceBytes)) }
+        return lines
       })
     defer { stream.stop() }
-    while let lines = try stream.next() { try body(lines) }
+    for other in group.dropFirst() { kept[other] = [] }
+    while let made = try stream.next() {
+      for (noun, lines) in zip(group, made).dropFirst() { kept[noun]?.append(lines) }
+      try body(made[0])
+    }
   }
 }
 

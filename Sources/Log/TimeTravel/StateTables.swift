@@ -70,7 +70,8 @@ final class StateTables {
     session = try Session(target)
     let connection = try session.connection()
     self.connection = connection
-    try onDatabase { () throws(PostgresError) in try connection.execute(Self.begin) }
+    try onDatabase { () throws(PostgresError) in try connection.begin(.readCommitted, Self.settings)
+    }
     try prepare(connection)
     do throws(PostgresError) {
       try connection.execute(shapes.create(tablesMade, in: place))
@@ -91,9 +92,7 @@ final class StateTables {
   }
 
   /// A copy of a session's settings for psql's spelling, and for a query whose caller went away.
-  private static let begin = """
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL search_path = pg_temp, public;
+  private static let settings = """
     SET LOCAL IntervalStyle TO DEFAULT;
     SET LOCAL client_connection_check_interval = '2s';
     SET LOCAL idle_in_transaction_session_timeout = 0
@@ -187,10 +186,24 @@ final class StateTables {
       try fold.requireSound()
       return try write(Fill(fold, into: prefix, columns))
     }
-    // Two readers gain nothing where a slice takes less than it takes to begin one.
-    let slices = Slice.count(rows: count, countMin: count < 1000 ? 1 : Slice.workers)
+    // Two readers gain nothing where a slice takes less than it takes to begin one; and few streams are
+    // found by their index, without a look at the whole log.
+    if count < Self.fewStreams {
+      return try fill([.streams(changedStreams())], upTo: next, progress)
+    }
+    let slices = Slice.count(rows: count)
     try fill(
       (0..<slices).map { .changed(in: range, remainder: $0, of: slices) }, upTo: next, progress)
+  }
+
+  private static let fewStreams = 1000
+
+  /// Of the last call of ``forget(in:)``.
+  private func changedStreams() throws(OpsError) -> [StreamID] {
+    let rows = try onDatabase { () throws(PostgresError) in
+      try connection.query(Statement("SELECT c.stream FROM pg_temp.opsledger_changed AS c"))
+    }
+    return try rows.ids()
   }
 
   private func fill(
@@ -199,7 +212,7 @@ final class StateTables {
     let (prefix, columns) = (prefix, columns)
     let stream = FoldStream(
       slices.map { $0.only(nouns) }, entries: 0...last, target, snapshot: moment.id, workers: 1,
-      progress,
+      lent: try moment.lent(), progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
         return try Fill(fold, into: prefix, columns)
@@ -351,7 +364,9 @@ struct StateShapes {
       let rows = try session.query(Self.columnTypes, parameters)
       columns[text.table] = try onDatabase { () throws(PostgresError) in try rows.text(0, 0) }
     }
-    let rows = try session.query(Self.viewTexts)
+    var parameters = Parameters()
+    parameters.text("\\mpublic\\.(\(Self.tables.joined(separator: "|")))\\M")
+    let rows = try session.query(Self.viewTexts, parameters)
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         views.append((try rows.text(row, 0), try rows.text(row, 1)))
@@ -371,7 +386,8 @@ struct StateShapes {
   /// The views over the eight, over the temporary tables; those from the log stop at the moment.
   private static let viewTexts = Statement(
     """
-    SELECT v.name, replace(replace(pg_get_viewdef(to_regclass(v.live)),
+    SELECT v.name, replace(replace(
+        regexp_replace(pg_get_viewdef(to_regclass(v.live)), $1::text, 'pg_temp.\\1', 'g'),
       'ledger.policy_changes', 'pg_temp.opsledger_policy_changes'), 'ledger.events_at_hand',
       '(SELECT e.* FROM ledger.events_at_hand AS e WHERE e.entry <= '
         '(SELECT m.entry FROM pg_temp.opsledger_moment AS m))')

@@ -39,15 +39,24 @@ public final class LeafHasher {
     put(event.command?.high ?? 0)
     put(event.command?.low ?? 0)
     put(data)
-    put(commitment(to: event))
+    put(try commitment(to: event))
     return hasher.hash(UnsafeRawBufferPointer(rebasing: leaf[..<used]))
   }
 
-  private func commitment(to event: EventLine) -> Digest {
-    if let commitment = event.commitment { return commitment }
-    guard let content = event.content, let salt = event.salt else { return .zero }
-    hasher.update(salt)
-    return hasher.hash(content)
+  /// What is not the hash of the content that stands there is believed only where no value stands there.
+  private func commitment(to event: EventLine) throws(EventLineError) -> Digest {
+    switch (event.content, event.salt, event.commitment) {
+    case (nil, nil, nil): return .zero
+    case (let content?, let salt?, nil):
+      hasher.update(salt)
+      return hasher.hash(content)
+    case (let content?, nil, let commitment?):
+      guard content.isEmptied else {
+        throw EventLineError("content", "is said to be erased, and has values")
+      }
+      return commitment
+    default: throw EventLineError("content", "wants a salt, or a commitment where it was erased")
+    }
   }
 
   private func put<Value: FixedWidthInteger>(_ value: Value) {
@@ -79,5 +88,32 @@ public final class LeafHasher {
     return try line.withUnsafeBytes { line in
       Result { () throws(EventLineError) in try leaf(of: reader.read(line)) }
     }.get()
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Whether these are the names of fields without their values, as `ledger.emptied` leaves them.
+  fileprivate var isEmptied: Bool {
+    var rest = self[...]
+    func skip(_ text: StaticString) -> Bool {
+      guard
+        rest.starts(
+          with: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+      else { return false }
+      rest = rest.dropFirst(text.utf8CodeUnitCount)
+      return true
+    }
+    func skipName() -> Bool {
+      guard skip("\"") else { return false }
+      while let byte = rest.popFirst() {
+        if byte == UInt8(ascii: "\"") { return skip(": null") }
+        if byte == UInt8(ascii: "\\") { rest = rest.dropFirst() }
+      }
+      return false
+    }
+    guard skip("{") else { return false }
+    if skip("}") { return rest.isEmpty }
+    repeat { guard skipName() else { return false } } while skip(", ")
+    return skip("}") && rest.isEmpty
   }
 }

@@ -33,7 +33,8 @@ struct SampleLog {
             micros: 1_795_545_982_000_000 + Int64(number * 1000 - generator.below(5000))),
           actor: generator.pick(["worker/host-1", "cli/ann@host", "tab\there"]),
           cause: generator.maybe { Int64($0.below(1000)) }, command: generator.maybe { $0.id() },
-          data: generator.object().text, content: content,
+          data: generator.object().text,
+          content: isErased ? #"{"summary": null, "a\"b": null}"# : content,
           salt: content == nil || isErased ? nil : generator.bytes(16),
           commitment: isErased ? generator.bytes(32) : nil))
       if generator.flip() {

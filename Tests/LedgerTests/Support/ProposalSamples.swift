@@ -22,7 +22,10 @@ extension Proposal: Sampled {
     case .voteCalled:
       .voteCalled(
         threshold: g.int(), deadline: g.instant(),
-        terms: g.maybe { VoteTerms(requiredVoters: [$0.text()], veto: $0.flip()) })
+        terms: g.maybe { g in
+          VoteTerms(
+            requiredVoters: [g.text()], veto: g.flip(), voters: g.maybe { [$0.text(), $0.text()] })
+        })
     case .voteCast:
       .voteCast(
         Ballot(

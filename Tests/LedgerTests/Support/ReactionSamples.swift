@@ -19,7 +19,7 @@ extension Reaction: Sampled {
           proposalID: g.id(), status: g.pick(Proposal.Status.allCases),
           missionID: g.maybe { $0.id() }, reason: g.maybe { $0.text() }))
     case .failed: .failed(code: g.text(), error: g.maybe { $0.text() })
-    case .retried: .retried
+    case .retried: .retried(why: g.maybe { $0.text() })
     }
   }
 
@@ -37,8 +37,11 @@ extension Reaction: Sampled {
     ),
     ("done", [.own(.queued(intent)), .own(.done(outcome))]),
     ("failed", [.own(.queued(intent)), failed]),
-    ("retried", [.own(.queued(intent)), failed, .own(.retried)]),
-    ("done after a retry", [.own(.queued(intent)), failed, .own(.retried), .own(.done(outcome))]),
+    ("retried", [.own(.queued(intent)), failed, .own(.retried(why: nil))]),
+    (
+      "done after a retry",
+      [.own(.queued(intent)), failed, .own(.retried(why: "mended")), .own(.done(outcome))]
+    ),
   ]
 
   private static let failed = StreamEvent<Reaction>.own(

@@ -52,7 +52,10 @@ extension Sampled {
     case .restored: .restored(sampleColumns(&generator))
     case .amended: .amended(sampleChanges(&generator))
     case .removed: .removed
-    case .archived: .archived(segment: generator.word(), dedupeKey: generator.maybe { $0.text() })
+    case .archived:
+      .archived(
+        segment: generator.word(), dedupeKey: generator.maybe { $0.text() },
+        mission: generator.maybe { $0.id() })
     case .erased: .erased(why: generator.isFull ? "they asked for it" : nil)
     }
   }

@@ -9,7 +9,8 @@ extension Run: Sampled {
     switch kind {
     case .started:
       .started(
-        step: g.id(), attempt: g.int(), kind: g.text(), executor: g.maybe { $0.text() })
+        step: g.id(), attempt: g.int(), kind: g.text(), executor: g.maybe { $0.text() },
+        runID: g.maybe { $0.text() })
     case .succeeded: .succeeded
     case .failed:
       .failed(

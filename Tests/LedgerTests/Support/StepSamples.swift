@@ -14,7 +14,9 @@ extension Step: Sampled {
           needs: g.ints(), maxRetries: g.maybe { $0.int() }, params: g.jsonText()))
     case .leased: .leased(Lease(worker: g.text(), runID: g.id(), expiresAt: g.instant()))
     case .renewed: .renewed(expiresAt: g.instant())
-    case .succeeded: .succeeded(runID: g.id(), result: g.maybe { $0.jsonText() })
+    case .succeeded:
+      .succeeded(
+        runID: g.id(), result: g.maybe { $0.jsonText() }, reads: g.maybe { [$0.id()] } ?? [])
     case .attemptFailed:
       .attemptFailed(
         Failure(

@@ -1,0 +1,113 @@
+public import JSON
+
+/// What of a policy can never come to anything, each as a sentence: it is kept, since policy and program may be changed
+/// in any order, and warned about.
+extension Policies {
+  /// - Parameters:
+  ///   - executors: Those that this release has.
+  ///   - roles: Those of policy `agent_roles`; nil where they are not known.
+  public static func futileParts(
+    of key: String, _ value: JSON, executors: Set<String>, roles: Set<String>?
+  ) -> [String] {
+    let parts: [String]
+    switch key {
+    case ReactionMatrix.key:
+      parts = (value["patterns"]?.arrayValue ?? []).enumerated().flatMap { index, pattern in
+        futileParts(ofPattern: pattern, executors).map {
+          "pattern \(pattern["id"]?.stringValue ?? "number \(index)"): \($0)"
+        }
+      }
+    case AutoApprove.key:
+      parts = unknown(value["allowed_executors"], besides: executors).map {
+        "allowed_executors: there is no executor \($0)"
+      }
+    case WorkerPolicy.key:
+      parts = ["allowed_executors", "blocked_executors"].flatMap { field in
+        unknown(value[field], besides: executors).map { "\(field): there is no executor \($0)" }
+      }
+    case VotingPolicy.key: parts = futileParts(ofVoting: value, roles)
+    default: parts = []
+    }
+    return parts.map { "policy \(key): \($0)" }
+  }
+
+  private static func unknown(_ list: JSON?, besides known: Set<String>) -> [String] {
+    (list?.arrayValue ?? []).compactMap(\.stringValue).filter { !known.contains($0) }
+  }
+
+  private static func futileParts(ofVoting value: JSON, _ roles: Set<String>?) -> [String] {
+    guard let roles, let policy = try? VotingPolicy(value), policy.enabled else { return [] }
+    let voters = roles.union(policy.requiredVoters)
+    var parts = policy.requiredVoters.filter { !roles.contains($0) }.map {
+      "required_voters: \($0) is no role of policy agent_roles"
+    }
+    for risk in Risk.allCases where risk > .low {
+      let threshold = Int(policy.thresholds[risk] ?? VotingPolicy.thresholdDefault)
+      guard threshold > voters.count else { continue }
+      parts.append(
+        "thresholds.\(risk.rawValue): it takes \(threshold) approvals, and \(voters.count) roles may vote"
+      )
+    }
+    return parts
+  }
+
+  private static func futileParts(ofPattern pattern: JSON, _ executors: Set<String>) -> [String] {
+    var parts: [String] = []
+    let types = pattern["event_type"] ?? pattern["type"]
+    let names = types?.arrayValue ?? types.map { [$0] }
+    if let names, names.allSatisfy({ $0 == .string("") }) {
+      parts.append("its event_type matches no event")
+    }
+    if pattern["probability"]?.doubleValue == 0 {
+      parts.append("its probability is 0: it never reacts")
+    }
+    if pattern["dedupe_key"] == .string("") {
+      parts.append("its dedupe_key is empty: it never reacts")
+    }
+    if let template = pattern["template"] ?? pattern["proposal"] {
+      do { _ = try Template(sample(of: template), executors: executors) } catch {
+        parts.append("its proposals cannot run: \(error.message)")
+      }
+    }
+    return parts
+  }
+
+  /// A template as an event might fill it: where a placeholder stands there is something that is allowed.
+  private static func sample(of template: JSON) -> JSON {
+    guard var members = template.objectValue else { return template }
+    fill(
+      &members, ["title": .string(""), "description": .string(""), "risk_level": .string("low")])
+    fill(&members, ["parallel": .bool(false)])
+    let step = JSON.object(["kind": .string("noop")])
+    fill(&members, ["steps": .array([step])])
+    if let steps = members["steps"]?.arrayValue {
+      members["steps"] = .array(steps.map { isFilled($0) ? step : sample(ofStep: $0) })
+    }
+    return .object(members)
+  }
+
+  private static func sample(ofStep step: JSON) -> JSON {
+    guard var members = step.objectValue else { return step }
+    // The executor is the kind, where it is not named.
+    if members["executor"] == nil, let kind = members["kind"], isFilled(kind) {
+      members["executor"] = .string("noop")
+    }
+    fill(&members, ["kind": .string("noop"), "executor": .string("noop"), "params": .object([:])])
+    fill(&members, ["max_retries": .int(1), "needs": .array([])])
+    if let needs = members["needs"]?.arrayValue {
+      members["needs"] = .array(needs.filter { !isFilled($0) })
+    }
+    return .object(members)
+  }
+
+  private static func fill(_ members: inout [String: JSON], _ samples: [String: JSON]) {
+    for (name, sample) in samples where members[name].map(isFilled) == true {
+      members[name] = sample
+    }
+  }
+
+  /// Whether an event's values go there.
+  private static func isFilled(_ value: JSON) -> Bool {
+    value.stringValue.map { $0.contains("{{") } ?? false
+  }
+}

@@ -1,0 +1,158 @@
+import Postgres
+
+/// One laying of the schema: before the files run it puts back what is not as it was laid, and afterwards what they do not
+/// lay each time, and notes what was laid.
+///
+/// A fact is noted anew where the files changed it, or where they lay it each time (functions, views, event triggers).
+/// Whatever else is not as it was laid is put back, and what cannot be stays noted as it should be.
+struct Laying {
+  private let connection: Connection
+  private let laid: Definitions?
+  private let before: Definitions
+  /// What was not as it was laid when it began.
+  private let wrong: [Definitions.Fault]
+
+  /// - Parameter isAdopted: Whether `psql` laid the schema, of which nothing was noted.
+  init(_ connection: Connection, isAdopted: Bool) throws(PostgresError) {
+    self.connection = connection
+    let (laid, found) = try Definitions.read(on: connection)
+    guard !isAdopted, let laid, laid.facts["server"] == found.facts["server"] else {
+      (self.laid, before, wrong) = (nil, found, [])
+      return
+    }
+    self.laid = laid
+    wrong = Definitions.faults(laid: laid, found: found)
+    if wrong.isEmpty {
+      before = found
+    } else {
+      // The files go by what was laid before them: keys that they insert by, tables that they change.
+      _ = try Self.mend(wrong, laid, found, connection, clearing: true)
+      before = try Definitions.read(on: connection).found
+    }
+  }
+
+  /// Puts back what can be, while the guards rest: they run as their owners, who may be anybody yet.
+  private static func mend(
+    _ faults: [Definitions.Fault], _ laid: Definitions, _ found: Definitions,
+    _ connection: Connection, clearing: Bool = false
+  ) throws(PostgresError) -> [String: PostgresError] {
+    let guards = try connection.query(
+      Statement(
+        """
+        SELECT quote_ident(e.evtname) FROM pg_event_trigger AS e
+        WHERE e.evtname LIKE 'opsledger\\_%' AND e.evtenabled <> 'D'
+        """))
+    for row in 0..<guards.count {
+      try connection.execute("ALTER EVENT TRIGGER \(try guards.text(row, 0)) DISABLE")
+    }
+    if clearing { try clearTheWay(faults, connection) }
+    try disinherit(faults, connection)
+    let failures = try Mending(faults, laid: laid, found: found).run(on: connection)
+    for row in 0..<guards.count {
+      try connection.execute("ALTER EVENT TRIGGER \(try guards.text(row, 0)) ENABLE ALWAYS")
+    }
+    return failures
+  }
+
+  /// A function with another result, or a view with other columns, cannot be replaced: it goes before the files run.
+  private static func clearTheWay(
+    _ faults: [Definitions.Fault], _ connection: Connection
+  ) throws(PostgresError) {
+    for fault in faults {
+      guard let fact = fault.fact, let kind = fault.object.split(separator: " ").first else {
+        continue
+      }
+      let name = fault.object.dropFirst(kind.count + 1)
+      let drop: String
+      switch (kind, fact) {
+      case ("function", "result"), ("function", "arguments"), ("function", "kind"):
+        drop = "DROP FUNCTION IF EXISTS \(name) CASCADE"
+      case ("view", _) where fact == "columns" || fact.hasPrefix("type of "):
+        drop = "DROP VIEW IF EXISTS \(name)"
+      default: continue
+      }
+      do throws(PostgresError) {
+        try connection.execute("SAVEPOINT way")
+        try connection.query(Statement(drop))
+      } catch {
+        guard error.isOfTheStatement else { throw error }
+        try connection.execute("ROLLBACK TO way")
+      }
+    }
+  }
+
+  /// - Returns: What is as it was laid again, and what is not.
+  consuming func finish() throws(PostgresError) -> (mended: [String], unmended: [String]) {
+    let after = try Definitions.read(on: connection).found
+    guard let laid else {
+      try after.note(on: connection)
+      return ([], [])
+    }
+    let expected = expected(laid, after)
+    let tampered = Definitions.faults(laid: expected, found: after)
+    var (found, failures) = (after, [String: PostgresError]())
+    if !tampered.isEmpty {
+      failures = try Self.mend(tampered, expected, after, connection)
+      found = try Definitions.read(on: connection).found
+    }
+    if expected != laid { try expected.note(on: connection) }
+    let left = Definitions.faults(laid: expected, found: found)
+    return (
+      wrong.filter { !left.contains($0) }.map(\.text),
+      left.map { fault in
+        fault.text + (failures[fault.object].map { " (\($0.reason))" } ?? "")
+      }
+    )
+  }
+
+  /// What the catalogue should say from now on.
+  private func expected(_ laid: Definitions, _ after: Definitions) -> Definitions {
+    var expected = laid
+    for (object, facts) in after.facts {
+      let old = before.facts[object]
+      guard let noted = laid.facts[object] else {
+        // What was there already, and is as it was, is somebody else's.
+        if old != facts { expected.facts[object] = facts }
+        continue
+      }
+      for fact in Set(facts.keys).union(noted.keys)
+      where facts[fact] != old?[fact] || Self.isLaidEachTime(object, fact) {
+        expected.facts[object]?[fact] = facts[fact]
+      }
+    }
+    for object in laid.facts.keys where after.facts[object] == nil {
+      if before.facts[object] != nil || Self.isLaidEachTime(object, "") {
+        expected.facts[object] = nil
+      }
+    }
+    return expected
+  }
+
+  /// Owners and rights outlive a function that is laid again.
+  private static func isLaidEachTime(_ object: String, _ fact: String) -> Bool {
+    ["function ledger", "function public.", "view ", "event trigger "].contains(
+      where: object.hasPrefix)
+      && fact != "owner" && !fact.contains(" may ")
+  }
+
+  /// Tables that inherit from ours, or ours from them, go their own ways; their rows stay with them.
+  private static func disinherit(
+    _ faults: [Definitions.Fault], _ connection: Connection
+  ) throws(PostgresError) {
+    for fault in faults where fault.fact?.hasPrefix("tables that ") == true {
+      var parameters = Parameters()
+      parameters.text(String(fault.object.dropFirst("table ".count)))
+      let rows = try connection.query(inheritance, parameters)
+      for row in 0..<rows.count {
+        try connection.query(Statement(try rows.text(row, 0)))
+      }
+    }
+  }
+
+  private static let inheritance = Statement(
+    """
+    SELECT format('ALTER TABLE %s NO INHERIT %s', i.inhrelid::regclass, i.inhparent::regclass)
+    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE to_regclass($1::text) IN (i.inhparent, i.inhrelid) AND NOT c.relispartition
+    """)
+}

@@ -1,0 +1,230 @@
+import Postgres
+
+/// Puts back what is not as it was laid.
+///
+/// Each object is tried by itself, so that one that cannot be put back (rows break a constraint) stops no other.
+struct Mending {
+  /// What puts one object back; where the first way fails, the next is tried.
+  private struct Mend {
+    let object: String
+    let ways: [[String]]
+  }
+
+  private let mends: [Mend]
+
+  init(_ faults: [Definitions.Fault], laid: Definitions, found: Definitions) {
+    let objects = Set(faults.map(\.object))
+    mends = objects.sorted { (Self.rank($0, laid), $0) < (Self.rank($1, laid), $1) }.flatMap {
+      object in
+      Repairs(
+        object, faults.filter { $0.object == object }, laid.facts[object], found.facts[object]
+      ).mends.map { Mend(object: object, ways: $0) }
+    }
+  }
+
+  /// Runs inside a transaction that may change the schema.
+  ///
+  /// - Returns: Why an object could not be put back, by object.
+  /// - Throws: What has nothing to do with the object: a lost connection, a lock that did not come.
+  func run(on connection: Connection) throws(PostgresError) -> [String: PostgresError] {
+    var failures: [String: PostgresError] = [:]
+    for mend in mends {
+      for way in mend.ways {
+        do throws(PostgresError) {
+          try connection.execute("SAVEPOINT mend")
+          // One command each: names in it are the catalogue's, and none can hold a second command.
+          for statement in way { try connection.query(Statement(statement)) }
+          try connection.execute("RELEASE mend")
+          break
+        } catch {
+          guard error.isOfTheStatement else { throw error }
+          try connection.execute("ROLLBACK TO mend; RELEASE mend")
+          failures[mend.object] = failures[mend.object] ?? error
+        }
+      }
+    }
+    return failures
+  }
+
+  /// Owners before what needs them; keys before what refers to them.
+  private static func rank(_ object: String, _ laid: Definitions) -> Int {
+    let kinds = [
+      "role ", "schema ", "table ", "sequence ", "view ", "function ", "constraint ", "index ",
+      "trigger ",
+    ]
+    let kind = kinds.firstIndex(where: object.hasPrefix) ?? kinds.count
+    let definition = laid.facts[object]?["definition"] ?? ""
+    return 2 * kind + (definition.hasPrefix("FOREIGN KEY") ? 1 : 0)
+  }
+}
+
+extension PostgresError {
+  /// What the server said, with the row that it named.
+  var reason: String { message + (detail.map { ": " + $0 } ?? "") }
+
+  /// Whether the statement itself is to blame: no lost connection, lock, deadlock, shutdown or full disk.
+  var isOfTheStatement: Bool {
+    kind == .server && !isLockTimeout
+      && !["40", "53", "57", "58", "XX"].contains(sqlstate.prefix(2))
+  }
+}
+
+/// The statements that put one object back.
+private struct Repairs {
+  private let kind: Substring
+  /// Without its kind: `ledger.draw()`, `ops_policy_pkey on public.ops_policy`.
+  private let name: String
+  /// Of a part of a table: its own name, and the table's.
+  private let part: String
+  private let table: String
+  private let faults: [Definitions.Fault]
+  private let laid: Definitions.Facts?
+  private let found: Definitions.Facts?
+
+  init(
+    _ object: String, _ faults: [Definitions.Fault], _ laid: Definitions.Facts?,
+    _ found: Definitions.Facts?
+  ) {
+    let words = object.split(separator: " ", maxSplits: 1)
+    kind = words.first ?? ""
+    name = words.count > 1 ? String(words[1]) : ""
+    (part, table) = name.split(last: " on ") ?? (name, "")
+    self.faults = faults
+    self.laid = laid
+    self.found = found
+  }
+
+  /// What has to be done, each with the ways to do it. None where nothing but a hand can put it back: a table that
+  /// was dropped, a column of another type.
+  var mends: [[[String]]] {
+    guard let laid else { return drop.map { [[[$0]]] } ?? [] }
+    switch kind {
+    case "constraint": return [constraint(laid)]
+    case "index": return [index(laid)]
+    case "trigger": return [[trigger(laid)]]
+    default: return found == nil ? [] : faults.compactMap { fact($0).map { [[$0]] } }
+    }
+  }
+
+  /// What stands where nobody else may have anything; tables and types, which hold something, stay.
+  private var drop: String? {
+    switch kind {
+    case "trigger": "DROP TRIGGER \(part) ON \(table)"
+    case "rule": "DROP RULE \(part) ON \(table)"
+    case "policy": "DROP POLICY \(part) ON \(table)"
+    case "constraint": "ALTER TABLE \(table) DROP CONSTRAINT \(part)"
+    case "index": "DROP INDEX \(indexName)"
+    case "function": "DROP \(routine) \(name)"
+    default: nil
+    }
+  }
+
+  private var routine: String {
+    found?["kind"].flatMap { ["p": "PROCEDURE", "a": "AGGREGATE"][$0] } ?? "FUNCTION"
+  }
+
+  /// An index lies in its table's schema.
+  private var indexName: String { (table.split(last: ".")?.0 ?? "public") + "." + part }
+
+  private func constraint(_ laid: Definitions.Facts) -> [[String]] {
+    guard let definition = laid["definition"] else { return [] }
+    if found != nil, faults.allSatisfy({ $0.fact == "valid" }), !definition.hasIndex {
+      return [["ALTER TABLE \(table) VALIDATE CONSTRAINT \(part)"]]
+    }
+    let drop = "ALTER TABLE \(table) DROP CONSTRAINT IF EXISTS \(part)"
+    let add = "ALTER TABLE \(table) ADD CONSTRAINT \(part) \(definition)"
+    let whole = [drop, add]
+    return definition.hasIndex ? [whole] : [whole, [drop, add + " NOT VALID"]]
+  }
+
+  private func index(_ laid: Definitions.Facts) -> [[String]] {
+    laid["definition"].map { [["DROP INDEX IF EXISTS \(indexName)", $0]] } ?? []
+  }
+
+  private func trigger(_ laid: Definitions.Facts) -> [String] {
+    let modes = ["A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE"]
+    guard let definition = laid["definition"], let mode = laid["enabled"].flatMap({ modes[$0] })
+    else { return [] }
+    let enable = "ALTER TABLE \(table) \(mode) TRIGGER \(part)"
+    if found?["definition"] == definition { return [enable] }
+    return ["DROP TRIGGER IF EXISTS \(part) ON \(table)", definition, enable]
+  }
+
+  // MARK: Facts of tables, sequences, functions, schemas and roles
+
+  private func fact(_ fault: Definitions.Fault) -> String? {
+    guard let fact = fault.fact else { return nil }
+    if let (role, right) = fact.split(last: " may ") { return grant(role, right, fault) }
+    if kind == "role" {
+      if fact == "attributes", let value = fault.laid { return "ALTER ROLE \(name) \(value)" }
+      guard let (_, group) = fact.split(last: "member of "), fault.laid != nil else { return nil }
+      return "GRANT \(group) TO \(name)"
+    }
+    if let value = fault.laid, kind == "sequence", let clause = sequence(fact, value) {
+      return "ALTER SEQUENCE \(name) \(clause)"
+    }
+    if let (_, column) = fact.split(last: "NOT NULL of ") {
+      return alterTable("ALTER \(column) \(fault.laid == "true" ? "SET" : "DROP") NOT NULL")
+    }
+    if let (_, column) = fact.split(last: "default of "), let value = fault.laid {
+      return alterTable(
+        "ALTER \(column) " + (value.isEmpty ? "DROP DEFAULT" : "SET DEFAULT \(value)"))
+    }
+    return setting(fact, fault.laid)
+  }
+
+  private func setting(_ fact: String, _ laid: String?) -> String? {
+    switch fact {
+    case "owner":
+      let owner = laid == "a superuser" ? "CURRENT_USER" : laid
+      return owner.map {
+        "ALTER \(kind == "function" ? routine : kind.uppercased()) \(name) OWNER TO \($0)"
+      }
+    case "row security":
+      return alterTable(laid == "true" ? "ENABLE ROW LEVEL SECURITY" : "DISABLE ROW LEVEL SECURITY")
+    case "forced row security":
+      return alterTable(laid == "true" ? "FORCE ROW LEVEL SECURITY" : "NO FORCE ROW LEVEL SECURITY")
+    case "persistence": return alterTable(laid == "p" ? "SET LOGGED" : "SET UNLOGGED")
+    case "replica identity": return laid == "d" ? alterTable("REPLICA IDENTITY DEFAULT") : nil
+    default: return nil
+    }
+  }
+
+  private func alterTable(_ what: String) -> String { "ALTER TABLE \(name) \(what)" }
+
+  private func sequence(_ fact: String, _ value: String) -> String? {
+    switch fact {
+    case "AS", "START", "INCREMENT", "MINVALUE", "MAXVALUE", "CACHE": "\(fact) \(value)"
+    case "CYCLE": value == "true" ? "CYCLE" : "NO CYCLE"
+    default: nil
+    }
+  }
+
+  private func grant(_ role: String, _ right: String, _ fault: Definitions.Fault) -> String {
+    let who = role == "its owner" ? found?["owner"] ?? "CURRENT_USER" : role
+    let what =
+      switch kind {
+      case "sequence": "SEQUENCE \(name)"
+      case "function": "\(routine) \(name)"
+      case "schema": "SCHEMA \(name)"
+      default: "TABLE \(name)"
+      }
+    let grantee = who == "a superuser" ? "CURRENT_USER" : who
+    guard let laid = fault.laid else { return "REVOKE \(right) ON \(what) FROM \(grantee)" }
+    return "GRANT \(right) ON \(what) TO \(grantee)"
+      + (laid == "yes" ? "" : " WITH GRANT OPTION")
+  }
+}
+
+extension String {
+  /// Whether a constraint of this definition is kept by an index, and cannot be NOT VALID.
+  fileprivate var hasIndex: Bool {
+    hasPrefix("PRIMARY KEY") || hasPrefix("UNIQUE") || hasPrefix("EXCLUDE")
+  }
+
+  /// What stands before and after the last of `separator`; nil without one.
+  fileprivate func split(last separator: String) -> (String, String)? {
+    guard let range = ranges(of: separator).last else { return nil }
+    return (String(self[..<range.lowerBound]), String(self[range.upperBound...]))
+  }
+}

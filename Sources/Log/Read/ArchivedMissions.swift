@@ -1,0 +1,109 @@
+import JSON
+public import Ledger
+import Postgres
+
+/// A mission that left the tables by the retention rule, as far as the log tells.
+public struct ArchivedMission: Sendable {
+  public var id: StreamID
+  /// Nil where the event that says so has left the database, and no store is at hand.
+  public var archived: Archived?
+  /// How it had ended.
+  public var status: Mission.Status?
+  public var title: String?
+
+  public struct Archived: Sendable {
+    public var entry: Int64
+    public var at: Instant
+    /// The file that it was archived in; merging may have renamed it since.
+    public var segment: String?
+  }
+}
+
+extension Session {
+  /// Missions that were archived and are not back, the last first.
+  public func archivedMissions(limit: Int) throws(OpsError) -> [ArchivedMission] {
+    var parameters = Parameters()
+    parameters.int8(Int64(limit))
+    return try HistoryReader.read(self, first: [(Self.archivedMissions, parameters)]) {
+      (answers, reader) throws(OpsError) in
+      var missions = try onDatabase { () throws(PostgresError) in try Self.read(answers[0]) }
+      let unknown = Set(missions.lazy.filter { $0.archived == nil }.map(\.id))
+      guard !unknown.isEmpty, reader.departed != nil, self.target.coldLog != nil else {
+        return missions
+      }
+      var removed: Set<StreamID> = []
+      for event in try reader.cold(ColdQuery(0...Int64.max, .these(unknown))) {
+        guard let place = missions.firstIndex(where: { $0.id == event.stream }) else { continue }
+        missions[place].take(event)
+        if event.type == "mission.removed" { removed.insert(event.stream) }
+      }
+      missions.removeAll { removed.contains($0.id) && $0.archived == nil }
+      return missions.sorted { ($0.archived?.entry ?? 0) > ($1.archived?.entry ?? 0) }
+    }
+  }
+
+  /// When a mission that is not in the tables was archived.
+  ///
+  /// - Throws: `OPS_011` where there is none, or it left in another way.
+  public func archivedMission(_ id: StreamID) throws(OpsError) -> ArchivedMission.Archived {
+    var mission = ArchivedMission(id: id)
+    var query = LogQuery(limit: .max, keeps: .last)
+    query.stream = id
+    query.type = "mission.*"
+    try log(query) { mission.take($0) }
+    guard let archived = mission.archived else { throw OpsError.notFound("mission", id) }
+    return archived
+  }
+
+  private static func read(_ rows: Rows) throws(PostgresError) -> [ArchivedMission] {
+    var missions: [ArchivedMission] = []
+    for row in 0..<rows.count {
+      var mission = ArchivedMission(id: StreamID(try rows.uuid(row, 0)))
+      if let entry = try rows.int8IfPresent(row, 1) {
+        mission.archived = .init(
+          entry: entry, at: Instant(micros: try rows.timestamptz(row, 2)),
+          segment: try rows.textIfPresent(row, 3))
+      }
+      mission.status = try rows.textIfPresent(row, 4).flatMap(Mission.Status.init)
+      mission.title = try rows.textIfPresent(row, 5)
+      missions.append(mission)
+    }
+    return missions
+  }
+
+  /// Each by its stream's events, which (stream, version) finds.
+  private static let archivedMissions = Statement(
+    """
+    SELECT t.stream, a.entry, a.recorded_at, a.data->>'segment',
+      (SELECT substr(f.type, 9) FROM ledger.events AS f WHERE f.stream = t.stream
+        AND f.type IN ('mission.succeeded', 'mission.failed') ORDER BY f.version DESC LIMIT 1),
+      (SELECT p.content->'template'->>'title' FROM ledger.events AS c JOIN ledger.events AS p
+        ON p.stream = (c.data->>'proposal_id')::uuid AND p.version = 1 AND p.type = 'proposal.submitted'
+        WHERE c.stream = t.stream AND c.version = 1 AND c.type = 'mission.created')
+    FROM ledger.tombstones AS t
+    LEFT JOIN LATERAL (SELECT e.entry, e.recorded_at, e.type, e.data FROM ledger.events AS e
+      WHERE e.stream = t.stream AND e.type IN ('mission.archived', 'mission.removed')
+      ORDER BY e.version DESC LIMIT 1) AS a ON true
+    WHERE t.noun = 'mission' AND a.type IS DISTINCT FROM 'mission.removed'
+      AND NOT EXISTS (SELECT FROM public.ops_missions AS m WHERE m.id = t.stream)
+    ORDER BY a.entry DESC NULLS LAST, t.stream LIMIT $1::bigint
+    """)
+}
+
+extension ArchivedMission {
+  fileprivate mutating func take(_ event: LoggedEvent) {
+    switch event.type {
+    case "mission.archived":
+      archived = Archived(entry: event.entry, at: event.recordedAt, segment: event.segment)
+    case "mission.restored", "mission.inserted", "mission.removed": archived = nil
+    case "mission.succeeded": status = .succeeded
+    case "mission.failed": status = .failed
+    default: break
+    }
+  }
+}
+
+extension LoggedEvent {
+  /// The file that an `archived` event names.
+  fileprivate var segment: String? { (try? JSON(parsing: data))?["segment"]?.stringValue }
+}

@@ -1,0 +1,244 @@
+public import Ledger
+import Log
+import Postgres
+
+/// A row that the loop left alone: it cannot be decided over, or the database refuses what would come of
+/// it. The rows beside it went on.
+public struct PassedOver: Equatable, Sendable {
+  public let noun: NounName
+  public let row: StreamID
+  public let error: OpsError
+}
+
+extension PassedOver: CustomStringConvertible {
+  /// A line: which row, why, and what to do.
+  public var description: String {
+    "\(noun.rawValue) \(row) is passed over: \(error)" + (error.hint.map { "; \($0)" } ?? "")
+  }
+}
+
+/// The rows that an engine passes over, each for a while: it is tried again after a minute, and after
+/// twice as long each time that it fails again.
+struct PassedOverRows {
+  private struct Row {
+    var passed: PassedOver
+    var triedAgainAt: Double
+    var delay: Double
+  }
+
+  private static let delayMin = 60.0
+  private static let delayMax = 3600.0
+
+  private var rows: [StreamID: Row] = [:]
+  /// Those that nobody has been told of yet.
+  private var untold: [StreamID] = []
+
+  var isEmpty: Bool { rows.isEmpty }
+  var all: [PassedOver] { rows.values.map(\.passed) }
+
+  /// What a batch leaves out now.
+  var skipped: [StreamID] {
+    if rows.isEmpty { return [] }
+    let now = monotonicSeconds()
+    return rows.filter { $0.value.triedAgainAt > now }.map(\.key)
+  }
+
+  mutating func add(_ passed: PassedOver) {
+    let known = rows[passed.row]
+    if known == nil { untold.append(passed.row) }
+    let delay = min(known.map { $0.delay * 2 } ?? Self.delayMin, Self.delayMax)
+    rows[passed.row] = Row(
+      passed: passed, triedAgainAt: monotonicSeconds() + delay, delay: delay)
+  }
+
+  /// It was decided over after all.
+  mutating func remove(_ row: StreamID) { if !rows.isEmpty { rows[row] = nil } }
+
+  /// Those that are told for the first time.
+  mutating func takeUntold() -> [PassedOver] {
+    defer { untold = [] }
+    return untold.compactMap { rows[$0]?.passed }
+  }
+}
+
+/// One attempt at a batch: how many rows it may take, and what became of each.
+final class Batch {
+  let limit: Int
+  let skipped: [StreamID]
+  /// Whether its one member is tried alone, after a batch with it had failed.
+  let isAlone: Bool
+  /// The rows that this attempt decides over.
+  private(set) var members: [(noun: NounName, row: StreamID)] = []
+  private(set) var passed: [StreamID: PassedOver] = [:]
+  private var current: (noun: NounName, row: StreamID)?
+
+  init(limit: Int, skipped: [StreamID], isAlone: Bool) {
+    self.limit = limit
+    self.skipped = skipped
+    self.isAlone = isAlone
+  }
+
+  /// Decides over the members; begins anew without one that cannot be decided over.
+  ///
+  /// - Parameter body: Calls ``enter(_:_:)`` for each member before it looks at it, and ``leave()`` after the last.
+  func decide(
+    _ draft: inout Draft, _ body: (inout Draft) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    let blank = draft
+    while true {
+      (members, current) = ([], nil)
+      do throws(OpsError) { return try body(&draft) } catch {
+        guard let current, error.isOfARow else { throw error }
+        passed[current.row] = PassedOver(noun: current.noun, row: current.row, error: error)
+        draft = blank
+      }
+    }
+  }
+
+  /// Reads a row that may become a member.
+  ///
+  /// - Returns: Nil where it is passed over, or cannot be read and is from now on.
+  func read<Row>(
+    _ noun: NounName, _ row: StreamID, _ body: () throws(OpsError) -> Row
+  ) throws(OpsError) -> Row? {
+    guard passed[row] == nil else { return nil }
+    do throws(OpsError) { return try body() } catch {
+      guard error.code == .inconsistentRow else { throw error }
+      passed[row] = PassedOver(noun: noun, row: row, error: error)
+      return nil
+    }
+  }
+
+  /// Leaves out a row that was never a member.
+  func pass(_ noun: NounName, _ row: StreamID, _ error: OpsError) {
+    passed[row] = PassedOver(noun: noun, row: row, error: error)
+  }
+
+  /// - Returns: False where the member is passed over.
+  func enter(_ noun: NounName, _ row: StreamID) -> Bool {
+    guard passed[row] == nil else { return false }
+    current = (noun, row)
+    members.append((noun, row))
+    return true
+  }
+
+  /// What is decided from here on concerns this member.
+  func look(at noun: NounName, _ row: StreamID) { current = (noun, row) }
+
+  func leave() { current = nil }
+
+  /// The statement's parameters: how many rows, and which not.
+  func append(to parameters: inout Parameters) {
+    parameters.int8(Int64(limit))
+    parameters.uuids(skipped)
+  }
+}
+
+extension OpsError {
+  /// Whether it can be one row's fault. What is the matter with the whole database is said as it is.
+  var isOfARow: Bool { code != .databaseUnreachable && self != .policiesChanged }
+
+  /// Whether another transaction held a lock for too long.
+  var isOfALock: Bool { facts["sqlstate"] == "55P03" }
+
+  /// Whether a key that follows from a rule of the ledger is somebody else's already.
+  var isOfATakenKey: Bool {
+    ["ops_action_runs_run_id_key", "ops_agent_events_dedupe_key_key"].contains(facts["constraint"])
+  }
+}
+
+extension Engine {
+  /// Runs one batch. Where it fails as a whole, its members are tried one by one: the database does not
+  /// say whose fault it was. Who fails alone is passed over.
+  ///
+  /// - Parameter attempt: Performs the batch's command, and adds what it did to what was done before.
+  func inBatches(
+    limit: Int, _ attempt: (Batch) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    guard limit > 0 else { return }
+    let batch = Batch(limit: limit, skipped: passedOver.skipped, isAlone: false)
+    do throws(OpsError) {
+      try attempt(batch)
+      note(batch)
+      // A batch of bad rows alone is not the end of the queue.
+      if batch.passed.isEmpty || batch.members.count > 0 { return }
+    } catch {
+      guard error.isOfARow, !batch.members.isEmpty else { throw error }
+      note(batch, failed: true)
+    }
+    try oneByOne(limit, attempt)
+  }
+
+  /// The rows that were passed over, each told once.
+  public func takePassedOver() -> [PassedOver] { passedOver.takeUntold() }
+
+  private func oneByOne(
+    _ limit: Int, _ attempt: (Batch) throws(OpsError) -> Void
+  ) throws(OpsError) {
+    var (done, failed) = (0, 0)
+    while done < limit, failed < Self.failedMax {
+      let batch = Batch(limit: 1, skipped: passedOver.skipped, isAlone: true)
+      do throws(OpsError) {
+        try attempt(batch)
+        note(batch)
+        if batch.members.isEmpty && batch.passed.isEmpty { return }
+        done += batch.members.count
+        failed += batch.passed.count
+      } catch {
+        guard error.isOfARow, let (noun, row) = batch.members.first else { throw error }
+        passedOver.add(PassedOver(noun: noun, row: row, error: error))
+        failed += 1
+      }
+    }
+  }
+
+  /// Rows that one batch passes over, at most: the next one takes the others.
+  private static let failedMax = 1000
+
+  private func note(_ batch: Batch, failed: Bool = false) {
+    for passed in batch.passed.values { passedOver.add(passed) }
+    if !failed, !passedOver.isEmpty {
+      for member in batch.members { passedOver.remove(member.row) }
+    }
+  }
+
+  /// A lock that another transaction holds on one row delays the others no longer than this.
+  static let briefly = (Statement("SET LOCAL lock_timeout = '500ms'"), Parameters())
+}
+
+// MARK: - For status and doctor
+
+extension PassedOver {
+  /// Notes of who has not looked for a while, or of a clock that was ahead, say nothing any more.
+  static let forget = Statement(
+    """
+    DELETE FROM ledger.passed_over WHERE seen_at NOT BETWEEN clock_timestamp() - interval '2 hours'
+      AND clock_timestamp() + interval '1 minute'
+    """)
+}
+
+extension Engine {
+  private static let writePassedOver = Statement(
+    """
+    INSERT INTO ledger.passed_over AS p (name, stream, noun, why, since, seen_at)
+    SELECT $1::text, v.stream, v.noun, v.why, clock_timestamp(), clock_timestamp()
+    FROM unnest($2::uuid[], $3::text[], $4::text[]) AS v (stream, noun, why)
+    ON CONFLICT (name, stream) DO UPDATE SET why = excluded.why, seen_at = excluded.seen_at
+    """)
+  private static let removePassedOver = Statement(
+    "DELETE FROM ledger.passed_over WHERE name = $1::text AND stream <> ALL ($2::uuid[])")
+  private static let whyBytesMax = 500
+
+  /// Writes down what this engine passes over, for `status` and `doctor`: in a table that nothing goes by.
+  func notePassedOver(as name: String) throws(OpsError) {
+    let rows = passedOver.all
+    var (write, remove) = (Parameters(), Parameters())
+    write.text(name)
+    write.uuids(rows.map(\.row))
+    write.texts(rows.map(\.noun.rawValue))
+    write.texts(rows.map { String($0.error.description.prefix(Self.whyBytesMax)) })
+    remove.text(name)
+    remove.uuids(rows.map(\.row))
+    _ = try session.query(all: [(Self.writePassedOver, write), (Self.removePassedOver, remove)])
+  }
+}

@@ -1,0 +1,89 @@
+import JSON
+public import Ledger
+import Log
+import Postgres
+
+/// Which reactions to try again.
+public struct ReactionFilter: Sendable {
+  /// Those whose proposals could not be made, and those whose proposals the caps refused.
+  public var failed: Bool
+  public var refused: Bool
+  public var pattern: String?
+  public var limit: Int
+
+  public init(failed: Bool, refused: Bool, pattern: String? = nil, limit: Int) {
+    self.failed = failed
+    self.refused = refused
+    self.pattern = pattern
+    self.limit = limit
+  }
+}
+
+extension Engine {
+  /// Queues a reaction again; the next heartbeat takes it.
+  ///
+  /// - Throws: `OPS_011`; `OPS_012` for one that is queued, or has its proposal; `OPS_018` for one that was erased.
+  public func retryReaction(_ id: StreamID, why: String?) throws(OpsError) {
+    _ = try retry([id], why, isOne: true)
+  }
+
+  /// Queues reactions again, a batch in an entry, the oldest first.
+  ///
+  /// - Returns: How many.
+  public func retryReactions(_ filter: ReactionFilter, why: String?) throws(OpsError) -> Int {
+    var total = 0
+    while total < filter.limit {
+      var parameters = Parameters()
+      parameters.bool(filter.failed)
+      parameters.bool(filter.refused)
+      parameters.text(filter.pattern)
+      parameters.int8(Int64(min(Self.reactionBatch, filter.limit - total)))
+      let ids = try session.readBack(Self.toRetry, parameters).ids()
+      if ids.isEmpty { break }
+      let retried = try retry(ids, why, isOne: false)
+      // Others may have tried them again meanwhile.
+      if retried == 0 { break }
+      total += retried
+    }
+    return total
+  }
+
+  private static let reactionBatch = 200
+  private static let toRetry = Statement(
+    """
+    SELECT r.id FROM public.ops_agent_reactions AS r
+    WHERE ($1::boolean AND r.status = 'failed'
+        OR $2::boolean AND r.status = 'done' AND r.payload->'result'->>'r_status' = 'rejected'
+          AND EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE p.policy_snapshot ? 'gate_refused'
+            AND p.id::text = r.payload->'result'->>'r_proposal_id'))
+      AND ($3::text IS NULL OR r.payload->>'pattern_id' = $3::text)
+      AND r.payload->'proposal_template' IS DISTINCT FROM '{"erased": true}'
+      AND r.version BETWEEN 1 AND 2000000000
+    ORDER BY r.created_at, r.id LIMIT $4::bigint
+    """)
+  private static let lockReactions = Statement(
+    """
+    SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])
+    ORDER BY r.id FOR NO KEY UPDATE
+    """)
+
+  private func retry(_ ids: [StreamID], _ why: String?, isOne: Bool) throws(OpsError) -> Int {
+    var named = Parameters()
+    named.uuids(ids)
+    var retried = 0
+    let command = Command(load: [(Self.lockReactions, named)]) {
+      (answers, draft) throws(OpsError) in
+      retried = 0
+      let reactions = try answers[0].rows(of: Reaction.self)
+      if isOne, reactions.isEmpty { throw OpsError.notFound("reaction", ids[0]) }
+      for reaction in reactions where isOne || reaction.mayBeRetried && !reaction.isErased {
+        try draft.load(reaction, as: reaction.id)
+        try draft.retry(reaction, why: why)
+        retried += 1
+      }
+      return .int(retried)
+    }
+    let committed = try perform(command)
+    return committed.isRepeat ? committed.result.intValue ?? 0 : retried
+  }
+}

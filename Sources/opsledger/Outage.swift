@@ -1,0 +1,68 @@
+import Glibc
+import Host
+import Ledger
+import Log
+
+/// A database that is away while a command goes on for ever: it says so once, waits, and says when it is back.
+enum Outage {
+  /// How often it is looked whether the database is back.
+  private static let lookMillis = 1000
+
+  /// Waits until the database answers again, or someone asks us to stop.
+  ///
+  /// - Returns: Whether what failed may be tried again at once; false where the database was not away.
+  static func wait(
+    for session: Session, _ error: OpsError, _ stop: StopSignal
+  ) -> Bool {
+    guard error.code == .databaseUnreachable else { return false }
+    let watch = Stopwatch()
+    var isAway = !answers(session)
+    // It may be back already from what ended the connection.
+    guard isAway || error.isLostConnection else { return false }
+    say("database unreachable (\(reason(error))), trying again")
+    while isAway {
+      guard stop.sleep(millis: lookMillis) else { return false }
+      isAway = !answers(session)
+    }
+    say("database is back after \(watch.elapsedMillis / 1000) s")
+    return true
+  }
+
+  private static func answers(_ session: Session) -> Bool {
+    do throws(OpsError) { try session.ping() } catch { return error.code != .databaseUnreachable }
+    return true
+  }
+
+  private static func reason(_ error: OpsError) -> String {
+    error.message.split(separator: "\n").map { $0.drop { $0 == " " || $0 == "\t" } }
+      .joined(separator: "; ")
+  }
+
+  private static func say(_ text: String) {
+    let seconds = time(nil) % 86_400
+    let clock = [seconds / 3600, seconds / 60 % 60, seconds % 60].map {
+      ($0 < 10 ? "0" : "") + "\($0)"
+    }
+    Output.messages.line(Terminal.printable("\(clock.joined(separator: ":")) \(text)"))
+  }
+}
+
+extension OpsError {
+  /// A connection that broke or was ended, and could be made again at once.
+  ///
+  /// - Source: PostgreSQL manual, appendix A: class 08, and 57P01 to 57P05.
+  fileprivate var isLostConnection: Bool {
+    guard let state = facts["sqlstate"] else { return false }
+    return state.hasPrefix("08") || state.hasPrefix("57P")
+  }
+}
+
+extension Invocation {
+  /// Says once what is different behind a pooler, for a command that goes on.
+  func notePooler(_ session: Session) {
+    guard session.isPooled else { return }
+    note(
+      "behind a connection pooler: settings go with each transaction, and what others have to tell is asked for"
+    )
+  }
+}

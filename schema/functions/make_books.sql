@@ -1,0 +1,88 @@
+-- ledger.make_books: makes command keys, tombstones and erasures as the log's events of these entries have them.
+-- A row that is there already stays, but for tombstones and erasures, which a later event moves on.
+--
+-- Of a request the log does not know what it asked and was answered: a retry is answered with its entry.
+--
+-- Returns  nothing.
+-- Locks    the rows that it makes.
+-- Used by  restore; mend_books. Only the keeper may call it.
+CREATE OR REPLACE FUNCTION ledger.make_books(first bigint, last bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO ledger.commands (command, entry, events, recorded_at)
+    SELECT e.command, e.entry, (SELECT count(*) FROM ledger.events AS o WHERE o.entry = e.entry),
+        e.recorded_at
+    FROM ledger.events AS e
+    WHERE e.entry BETWEEN first AND last AND e.index = 0 AND e.command IS NOT NULL
+    ON CONFLICT (command) DO NOTHING;
+
+    -- All from one look at the events, of which few say that a row left or was erased. Of an archived row the dedupe
+    -- key stays taken. A row that had left may have been erased since.
+    WITH said AS MATERIALIZED (
+        SELECT e.stream, split_part(e.type, '.', 1) AS noun, split_part(e.type, '.', 2) AS kind,
+            e.version, e.entry, e.data
+        FROM ledger.events AS e
+        WHERE e.entry BETWEEN first AND last
+            AND split_part(e.type, '.', 2) IN ('removed', 'archived', 'erased')
+    ), erased AS (
+        SELECT s.stream, max(s.version) AS version, max(s.entry) AS entry FROM said AS s
+        WHERE s.kind = 'erased' GROUP BY s.stream
+    ), departed AS (
+        SELECT DISTINCT ON (s.stream) s.stream, s.noun, s.version,
+            CASE WHEN s.kind = 'archived' THEN s.data ->> 'dedupe_key' END AS dedupe_key
+        FROM said AS s WHERE s.kind <> 'erased' ORDER BY s.stream, s.version DESC
+    ), put AS (
+        INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+        SELECT d.stream, d.noun, greatest(d.version, x.version), d.dedupe_key
+        FROM departed AS d LEFT JOIN erased AS x ON x.stream = d.stream
+        ON CONFLICT (stream) DO UPDATE SET
+            dedupe_key = CASE WHEN EXCLUDED.version >= t.version THEN EXCLUDED.dedupe_key ELSE t.dedupe_key END,
+            version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun
+    ), raised AS (
+        UPDATE ledger.tombstones AS t SET version = x.version FROM erased AS x
+        WHERE x.stream = t.stream AND x.version > t.version
+            AND NOT EXISTS (SELECT FROM departed AS d WHERE d.stream = x.stream)
+    )
+    INSERT INTO ledger.erasures AS e (stream, entry)
+    SELECT x.stream, x.entry FROM erased AS x
+    ON CONFLICT (stream) DO UPDATE SET entry = greatest(e.entry, EXCLUDED.entry);
+END
+$$;
+ALTER FUNCTION ledger.make_books(bigint, bigint) OWNER TO opsledger_owner;
+
+-- ledger.mend_books: takes away the rows of command keys, tombstones and erasures that differ from the log, and
+-- makes them again: from the events that are here, and of what has left the database from what the caller read there.
+--
+-- Takes    the keys of the rows that differ; and rows of the three tables, as JSON arrays of objects.
+-- Returns  nothing.
+-- Locks    the rows that it changes.
+-- Used by  rebuild. Only the keeper may call it, in a transaction that records a repair (capture_keeper_ends).
+CREATE OR REPLACE FUNCTION ledger.mend_books(
+    commands uuid[], tombstones uuid[], erasures uuid[],
+    departed_commands json, departed_tombstones json, departed_erasures json
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM ledger.capture_note_keeper();
+    DELETE FROM ledger.commands AS c WHERE c.command = ANY (commands);
+    DELETE FROM ledger.tombstones AS t WHERE t.stream = ANY (tombstones);
+    DELETE FROM ledger.erasures AS x WHERE x.stream = ANY (erasures);
+    INSERT INTO ledger.commands (command, entry, events, recorded_at)
+    SELECT r.command, r.entry, r.events, r.recorded_at
+    FROM json_to_recordset(departed_commands)
+        AS r(command uuid, entry bigint, events integer, recorded_at timestamptz)
+    ON CONFLICT (command) DO NOTHING;
+    INSERT INTO ledger.tombstones (stream, noun, version, dedupe_key)
+    SELECT r.stream, r.noun, r.version, r.dedupe_key
+    FROM json_to_recordset(departed_tombstones)
+        AS r(stream uuid, noun text, version integer, dedupe_key text)
+    ON CONFLICT (stream) DO NOTHING;
+    INSERT INTO ledger.erasures (stream, entry)
+    SELECT r.stream, r.entry
+    FROM json_to_recordset(departed_erasures) AS r(stream uuid, entry bigint)
+    ON CONFLICT (stream) DO NOTHING;
+    -- What is here comes later than what has left, and moves those on.
+    PERFORM ledger.make_books(0, 9223372036854775807);
+END
+$$;
+ALTER FUNCTION ledger.mend_books(uuid[], uuid[], uuid[], json, json, json) OWNER TO opsledger_owner;

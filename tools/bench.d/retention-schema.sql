@@ -1,0 +1,21 @@
+-- The floor of retention: the tables' rows in plain tables, with their indexes and foreign keys and without capture.
+SET client_min_messages = warning;
+CREATE SCHEMA plain;
+CREATE TABLE plain.proposals (LIKE public.ops_mission_proposals INCLUDING INDEXES);
+CREATE TABLE plain.missions (LIKE public.ops_missions INCLUDING INDEXES);
+CREATE TABLE plain.steps (LIKE public.ops_mission_steps INCLUDING INDEXES);
+CREATE TABLE plain.runs (LIKE public.ops_action_runs INCLUDING INDEXES);
+CREATE TABLE plain.agent_events (LIKE public.ops_agent_events INCLUDING INDEXES);
+CREATE TABLE plain.reactions (LIKE public.ops_agent_reactions INCLUDING INDEXES);
+CREATE TABLE plain.log (stream uuid NOT NULL, version integer NOT NULL, data json NOT NULL, UNIQUE (stream, version));
+INSERT INTO plain.proposals SELECT * FROM public.ops_mission_proposals;
+INSERT INTO plain.missions SELECT * FROM public.ops_missions;
+INSERT INTO plain.steps SELECT * FROM public.ops_mission_steps;
+INSERT INTO plain.runs SELECT * FROM public.ops_action_runs;
+INSERT INTO plain.agent_events SELECT * FROM public.ops_agent_events;
+INSERT INTO plain.reactions SELECT * FROM public.ops_agent_reactions;
+ALTER TABLE plain.missions ADD FOREIGN KEY (proposal_id) REFERENCES plain.proposals;
+ALTER TABLE plain.steps ADD FOREIGN KEY (mission_id) REFERENCES plain.missions;
+ALTER TABLE plain.runs ADD FOREIGN KEY (step_id) REFERENCES plain.steps;
+ALTER TABLE plain.agent_events ADD FOREIGN KEY (mission_id) REFERENCES plain.missions;
+ALTER TABLE plain.reactions ADD FOREIGN KEY (event_id) REFERENCES plain.agent_events;
