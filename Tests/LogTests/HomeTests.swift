@@ -39,6 +39,25 @@ struct HomeTests {
     }
   }
 
+  /// As logical replication of the rows leaves it, and a superuser's RESTART.
+  @Test("a copy that has no mark is one, and no init makes it a home")
+  func unmarked() throws {
+    try TestLedger.with { ledger in
+      try ledger.execute("SELECT setval('ledger.home_sequence', 1, false)")
+      // Also in a session that has drawn before.
+      let session = try ledger.session()
+      #expect(try session.home() == .elsewhere(onlyTimeline: false))
+      for _ in 1...2 {
+        #expect(throws: OpsError.self) { try session.perform(.new(), .report(.sample())) }
+        #expect(throws: (any Error).self) { try ledger.execute(Self.byHand) }
+        _ = try? Installer.run(ledger.adminSession(), name: "x", actor: "x")
+      }
+      #expect(try session.settleWithoutStore(why: "a test", by: "somebody") != nil)
+      _ = try session.perform(.new(), .report(.sample()))
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
   @Test("what is settled goes on above the numbers that another may have drawn")
   func settled() throws {
     try Self.withCopy { copy in

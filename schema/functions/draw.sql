@@ -13,9 +13,9 @@
 --          would never be pushed. Where numbers have ended. Where the database is not the one that was
 --          settled (ledger.require_home), OPS_015.
 -- Sets     opsledger.entry, to the end of the transaction: where capture looks for its events first.
--- Used by  every append. Assignments that never start the executor, where queries took
---          twice as long; the look at the last seal is a query of 3 us, since a sequence that kept the seal would
---          be set back with the other. SET search_path would add 2 us, so each name has its schema instead.
+-- Used by  every append. Few and short expressions, since each transaction makes them ready anew, and one query, of
+--          3 us: a sequence that kept the seal would be set back with the other. SET search_path would add 2 us, so
+--          each name has its schema instead.
 CREATE OR REPLACE FUNCTION ledger.draw(OUT entry bigint, OUT recorded_at timestamptz) RETURNS record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
@@ -29,22 +29,18 @@ BEGIN
     -- NULL where it was never called, or set to begin anew.
     entry := coalesce(pg_catalog.pg_sequence_last_value('ledger.entry_sequence'), 0);
     -- 19796 << 48 | b
-    shown := pg_catalog.pg_try_advisory_xact_lock_shared(5572078638964146176 OPERATOR(pg_catalog.|) entry);
-    IF NOT shown THEN
+    IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(5572078638964146176 OPERATOR(pg_catalog.|) entry) THEN
         PERFORM ledger.show_bound(entry);
     END IF;
-    IF entry OPERATOR(pg_catalog.>=) 199999999999999 OR EXISTS (
-        SELECT FROM ledger.checkpoints AS c WHERE c.entry OPERATOR(pg_catalog.>) draw.entry)
-    THEN
+    PERFORM FROM ledger.checkpoints AS c WHERE c.entry OPERATOR(pg_catalog.>) draw.entry;
+    IF FOUND OR entry OPERATOR(pg_catalog.>=) 199999999999999 THEN
         PERFORM ledger.refuse_number();
     END IF;
     entry := pg_catalog.nextval('ledger.entry_sequence');
     -- As require_home asks, which is called where it must do more: a PERFORM costs as much as all of this.
     IF (CASE WHEN pg_catalog.current_setting('opsledger.backend', true)
             OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::pg_catalog.text
-        THEN pg_catalog.hashtextextended(
-                pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8),
-                pg_catalog.currval('ledger.place_sequence'))
+        THEN pg_catalog.currval('ledger.place_sequence')
             OPERATOR(pg_catalog.=) pg_catalog.pg_sequence_last_value('ledger.home_sequence') END)
         IS NOT TRUE
     THEN

@@ -13,11 +13,12 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 ALTER FUNCTION ledger.home() OWNER TO opsledger_owner;
 
--- ledger.require_home: refuses where this database is not the one that was settled.
+-- ledger.require_home: refuses where this database is not the one that was settled. Where no database was yet, and
+-- nothing is recorded, this one is: a schema that was laid by hand.
 --
--- Reading the cluster's identifier takes 8 us, so a backend keeps the hash of its place, which cannot change under
--- it. It keeps it as the current value (currval) of ledger.place_sequence: only that sequence's owner can set it, each
--- backend has its own, and no client can forge it. The timeline can change, and is read each time (0.4 us).
+-- Reading the cluster's identifier takes 8 us, so a backend keeps its mark, which cannot change under it: a server goes
+-- to another timeline before its sessions may write. It keeps it as the current value (currval) of
+-- ledger.place_sequence: only that sequence's owner can set it, each backend has its own, and no client can forge it.
 --
 -- Sets     opsledger.backend, for the session: the backend's pid, where currval is set. Nothing is believed from it:
 --          currval has no value to ask for where nobody set one, and raises an error.
@@ -25,13 +26,15 @@ ALTER FUNCTION ledger.home() OWNER TO opsledger_owner;
 CREATE OR REPLACE FUNCTION ledger.require_home() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    place CONSTANT bigint := hashtextextended(ledger.place(), 0);
+    here CONSTANT bigint := ledger.home();
+    home CONSTANT bigint := pg_sequence_last_value('ledger.home_sequence');
 BEGIN
-    PERFORM setval('ledger.place_sequence', place);
+    PERFORM setval('ledger.place_sequence', here);
     PERFORM set_config('opsledger.backend', pg_backend_pid()::text, false);
-    IF hashtextextended(left(pg_walfile_name(pg_current_wal_lsn()), 8), place)
-        <> pg_sequence_last_value('ledger.home_sequence')
-    THEN
+    -- It was never set, or a superuser set it to begin anew.
+    IF home IS NULL AND NOT EXISTS (SELECT FROM ledger.events) AND NOT EXISTS (SELECT FROM ledger.departed) THEN
+        PERFORM setval('ledger.home_sequence', here);
+    ELSIF here IS DISTINCT FROM home THEN
         PERFORM ledger.refuse_home();
     END IF;
 END

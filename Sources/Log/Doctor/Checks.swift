@@ -138,7 +138,9 @@ extension Check {
           WHEN 0 THEN 'the store was seen to hold history that this database lacks'
           ELSE 'it is a copy, an old one put back, or a promoted standby' END
         WHERE CASE WHEN NOT pg_is_in_recovery()
-          THEN ledger.home() <> pg_sequence_last_value('ledger.home_sequence') END
+          THEN CASE WHEN pg_sequence_last_value('ledger.home_sequence') IS NULL
+            THEN EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.departed)
+            ELSE ledger.home() <> pg_sequence_last_value('ledger.home_sequence') END END
         """),
     Check(
       name: "frozen schema", severity: .fail,

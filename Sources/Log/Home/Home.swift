@@ -6,9 +6,9 @@ package import Postgres
 package enum Home: Equatable {
   /// It is.
   case here
-  /// Nobody has settled anywhere: the schema was just laid.
+  /// Nobody has settled anywhere, and nothing is recorded: the schema was just laid.
   case nowhere
-  /// It is a copy, or an old one put back. Where only the timeline is another, the cluster was promoted or recovered.
+  /// It is a copy, also one without a mark, or an old one put back. Where only the timeline is another, the cluster was promoted or recovered.
   case elsewhere(onlyTimeline: Bool)
   /// The store was seen to hold what this database lacks, or a restore was begun.
   case behind
@@ -35,11 +35,14 @@ extension Session {
         SELECT m.mark, CASE WHEN pg_is_in_recovery() THEN true ELSE m.mark = ledger.home() END, EXISTS (
           SELECT FROM generate_series(1, 1000) AS t(line)
           WHERE hashtextextended(
-            lpad(upper(to_hex(t.line)), 8, '0'), hashtextextended(ledger.place(), 0)) = m.mark)
+            lpad(upper(to_hex(t.line)), 8, '0'), hashtextextended(ledger.place(), 0)) = m.mark),
+          EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.departed)
         FROM (SELECT pg_sequence_last_value('ledger.home_sequence') AS mark) AS m
         """))
     return try onDatabase { () throws(PostgresError) in
-      guard let mark = try rows.int8IfPresent(0, 0) else { return .nowhere }
+      guard let mark = try rows.int8IfPresent(0, 0) else {
+        return try rows.bool(0, 3) ? .elsewhere(onlyTimeline: false) : .nowhere
+      }
       if mark == 0 { return .behind }
       return try rows.bool(0, 1) ? .here : .elsewhere(onlyTimeline: try rows.bool(0, 2))
     }

@@ -42,7 +42,6 @@ public enum Installer {
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
     try laySchema(session, &report)
     if report.isNewer { return report }
-    try settle(session)
     report.numbersStoodAt = try session.setNumbersRight(by: actor)
     try seed(session, name: name, actor: actor, &report)
     let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
@@ -225,15 +224,6 @@ public enum Installer {
       }
       return nil
     }
-  }
-
-  /// A ledger lives where it was first begun; one that has moved is for `restore`.
-  private static func settle(_ session: Session) throws(OpsError) {
-    _ = try session.query(
-      Statement(
-        """
-        SELECT ledger.settle_home(0) WHERE pg_sequence_last_value('ledger.home_sequence') IS NULL
-        """))
   }
 
   // MARK: - Seeds
