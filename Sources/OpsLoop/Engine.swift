@@ -12,6 +12,8 @@ public final class Engine {
   public let actor: String
   let cache = PolicyCache()
   var passedOver = PassedOverRows()
+  /// Whether a batch could not hold all rows that it found; whoever asks sets it back.
+  var hasLeftSome = false
   /// The task that it has now: what it does is refused once that is another's.
   var runner: Runner?
 

@@ -125,6 +125,7 @@ extension Engine {
   /// One batch of everything.
   func beat() throws(OpsError) -> HeartbeatReport {
     var report = HeartbeatReport()
+    hasLeftSome = false
     let due = try lookAround()
     let policies = cache.policies
     report.halt = policies.halt
@@ -157,7 +158,7 @@ extension Engine {
     }
     report.passedOver = takePassedOver()
     report.filledBatch =
-      !report.passedOver.isEmpty || report.events == settings.eventBatch
+      hasLeftSome || !report.passedOver.isEmpty || report.events == settings.eventBatch
       || report.processed == settings.reactionBatch
       || filledAttention || report.recovered.total == Self.recoveryMax
       || report.votesExpired == Self.expiryMax
@@ -251,10 +252,14 @@ extension Engine {
     """
     SELECT \(AgentEvent.select("a")),
       \(entryOf("a")),
-      \(Conditions.holding(of: "a.data", paths: "$3::text[]")), \(causationDepth)
-    FROM public.ops_agent_events AS a WHERE a.processed_at IS NULL AND a.id <> ALL ($2::uuid[])
-    ORDER BY a.created_at, a.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
+      \(Conditions.holding(of: "a.data", paths: "$3::text[]")), \(causationDepth), a.found
+    FROM \(Fitting.rows(unprocessedRows)) AS a
     """)
+  private static let unprocessedRows = """
+    SELECT \(AgentEvent.select("u")), \(AgentEvent.bytes("u")) AS bytes
+    FROM public.ops_agent_events AS u WHERE u.processed_at IS NULL AND u.id <> ALL ($2::uuid[])
+    ORDER BY u.created_at, u.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
+    """
   /// How long a chain of reactions led to an event: as its mission's proposal has it, or the proposal
   /// that it is about. What was reported from outside has none.
   static let causationDepth = """
@@ -345,6 +350,7 @@ extension Engine {
         try wanted.decide(&draft) { (draft) throws(OpsError) in
           taken = TakenEvents()
           let found = read[1]
+          try wanted.noteFitting(found, found: AgentEvent.columns.count + 3)
           var last = try read[3].instants()
           var proposing = Proposing(
             self.cache.policies, try gate?.counts(answers) ?? ProposalCounts(bySource: [:]))
@@ -497,8 +503,8 @@ extension Engine {
   private static let queuedReactions = Statement(
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
-      \(entryOf("r"))
-    FROM public.ops_agent_reactions AS r
+      \(entryOf("r")), r.found
+    FROM \(Fitting.rows(queuedRows)) AS r
       LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM public.ops_mission_proposals AS p
         WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
         UNION ALL SELECT t.stream, 'approved', 'archived by the retention rule'
@@ -506,9 +512,12 @@ extension Engine {
           AND t.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
       LEFT JOIN LATERAL (SELECT m.id FROM public.ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
-    WHERE r.status = 'queued' AND r.id <> ALL ($2::uuid[]) ORDER BY r.created_at, r.id LIMIT $1::bigint
-    FOR NO KEY UPDATE OF r SKIP LOCKED
     """)
+  private static let queuedRows = """
+    SELECT \(Reaction.select("q")), \(Reaction.bytes("q")) AS bytes FROM public.ops_agent_reactions AS q
+    WHERE q.status = 'queued' AND q.id <> ALL ($2::uuid[]) ORDER BY q.created_at, q.id LIMIT $1::bigint
+    FOR NO KEY UPDATE SKIP LOCKED
+    """
   private static let isAnyQueued = """
     EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued' AND id <> ALL ($1::uuid[]))
     """
@@ -547,6 +556,7 @@ extension Engine {
       }
       taken = Proposed()
       guard self.cache.policies.halt == nil else { return .null }
+      try batch.noteFitting(rows, found: Reaction.columns.count + 5)
       try batch.decide(&draft) { (draft) throws(OpsError) in
         var proposing = Proposing(self.cache.policies, try gate.counts(answers))
         for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {

@@ -67,6 +67,8 @@ extension Engine {
     _ answers: [Rows], _ batch: Batch, _ draft: inout Draft
   ) throws(OpsError) -> Recovered {
     var expired: [(Step, Run?)] = []
+    try batch.noteFitting(
+      answers[0], found: Step.columns.count + Mission.columns.count + Run.columns.count)
     for (index, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
       let step = try answers[0].row(index, of: Step.self)
       let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
@@ -161,14 +163,19 @@ extension Engine {
     "(" + expiry(stale: "$1", skipped: "$2").joined(separator: " OR ") + ")"
   private static let expired = Statement(
     """
-    SELECT \(Step.select("s")), \(Mission.select("m")), \(Run.select("r"))
-    FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
+    SELECT \(Step.select("x")), \(Mission.prefixed("x", "of_mission_")), \(Run.select("r")), x.found
+    FROM \(Fitting.rows(expiredRows)) AS x
       LEFT JOIN LATERAL (SELECT * FROM public.ops_action_runs AS r
-        WHERE r.step_id = s.id AND r.status = 'started' ORDER BY r.started_at DESC, r.id DESC
+        WHERE r.step_id = x.id AND r.status = 'started' ORDER BY r.started_at DESC, r.id DESC
         LIMIT 1) AS r ON true
+    """)
+  private static let expiredRows = """
+    SELECT \(Step.select("s")), \(Mission.select("m", prefix: "of_mission_")),
+      \(Step.bytes("s")) + \(Mission.bytes("m")) AS bytes
+    FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
     WHERE \(isExpired)
     ORDER BY s.id LIMIT $3::bigint FOR NO KEY UPDATE OF s, m SKIP LOCKED
-    """)
+    """
   private static let waiting = """
     (SELECT DISTINCT s.mission_id AS id FROM public.ops_mission_steps AS s WHERE \(isExpired)) AS m
       CROSS JOIN LATERAL (\(stepsOf("m.id"))) AS x

@@ -70,6 +70,8 @@ final class Batch {
   /// The rows that this attempt decides over.
   private(set) var members: [(noun: NounName, row: StreamID)] = []
   private(set) var passed: [StreamID: PassedOver] = [:]
+  /// Whether there were more rows than it could hold.
+  var hasLeftSome = false
   private var current: (noun: NounName, row: StreamID)?
 
   init(limit: Int, skipped: [StreamID], isAlone: Bool) {
@@ -160,6 +162,7 @@ extension Engine {
     do throws(OpsError) {
       try attempt(batch)
       note(batch)
+      hasLeftSome = hasLeftSome || batch.hasLeftSome
       // A batch of bad rows alone is not the end of the queue.
       if batch.passed.isEmpty || batch.members.count > 0 { return }
     } catch {

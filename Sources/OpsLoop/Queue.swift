@@ -9,6 +9,9 @@ struct QueuedStep {
   let cause: Int64?
   let failedRuns: Int
 
+  /// Behind the columns that it reads: how many were found.
+  static let found = Step.columns.count + Mission.columns.count + 2
+
   /// When it became due.
   var due: Instant { step.notBefore ?? step.createdAt }
 
@@ -53,6 +56,14 @@ enum Queue {
     """
   private static let locked = "FOR NO KEY UPDATE OF s SKIP LOCKED"
 
+  private static func fitting(_ steps: String) -> String {
+    Fitting.rows(
+      """
+      SELECT \(Step.select("q")), \(Step.bytes("q")) + (SELECT \(Mission.bytes("m"))
+        FROM public.ops_missions AS m WHERE m.id = q.mission_id) AS bytes FROM (\(steps)) AS q
+      """)
+  }
+
   /// What ``QueuedStep`` reads, of the steps that a query locks. Steps that others hold are passed over, so
   /// nobody waits here. Their missions are not locked: one that is started is written by its version, so
   /// that of two who start it one claims again.
@@ -61,8 +72,8 @@ enum Queue {
       """
       SELECT \(Step.select("c")), \(Mission.select("m")),
         \(Engine.entryOf("c")),
-        \(failedRuns(of: "c"))
-      FROM (\(steps)) AS c CROSS JOIN LATERAL (
+        \(failedRuns(of: "c")), c.found
+      FROM \(fitting(steps)) AS c CROSS JOIN LATERAL (
         SELECT * FROM public.ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
       """)
   }

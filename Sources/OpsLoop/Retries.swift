@@ -150,9 +150,13 @@ extension Engine {
   )
   private static let putOff = Statement(
     """
-    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.not_before IS NOT NULL AND \(isPutOff)
-    ORDER BY s.id LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED
+    SELECT \(Step.select("o")), o.found FROM \(Fitting.rows(putOffRows)) AS o
     """)
+  private static let putOffRows = """
+    SELECT \(Step.select("s")), \(Step.bytes("s")) AS bytes
+    FROM public.ops_mission_steps AS s WHERE s.not_before IS NOT NULL AND \(isPutOff)
+    ORDER BY s.id LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED
+    """
 
   /// Whether a step waits for a time that only a clock which was ahead would have come to by now.
   var anyFutureRetries: (Statement, Parameters) {
@@ -171,6 +175,7 @@ extension Engine {
       some.uuids(batch.skipped)
       some.int8(Int64(batch.limit))
       var command = Command(load: [(Self.putOff, some)]) { (answers, draft) throws(OpsError) in
+        try batch.noteFitting(answers[0], found: Step.columns.count)
         try batch.decide(&draft) { (draft) throws(OpsError) in
           for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
             let step = try answers[0].row(row, of: Step.self)

@@ -70,6 +70,7 @@ extension Engine {
       load: [(Self.overdue, some), cache.request], draw: (Self.drawIfOverdue, overdue)
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[1])
+      try batch.noteFitting(answers[0], found: Proposal.columns.count)
       try batch.decide(&draft) { (draft) throws(OpsError) in
         expired = 0
         for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.proposal, id) {
@@ -102,9 +103,13 @@ extension Engine {
   }
   private static let overdue = Statement(
     """
-    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE \(isOverdue)
-    ORDER BY p.id LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
+    SELECT \(Proposal.select("o")), o.found FROM \(Fitting.rows(overdueRows)) AS o
     """)
+  private static let overdueRows = """
+    SELECT \(Proposal.select("p")), \(Proposal.bytes("p")) AS bytes
+    FROM public.ops_mission_proposals AS p WHERE \(isOverdue)
+    ORDER BY p.id LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
+    """
   private static let drawIfOverdue = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()

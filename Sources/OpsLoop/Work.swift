@@ -9,6 +9,8 @@ public struct Claim: Sendable {
   /// Why the loop takes nothing, where it is halted.
   public var halt: String?
   public var rules: WorkRules
+  /// Whether more could be claimed than a claim holds at once.
+  public var hasLeftSome = false
 }
 
 /// Which of the steps that follow others a claim looks for. Those that follow none are in the order of an
@@ -26,6 +28,7 @@ extension Engine {
     _ limit: Int, worker: String, following: Following = .all
   ) throws(OpsError) -> Claim {
     var claim = Claim(rules: rules)
+    hasLeftSome = false
     try inBatches(limit: limit) { (batch) throws(OpsError) in
       let some = try self.withPolicies { () throws(OpsError) in
         try self.claimOnce(batch, worker: worker, following)
@@ -33,6 +36,7 @@ extension Engine {
       claim.steps += some.steps
       (claim.halt, claim.rules) = (some.halt, some.rules)
     }
+    claim.hasLeftSome = hasLeftSome
     return claim
   }
 
@@ -79,6 +83,7 @@ extension Engine {
   ) throws(OpsError) {
     var found: [QueuedStep] = []
     for rows in answers {
+      try batch.noteFitting(rows, found: QueuedStep.found)
       var steps: [QueuedStep] = []
       for (index, id) in try rows.streamIDs().enumerated() {
         guard

@@ -188,7 +188,8 @@ public final class Worker {
     if claim.steps.count(where: { $0.step.needs?.isEmpty == false }) < room { ended = [] }
     if claim.steps.count < room {
       // What it had not asked for may be there still: the next look tells.
-      isHopeful = !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
+      isHopeful =
+        claim.hasLeftSome || !isFull && claim.halt == nil && running.isEmpty && claim.steps.isEmpty
       if isFull { lastFullLook = now }
     }
     for step in claim.steps {

@@ -125,4 +125,33 @@ extension Noun {
   public static func select(_ alias: String) -> String {
     columns.map { "\(alias).\($0.name)" }.joined(separator: ", ")
   }
+
+  /// Every ledger column as `select` names it, each under a name that begins with the prefix.
+  public static func select(_ alias: String, prefix: String) -> String {
+    columns.map { "\(alias).\($0.name) AS \(prefix)\($0.name)" }.joined(separator: ", ")
+  }
+
+  /// What ``select(_:prefix:)`` has named.
+  public static func prefixed(_ alias: String, _ prefix: String) -> String {
+    columns.map { "\(alias).\(prefix)\($0.name)" }.joined(separator: ", ")
+  }
+
+  /// SQL for about how many bytes a row's long columns take, from what is stored and without reading it. Compressed json
+  /// counts for the most that it can hold.
+  public static func bytes(_ alias: String) -> String {
+    let sizes = columns.compactMap { column -> String? in
+      let value = "\(alias).\(column.name)"
+      return switch column.type {
+      case .text: "coalesce(octet_length(\(value)), 0)::float8"
+      case .ints: "coalesce(pg_column_size(\(value)), 0)::float8"
+      case .json:
+        """
+        coalesce(pg_column_size(\(value)), 0)::float8 * CASE
+          WHEN pg_column_size(\(value)) > 16384 AND pg_column_compression(\(value)) IS NOT NULL THEN 256 ELSE 1 END
+        """
+      case .int, .uuid, .time, .label: nil
+      }
+    }
+    return "(" + sizes.joined(separator: " + ") + ")"
+  }
 }
