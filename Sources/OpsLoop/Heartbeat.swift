@@ -252,7 +252,7 @@ extension Engine {
     """
     SELECT \(AgentEvent.select("a")),
       \(entryOf("a")),
-      \(Conditions.holding(of: "a.data", paths: "$3::text[]")), \(causationDepth), a.found
+      \(Conditions.holding(of: "a.data", paths: "$3::text[]")), \(causationDepth), a.taken
     FROM \(Fitting.rows(unprocessedRows)) AS a
     """)
   private static let unprocessedRows = """
@@ -350,7 +350,7 @@ extension Engine {
         try wanted.decide(&draft) { (draft) throws(OpsError) in
           taken = TakenEvents()
           let found = read[1]
-          try wanted.noteFitting(found, found: AgentEvent.columns.count + 3)
+          try wanted.noteFitting(found, taken: AgentEvent.columns.count + 3)
           var last = try read[3].instants()
           var proposing = Proposing(
             self.cache.policies, try gate?.counts(answers) ?? ProposalCounts(bySource: [:]))
@@ -503,7 +503,7 @@ extension Engine {
   private static let queuedReactions = Statement(
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
-      \(entryOf("r")), r.found
+      \(entryOf("r")), r.taken
     FROM \(Fitting.rows(queuedRows)) AS r
       LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM public.ops_mission_proposals AS p
         WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
@@ -556,7 +556,7 @@ extension Engine {
       }
       taken = Proposed()
       guard self.cache.policies.halt == nil else { return .null }
-      try batch.noteFitting(rows, found: Reaction.columns.count + 5)
+      try batch.noteFitting(rows, taken: Reaction.columns.count + 5)
       try batch.decide(&draft) { (draft) throws(OpsError) in
         var proposing = Proposing(self.cache.policies, try gate.counts(answers))
         for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {

@@ -68,7 +68,7 @@ extension Engine {
   ) throws(OpsError) -> Recovered {
     var expired: [(Step, Run?)] = []
     try batch.noteFitting(
-      answers[0], found: Step.columns.count + Mission.columns.count + Run.columns.count)
+      answers[0], taken: Step.columns.count + Mission.columns.count + Run.columns.count)
     for (index, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
       let step = try answers[0].row(index, of: Step.self)
       let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
@@ -163,7 +163,7 @@ extension Engine {
     "(" + expiry(stale: "$1", skipped: "$2").joined(separator: " OR ") + ")"
   private static let expired = Statement(
     """
-    SELECT \(Step.select("x")), \(Mission.prefixed("x", "of_mission_")), \(Run.select("r")), x.found
+    SELECT \(Step.select("x")), \(Mission.prefixed("x", "of_mission_")), \(Run.select("r")), x.taken
     FROM \(Fitting.rows(expiredRows)) AS x
       LEFT JOIN LATERAL (SELECT * FROM public.ops_action_runs AS r
         WHERE r.step_id = x.id AND r.status = 'started' ORDER BY r.started_at DESC, r.id DESC

@@ -9,8 +9,8 @@ struct QueuedStep {
   let cause: Int64?
   let failedRuns: Int
 
-  /// Behind the columns that it reads: how many were found.
-  static let found = Step.columns.count + Mission.columns.count + 2
+  /// Behind the columns that it reads: the bytes that were taken.
+  static let taken = Step.columns.count + Mission.columns.count + 2
 
   /// When it became due.
   var due: Instant { step.notBefore ?? step.createdAt }
@@ -59,8 +59,10 @@ enum Queue {
   private static func fitting(_ steps: String) -> String {
     Fitting.rows(
       """
-      SELECT \(Step.select("q")), \(Step.bytes("q")) + (SELECT \(Mission.bytes("m"))
-        FROM public.ops_missions AS m WHERE m.id = q.mission_id) AS bytes FROM (\(steps)) AS q
+      SELECT \(Step.select("q")), \(Mission.select("m", prefix: "of_mission_")),
+        \(Step.bytes("q")) + \(Mission.bytes("m")) AS bytes
+      FROM (\(steps)) AS q CROSS JOIN LATERAL (
+        SELECT * FROM public.ops_missions AS m WHERE m.id = q.mission_id LIMIT 1) AS m
       """)
   }
 
@@ -70,11 +72,10 @@ enum Queue {
   private static func claim(_ steps: String) -> Statement {
     Statement(
       """
-      SELECT \(Step.select("c")), \(Mission.select("m")),
+      SELECT \(Step.select("c")), \(Mission.prefixed("c", "of_mission_")),
         \(Engine.entryOf("c")),
-        \(failedRuns(of: "c")), c.found
-      FROM \(fitting(steps)) AS c CROSS JOIN LATERAL (
-        SELECT * FROM public.ops_missions AS m WHERE m.id = c.mission_id LIMIT 1) AS m
+        \(failedRuns(of: "c")), c.taken
+      FROM \(fitting(steps)) AS c
       """)
   }
 

@@ -150,7 +150,7 @@ extension Engine {
   )
   private static let putOff = Statement(
     """
-    SELECT \(Step.select("o")), o.found FROM \(Fitting.rows(putOffRows)) AS o
+    SELECT \(Step.select("o")), o.taken FROM \(Fitting.rows(putOffRows)) AS o
     """)
   private static let putOffRows = """
     SELECT \(Step.select("s")), \(Step.bytes("s")) AS bytes
@@ -175,7 +175,7 @@ extension Engine {
       some.uuids(batch.skipped)
       some.int8(Int64(batch.limit))
       var command = Command(load: [(Self.putOff, some)]) { (answers, draft) throws(OpsError) in
-        try batch.noteFitting(answers[0], found: Step.columns.count)
+        try batch.noteFitting(answers[0], taken: Step.columns.count)
         try batch.decide(&draft) { (draft) throws(OpsError) in
           for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
             let step = try answers[0].row(row, of: Step.self)

@@ -70,7 +70,7 @@ extension Engine {
       load: [(Self.overdue, some), cache.request], draw: (Self.drawIfOverdue, overdue)
     ) { (answers, draft) throws(OpsError) in
       _ = try self.cache.take(answers[1])
-      try batch.noteFitting(answers[0], found: Proposal.columns.count)
+      try batch.noteFitting(answers[0], taken: Proposal.columns.count)
       try batch.decide(&draft) { (draft) throws(OpsError) in
         expired = 0
         for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.proposal, id) {
@@ -103,7 +103,7 @@ extension Engine {
   }
   private static let overdue = Statement(
     """
-    SELECT \(Proposal.select("o")), o.found FROM \(Fitting.rows(overdueRows)) AS o
+    SELECT \(Proposal.select("o")), o.taken FROM \(Fitting.rows(overdueRows)) AS o
     """)
   private static let overdueRows = """
     SELECT \(Proposal.select("p")), \(Proposal.bytes("p")) AS bytes

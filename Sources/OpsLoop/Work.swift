@@ -83,7 +83,7 @@ extension Engine {
   ) throws(OpsError) {
     var found: [QueuedStep] = []
     for rows in answers {
-      try batch.noteFitting(rows, found: QueuedStep.found)
+      try batch.noteFitting(rows, taken: QueuedStep.taken)
       var steps: [QueuedStep] = []
       for (index, id) in try rows.streamIDs().enumerated() {
         guard

@@ -9,8 +9,10 @@
 --          a statement of its own; safe = least(L, smallest b). In the other order an append in
 --          between is missed.
 CREATE OR REPLACE FUNCTION ledger.appends_in_flight() RETURNS TABLE (bound bigint, pid integer)
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     -- One look at all locks. Whoever took both between its halves read the sequence after L was read.
+    RETURN QUERY
     WITH held AS MATERIALIZED (
         SELECT l.* FROM pg_locks AS l
         WHERE l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
@@ -23,6 +25,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 IN (19796, 19797)
       AND EXISTS (SELECT FROM held AS s
         WHERE s.locktype = 'relation' AND s.relation = 'ledger.entry_sequence'::regclass
-          AND s.virtualtransaction = l.virtualtransaction)
+          AND s.virtualtransaction = l.virtualtransaction);
+END
 $$;
 ALTER FUNCTION ledger.appends_in_flight() OWNER TO opsledger_owner;

@@ -26,9 +26,15 @@ ALTER FUNCTION ledger.home() OWNER TO opsledger_owner;
 CREATE OR REPLACE FUNCTION ledger.require_home() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    here CONSTANT bigint := ledger.home();
+    here bigint;
     home CONSTANT bigint := pg_sequence_last_value('ledger.home_sequence');
 BEGIN
+    IF (CASE WHEN current_setting('opsledger.backend', true) = pg_backend_pid()::text
+        THEN currval('ledger.place_sequence') = home END)
+    THEN
+        RETURN;
+    END IF;
+    here := ledger.home();
     PERFORM setval('ledger.place_sequence', here);
     PERFORM set_config('opsledger.backend', pg_backend_pid()::text, false);
     -- It was never set, or a superuser set it to begin anew.

@@ -7,11 +7,15 @@ ALTER FUNCTION ledger.runner_lease() OWNER TO opsledger_owner;
 --
 -- A lease that ends later than any can is of a clock that was ahead. Sessions behind a pooler are not known.
 CREATE OR REPLACE FUNCTION ledger.is_running(runner ledger.runners) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(runner.expires_at > clock_timestamp()
-        AND runner.expires_at <= clock_timestamp() + ledger.runner_lease()
-        AND (runner.backend IS NULL
-            OR EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = runner.backend)), false)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    IF runner.expires_at > now AND runner.expires_at <= now + ledger.runner_lease() THEN
+        RETURN runner.backend IS NULL OR EXISTS (SELECT FROM pg_stat_get_activity(runner.backend));
+    END IF;
+    RETURN false;
+END
 $$;
 ALTER FUNCTION ledger.is_running(ledger.runners) OWNER TO opsledger_owner;
 
@@ -96,7 +100,9 @@ ALTER FUNCTION ledger.renew_runner(text, uuid) OWNER TO opsledger_owner;
 
 -- ledger.end_runner: gives a task back; another's stays.
 CREATE OR REPLACE FUNCTION ledger.end_runner(task text, token uuid) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM ledger.runners AS r WHERE r.task = end_runner.task AND r.token = end_runner.token
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM ledger.runners AS r WHERE r.task = end_runner.task AND r.token = end_runner.token;
+END
 $$;
 ALTER FUNCTION ledger.end_runner(text, uuid) OWNER TO opsledger_owner;
