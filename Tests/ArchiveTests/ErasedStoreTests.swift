@@ -115,6 +115,51 @@ struct ErasedStoreTests {
     }
   }
 
+  @Test("a segment without content that nobody erased is named, and the honest one stays")
+  func forged() throws {
+    try Self.pushed { ledger, files, event in
+      let honest = try #require(try Self.holders(files).first)
+      let bytes = files[honest]
+      let store = try Store.existing(files)
+      let forged = try #require(
+        try store.erase(Erasures(entries: [event: .max]), from: store.segments()).first)
+      #expect(files[honest] == nil)
+      let faults = try StoreVerifier(store).run().faults
+      #expect(faults.count == 1 && faults[0].contains("nobody erased"))
+      files[honest] = bytes
+      let refusal = #expect(throws: OpsError.self) { try Self.push(ledger, files) }
+      #expect(refusal?.code == .storeDiverged)
+      #expect(refusal?.message.contains(forged.path) == true)
+      #expect(files[honest] == bytes)
+      files[forged.path] = nil
+      try Self.push(ledger, files)
+      #expect(try StoreVerifier(store).run().faults == [])
+    }
+  }
+
+  @Test("content that is gone from the log without an erasure is named")
+  func gone() throws {
+    try Self.pushed { ledger, _, event in
+      #expect(try ledger.verify().isEqual)
+      try Self.erase(ledger, event)
+      #expect(try ledger.verify().isEqual)
+      try ledger.execute(
+        """
+        SET session_replication_role = replica; \(TestCapture.off);
+        DO $$ DECLARE part regclass; BEGIN
+          FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass LOOP
+            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', part);
+          END LOOP;
+        END $$;
+        ALTER TABLE ledger.events DISABLE TRIGGER ALL;
+        DELETE FROM ledger.events WHERE stream = '\(event)' AND type = 'agent_event.erased'
+        """)
+      let columns = try ledger.verify().differences.filter { $0.table == "ledger.events" }.map(
+        \.column)
+      #expect(columns.contains("content"))
+    }
+  }
+
   @Test("an old copy of a store put back is erased by the next push, and by a restore from it")
   func oldCopy() throws {
     try Self.pushed { ledger, files, event in

@@ -72,7 +72,7 @@ public struct Pusher {
     }
     // What follows removes files.
     try runner.renew(session)
-    for name in list.superseded { try files.remove(name.path) }
+    try removeSuperseded(list, store, upTo: report.tip)
     try erase(from: store, &report)
     try runner.require()
     report.merged = try store.mergePartitions(store.segments())
@@ -98,6 +98,32 @@ public struct Pusher {
       try store.snapshots().snapshots.contains(where: { lost.contains($0.name.entry) })
     else { return }
     throw .lost(lost, from: files.place)
+  }
+
+  /// Removes what a merge or an erasure that was cut short left, unless it has content that the other file lacks and
+  /// nobody erased: roots are alike with content and without.
+  private func removeSuperseded(
+    _ list: SegmentList, _ store: Store, upTo tip: Int64
+  ) throws(OpsError) {
+    if list.superseded.isEmpty { return }
+    let erasures = try session.erasures(upTo: tip)
+    for name in list.superseded {
+      for segment in list.segments where segment.name.entries.overlaps(name.entries) {
+        try store.reader(of: segment).lines(of: segment.name.entries) {
+          (_, event) throws(OpsError) in
+          guard event.commitment != nil, event.entry >= erasures.entries[event.stream] ?? 0 else {
+            return
+          }
+          throw OpsError(
+            .storeDiverged,
+            "\(segment.name.path) of \(files.place) lacks content of entry \(event.entry) that nobody "
+              + "erased, and \(name.path) has it",
+            hint: "remove \(segment.name.path): it is none of this ledger's",
+            facts: ["store": files.place, "file": segment.name.path])
+        }
+      }
+      try files.remove(name.path)
+    }
   }
 
   /// Applies every erasure that the store has the event of.

@@ -16,6 +16,7 @@ struct SegmentFrame: Sendable {
   let entryCount: UInt64
   let first: LinePosition
   let last: LinePosition
+  let gone: GoneContent
 }
 
 struct LinePosition: Comparable, Sendable {
@@ -45,6 +46,7 @@ final class SegmentFrameMaker {
     var (first, last): (LinePosition?, LinePosition?)
     var (earliest, latest) = (Instant(micros: .max), Instant(micros: .min))
     var entryCount: UInt64 = 0
+    var gone = GoneContent()
     try Self.eachLine(of: text) { (line) throws(Damage) in
       let event: EventLine
       do throws(EventLineError) {
@@ -61,6 +63,7 @@ final class SegmentFrameMaker {
       earliest = min(earliest, event.recordedAt)
       latest = max(latest, event.recordedAt)
       streams.insert(event.stream)
+      gone.note(event)
     }
     guard let first, let last, text.last == UInt8(ascii: "\n") else {
       throw Damage("it does not end with a whole line")
@@ -70,7 +73,7 @@ final class SegmentFrameMaker {
       sha256: hasher.hash(text), entries: first.entry...last.entry, times: earliest...latest)
     return SegmentFrame(
       record: record, leaves: leaves, streams: streams.map(StreamMap.hash), entryCount: entryCount,
-      first: first, last: last)
+      first: first, last: last, gone: gone)
   }
 
   /// The same, and the frame itself.

@@ -148,6 +148,7 @@ public final class SegmentReader {
     public let text: [UInt8]
     /// Of its events, in order.
     public let leaves: [Digest]
+    let gone: GoneContent
   }
 
   /// Reads the whole file and checks every hash: each frame against the index, each event's leaf against the
@@ -167,7 +168,9 @@ public final class SegmentReader {
     } take: { (made) throws(OpsError) in
       let number = check.number
       do throws(Damage) { try check.take(made.frame) } catch { throw file.error(error) }
-      try body(CheckedFrame(number: number, text: made.text, leaves: made.frame.leaves))
+      try body(
+        CheckedFrame(
+          number: number, text: made.text, leaves: made.frame.leaves, gone: made.frame.gone))
     }
     do throws(OpsError) {
       try file.eachFrame { (number, bytes) throws(OpsError) in

@@ -1,5 +1,6 @@
 import Crypto
 public import Ledger
+import Log
 
 /// What reading all of a store found.
 public struct StoreReport: Equatable, Sendable {
@@ -43,6 +44,7 @@ public struct StoreVerifier {
     report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
     var tree = MerkleFrontier()
     var isWhole = true
+    var gone = GoneContent()
     let firstHole = list.holes.map(\.entries.upperBound).min() ?? .max
     let tiles = try TileCheck(store.files)
     for segment in list.segments {
@@ -53,6 +55,7 @@ public struct StoreVerifier {
         let goesOn = isWhole && index.before == tree
         try reader.verify { (frame) throws(OpsError) in
           if goesOn { try tiles.take(frame.leaves) }
+          gone.add(frame.gone)
         }
         if isWhole, index.before != tree {
           report.faults.append(
@@ -69,6 +72,12 @@ public struct StoreVerifier {
         report.faults.append(error.message)
         isWhole = false
       }
+    }
+    // What erased it may be in a segment that cannot be read.
+    if isWhole, let first = gone.unexplained.first {
+      report.faults.append(
+        "\(store.files.place) lacks content of \(gone.unexplained.count) streams that nobody erased, first in "
+          + "entry \(first.entry), stream \(first.stream)")
     }
     tiles.finish(isWhole: isWhole)
     report.tiles = tiles.sound

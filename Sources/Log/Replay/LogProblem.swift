@@ -16,6 +16,8 @@ public struct LogProblem: Equatable, Sendable {
     case rootDiffers(upTo: Int64, noted: String, found: String)
     /// A store has the events from the problem's entry on differently.
     case storeDiffers(String, upTo: Int64)
+    /// Content is gone as by an erasure, and no later event of the stream erased it.
+    case contentGone
   }
 
   public let stream: StreamID?
@@ -30,8 +32,8 @@ public struct LogProblem: Equatable, Sendable {
     self.what = what
   }
 
-  init(entry: Int64, _ what: What) {
-    stream = nil
+  init(entry: Int64, stream: StreamID? = nil, _ what: What) {
+    self.stream = stream
     version = nil
     self.entry = entry
     self.what = what
@@ -71,6 +73,10 @@ public struct LogProblem: Equatable, Sendable {
         table: "ledger.events", row: row, column: "event",
         expected: "what \(place) has of it, up to entry \(last)",
         found: "another event, or none")
+    case .contentGone:
+      Difference(
+        table: "ledger.events", row: "\(row), entry \(entry)", column: "content",
+        expected: "content, or a later event that erased it", found: "neither")
     case .eventsMissing(let expected, let found):
       Difference(
         table: "ledger.events", row: row, column: "index", expected: "\(expected) events",

@@ -85,6 +85,7 @@ struct RootCheck {
   private(set) var unread: [UnreadStore] = []
 
   private let hasher = TreeHasher()
+  private var gone = GoneContent()
   private var tree: MerkleFrontier
   private var tracks: [Track]
   private var queues: [RootQueue]
@@ -172,7 +173,9 @@ struct RootCheck {
   /// The next event's entry and leaf: of one that cannot have been recorded so, none that any root was made of.
   private mutating func nextLeaf(_ lines: LogLines) throws(OpsError) -> (Int64, Digest)? {
     do throws(OpsError) {
-      return try lines.nextLeaf().map { ($0.event.entry, $0.leaf) }
+      guard let next = try lines.nextLeaf() else { return nil }
+      gone.note(next.event)
+      return (next.event.entry, next.leaf)
     } catch {
       guard let entry = error.facts[LogLines.entryFact].flatMap({ Int64($0) }) else { throw error }
       let fault = error.facts[LogLines.faultFact] ?? error.message
@@ -231,6 +234,9 @@ struct RootCheck {
   }
 
   private mutating func finish(_ session: Session) throws(OpsError) {
+    for (stream, entry) in gone.unexplained.prefix(Self.stretchesMax) {
+      problems.append(LogProblem(entry: entry, stream: stream, .contentGone))
+    }
     for track in tracks {
       wrongRows += track.followers.filter { $0.entry <= proven }
       for stretch in track.stretches {
