@@ -13,7 +13,7 @@ struct StoredTilesTests {
     let store = try Store.begin(files, StoreRecord(identity: SampleLog.identity, title: "sample"))
     var (leaves, tree, first) = ([Digest](), MerkleFrontier(), Int64(1))
     for (number, count) in counts.enumerated() {
-      let log = SampleLog(count, seed: UInt64(number), from: first)
+      let log = SampleLog(count, seed: UInt64(number), from: first, lacksContent: false)
       try log.write(
         to: files, first...log.entries.upperBound, before: tree, frameTextBytes: 1 << 18)
       leaves += log.leaves

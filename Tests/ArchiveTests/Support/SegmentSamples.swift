@@ -11,8 +11,13 @@ struct SampleLog {
   var events: [LoggedEvent] = []
   static let identity = StreamID(high: 0x0198_7c50_0000_7000, low: 0x8000_0000_0000_0001)
 
-  /// - Parameter lifetime: How many events lie between a stream's first and last.
-  init(_ count: Int, seed: UInt64, from first: Int64 = 2, lifetime: Int = 20) {
+  /// - Parameters:
+  ///   - lifetime: How many events lie between a stream's first and last.
+  ///   - lacksContent: Whether some is gone as by an erasure, though no event of these erased it.
+  init(
+    _ count: Int, seed: UInt64, from first: Int64 = 2, lifetime: Int = 20,
+    lacksContent: Bool = true
+  ) {
     var generator = Generator(seed: seed)
     var streams = (0..<max(1, lifetime / 4)).map { _ in (id: generator.id(), version: Int32(0)) }
     var (entry, index) = (first, Int32(0))
@@ -23,7 +28,7 @@ struct SampleLog {
       let stream = generator.below(streams.count)
       streams[stream].version += 1
       let content = generator.maybe { $0.object().text }
-      let isErased = content != nil && generator.below(10) == 0
+      let isErased = content != nil && generator.below(10) == 0 && lacksContent
       events.append(
         LoggedEvent(
           entry: entry, index: index, stream: streams[stream].id, version: streams[stream].version,
