@@ -218,10 +218,7 @@ public final class Worker {
       return
     }
     // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
-    let run: @Sendable () -> Void = { [finished] in
-      finished.add(claimed.step.id, Executors.run(claimed))
-    }
-    if !startThread(run) { run() }
+    runOnThread { [finished] in finished.add(claimed.step.id, Executors.run(claimed)) }
   }
 
   // MARK: Recording

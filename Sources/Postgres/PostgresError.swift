@@ -17,65 +17,33 @@ public struct PostgresError: Error, Sendable {
     case usage
   }
 
-  final class Facts: Sendable {
-    let kind: Kind
-    let sqlstate: String
-    let message: String
-    let detail: String?
-    let hint: String?
-    let schema: String?
-    let table: String?
-    let column: String?
-    let constraint: String?
-    let context: String?
-    let routine: String?
-    let statementIndex: Int?
-    let mayHaveSent: Bool
-    let isStaleStatement: Bool
-
-    init(
-      kind: Kind, sqlstate: String, message: String, detail: String? = nil, hint: String? = nil,
-      schema: String? = nil, table: String? = nil, column: String? = nil,
-      constraint: String? = nil, context: String? = nil, routine: String? = nil,
-      statementIndex: Int? = nil, mayHaveSent: Bool = false, isStaleStatement: Bool = false
-    ) {
-      self.kind = kind
-      self.sqlstate = sqlstate
-      self.message = message
-      self.detail = detail
-      self.hint = hint
-      self.schema = schema
-      self.table = table
-      self.column = column
-      self.constraint = constraint
-      self.context = context
-      self.routine = routine
-      self.statementIndex = statementIndex
-      self.mayHaveSent = mayHaveSent
-      self.isStaleStatement = isStaleStatement
-    }
-
-    init(_ other: Facts, statementIndex: Int?, isStaleStatement: Bool) {
-      kind = other.kind
-      sqlstate = other.sqlstate
-      message = other.message
-      detail = other.detail
-      hint = other.hint
-      schema = other.schema
-      table = other.table
-      column = other.column
-      constraint = other.constraint
-      context = other.context
-      routine = other.routine
-      mayHaveSent = other.mayHaveSent
-      self.statementIndex = statementIndex
-      self.isStaleStatement = isStaleStatement
-    }
+  struct Facts: Sendable {
+    var kind: Kind
+    var sqlstate: String
+    var message: String
+    var detail: String?
+    var hint: String?
+    var schema: String?
+    var table: String?
+    var column: String?
+    var constraint: String?
+    var context: String?
+    var routine: String?
+    var statementIndex: Int?
+    var mayHaveSent = false
+    var isStaleStatement = false
   }
 
-  let facts: Facts
+  /// An error is handed on at every call: it is one word.
+  private final class Box: Sendable {
+    let facts: Facts
+    init(_ facts: Facts) { self.facts = facts }
+  }
 
-  init(_ facts: Facts) { self.facts = facts }
+  private let box: Box
+  var facts: Facts { box.facts }
+
+  init(_ facts: Facts) { box = Box(facts) }
 
   public var kind: Kind { facts.kind }
   /// Five characters as the server sent them; empty where no server spoke.
@@ -100,15 +68,16 @@ public struct PostgresError: Error, Sendable {
   public var isStaleStatement: Bool { facts.isStaleStatement }
 
   var asStaleStatement: PostgresError {
-    PostgresError(Facts(facts, statementIndex: statementIndex, isStaleStatement: true))
+    var stale = facts
+    stale.isStaleStatement = true
+    return PostgresError(stale)
   }
 
   /// As the caller counts, who did not send so many statements at the beginning.
   func earlier(by count: Int) -> PostgresError {
-    PostgresError(
-      Facts(
-        facts, statementIndex: statementIndex.flatMap { $0 < count ? nil : $0 - count },
-        isStaleStatement: isStaleStatement))
+    var earlier = facts
+    earlier.statementIndex = statementIndex.flatMap { $0 < count ? nil : $0 - count }
+    return PostgresError(earlier)
   }
 
   public var connectionLost: Bool { kind == .connectionLost }

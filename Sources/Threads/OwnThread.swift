@@ -12,6 +12,11 @@ public func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   return true
 }
 
+/// The same, or here and now where the system has no thread.
+public func runOnThread(_ body: @escaping @Sendable () -> Void) {
+  if !startThread(body) { body() }
+}
+
 /// Runs `body` for 0 to `count - 1` side by side and waits for all: the first here, each other on a thread of its own,
 /// or here as well where the system has no further thread.
 public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {

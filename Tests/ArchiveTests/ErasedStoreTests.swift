@@ -143,17 +143,7 @@ struct ErasedStoreTests {
       #expect(try ledger.verify().isEqual)
       try Self.erase(ledger, event)
       #expect(try ledger.verify().isEqual)
-      try ledger.execute(
-        """
-        SET session_replication_role = replica; \(TestCapture.off);
-        DO $$ DECLARE part regclass; BEGIN
-          FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass LOOP
-            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', part);
-          END LOOP;
-        END $$;
-        ALTER TABLE ledger.events DISABLE TRIGGER ALL;
-        DELETE FROM ledger.events WHERE stream = '\(event)' AND type = 'agent_event.erased'
-        """)
+      try ledger.deleteEvents(where: "stream = '\(event)' AND type = 'agent_event.erased'")
       let columns = try ledger.verify().differences.filter { $0.table == "ledger.events" }.map(
         \.column)
       #expect(columns.contains("content"))

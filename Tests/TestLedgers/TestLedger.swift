@@ -92,6 +92,22 @@ public struct TestLedger: Sendable {
     try execute(TestCapture.off + ";\n" + sql + ";\n" + TestCapture.on)
   }
 
+  /// As superuser, deletes events of the log, whose triggers stay off.
+  public func deleteEvents(where condition: String) throws {
+    try execute(
+      """
+      SET session_replication_role = replica; \(TestCapture.off);
+      DO $$ DECLARE part regclass; BEGIN
+        FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass LOOP
+          EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', part);
+        END LOOP;
+      END $$;
+      ALTER TABLE ledger.events DISABLE TRIGGER ALL;
+      DELETE FROM ledger.events WHERE \(condition);
+      \(TestCapture.on)
+      """)
+  }
+
   /// As superuser: every row as one line, columns joined by `|`, NULL as nothing.
   public func lines(_ sql: String) throws -> [String] {
     let connection = try Connection(url: adminURL)

@@ -13,6 +13,13 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 ALTER FUNCTION ledger.home() OWNER TO opsledger_owner;
 
+-- ledger.has_history: whether anything was ever recorded here: a database without a mark of home is a copy then.
+CREATE OR REPLACE FUNCTION ledger.has_history() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.departed)
+$$;
+ALTER FUNCTION ledger.has_history() OWNER TO opsledger_owner;
+
 -- ledger.require_home: refuses where this database is not the one that was settled. Where no database was yet, and
 -- nothing is recorded, this one is: a schema that was laid by hand.
 --
@@ -38,7 +45,7 @@ BEGIN
     PERFORM setval('ledger.place_sequence', here);
     PERFORM set_config('opsledger.backend', pg_backend_pid()::text, false);
     -- It was never set, or a superuser set it to begin anew.
-    IF home IS NULL AND NOT EXISTS (SELECT FROM ledger.events) AND NOT EXISTS (SELECT FROM ledger.departed) THEN
+    IF home IS NULL AND NOT ledger.has_history() THEN
         PERFORM setval('ledger.home_sequence', here);
     ELSIF here IS DISTINCT FROM home THEN
         PERFORM ledger.refuse_home();

@@ -78,7 +78,7 @@ GRANT EXECUTE ON FUNCTION ledger.believed_erasures(), ledger.believed_departed()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea, boolean),
     ledger.server_run(), ledger.went_on() TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place()
+GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place(), ledger.has_history()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.take_runner(text, uuid, text, integer, text, integer), ledger.end_runner(text, uuid)
     TO opsledger_engine;

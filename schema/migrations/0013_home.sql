@@ -17,7 +17,7 @@ DO $migration$ BEGIN
         MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
     ALTER SEQUENCE ledger.home_sequence OWNER TO opsledger_owner;
 
-    -- Where each backend keeps the place that it is in, as the sequence's current value; see ledger.require_home.
+    -- Where each backend keeps its own mark, as the sequence's current value; see ledger.require_home.
     CREATE UNLOGGED SEQUENCE ledger.place_sequence AS bigint
         MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
     ALTER SEQUENCE ledger.place_sequence OWNER TO opsledger_owner;

@@ -19,6 +19,11 @@ struct Erasures: Equatable {
     guard event.salt != nil, let entry = entries[event.stream] else { return false }
     return event.entry < entry
   }
+
+  /// Its content is gone, and none of these took it off.
+  func leaveUnexplained(_ event: EventLine) -> Bool {
+    event.commitment != nil && event.entry >= entries[event.stream, default: 0]
+  }
 }
 
 /// Files that this process knows to be without what was erased, so that a push that watches looks at each once.

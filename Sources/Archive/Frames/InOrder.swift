@@ -33,11 +33,10 @@ struct InOrder<Made: Sendable> {
     while pending.count >= width { try takeNext() }
     let slot = Slot()
     pending.append(slot)
-    let run: @Sendable () -> Void = {
+    runOnThread {
       slot.result = Result { () throws(Damage) in try work() }
       slot.isDone.signal()
     }
-    if !startThread(run) { run() }
   }
 
   /// Takes what is under way.

@@ -111,14 +111,12 @@ public struct Pusher {
       for segment in list.segments where segment.name.entries.overlaps(name.entries) {
         try store.reader(of: segment).lines(of: segment.name.entries) {
           (_, event) throws(OpsError) in
-          guard event.commitment != nil, event.entry >= erasures.entries[event.stream] ?? 0 else {
-            return
-          }
+          guard erasures.leaveUnexplained(event) else { return }
           throw OpsError(
             .storeDiverged,
             "\(segment.name.path) of \(files.place) lacks content of entry \(event.entry) that nobody "
               + "erased, and \(name.path) has it",
-            hint: "remove \(segment.name.path): it is none of this ledger's",
+            hint: "remove \(segment.name.path): this ledger did not write it",
             facts: ["store": files.place, "file": segment.name.path])
         }
       }

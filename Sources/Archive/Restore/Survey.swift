@@ -22,8 +22,8 @@ public struct StoreLoss: Sendable {
     return OpsError(
       .storeDiverged, "\(cause.message): \(what); nothing was changed",
       hint:
-        "put the file back from another copy of the store, or remove it where it is none of this "
-        + "store's; or --allow-loss --why W restores up to entry \(whole), and then pushes to a new store only",
+        "put the file back from another copy of the store, or remove it if it does not belong there; "
+        + "or --allow-loss --why W restores up to entry \(whole), and then pushes to a new store only",
       facts: cause.facts.merging(["last_stored": "\(last)"]) { old, _ in old })
   }
 }

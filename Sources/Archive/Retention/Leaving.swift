@@ -43,25 +43,26 @@ struct LeavingRows {
 
   static let loadCount = 8
 
-  private static let lockMissions = Statement(
-    """
-    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
-    ORDER BY m.id FOR UPDATE
-    """)
-  private static let lockProposals = Statement(
-    """
-    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p
-    WHERE p.id IN (SELECT m.proposal_id FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[]))
-    ORDER BY p.id FOR UPDATE
-    """)
-  private static let lockAgentEvents = Statement(
-    """
-    SELECT \(AgentEvent.select("a")) FROM public.ops_agent_events AS a
-    WHERE a.id IN (
-      SELECT o.id FROM public.ops_agent_events AS o WHERE o.mission_id = ANY ($1::uuid[])
-      UNION SELECT r.event_id FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($2::uuid[]))
-    ORDER BY a.id FOR UPDATE
-    """)
+  /// - Parameter condition: Which rows; they are called r.
+  private static func lock<N: Noun>(_ noun: N.Type, where condition: String) -> Statement {
+    Statement(
+      """
+      SELECT \(N.select("r")) FROM public.\(N.table) AS r WHERE \(condition) ORDER BY r.id FOR UPDATE
+      """)
+  }
+
+  private static let lockMissions = lock(Mission.self, where: "r.id = ANY ($1::uuid[])")
+  private static let lockProposals = lock(
+    Proposal.self,
+    where:
+      "r.id IN (SELECT m.proposal_id FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[]))")
+  private static let lockAgentEvents = lock(
+    AgentEvent.self,
+    where: """
+      r.id IN (
+        SELECT o.id FROM public.ops_agent_events AS o WHERE o.mission_id = ANY ($1::uuid[])
+        UNION SELECT q.event_id FROM public.ops_agent_reactions AS q WHERE q.id = ANY ($2::uuid[]))
+      """)
   /// All that answer one of the agent events, or made one of the proposals.
   private static let answering = """
     r.id IN (
@@ -70,22 +71,13 @@ struct LeavingRows {
         SELECT a.id FROM public.ops_agent_events AS a WHERE a.mission_id = ANY ($1::uuid[])
         UNION SELECT o.event_id FROM public.ops_agent_reactions AS o WHERE o.id = ANY ($2::uuid[])))
     """
-  private static let lockReactions = Statement(
-    """
-    SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE \(answering)
-    ORDER BY r.id FOR UPDATE
-    """)
-  private static let lockSteps = Statement(
-    """
-    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[])
-    ORDER BY s.id FOR UPDATE
-    """)
-  private static let lockRuns = Statement(
-    """
-    SELECT \(Run.select("r")) FROM public.ops_action_runs AS r
-    WHERE r.step_id IN (SELECT s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[]))
-    ORDER BY r.id FOR UPDATE
-    """)
+  private static let lockReactions = lock(Reaction.self, where: answering)
+  private static let lockSteps = lock(Step.self, where: "r.mission_id = ANY ($1::uuid[])")
+  private static let lockRuns = lock(
+    Run.self,
+    where: """
+      r.step_id IN (SELECT s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[]))
+      """)
   /// By the key's index: what a hand put there in place of an id names no proposal.
   private static let presentProposals = Statement(
     """

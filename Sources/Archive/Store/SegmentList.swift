@@ -48,7 +48,7 @@ public struct SegmentList: Sendable {
         "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place), "
           + "which has \(segment.name.path)",
         hint: "put the missing file back from another copy of the store; or remove "
-          + "\(segment.name.path), where it is none of this store's")
+          + "\(segment.name.path) if it does not belong there")
     }
     if entries.lowerBound <= tip {
       add(

@@ -74,9 +74,10 @@ public struct StoreVerifier {
       }
     }
     // What erased it may be in a segment that cannot be read.
-    if isWhole, let first = gone.unexplained.first {
+    let unexplained = isWhole ? gone.unexplained : []
+    if let first = unexplained.first {
       report.faults.append(
-        "\(store.files.place) lacks content of \(gone.unexplained.count) streams that nobody erased, first in "
+        "\(store.files.place) lacks content of \(unexplained.count) streams that nobody erased, first in "
           + "entry \(first.entry), stream \(first.stream)")
     }
     tiles.finish(isWhole: isWhole)

@@ -139,7 +139,7 @@ extension Check {
           ELSE 'it is a copy, an old one put back, or a promoted standby' END
         WHERE CASE WHEN NOT pg_is_in_recovery()
           THEN CASE WHEN pg_sequence_last_value('ledger.home_sequence') IS NULL
-            THEN EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.departed)
+            THEN ledger.has_history()
             ELSE ledger.home() <> pg_sequence_last_value('ledger.home_sequence') END END
         """),
     Check(

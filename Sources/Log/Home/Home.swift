@@ -8,7 +8,8 @@ package enum Home: Equatable {
   case here
   /// Nobody has settled anywhere, and nothing is recorded: the schema was just laid.
   case nowhere
-  /// It is a copy, also one without a mark, or an old one put back. Where only the timeline is another, the cluster was promoted or recovered.
+  /// It is a copy, also one without a mark, or an old one put back. Where only the timeline is another, the cluster was
+  /// promoted or recovered.
   case elsewhere(onlyTimeline: Bool)
   /// The store was seen to hold what this database lacks, or a restore was begun.
   case behind
@@ -36,7 +37,7 @@ extension Session {
           SELECT FROM generate_series(1, 1000) AS t(line)
           WHERE hashtextextended(
             lpad(upper(to_hex(t.line)), 8, '0'), hashtextextended(ledger.place(), 0)) = m.mark),
-          EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.departed)
+          ledger.has_history()
         FROM (SELECT pg_sequence_last_value('ledger.home_sequence') AS mark) AS m
         """))
     return try onDatabase { () throws(PostgresError) in
