@@ -1,3 +1,4 @@
+import Ledger
 import Log
 import Postgres
 import TestLedgers
@@ -64,6 +65,62 @@ struct DefinitionTests {
       let report = try install(ledger)
       #expect(report.unmended.contains { $0.hasPrefix("type public.ops_step_status: labels") })
       #expect(try definitions(ledger).verdict == .fail)
+    }
+  }
+
+  /// All tables, sequences and types that the schema lays, but what holds the log or says where home is; and the
+  /// columns of the eight tables, but their keys.
+  private static let droppable = """
+    SELECT string_agg('DROP ' || d.object || ' CASCADE', '; ') FROM ledger_guard.definitions AS d
+    WHERE d.fact = 'kind' AND d.value = 'r' AND d.object NOT LIKE '%.events\\_p*'
+      OR d.fact = 'START' AND d.object NOT IN ('sequence ledger.home_sequence', 'sequence ledger.pending_seq_seq')
+      OR d.fact = 'labels'
+    GROUP BY d.fact, split_part(d.object, '.', 1)
+    UNION ALL
+    SELECT string_agg(format('ALTER %s DROP COLUMN %s CASCADE', d.object, c.name), '; ')
+    FROM ledger_guard.definitions AS d CROSS JOIN string_to_table(d.value, ', ') AS c (name)
+    WHERE d.fact = 'columns as laid' AND c.name NOT IN ('id', 'key')
+    UNION ALL
+    SELECT 'DELETE FROM ledger.migrations'
+    UNION ALL
+    SELECT 'DROP SCHEMA ledger_guard CASCADE'
+    UNION ALL
+    SELECT 'ALTER TABLE ledger.events DETACH PARTITION ledger.events_p000000000000'
+    """
+
+  @Test("what was dropped is made again, and filled from the log")
+  func madeAgain() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      _ = try install(ledger)
+      let rows = try ledger.adminSession().query(Statement(Self.droppable))
+      let lost = try (0..<rows.count).map { try rows.text($0, 0) }
+      #expect(lost.count == 9, "\(lost)")
+      for sql in lost {
+        try ledger.execute("\(Self.quietly); \(sql); \(Self.loudly)")
+        _ = try install(ledger)
+        _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
+        // Columns that may not be empty are full now.
+        #expect(try install(ledger).unmended == [], "\(sql)")
+        #expect(try definitions(ledger).verdict == .pass, "\(sql)")
+        #expect(try ledger.verify().isEqual, "\(sql)")
+      }
+    }
+  }
+
+  @Test(
+    "where the log's beginning is gone, nothing begins anew; where its table is, nothing is laid around it"
+  )
+  func logGone() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      _ = try install(ledger)
+      try ledger.execute(
+        "\(Self.quietly); DROP TABLE ledger.events_p000000000000; \(Self.loudly)")
+      #expect(throws: OpsError.self) { try install(ledger) }
+      let error = #expect(throws: OpsError.self) { try ledger.session().requireLedger() }
+      #expect(error?.code == .storeDiverged && error?.hint?.contains("restore") == true)
+      try ledger.execute("\(Self.quietly); DROP TABLE ledger.events CASCADE; \(Self.loudly)")
+      let gone = #expect(throws: OpsError.self) { try install(ledger) }
+      #expect(gone?.hint?.contains("empty database") == true)
     }
   }
 

@@ -85,7 +85,9 @@ struct InstallerTests {
       _ = try install(ledger)
       try ledger.execute(
         """
-        UPDATE ledger.migrations SET sha256 = sha256(name::bytea) WHERE name = '0003_tables.sql'
+        UPDATE ledger.migrations SET sha256 = sha256(name::bytea) WHERE name = '0003_tables.sql';
+        UPDATE ledger_guard.definitions SET value = encode(sha256('0003_tables.sql'), 'hex')
+        WHERE object = 'migration 0003_tables.sql' AND fact = 'sha256'
         """)
       let refusal = #expect(throws: OpsError.self) { try install(ledger) }
       #expect(refusal?.code == .schemaMismatch)

@@ -10,10 +10,6 @@ DO $migration$ BEGIN
 
     CREATE SCHEMA ledger AUTHORIZATION opsledger_owner;
 
-    -- What guards schema ledger lives outside it, with the installing superuser: the owner of a schema
-    -- may drop whatever is in it, and a DROP … CASCADE would take its own guard along.
-    CREATE SCHEMA ledger_guard;
-
     -- What has been applied. The digest is null when psql laid it: `init` adopts it and fills that in.
     CREATE TABLE ledger.migrations (
         name text NOT NULL,
@@ -33,6 +29,21 @@ DO $migration$ BEGIN
     );
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
 
+    -- 0001 ran before there was a place to record it.
+    INSERT INTO ledger.migrations (name, oldest_binary)
+    VALUES ('0001_roles.sql', '0.1.0'), ('0002_ledger.sql', '0.1.0');
+END $migration$;
+
+-- What nothing else can put back: the other tables are made again as it says that they were.
+DO $definitions$ BEGIN
+    IF to_regclass('ledger_guard.definitions') IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    -- What guards schema ledger lives outside it, with the installing superuser: the owner of a schema
+    -- may drop whatever is in it, and a DROP … CASCADE would take its own guard along.
+    CREATE SCHEMA IF NOT EXISTS ledger_guard;
+
     -- What the schema laid, as facts of the catalogue, for doctor and init to compare with what is there. Written by
     -- init alone; it stays with the installing superuser, so that no role of ours can change what it should be.
     CREATE TABLE ledger_guard.definitions (
@@ -41,8 +52,4 @@ DO $migration$ BEGIN
         value text NOT NULL,
         CONSTRAINT definitions_pkey PRIMARY KEY (object, fact)
     );
-
-    -- 0001 ran before there was a place to record it.
-    INSERT INTO ledger.migrations (name, oldest_binary)
-    VALUES ('0001_roles.sql', '0.1.0'), ('0002_ledger.sql', '0.1.0');
-END $migration$;
+END $definitions$;

@@ -83,6 +83,8 @@ extension Definitions {
           encode(sha256(convert_to(pg_get_viewdef(r.oid), 'UTF8')), 'hex') END),
         ('columns', CASE WHEN r.relkind <> 'S' AND (r.whole OR r.relkind = 'v') THEN (
           SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM attribute AS a WHERE a.attrelid = r.oid) END),
+        ('columns as laid', CASE WHEN r.relkind = 'r' AND NOT r.whole THEN (
+          SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM attribute AS a WHERE a.attrelid = r.oid) END),
         ('tables that inherit from it', CASE WHEN r.relkind IN ('r', 'p') THEN coalesce((
           SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid::regclass::text)
           FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -207,5 +209,13 @@ extension Definitions {
       GROUP BY 1, 3
     )
     SELECT f.object, f.whole, f.fact, f.value FROM fact AS f
+    """
+
+  /// The migrations that were laid, as ``query`` has facts.
+  static let migrations = """
+    SELECT 'migration ' || m.name, false, f.fact, f.value
+    FROM ledger.migrations AS m CROSS JOIN LATERAL (VALUES
+      ('oldest release', m.oldest_binary), ('sha256', encode(m.sha256, 'hex'))) AS f (fact, value)
+    WHERE m.name NOT LIKE '%/%' AND f.value IS NOT NULL
     """
 }

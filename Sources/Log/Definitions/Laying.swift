@@ -12,15 +12,18 @@ struct Laying {
   /// What was not as it was laid when it began.
   private let wrong: [Definitions.Fault]
 
-  /// - Parameter isAdopted: Whether `psql` laid the schema, of which nothing was noted.
-  init(_ connection: Connection, isAdopted: Bool) throws(PostgresError) {
+  init(_ connection: Connection) throws(PostgresError) {
     self.connection = connection
     let (laid, found) = try Definitions.read(on: connection)
-    guard !isAdopted, let laid, laid.facts["server"] == found.facts["server"] else {
+    guard let laid, laid.facts["server"] == found.facts["server"],
+      !Self.isLaidByPsql(laid, found)
+    else {
       (self.laid, before, wrong) = (nil, found, [])
       return
     }
     self.laid = laid
+    let log = "table ledger.events"
+    guard found.facts[log]?["columns"] == laid.facts[log]?["columns"] else { throw Self.logIsGone }
     wrong = Definitions.faults(laid: laid, found: found)
     if wrong.isEmpty {
       before = found
@@ -28,6 +31,16 @@ struct Laying {
       // The files go by what was laid before them: keys that they insert by, tables that they change.
       _ = try Self.mend(wrong, laid, found, connection, clearing: true)
       before = try Definitions.read(on: connection).found
+    }
+  }
+
+  static let logIsGone = PostgresError.usage("the log is gone")
+
+  /// Whether `psql` laid files of this release since, of which nothing was noted.
+  private static func isLaidByPsql(_ laid: Definitions, _ found: Definitions) -> Bool {
+    SchemaFile.sql.contains { file in
+      let object = "migration \(file.name)"
+      return laid.facts[object] == nil && found.facts[object].map { $0["sha256"] == nil } == true
     }
   }
 

@@ -83,6 +83,9 @@ public enum Installer {
     do throws(PostgresError) {
       // Only the installer takes this lock before it looks, so that the second sees the first's work.
       try connection.begin(.readCommitted, lockSchema.sql)
+      try connection.execute("SET LOCAL lock_timeout = '30s'")
+      // It puts back what was recorded, too.
+      let laying = try Laying(connection)
       let recorded = try self.recorded(connection)
       let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unlaid.isEmpty)
       if plan.apply.isEmpty {
@@ -90,11 +93,9 @@ public enum Installer {
         try connection.execute("ROLLBACK")
         return
       }
-      try connection.execute("SET LOCAL lock_timeout = '30s'")
-      let laying = try Laying(connection, isAdopted: !plan.adopt.isEmpty)
       for file in plan.apply { try connection.execute(file.text) }
-      let (mended, unmended) = try laying.finish()
       try record(plan, connection)
+      let (mended, unmended) = try laying.finish()
       try connection.execute("COMMIT")
       report.isFresh = recorded.isEmpty
       report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
@@ -217,6 +218,13 @@ public enum Installer {
           "the database has migration \(name), which no longer serves release \(release)",
           hint: "use the release that laid it, or a newer one")
       }
+      if error.message == Laying.logIsGone.message {
+        return OpsError(
+          .schemaMismatch, "the log's table ledger.events is gone, or lacks a column",
+          hint:
+            "what is left cannot be laid again around it; make an empty database, and bring the ledger back "
+            + "there with `opsledger restore`")
+      }
       if let name = error.message.suffix(after: "changed:") {
         return OpsError(
           .schemaMismatch, "migration \(name) was changed after it was applied",
@@ -242,11 +250,16 @@ public enum Installer {
     var seeded: [String] = []
     var isNew = false
     let command = Command(
-      load: [(lockSchema, Parameters()), (ownRow, own), (knownStreams, streams)]
+      load: [
+        (lockSchema, Parameters()), (ownRow, own), (knownStreams, streams),
+        (hasOwnRow, Parameters()),
+      ]
     ) { (answers, draft) throws(OpsError) in
       let known = try streamsOf(answers[2])
       isNew = answers[1].isEmpty
       if isNew {
+        let isKnown = try onDatabase { () throws(PostgresError) in try answers[3].bool(0, 0) }
+        if isKnown { throw .beginningLost }
         draft.append(
           .created(identity: draft.newID(), name: name), of: LedgerRecord.self, to: .ledger)
       } else if let row = try ownRecord(answers[1]) {
@@ -288,6 +301,7 @@ public enum Installer {
     FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
     WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
     """)
+  private static let hasOwnRow = Statement("SELECT EXISTS (SELECT FROM ledger.ledger)")
   /// A policy whose row was lost is for `rebuild`, not to be seeded again.
   private static let knownStreams = Statement(
     """
