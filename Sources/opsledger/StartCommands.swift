@@ -54,7 +54,10 @@ enum StartCommands {
     out.json("unmended", .array(report.unmended.map(JSON.string)))
     out.json("seeded", .array(report.seeded.map(JSON.string)))
     out.int("partitions", report.partitions)
-    if let stood = report.numbersStoodAt { out.int("numbers_stood_at", stood) }
+    if let numbers = report.numbers {
+      out.int("numbers_stood_at", numbers.stoodAt)
+      if let seal = numbers.falseSeal { out.int("false_seal", seal) }
+    }
     return out.finish()
   }
 
@@ -80,8 +83,11 @@ enum StartCommands {
       facts.append(("policies", "seeded " + report.seeded.joined(separator: ", ")))
     }
     for unmended in report.unmended { facts.append(("not put back", Terminal.printable(unmended))) }
-    if let stood = report.numbersStoodAt {
-      facts.append(("numbers", "were set back to \(stood); they go on above all that is recorded"))
+    if let numbers = report.numbers {
+      let wrong =
+        numbers.falseSeal.map { "were far behind a seal at \($0), which was taken off" }
+        ?? "were set back to \(numbers.stoodAt)"
+      facts.append(("numbers", wrong + "; they go on above all that is recorded"))
     }
     return "ledger \(Terminal.printable(ledger.title)): \(what)\n"
       + Facts.text(facts, indent: "  ")

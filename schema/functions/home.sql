@@ -85,6 +85,19 @@ BEGIN
 END
 $$;
 
+-- ledger.take_seals_off: takes away the seals above an entry, which no numbers of this log can have reached.
+--
+-- Locks    the rows that it takes away.
+-- Used by  init. As its owner, the installing superuser: no role may change the table.
+CREATE OR REPLACE FUNCTION ledger.take_seals_off(above bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO ledger.erasure_permits VALUES (pg_current_xact_id());
+    DELETE FROM ledger.checkpoints AS c WHERE c.entry > above;
+    DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
+END
+$$;
+
 -- ledger.settle_home: this database is where the ledger lives from now on; its next number is above the one named.
 --
 -- Locks    none. Numbers and the mark change at once, for all sessions, whatever becomes of the transaction.

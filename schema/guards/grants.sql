@@ -65,7 +65,7 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.have_partitions(bigint[]),
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.take_seals_off(bigint), ledger.have_partitions(bigint[]),
     ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[]),
     ledger.forget_statistics(),
     ledger.make_books(bigint, bigint), ledger.mend_books(uuid[], uuid[], uuid[], json, json, json),

@@ -118,20 +118,38 @@ extension Session {
   }
 
   /// Sets entry numbers right where somebody set them back below what is sealed or recorded (a dump's data that was
-  /// loaded again does), and records that.
+  /// loaded again does), takes a seal off that they cannot have reached, and records that.
   ///
-  /// - Returns: The number that they stood at; nil where they were right.
-  package func setNumbersRight(by actor: String) throws(OpsError) -> Int64? {
+  /// - Returns: Nil where they were right.
+  package func setNumbersRight(by actor: String) throws(OpsError) -> NumbersSetRight? {
     let highest = try highestEntries()
-    guard highest.drawn < highest.known else { return nil }
-    try skipNumbers(above: highest.known)
-    let facts: [String: JSON] = [
-      "because": .string("entry numbers were set back"), "stood_at": .int(highest.drawn),
-      "go_on_above": .int(highest.known),
+    let right = NumbersSetRight(
+      stoodAt: highest.drawn, falseSeal: highest.isSealFalse ? highest.sealed : nil)
+    if highest.isSealFalse {
+      try asKeeper(Statement("SELECT ledger.take_seals_off($1::bigint)"), highest.sealMax)
+      // A true one may be left, which they were set back below.
+      try skipNumbers(above: try highestEntries().known)
+    } else if highest.drawn < highest.known {
+      try skipNumbers(above: highest.known)
+    } else {
+      return nil
+    }
+    var facts: [String: JSON] = [
+      "because": .string(
+        right.falseSeal == nil ? "entry numbers were set back" : "a seal was false"),
+      "stood_at": .int(right.stoodAt), "go_on_above": .int(highest.known),
     ]
+    if let seal = right.falseSeal { facts["false_seal"] = .int(seal) }
     _ = try record(.moved(report: JSON.object(facts).text), by: actor)
-    return highest.drawn
+    return right
   }
+}
+
+/// What was wrong with a database's entry numbers.
+public struct NumbersSetRight: Equatable, Sendable {
+  public let stoodAt: Int64
+  /// A seal so far ahead of them that it was taken off.
+  public let falseSeal: Int64?
 }
 
 /// How far a database's entries go.
@@ -140,6 +158,14 @@ package struct HighestEntries {
   package let recorded: Int64
   package let sealed: Int64
 
+  /// The last entry that a seal can have: no log uses up half of the numbers that are left before anybody looks.
+  var sealMax: Int64 {
+    let reached = max(drawn, recorded)
+    return reached + (EntryNumber.last - reached) / 2
+  }
+
+  var isSealFalse: Bool { sealed > max(sealMax, drawn, recorded) }
+
   /// All that is drawn from now on must be greater.
-  package var known: Int64 { max(drawn, recorded, sealed) }
+  package var known: Int64 { max(drawn, recorded, isSealFalse ? 0 : sealed) }
 }

@@ -25,8 +25,8 @@ public enum Installer {
     public var seeded: [String]
     public var partitions: Int
     public var identity: StreamID?
-    /// Where entry numbers stood, if somebody had set them back below what is sealed or recorded; they are right now.
-    public var numbersStoodAt: Int64?
+    /// What was wrong with entry numbers, where something was; they are right now.
+    public var numbers: NumbersSetRight?
   }
 
   /// Makes the ledger, or brings it up to this release. Doing it again does nothing; two at once wait
@@ -42,7 +42,7 @@ public enum Installer {
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
     try laySchema(session, &report)
     if report.isNewer { return report }
-    report.numbersStoodAt = try session.setNumbersRight(by: actor)
+    report.numbers = try session.setNumbersRight(by: actor)
     try seed(session, name: name, actor: actor, &report)
     let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
     do { report.partitions = Int(try made.int4(0, 0)) } catch { throw OpsError(database: error) }
