@@ -89,6 +89,25 @@ struct VotingTests {
     }
   }
 
+  @Test("a vote whose time a hand wrote, and that is none, hides no other")
+  func oddTimes() throws {
+    try TestLedger.with { ledger in
+      let (engine, id) = try called(ledger)
+      _ = try engine.vote(.approve, on: id, as: "sage", why: nil)
+      for odd in ["2026-02-30T10:00:00Z", "0000-01-01T00:00:00Z", "infinity", "x", ""] {
+        try ledger.execute(
+          """
+          UPDATE ops_mission_proposals
+          SET votes = votes || '{"quill": {"vote": "abstain", "created_at": "\(odd)"}}'
+          """)
+        #expect(try ledger.count("ops_proposal_votes") == 2, "\(odd)")
+        #expect(
+          try ledger.count("ops_proposal_votes WHERE agent_role = 'sage' AND created_at < now()")
+            == 1)
+      }
+    }
+  }
+
   @Test("a vote is over when its deadline has passed: by the heartbeat, or by who comes too late")
   func expiring() throws {
     try TestLedger.with { ledger in

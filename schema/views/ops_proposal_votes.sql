@@ -1,6 +1,7 @@
 -- ops_proposal_votes: the origin's table of votes, which here are part of the proposal's row.
 --
--- Returns  NULL for an id that a hand wrote and that is none.
+-- Returns  NULL for an id or a time that a hand wrote and that is none. Days are counted from the month's first, since
+--          a cast of a February 30 would hide all the votes.
 -- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
 -- Used by  hands and old clients. Writable: a vote by hand is a change of the proposal's row.
 CREATE OR REPLACE VIEW public.ops_proposal_votes WITH (security_invoker = true) AS
@@ -11,7 +12,10 @@ SELECT CASE WHEN v.vote ->> 'id' ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa
     v.vote ->> 'vote' AS vote,
     v.vote ->> 'reason' AS reason,
     v.vote -> 'metadata' AS metadata,
-    (v.vote ->> 'created_at')::timestamptz AS created_at
+    CASE WHEN v.vote ->> 'created_at' ~ ('^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3])'
+            '(:[0-5]\d){2}(\.\d{1,6})?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)$')
+        THEN overlay(v.vote ->> 'created_at' PLACING '01' FROM 9 FOR 2)::timestamptz
+            + (substr(v.vote ->> 'created_at', 9, 2)::integer - 1) * interval '24 hours' END AS created_at
 FROM public.ops_mission_proposals AS p
 CROSS JOIN LATERAL jsonb_each(
     CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes END) AS v (role, vote);
