@@ -36,6 +36,12 @@ public final class Connection {
   /// A server setting; the value as in `set_config`.
   public typealias Setting = (name: String, value: String)
 
+  /// The versions of servers that do not know a setting.
+  private static let unknown: [String: [Range<Int>]] = [
+    "transaction_timeout": [0..<170_000],
+    "restrict_nonsystem_relation_kind": [0..<150_008, 160_000..<160_004],
+  ]
+
   /// Connects, finds out whether a pooler stands between, and applies `settings`: one round trip after connecting.
   ///
   /// - Parameters:
@@ -65,7 +71,9 @@ public final class Connection {
     handle = opened.handle
     notices = opened.notices
     // SET LOCAL cannot ask whether the server knows a setting.
-    if serverVersion < 170_000 { self.settings.removeAll { $0.name == "transaction_timeout" } }
+    self.settings.removeAll { setting in
+      Self.unknown[setting.name]?.contains { $0.contains(serverVersion) } ?? false
+    }
     do throws(PostgresError) {
       if isPooled != true { try meet(mayBePooled: isPooled == nil) }
     } catch {

@@ -60,7 +60,7 @@ public final class Session {
     ("standard_conforming_strings", "on"), ("quote_all_identifiers", "off"), ("array_nulls", "on"),
     ("transform_null_equals", "off"), ("exit_on_error", "off"), ("default_tablespace", ""),
     ("temp_tablespaces", ""), ("default_table_access_method", "heap"), ("DateStyle", "ISO, MDY"),
-    ("bytea_output", "hex"),
+    ("bytea_output", "hex"), ("restrict_nonsystem_relation_kind", ""),
   ]
 
   private func connect() throws(OpsError) -> Connection {
