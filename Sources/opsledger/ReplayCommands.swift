@@ -131,12 +131,15 @@ extension ReplayCommands {
     return text + differences(report)
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
-          + "no rebuild can mend that\n"
+          + "no rebuild can mend that\n" + restoring
         : report.bookProblems == report.differenceCount
           ? "the tables equal the log; what stands beside it does not\n"
             + "hint: opsledger rebuild makes it again\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
   }
+
+  private static let restoring =
+    "hint: opsledger restore puts back what a store has; with --to it makes another database of the store\n"
 
   private static func counts(_ rows: [String: Int]) -> String {
     var table = TextTable([
@@ -179,6 +182,7 @@ extension ReplayCommands {
         + differences(report.found)
     case .refused:
       return "the log itself is broken; nothing was written\n" + differences(report.found)
+        + restoring
     case .rebuilt:
       return
         "rebuilt the tables from \(Shown.count(report.found.events, "event")) in \(watch.text)"

@@ -1,8 +1,9 @@
-import Archive
 import Glibc
 import Host
 import Ledger
 import Testing
+
+@testable import Archive
 
 @Suite("A store in a directory")
 struct DirectoryStoreTests {
@@ -49,6 +50,20 @@ struct DirectoryStoreTests {
       #expect(hidden(in: path) == [".other"])
       #expect(
         try DirectoryStore(path).list("").map(\.name) == ["living", "new", "whole"])
+    }
+  }
+
+  @Test(
+    "a file in the place of the segments is no empty store; one in another's place stops nothing")
+  func fileForDirectory() throws {
+    try withScratchDirectory { path in
+      let store = try Store.begin(
+        DirectoryStore(path), StoreRecord(identity: SampleLog.identity, title: "sample"))
+      try touch(path + "/snapshots", "x")
+      #expect(try store.segments().segments == [])
+      try touch(path + "/segments", "x")
+      let error = #expect(throws: OpsError.self) { try store.segments() }
+      #expect(error?.code == .notFound)
     }
   }
 

@@ -294,8 +294,11 @@ public struct Restorer {
       if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
       throw OpsError(
         .storeDiverged,
-        "every entry is back, but the log itself is broken in \(rebuilt.found.logProblems) places",
-        hint: "see `opsledger verify`")
+        "every entry of the store is back, but the log itself is broken in "
+          + "\(rebuilt.found.logProblems) places beyond it",
+        hint:
+          "`opsledger verify` names them; `opsledger restore --to` makes another database, of the "
+          + "store alone")
     }
   }
 }

@@ -56,7 +56,15 @@ public struct Store: Sendable {
 
   /// Those that are there, whatever is missing.
   func foundSegments() throws(OpsError) -> SegmentList {
-    SegmentList(try files.list(SegmentName.folder), place: files.place)
+    let found = try files.list(SegmentName.folder)
+    // What a file in the folder's place hides would look like nothing.
+    let folder = String(SegmentName.folder.dropLast())
+    if found.isEmpty, try files.list(folder).contains(where: { $0.name == folder }) {
+      throw OpsError(
+        .notFound, "\(folder) of \(files.place) is a file, and the store's segments lie nowhere",
+        hint: "put the directory back from another copy of the store")
+    }
+    return SegmentList(found, place: files.place)
   }
 
   /// The index of a segment whose tree is that of the log up to this entry: it ends there, or has no event at all.
