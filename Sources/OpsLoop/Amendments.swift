@@ -67,7 +67,7 @@ extension Engine {
   private func takeOff(_ done: [Amended]) throws(OpsError) {
     if done.isEmpty { return }
     do throws(OpsError) {
-      _ = try session.query(all: [Self.briefly, (Self.takeOff, Self.marks(of: done))])
+      _ = try session.query(all: [Command.briefly, (Self.takeOff, Self.marks(of: done))])
     } catch {
       guard error.isOfARow else { throw error }
       if done.count > 1 {
@@ -123,9 +123,8 @@ extension Engine {
 
   private func goOn(fromProposal id: StreamID) throws(OpsError) -> Bool {
     var isMade = false
-    var command = Command(load: [Self.briefly] + Self.lockProposal(id) + [cache.request]) {
+    var command = Command(load: Self.lockProposal(id) + [cache.request]) {
       (answers, draft) throws(OpsError) in
-      let answers = Array(answers.dropFirst())
       _ = try self.cache.take(answers[2])
       isMade = false
       // It may have left meanwhile.
@@ -136,7 +135,7 @@ extension Engine {
         executors: Executors.names)
       return .bool(isMade)
     }
-    command.waitsForLocks = false
+    command.lockWait = .brief
     let committed = try perform(command)
     return committed.isRepeat ? committed.result.boolValue ?? false : isMade
   }
@@ -156,9 +155,8 @@ extension Engine {
     named.uuid(id)
     var requeued = 0
     var command = Command(
-      load: [Self.briefly, (Self.lockMission, named), (Self.lockStepsOf, named), cache.request]
+      load: [(Self.lockMission, named), (Self.lockStepsOf, named), cache.request]
     ) { (answers, draft) throws(OpsError) in
-      let answers = Array(answers.dropFirst())
       _ = try self.cache.take(answers[2])
       requeued = 0
       guard answers[0].count == 1 else { return .null }
@@ -168,7 +166,7 @@ extension Engine {
       requeued = try draft.goOn(from: mission, rules: self.rules)
       return .int(requeued)
     }
-    command.waitsForLocks = false
+    command.lockWait = .brief
     let committed = try perform(command)
     return committed.isRepeat ? committed.result.intValue ?? 0 : requeued
   }

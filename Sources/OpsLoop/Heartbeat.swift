@@ -379,8 +379,7 @@ extension Engine {
         }
         return taken.recorded
       }
-      command.waitsForLocks = false
-      if wanted.isAlone { command.load.append(Self.briefly) }
+      command.lockWait = wanted.lockWait
       return command
     }
     let committed = try perform(
@@ -570,8 +569,7 @@ extension Engine {
       }
       return .array(taken.counts.map(JSON.int))
     }
-    command.waitsForLocks = false
-    if batch.isAlone { command.load.append(Self.briefly) }
+    command.lockWait = batch.lockWait
     let committed = try perform(command)
     if committed.entry == nil { taken = Proposed() }
     if committed.isRepeat {

@@ -51,8 +51,8 @@ extension Engine {
       }
       return .array([recovered.requeued, recovered.failed, recovered.stale].map(JSON.int))
     }
-    command.waitsForLocks = false
-    if batch.isAlone { command.load += [(Self.countWaiting, expired), Self.briefly] }
+    command.lockWait = batch.lockWait
+    if batch.isAlone { command.load.append((Self.countWaiting, expired)) }
     let committed = try perform(command)
     if committed.entry == nil { recovered = Recovered() }
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 3 {

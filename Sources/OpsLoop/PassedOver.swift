@@ -67,6 +67,7 @@ final class Batch {
   let skipped: [StreamID]
   /// Whether its one member is tried alone, after a batch with it had failed.
   let isAlone: Bool
+  var lockWait: Command.LockWait { isAlone ? .brief : .once }
   /// The rows that this attempt decides over.
   private(set) var members: [(noun: NounName, row: StreamID)] = []
   private(set) var passed: [StreamID: PassedOver] = [:]
@@ -204,9 +205,6 @@ extension Engine {
       for member in batch.members { passedOver.remove(member.row) }
     }
   }
-
-  /// A lock that another transaction holds on one row delays the others no longer than this.
-  static let briefly = (Statement("SET LOCAL lock_timeout = '500ms'"), Parameters())
 }
 
 // MARK: - For status and doctor

@@ -22,7 +22,7 @@ extension Engine {
   /// - Returns: How many steps are queued again.
   /// - Throws: `OPS_011`; `OPS_012` for a step that is not dead.
   public func retry(_ id: StreamID, why: String?) throws(OpsError) -> Int {
-    let requeued = try retry([id], why, isOne: true)
+    let requeued = try retry([id], why, isOne: true, .patient)
     wake()
     return requeued.steps
   }
@@ -57,13 +57,13 @@ extension Engine {
     _ ids: [StreamID], _ why: String?
   ) throws(OpsError) -> (dead: Int, steps: Int, passed: Int) {
     do throws(OpsError) {
-      let all = try retry(ids, why, isOne: false)
+      let all = try retry(ids, why, isOne: false, .once)
       return (all.dead, all.steps, 0)
     } catch { guard error.isOfARow else { throw error } }
     var sum = (dead: 0, steps: 0, passed: 0)
     for id in ids {
       do throws(OpsError) {
-        let one = try retry([id], why, isOne: false, briefly: true)
+        let one = try retry([id], why, isOne: false, .brief)
         sum.dead += one.dead
         sum.steps += one.steps
       } catch {
@@ -99,15 +99,14 @@ extension Engine {
     """)
 
   private func retry(
-    _ ids: [StreamID], _ why: String?, isOne: Bool, briefly: Bool = false
+    _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: Command.LockWait
   ) throws(OpsError) -> (dead: Int, steps: Int) {
     var named = Parameters()
     named.uuids(ids)
     var requeued = (dead: 0, steps: 0)
     var command = Command(
-      load: (briefly ? [Self.briefly] : []) + [(Self.missionsOf, named), (Self.siblingsOf, named)]
+      load: [(Self.missionsOf, named), (Self.siblingsOf, named)]
     ) { (answers, draft) throws(OpsError) in
-      let answers = briefly ? Array(answers.dropFirst()) : answers
       requeued = (0, 0)
       for mission in try answers[0].rows(of: Mission.self) {
         try draft.load(mission, as: mission.id)
@@ -124,7 +123,7 @@ extension Engine {
       }
       return .array([.int(requeued.dead), .int(requeued.steps)])
     }
-    command.waitsForLocks = isOne
+    command.lockWait = lockWait
     let committed = try perform(command)
     if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
       requeued = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
@@ -187,8 +186,7 @@ extension Engine {
         }
         return .null
       }
-      command.waitsForLocks = false
-      if batch.isAlone { command.load.append(Self.briefly) }
+      command.lockWait = batch.lockWait
       if try self.perform(command).entry != nil { hastened += batch.members.count }
     }
     return hastened

@@ -81,8 +81,7 @@ extension Engine {
       }
       return .int(expired)
     }
-    command.waitsForLocks = false
-    if batch.isAlone { command.load.append(Self.briefly) }
+    command.lockWait = batch.lockWait
     let committed = try perform(command)
     if committed.entry == nil { return 0 }
     return committed.isRepeat ? committed.result.intValue ?? 0 : expired

@@ -1,6 +1,6 @@
 import JSON
 public import Ledger
-import Log
+public import Log
 import Postgres
 
 /// What a worker came back with from one look at the queue.
@@ -63,8 +63,7 @@ extension Engine {
       }
       return .array(claim.steps.map(\.receipt))
     }
-    command.waitsForLocks = false
-    if batch.isAlone { command.load.append(Self.briefly) }
+    command.lockWait = batch.lockWait
     let committed = try perform(command)
     // What an attempt decided that was then cut off is nobody's. Where nothing is queued nothing was
     // decided, and whether the loop is halted is what was read last.
@@ -173,18 +172,15 @@ extension Completion {
 extension Engine {
   /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
   /// comes too late is refused; the others are recorded.
-  ///
-  /// - Parameter briefly: Whether a lock that another transaction holds is waited for only shortly.
   public func complete(
-    _ outcomes: [StepOutcome], briefly: Bool = false
+    _ outcomes: [StepOutcome], _ lockWait: Command.LockWait = .once
   ) throws(OpsError) -> Completion {
     var refused: [Int: OpsError] = [:]
     var completion = Completion()
     func command(_ rows: OutcomeRows) -> Command {
       var command = Command(
-        load: (briefly ? [Self.briefly] : []) + rows.load + [cache.request]
+        load: rows.load + [cache.request]
       ) { (answers, draft) throws(OpsError) in
-        let answers = briefly ? Array(answers.dropFirst()) : answers
         _ = try self.cache.take(answers[rows.load.count])
         var counts = try rows.take(answers, &draft)
         refused = [:]
@@ -211,7 +207,7 @@ extension Engine {
           "refused": .array(refused.keys.sorted().map(JSON.int)),
         ])
       }
-      command.waitsForLocks = false
+      command.lockWait = lockWait
       return command
     }
     let locked = command(.locked(outcomes))

@@ -231,7 +231,7 @@ public final class Worker {
     let due = running.values.filter { $0.result != nil && $0.recordAt <= now }
     if due.isEmpty { return }
     for group in Dictionary(grouping: due.filter { $0.refusals == 0 }, by: \.step.entry).values {
-      do throws(OpsError) { try record(group, briefly: false) } catch {
+      do throws(OpsError) { try record(group, .once) } catch {
         guard error.isOfARow else { throw error }
         // Whose fault it was is found out one by one.
         for held in group { try recordAlone(held, isLeaving: isLeaving) }
@@ -240,8 +240,8 @@ public final class Worker {
     for held in due where held.refusals > 0 { try recordAlone(held, isLeaving: isLeaving) }
   }
 
-  private func record(_ group: [Held], briefly: Bool) throws(OpsError) {
-    let completion = try engine.complete(group.compactMap(\.outcome), briefly: briefly)
+  private func record(_ group: [Held], _ lockWait: Command.LockWait) throws(OpsError) {
+    let completion = try engine.complete(group.compactMap(\.outcome), lockWait)
     for held in group {
       running[held.step.step.id] = nil
       engine.passedOver.remove(held.step.step.id)
@@ -263,7 +263,7 @@ public final class Worker {
 
   private func recordAlone(_ held: Held, isLeaving: Bool) throws(OpsError) {
     let id = held.step.step.id
-    do throws(OpsError) { return try record([held], briefly: true) } catch {
+    do throws(OpsError) { return try record([held], .brief) } catch {
       guard error.isOfARow else { throw error }
       engine.passedOver.add(PassedOver(noun: .step, row: id, error: error))
       let now = monotonicSeconds()

@@ -374,8 +374,8 @@ struct OneBadRowTests {
         default: outcomes[0].stepID
         }
       try hand.execute("BEGIN; SELECT FROM \(table) WHERE id = '\(row)' FOR UPDATE")
-      #expect(throws: OpsError.self) { try engine.complete([outcomes[0]], briefly: true) }
-      #expect(try engine.complete([outcomes[1]], briefly: true).succeeded == 1)
+      #expect(throws: OpsError.self) { try engine.complete([outcomes[0]], .brief) }
+      #expect(try engine.complete([outcomes[1]], .brief).succeeded == 1)
       // Leases of the others are renewed meanwhile.
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)
       let other = try #require(engine.claim(10, worker: "w").steps.first)

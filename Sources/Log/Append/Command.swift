@@ -39,8 +39,8 @@ public struct Command {
   public var draw: (Statement, Parameters)
   /// Decides over what was read. Throws to record nothing.
   public var decide: ([Rows], inout Draft) throws(OpsError) -> JSON
-  /// Whether it is tried again where another transaction held a lock for as long as `lock_timeout` says.
-  public var waitsForLocks = true
+  /// What it does where another transaction holds a lock that it needs.
+  public var lockWait = LockWait.patient
   /// In the same transaction, after events and rows are written.
   public var afterwards: [(Statement, Parameters)] = []
 
@@ -53,7 +53,24 @@ public struct Command {
     self.decide = decide
   }
 
+  public enum LockWait: Sendable {
+    /// Waits for as long as `lock_timeout` says, and is tried again.
+    case patient
+    /// Waits for as long as `lock_timeout` says.
+    case once
+    /// Waits half a second: a lock that somebody holds on one row delays the others no longer.
+    case brief
+  }
+
+  /// First in a transaction that waits for no lock longer than ``LockWait/brief`` says.
+  public static let briefly = (Statement("SET LOCAL lock_timeout = '500ms'"), Parameters())
   static let alwaysDraw = Statement("SELECT entry, recorded_at FROM ledger.draw()")
+
+  /// What begins its transaction, and answers nothing.
+  fileprivate var first: [(Statement, Parameters)] {
+    [(.begin, Parameters())] + (lockWait == .brief ? [Self.briefly] : [])
+      + (fence.map { [$0] } ?? [])
+  }
 }
 
 extension Session {
@@ -72,7 +89,7 @@ extension Session {
     _ key: CommandKey, _ command: Command, afterLostRace other: Command? = nil
   ) throws(OpsError) -> Committed {
     var next = command
-    return try retrying(key, waitsForLocks: command.waitsForLocks) { () throws(Failure) in
+    return try retrying(key, waitsForLocks: command.lockWait == .patient) { () throws(Failure) in
       defer { next = other ?? command }
       return try once(key, next)
     }
@@ -153,8 +170,9 @@ extension Session {
     let answers: [Rows]
     do {
       try connection.rollbackIfOpen()
-      let first = [(Statement.begin, Parameters())] + (command.fence.map { [$0] } ?? [])
-      answers = try connection.pipeline(first + command.load + [command.draw])
+      let first = command.first
+      let all = try connection.pipeline(first + command.load + [command.draw])
+      answers = Array(all.dropFirst(first.count))
       guard let drawn = answers.last, drawn.count == 1 else {
         try connection.query(.rollback)
         return Committed(entry: nil, at: Instant(micros: 0), result: .null, isRepeat: false)
@@ -167,8 +185,7 @@ extension Session {
     }
     let result: JSON
     do {
-      let first = command.fence == nil ? 1 : 2
-      result = try command.decide(Array(answers.dropFirst(first).dropLast()), &draft)
+      result = try command.decide(Array(answers.dropLast()), &draft)
     } catch {
       giveBack(connection)
       throw .refused(error)
