@@ -62,6 +62,9 @@ extension JSON {
 private struct TapeCursor {
   let tape: UnsafeBufferPointer<ops_json_value>
   var at = 0
+  /// How many digits numbers with exponents have grown by: a few bytes can stand for 131,072.
+  var grown = 0
+  static let grownMax = 1 << 20
 
   mutating func next() -> ops_json_value {
     defer { at += 1 }
@@ -107,7 +110,7 @@ private struct TapeCursor {
   /// A number as `numeric` prints it: without an exponent, and zero without a sign.
   ///
   /// - Source: PostgreSQL manual, table 8.2: 131072 digits before the point, 16383 after it.
-  func number(_ text: String) throws(JSONError) -> String {
+  mutating func number(_ text: String) throws(JSONError) -> String {
     let mantissaAndExponent = text.split { $0 == "e" || $0 == "E" }
     let parts = mantissaAndExponent[0].split(separator: ".")
     let exponent = mantissaAndExponent.count > 1 ? Int(mantissaAndExponent[1]) : 0
@@ -115,6 +118,10 @@ private struct TapeCursor {
     guard let exponent, (-999_999...999_999).contains(exponent),
       parts[0].utf8.count + exponent <= 131_072, fraction.utf8.count - exponent <= 16_383
     else { throw JSONError(reason: "a number is out of range") }
+    grown += abs(exponent)
+    guard grown <= Self.grownMax else {
+      throw JSONError(reason: "its numbers, written without exponents, are too long")
+    }
     let isNegative = parts[0].utf8.first == UInt8(ascii: "-")
     let whole = isNegative ? parts[0].dropFirst() : parts[0]
     let isZero = !mantissaAndExponent[0].utf8.contains { (0x31...0x39).contains($0) }

@@ -101,6 +101,60 @@ struct StrangerStoreTests {
     }
   }
 
+  @Test("what no release could replay is not put back, and the database goes on")
+  func unknownType() throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      try work(ledger)
+      _ = try Pusher(try ledger.session(), files).run()
+      try TestLedger.withEmptyDatabase { other in
+        let target = Session.Target(url: other.adminURL, application: "test")
+        _ = try Restorer(target, [files], actor: "test").run()
+        try other.executeOffTheRecord(
+          """
+          INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data)
+          SELECT d.entry, 0, gen_random_uuid(), 1, 'mission.added', d.recorded_at, 'x', '{}'
+          FROM ledger.draw() AS d
+          """)
+        _ = try Pusher(try other.session(), files).run()
+      }
+      let before = try ledger.count("ledger.events")
+      let refusal = #expect(throws: OpsError.self) {
+        try Restorer(
+          Session.Target(url: ledger.adminURL, application: "test"), [files], actor: "test"
+        ).run()
+      }
+      #expect(refusal?.message.contains("mission.added") == true, "\(String(describing: refusal))")
+      #expect(try ledger.count("ledger.events") == before)
+      try work(ledger)
+      #expect(try ledger.verify().isEqual)
+    }
+  }
+
+  @Test("a restore that can put nothing back leaves the database open")
+  func nothingPut() throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      for _ in 0..<2 {
+        try work(ledger)
+        _ = try Pusher(try ledger.session(), files).run()
+      }
+      // Moved to another entry, it is missing where it was, and in its own way.
+      try ledger.deleteEvents(where: "false")
+      try ledger.execute(
+        """
+        UPDATE ledger.events SET entry = entry + 1000 WHERE (entry, index) = (SELECT e.entry, e.index
+          FROM ledger.events AS e WHERE e.type = 'agent_event.reported' ORDER BY 1, 2 LIMIT 1)
+        """)
+      #expect(throws: OpsError.self) {
+        try Restorer(
+          Session.Target(url: ledger.adminURL, application: "test"), [files], actor: "test"
+        ).run()
+      }
+      _ = try ledger.engine().emit(AgentEvent.Report(type: "a:b", data: "{}"))
+    }
+  }
+
   @Test("numbers that nobody used are one segment, however many they are")
   func gaps() throws {
     try TestLedger.with { ledger in

@@ -18,6 +18,19 @@ struct RefusalTests {
   }
 
   @Test(
+    "numbers that are short only by their exponents are refused where they grow beyond a megabyte")
+  func growing() throws {
+    func array(_ number: String, _ count: Int) -> String {
+      "[" + Array(repeating: number, count: count).joined(separator: ",") + "]"
+    }
+    for number in ["1e131000", "-1E131000", "1e-16000"] {
+      #expect(throws: JSONError.self) { try JSON(parsing: array(number, 500)) }
+      _ = try JSON(parsing: array(number, 2))
+    }
+    _ = try JSON(parsing: array("1.5e3", 10_000))
+  }
+
+  @Test(
     "text after the document is refused",
     arguments: [
       "{} {}", "1 2", "null,", "[]]", "{}}", "\"a\" \"b\"", "true false", "1x", "nullx",

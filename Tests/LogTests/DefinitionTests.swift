@@ -124,6 +124,63 @@ struct DefinitionTests {
     }
   }
 
+  @Test("a laying takes nothing of others for its own, and nothing of theirs away")
+  func strangers() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      _ = try install(ledger)
+      try ledger.execute(
+        """
+        CREATE TABLE public.mine (ns uuid, k text, sid uuid GENERATED ALWAYS AS (ledger.uuid_v5(ns, k)) STORED);
+        \(Self.quietly);
+        CREATE TABLE ledger.hidden (x text);
+        CREATE OR REPLACE FUNCTION ledger.uuid_v5(namespace uuid, name text DEFAULT 'x') RETURNS uuid
+        LANGUAGE sql IMMUTABLE AS 'SELECT gen_random_uuid()';
+        \(Self.loudly)
+        """)
+      let unmended = try install(ledger).unmended
+      #expect(
+        unmended.contains { $0.hasPrefix("table ledger.hidden: the schema has no such thing") })
+      #expect(
+        try ledger.count("ledger_guard.definitions WHERE object LIKE '%ledger.hidden%'") == 0)
+      #expect(
+        try ledger.count("pg_attribute WHERE attrelid = 'mine'::regclass AND attname = 'sid'") == 1)
+      let finding = try definitions(ledger)
+      #expect(!finding.saw.contains { $0.contains("ledger.uuid_v5") }, "\(finding.saw)")
+    }
+  }
+
+  @Test("flags of the catalogue that switch triggers, keys and checks off are named, and set again")
+  func flags() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      _ = try install(ledger)
+      for sql in [
+        "UPDATE pg_class SET relhastriggers = false WHERE oid = 'ops_demand_radar'::regclass",
+        "UPDATE pg_class SET relchecks = 0 WHERE oid = 'ledger.checkpoints'::regclass",
+        "UPDATE pg_index SET indisunique = false WHERE indexrelid = 'ledger.commands_pkey'::regclass",
+      ] {
+        try ledger.execute(sql)
+        #expect(try definitions(ledger).verdict == .fail, "\(sql)")
+        #expect(try install(ledger).unmended == [], "\(sql)")
+        #expect(try definitions(ledger).verdict == .pass, "\(sql)")
+      }
+    }
+  }
+
+  @Test("who owns the tables may lay no cast of their types")
+  func casts() throws {
+    try TestLedger.withEmptyDatabase { ledger in
+      _ = try install(ledger)
+      try ledger.execute("GRANT CREATE ON SCHEMA public TO opsledger_tables")
+      let refusal = #expect(throws: OpsError.self) {
+        try ledger.withLogin(in: "opsledger_tables") { target in
+          _ = try Session(target).query(
+            Statement("CREATE CAST (public.ops_step_status AS text) WITH INOUT AS ASSIGNMENT"))
+        }
+      }
+      #expect(refusal?.code == .notAllowed)
+    }
+  }
+
   private static let quietly =
     "SET client_min_messages = error; DO $$ DECLARE e record; BEGIN FOR e IN SELECT evtname FROM pg_event_trigger "
     + "LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', e.evtname); END LOOP; END $$"

@@ -177,10 +177,11 @@ DO $migration$ BEGIN
             CHECK (stage IN ('watching', 'validating', 'building', 'shipped'))
     );
 
-    ALTER TYPE public.ops_proposal_status OWNER TO opsledger_tables;
-    ALTER TYPE public.ops_mission_status OWNER TO opsledger_tables;
-    ALTER TYPE public.ops_step_status OWNER TO opsledger_tables;
-    ALTER TYPE public.ops_action_run_status OWNER TO opsledger_tables;
+    -- Not the tables' owner's: who owns a type may lay a cast of it, which runs as whoever casts.
+    ALTER TYPE public.ops_proposal_status OWNER TO opsledger_owner;
+    ALTER TYPE public.ops_mission_status OWNER TO opsledger_owner;
+    ALTER TYPE public.ops_step_status OWNER TO opsledger_owner;
+    ALTER TYPE public.ops_action_run_status OWNER TO opsledger_owner;
     ALTER TABLE public.ops_policy OWNER TO opsledger_tables;
     ALTER TABLE public.ops_mission_proposals OWNER TO opsledger_tables;
     ALTER TABLE public.ops_missions OWNER TO opsledger_tables;

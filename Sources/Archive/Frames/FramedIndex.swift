@@ -179,7 +179,9 @@ extension FramedIndex {
       guard frame.offset == offset || kind == .snapshot && frame.offset > offset, frame.bytes > 0,
         frame.lines > 0, frame.textBytes > 0,
         frame.textBytes <= Self.textBytesMax,
-        UInt64(frame.textBytes) <= UInt64(frame.bytes) * 255
+        UInt64(frame.textBytes) <= UInt64(frame.bytes) * 255,
+        // What cannot be made smaller takes little more: headers, and some bytes a block of 64 KiB.
+        UInt64(frame.bytes) <= UInt64(frame.textBytes) + UInt64(frame.textBytes) / 128 + 1024
       else { throw Damage("its index has a frame that cannot be there", frame: number) }
       let (next, overflows) = frame.offset.addingReportingOverflow(UInt64(frame.bytes))
       guard !overflows else {

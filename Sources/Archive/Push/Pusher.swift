@@ -100,13 +100,18 @@ public struct Pusher {
     throw .lost(lost, from: files.place)
   }
 
-  /// Removes what a merge or an erasure that was cut short left, unless it has content that the other file lacks and
-  /// nobody erased: roots are alike with content and without.
+  /// Removes what a merge or an erasure that was cut short left, once the file that replaces it is read whole and goes on
+  /// from its neighbours; unless it has content that the other file lacks and nobody erased: roots are alike with
+  /// content and without.
   private func removeSuperseded(
     _ list: SegmentList, _ store: Store, upTo tip: Int64
   ) throws(OpsError) {
     if list.superseded.isEmpty { return }
     let erasures = try session.erasures(upTo: tip)
+    for (number, segment) in list.segments.enumerated()
+    where list.superseded.contains(where: { $0.entries.overlaps(segment.name.entries) }) {
+      try prove(number, of: list, store)
+    }
     for name in list.superseded {
       for segment in list.segments where segment.name.entries.overlaps(name.entries) {
         try store.reader(of: segment).lines(of: segment.name.entries) {
@@ -122,6 +127,28 @@ public struct Pusher {
       }
       try files.remove(name.path)
     }
+  }
+
+  /// Every event of a segment, against its roots, and these against what is before and after it: the tip is the database's.
+  private func prove(_ number: Int, of list: SegmentList, _ store: Store) throws(OpsError) {
+    let segment = list.segments[number]
+    let reader = try store.reader(of: segment)
+    try reader.verify()
+    if number > 0 {
+      let before = try store.reader(of: list.segments[number - 1]).index
+      guard before.after == reader.index.before else { throw apart(before.name, segment.name) }
+    }
+    if number + 1 < list.segments.count {
+      let after = try store.reader(of: list.segments[number + 1]).index
+      guard reader.index.after == after.before else { throw apart(segment.name, after.name) }
+    }
+  }
+
+  private func apart(_ first: SegmentName, _ second: SegmentName) -> OpsError {
+    OpsError(
+      .storeDiverged, "\(second.path) of \(files.place) does not go on from \(first.path)",
+      hint: "see `opsledger archive verify`; remove the one that this ledger did not write",
+      facts: ["store": files.place, "file": second.path])
   }
 
   /// Applies every erasure that the store has the event of.

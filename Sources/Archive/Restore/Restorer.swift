@@ -187,7 +187,15 @@ public struct Restorer {
     if report.outcome != .nothingToDo {
       // Nobody else records anything before its end: rows of tables that are not made yet would be made twice.
       try session.markBehind()
-      for part in survey.missing { try put(part, &report) }
+      for part in survey.missing {
+        do throws(OpsError) { try put(part, &report) } catch {
+          // The log is as it was: it may go on.
+          if home == .here, report.events == 0, error.code != .databaseUnreachable {
+            try session.settleHome(above: 0)
+          }
+          throw error.of(part)
+        }
+      }
       // An old copy of a store, and an old database, hold what was erased since.
       if report.outcome == .restored { try session.eraseAgain() }
       try session.skipNumbers(
@@ -241,6 +249,11 @@ public struct Restorer {
       if part.isWhole {
         let other = reader.index.frames.count > 1 ? CopyHand(target) : nil
         try reader.verify { (frame) throws(OpsError) in
+          if let type = frame.unknownType {
+            throw OpsError(
+              .storeDiverged, "it has an event of type \(type), which this release does not know",
+              hint: "a newer release wrote it, or another program")
+          }
           if let other, frame.number % 2 == 1 { return try other.send(frame.text) }
           try writer.send(frame.text)
         }
@@ -300,6 +313,21 @@ public struct Restorer {
           "`opsledger verify` names them; `opsledger restore --to` makes another database, of the "
           + "store alone")
     }
+  }
+}
+
+extension OpsError {
+  /// The same, with the file that it is about.
+  fileprivate func of(_ part: Survey.Missing) -> OpsError {
+    let file = "\(part.segment.name.path) of \(part.store.files.place)"
+    if message.contains(part.segment.name.path) || code == .databaseUnreachable { return self }
+    // What the database says of a row is no help where the row is not its own.
+    let hint = facts["sqlstate"] == nil ? hint : nil
+    return OpsError(
+      code, "\(file) cannot be put back: \(message)",
+      hint: hint
+        ?? "put the file back from another copy of the store, or remove it if it does not belong there; then restore again",
+      facts: facts)
   }
 }
 

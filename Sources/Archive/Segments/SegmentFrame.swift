@@ -17,6 +17,8 @@ struct SegmentFrame: Sendable {
   let first: LinePosition
   let last: LinePosition
   let gone: GoneContent
+  /// The first event's type that this release does not know.
+  let unknownType: String?
 }
 
 struct LinePosition: Comparable, Sendable {
@@ -33,6 +35,7 @@ final class SegmentFrameMaker {
   private let reader = EventLineReader()
   private let leafHasher = LeafHasher()
   private let hasher = SHA256()
+  private static let types = EventTypes()
 
   init() {}
 
@@ -47,6 +50,7 @@ final class SegmentFrameMaker {
     var (earliest, latest) = (Instant(micros: .max), Instant(micros: .min))
     var entryCount: UInt64 = 0
     var gone = GoneContent()
+    var unknownType: String?
     try Self.eachLine(of: text) { (line) throws(Damage) in
       let event: EventLine
       do throws(EventLineError) {
@@ -64,6 +68,9 @@ final class SegmentFrameMaker {
       latest = max(latest, event.recordedAt)
       streams.insert(event.stream)
       gone.note(event)
+      if unknownType == nil, !Self.types.knows(event.type) {
+        unknownType = String(decoding: event.type.prefix(60), as: UTF8.self)
+      }
     }
     guard let first, let last, text.last == UInt8(ascii: "\n") else {
       throw Damage("it does not end with a whole line")
@@ -73,7 +80,7 @@ final class SegmentFrameMaker {
       sha256: hasher.hash(text), entries: first.entry...last.entry, times: earliest...latest)
     return SegmentFrame(
       record: record, leaves: leaves, streams: streams.map(StreamMap.hash), entryCount: entryCount,
-      first: first, last: last, gone: gone)
+      first: first, last: last, gone: gone, unknownType: unknownType)
   }
 
   /// The same, and the frame itself.

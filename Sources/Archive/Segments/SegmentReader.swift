@@ -149,6 +149,7 @@ public final class SegmentReader {
     /// Of its events, in order.
     public let leaves: [Digest]
     let gone: GoneContent
+    let unknownType: String?
   }
 
   /// Reads the whole file and checks every hash: each frame against the index, each event's leaf against the
@@ -170,7 +171,8 @@ public final class SegmentReader {
       do throws(Damage) { try check.take(made.frame) } catch { throw file.error(error) }
       try body(
         CheckedFrame(
-          number: number, text: made.text, leaves: made.frame.leaves, gone: made.frame.gone))
+          number: number, text: made.text, leaves: made.frame.leaves, gone: made.frame.gone,
+          unknownType: made.frame.unknownType))
     }
     do throws(OpsError) {
       try file.eachFrame { (number, bytes) throws(OpsError) in

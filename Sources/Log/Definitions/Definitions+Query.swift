@@ -75,6 +75,10 @@ extension Definitions {
       FROM relation AS r JOIN owner AS o ON o.oid = r.relowner CROSS JOIN LATERAL (VALUES
         ('owner', o.name), ('kind', r.relkind::text), ('persistence', r.relpersistence::text),
         ('forced row security', r.relforcerowsecurity::text),
+        -- Flags of the catalogue by which the server looks for triggers and checks at all.
+        ('its triggers', CASE WHEN r.relhastriggers THEN 'fire' END),
+        ('its checks', CASE WHEN r.relkind IN ('r', 'p') AND r.relchecks >= (SELECT count(*) FROM pg_constraint AS c
+          WHERE c.conrelid = r.oid AND c.contype = 'c') THEN 'hold' END),
         ('row security', CASE WHEN r.whole THEN r.relrowsecurity::text END),
         ('replica identity', CASE WHEN r.whole AND r.relkind IN ('r', 'p') THEN r.relreplident::text END),
         ('options', CASE r.relkind WHEN 'v' THEN array_to_string(ARRAY(
@@ -124,10 +128,12 @@ extension Definitions {
         ('definition', regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
         ('valid', (c.convalidated AND coalesce((SELECT i.indisvalid AND i.indisready AND i.indislive
           FROM pg_index AS i WHERE i.indexrelid = c.conindid AND c.contype <> 'f'), true))::text),
+        ('kept by its index', CASE WHEN c.contype IN ('p', 'u') THEN (SELECT (i.indisunique AND i.indimmediate
+          AND i.indisprimary = (c.contype = 'p'))::text FROM pg_index AS i WHERE i.indexrelid = c.conindid) END),
         ('triggers that keep it', (SELECT count(*) FROM pg_trigger AS t
           WHERE t.tgconstraint = c.oid AND t.tgenabled IN ('O', 'A'))::text)
       ) AS f (fact, value)
-      WHERE c.contype IN ('c', 'f', 'p', 'u', 'x')
+      WHERE c.contype IN ('c', 'f', 'p', 'u', 'x') AND f.value IS NOT NULL
       UNION ALL
       SELECT format('index %I on %s', c.relname, r.name), r.whole, f.fact, f.value
       FROM relation AS r JOIN pg_index AS i ON i.indrelid = r.oid JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -174,6 +180,12 @@ extension Definitions {
           FROM pg_enum AS e WHERE e.enumtypid = t.oid))) AS f (fact, value)
       WHERE t.typtype = 'e' AND t.typname LIKE 'ops\\_%'
         AND t.oid IN (SELECT a.atttypid FROM attribute AS a WHERE NOT a.whole)
+      UNION ALL
+      SELECT format('cast (%s AS %s)', k.castsource::regtype, k.casttarget::regtype), true, 'method',
+        k.castmethod::text
+      FROM pg_cast AS k WHERE EXISTS (SELECT FROM pg_type AS t WHERE t.oid IN (k.castsource, k.casttarget)
+        AND (t.oid IN (SELECT r.reltype FROM relation AS r)
+          OR t.typtype = 'e' AND t.oid IN (SELECT a.atttypid FROM attribute AS a WHERE NOT a.whole)))
       UNION ALL
       SELECT 'type ' || t.oid::regtype, true, 'kind', t.typtype::text
       FROM pg_type AS t JOIN space AS s ON s.oid = t.typnamespace AND s.whole WHERE t.typtype IN ('d', 'e', 'r')

@@ -42,7 +42,8 @@ struct Definitions: Equatable, Sendable {
         faults.append(Fault(object: object, fact: fact, laid: value, found: there[fact]))
       }
       guard found.whole.contains(object) else { continue }
-      for (fact, value) in there where facts[fact] == nil && !isReading(fact) {
+      for (fact, value) in there
+      where facts[fact] == nil && !isReading(fact) && fact != "its triggers" {
         faults.append(Fault(object: object, fact: fact, laid: nil, found: value))
       }
     }

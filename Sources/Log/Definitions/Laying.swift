@@ -68,28 +68,30 @@ struct Laying {
   }
 
   /// A function with another result, or a view with other columns, cannot be replaced: it goes before the files run.
+  /// What others have made of it goes on with it, under another name.
   private static func clearTheWay(
     _ faults: [Definitions.Fault], _ connection: Connection
   ) throws(PostgresError) {
-    for fault in faults {
+    for (number, fault) in faults.enumerated() {
       guard let fact = fault.fact, let kind = fault.object.split(separator: " ").first else {
         continue
       }
       let name = fault.object.dropFirst(kind.count + 1)
-      let drop: String
+      let what: String
       switch (kind, fact) {
-      case ("function", "result"), ("function", "arguments"), ("function", "kind"):
-        drop = "DROP FUNCTION IF EXISTS \(name) CASCADE"
-      case ("view", _) where fact == "columns" || fact.hasPrefix("type of "):
-        drop = "DROP VIEW IF EXISTS \(name)"
+      case ("function", "result"), ("function", "arguments"), ("function", "kind"): what = "ROUTINE"
+      case ("view", _) where fact == "columns" || fact.hasPrefix("type of "): what = "VIEW"
       default: continue
       }
-      do throws(PostgresError) {
-        try connection.execute("SAVEPOINT way")
-        try connection.query(Statement(drop))
-      } catch {
-        guard error.isOfTheStatement else { throw error }
-        try connection.execute("ROLLBACK TO way")
+      for way in ["DROP \(what) \(name)", "ALTER \(what) \(name) RENAME TO replaced_\(number)"] {
+        do throws(PostgresError) {
+          try connection.execute("SAVEPOINT way")
+          try connection.query(Statement(way))
+          break
+        } catch {
+          guard error.isOfTheStatement else { throw error }
+          try connection.execute("ROLLBACK TO way")
+        }
       }
     }
   }
@@ -124,8 +126,8 @@ struct Laying {
     for (object, facts) in after.facts {
       let old = before.facts[object]
       guard let noted = laid.facts[object] else {
-        // What was there already, and is as it was, is somebody else's.
-        if old != facts { expected.facts[object] = facts }
+        // What was there already is somebody else's, also where the files grant or revoke on all that there is.
+        if old == nil { expected.facts[object] = facts }
         continue
       }
       for fact in Set(facts.keys).union(noted.keys)

@@ -126,6 +126,10 @@ private struct Repairs {
     case "constraint": "ALTER TABLE \(table) DROP CONSTRAINT \(part)"
     case "index": "DROP INDEX \(indexName)"
     case "function": "DROP \(routine) \(name)"
+    case "cast": "DROP CAST \(name)"
+    case "view": "DROP VIEW \(name)"
+    // `event trigger opsledger_…`
+    case "event": "DROP EVENT \(name)"
     default: nil
     }
   }
@@ -235,6 +239,16 @@ private struct Repairs {
     }
     if let value = fault.laid, kind == "sequence", let clause = sequence(fact, value) {
       return "ALTER SEQUENCE \(name) \(clause)"
+    }
+    switch fact {
+    case "its triggers":
+      return
+        "UPDATE pg_catalog.pg_class SET relhastriggers = true WHERE oid = '\(name)'::pg_catalog.regclass"
+    case "its checks":
+      return
+        "UPDATE pg_catalog.pg_class AS r SET relchecks = (SELECT count(*) FROM pg_catalog.pg_constraint AS c "
+        + "WHERE c.conrelid = r.oid AND c.contype = 'c') WHERE oid = '\(name)'::pg_catalog.regclass"
+    default: break
     }
     if fact == "entries", fault.found == nil,
       let first = name.split(last: "_p").flatMap({ Int64($0.1) })

@@ -21,13 +21,16 @@ extension Check {
         """),
     Check(
       name: "keepers", severity: .fail,
-      fine: "nobody but the engine can become the keeper, and nobody the log's owner or writer",
-      remedy: "REVOKE the membership: it passes capture, or owns the log",
+      fine:
+        "nobody but the engine can become the keeper, and nobody the log's owner or writer, or write any table",
+      remedy: "REVOKE the membership: it passes capture, or owns the log, or writes into it",
       sql: """
         SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
         FROM pg_auth_members AS m
         WHERE m.roleid IN (to_regrole('opsledger_owner'), to_regrole('opsledger_keeper'),
-            to_regrole('opsledger_repair'), to_regrole('opsledger_writer'))
+            to_regrole('opsledger_repair'), to_regrole('opsledger_writer'),
+            to_regrole('pg_write_all_data'), to_regrole('pg_execute_server_program'),
+            to_regrole('pg_write_server_files'))
           AND (m.roleid, m.member) NOT IN (
             (to_regrole('opsledger_keeper')::oid, to_regrole('opsledger_repair')::oid),
             (to_regrole('opsledger_repair')::oid, to_regrole('opsledger_engine')::oid))

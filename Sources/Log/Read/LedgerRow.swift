@@ -16,6 +16,13 @@ extension Session {
       hint: "`opsledger rebuild` writes it again")
   }
 
+  /// Whether anything tells of a ledger, beside what the log has of its beginning: then that is lost.
+  static let hasTraces = Statement(
+    """
+    SELECT EXISTS (SELECT FROM ledger.ledger) OR EXISTS (SELECT FROM ledger.commands) OR ledger.sealed() > 0
+      OR EXISTS (SELECT FROM ledger.events)
+    """)
+
   /// Why a database whose schema is laid holds no ledger.
   func noLedger() throws(OpsError) -> OpsError {
     if try home() == .behind {
@@ -23,7 +30,7 @@ extension Session {
         .storeDiverged, "a restore of this database was cut short",
         hint: "begin `opsledger restore` again; until its end nothing is recorded here")
     }
-    let rows = try query(Statement("SELECT EXISTS (SELECT FROM ledger.ledger)"))
+    let rows = try query(Self.hasTraces)
     if try onDatabase({ () throws(PostgresError) in try rows.bool(0, 0) }) { return .beginningLost }
     return OpsError(
       .schemaMismatch, "the schema is laid, and the ledger is not begun",

@@ -1,21 +1,21 @@
 import Ledger
 
 /// Finds an event's noun and kind from the bytes of its type, without making a string of each.
-struct EventTypes {
-  struct Found {
+package struct EventTypes: Sendable {
+  struct Found: Sendable {
     let noun: NounName
     /// Index into the noun's ``StreamEvent/Kind/all``.
     let kind: Int
   }
 
-  private struct Entry {
+  private struct Entry: Sendable {
     let bytes: [UInt8]
     let found: Found
   }
 
   private var buckets: [[Entry]] = Array(repeating: [], count: 256)
 
-  init() {
+  package init() {
     add(AgentEvent.self)
     add(Reaction.self)
     add(Proposal.self)
@@ -42,6 +42,8 @@ struct EventTypes {
       (Int(bytes[0]) &* 31 &+ Int(bytes[5]) &* 7 &+ Int(bytes[bytes.count - 1]) &* 13
       &+ Int(bytes[bytes.count - 3]) &* 3 &+ bytes.count) & 255
   }
+
+  package func knows(_ bytes: UnsafeRawBufferPointer) -> Bool { find(bytes) != nil }
 
   func find(_ bytes: UnsafeRawBufferPointer) -> Found? {
     for entry in buckets[Self.hash(bytes)] where entry.bytes.elementsEqual(bytes) {

@@ -252,7 +252,7 @@ public enum Installer {
     let command = Command(
       load: [
         (lockSchema, Parameters()), (ownRow, own), (knownStreams, streams),
-        (hasOwnRow, Parameters()),
+        (Session.hasTraces, Parameters()),
       ]
     ) { (answers, draft) throws(OpsError) in
       let known = try streamsOf(answers[2])
@@ -301,7 +301,6 @@ public enum Installer {
     FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
     WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
     """)
-  private static let hasOwnRow = Statement("SELECT EXISTS (SELECT FROM ledger.ledger)")
   /// A policy whose row was lost is for `rebuild`, not to be seeded again.
   private static let knownStreams = Statement(
     """
