@@ -27,6 +27,22 @@ struct StrangerStoreTests {
     return copy
   }
 
+  @discardableResult
+  private func restore(_ ledger: TestLedger, from stores: [MemoryStore]) throws -> RestoreReport {
+    try Restorer(
+      Session.Target(url: ledger.adminURL, application: "test"), stores, actor: "test"
+    ).run()
+  }
+
+  /// What a copy of the database records goes into the store.
+  private func goOn(in files: MemoryStore, _ body: (TestLedger) throws -> Void) throws {
+    try TestLedger.withEmptyDatabase { other in
+      try restore(other, from: [files])
+      try body(other)
+      _ = try Pusher(try other.session(), files).run()
+    }
+  }
+
   private func expectNamed(
     _ ledger: TestLedger, _ files: MemoryStore, _ what: String
   ) throws {
@@ -75,18 +91,9 @@ struct StrangerStoreTests {
       try work(ledger)
       _ = try Pusher(try ledger.session(), files).run()
       let forged = try copy(files)
-      try TestLedger.withEmptyDatabase { other in
-        let target = Session.Target(url: other.adminURL, application: "test")
-        _ = try Restorer(target, [forged], actor: "test").run()
-        try work(other)
-        _ = try Pusher(try other.session(), forged).run()
-      }
+      try goOn(in: forged) { try work($0) }
       try expectNamed(ledger, forged, "never recorded")
-      let refusal = #expect(throws: OpsError.self) {
-        try Restorer(
-          Session.Target(url: ledger.adminURL, application: "test"), [forged], actor: "test"
-        ).run()
-      }
+      let refusal = #expect(throws: OpsError.self) { try restore(ledger, from: [forged]) }
       #expect(refusal?.code == .storeDiverged)
       _ = try Pusher(try ledger.session(), files).run()
       // Without a root that it noted in this run of the server it can be an old copy.
@@ -107,23 +114,16 @@ struct StrangerStoreTests {
       let files = MemoryStore()
       try work(ledger)
       _ = try Pusher(try ledger.session(), files).run()
-      try TestLedger.withEmptyDatabase { other in
-        let target = Session.Target(url: other.adminURL, application: "test")
-        _ = try Restorer(target, [files], actor: "test").run()
+      try goOn(in: files) { other in
         try other.executeOffTheRecord(
           """
           INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data)
           SELECT d.entry, 0, gen_random_uuid(), 1, 'mission.added', d.recorded_at, 'x', '{}'
           FROM ledger.draw() AS d
           """)
-        _ = try Pusher(try other.session(), files).run()
       }
       let before = try ledger.count("ledger.events")
-      let refusal = #expect(throws: OpsError.self) {
-        try Restorer(
-          Session.Target(url: ledger.adminURL, application: "test"), [files], actor: "test"
-        ).run()
-      }
+      let refusal = #expect(throws: OpsError.self) { try restore(ledger, from: [files]) }
       #expect(refusal?.message.contains("mission.added") == true, "\(String(describing: refusal))")
       #expect(try ledger.count("ledger.events") == before)
       try work(ledger)
@@ -146,11 +146,7 @@ struct StrangerStoreTests {
         UPDATE ledger.events SET entry = entry + 1000 WHERE (entry, index) = (SELECT e.entry, e.index
           FROM ledger.events AS e WHERE e.type = 'agent_event.reported' ORDER BY 1, 2 LIMIT 1)
         """)
-      #expect(throws: OpsError.self) {
-        try Restorer(
-          Session.Target(url: ledger.adminURL, application: "test"), [files], actor: "test"
-        ).run()
-      }
+      #expect(throws: OpsError.self) { try restore(ledger, from: [files]) }
       _ = try ledger.engine().emit(AgentEvent.Report(type: "a:b", data: "{}"))
     }
   }
@@ -168,8 +164,7 @@ struct StrangerStoreTests {
       let verified = try StoreVerifier(try Store.existing(files)).run()
       #expect(verified.faults.isEmpty && verified.segments <= 4)
       try TestLedger.withEmptyDatabase { other in
-        let target = Session.Target(url: other.adminURL, application: "test")
-        _ = try Restorer(target, [files], actor: "test").run()
+        try restore(other, from: [files])
         #expect(try other.verify().isEqual)
         #expect(
           try other.count("pg_inherits WHERE inhparent = 'ledger.events'::regclass") < 20)
@@ -193,8 +188,7 @@ struct StrangerStoreTests {
       two[names[(number + 1) % 4].path]?[20] ^= 1
       for stores in [[one, two], [two, one]] {
         try TestLedger.withEmptyDatabase { other in
-          let target = Session.Target(url: other.adminURL, application: "test")
-          let report = try Restorer(target, stores, actor: "test").run()
+          let report = try restore(other, from: stores)
           #expect(report.tip == names[3].entries.upperBound)
           // The newest is missed by nobody where the other store is read first.
           #expect(number == 3 || !report.passedOver.isEmpty)

@@ -89,7 +89,7 @@ struct VotingTests {
     }
   }
 
-  @Test("a vote whose time a hand wrote, and that is none, hides no other")
+  @Test("a vote with a time that cannot be read does not hide the other votes")
   func oddTimes() throws {
     try TestLedger.with { ledger in
       let (engine, id) = try called(ledger)

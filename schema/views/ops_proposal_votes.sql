@@ -1,7 +1,7 @@
 -- ops_proposal_votes: the origin's table of votes, which here are part of the proposal's row.
 --
--- Returns  NULL for an id or a time that a hand wrote and that is none. Days are counted from the month's first, since
---          a cast of a February 30 would hide all the votes.
+-- Returns  NULL in place of an id or a time that cannot be read. The day is added to the first of the month: a cast of
+--          February 30 would fail, and hide all the votes.
 -- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
 -- Used by  hands and old clients. Writable: a vote by hand is a change of the proposal's row.
 CREATE OR REPLACE VIEW public.ops_proposal_votes WITH (security_invoker = true) AS

@@ -240,16 +240,6 @@ private struct Repairs {
     if let value = fault.laid, kind == "sequence", let clause = sequence(fact, value) {
       return "ALTER SEQUENCE \(name) \(clause)"
     }
-    switch fact {
-    case "its triggers":
-      return
-        "UPDATE pg_catalog.pg_class SET relhastriggers = true WHERE oid = '\(name)'::pg_catalog.regclass"
-    case "its checks":
-      return
-        "UPDATE pg_catalog.pg_class AS r SET relchecks = (SELECT count(*) FROM pg_catalog.pg_constraint AS c "
-        + "WHERE c.conrelid = r.oid AND c.contype = 'c') WHERE oid = '\(name)'::pg_catalog.regclass"
-    default: break
-    }
     if fact == "entries", fault.found == nil,
       let first = name.split(last: "_p").flatMap({ Int64($0.1) })
     {
@@ -280,6 +270,13 @@ private struct Repairs {
       return alterTable(laid == "true" ? "ENABLE ROW LEVEL SECURITY" : "DISABLE ROW LEVEL SECURITY")
     case "forced row security":
       return alterTable(laid == "true" ? "FORCE ROW LEVEL SECURITY" : "NO FORCE ROW LEVEL SECURITY")
+    case "its triggers":
+      return
+        "UPDATE pg_catalog.pg_class SET relhastriggers = true WHERE oid = '\(name)'::pg_catalog.regclass"
+    case "its checks":
+      return
+        "UPDATE pg_catalog.pg_class AS r SET relchecks = (SELECT count(*) FROM pg_catalog.pg_constraint AS c "
+        + "WHERE c.conrelid = r.oid AND c.contype = 'c') WHERE oid = '\(name)'::pg_catalog.regclass"
     case "persistence": return alterTable(laid == "p" ? "SET LOGGED" : "SET UNLOGGED")
     case "replica identity": return laid == "d" ? alterTable("REPLICA IDENTITY DEFAULT") : nil
     default: return nil

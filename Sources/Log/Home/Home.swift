@@ -125,19 +125,18 @@ extension Session {
     let highest = try highestEntries()
     let right = NumbersSetRight(
       stoodAt: highest.drawn, falseSeal: highest.isSealFalse ? highest.sealed : nil)
+    var above = highest.known
     if highest.isSealFalse {
       try asKeeper(Statement("SELECT ledger.take_seals_off($1::bigint)"), highest.sealMax)
       // A true one may be left, which they were set back below.
-      try skipNumbers(above: try highestEntries().known)
-    } else if highest.drawn < highest.known {
-      try skipNumbers(above: highest.known)
-    } else {
-      return nil
+      above = try highestEntries().known
     }
+    guard highest.isSealFalse || highest.drawn < above else { return nil }
+    try skipNumbers(above: above)
     var facts: [String: JSON] = [
       "because": .string(
         right.falseSeal == nil ? "entry numbers were set back" : "a seal was false"),
-      "stood_at": .int(right.stoodAt), "go_on_above": .int(highest.known),
+      "stood_at": .int(right.stoodAt), "go_on_above": .int(above),
     ]
     if let seal = right.falseSeal { facts["false_seal"] = .int(seal) }
     _ = try record(.moved(report: JSON.object(facts).text), by: actor)
