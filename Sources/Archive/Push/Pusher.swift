@@ -108,25 +108,23 @@ public struct Pusher {
   ) throws(OpsError) {
     if list.superseded.isEmpty { return }
     let erasures = try session.erasures(upTo: tip)
-    for (number, segment) in list.segments.enumerated()
-    where list.superseded.contains(where: { $0.entries.overlaps(segment.name.entries) }) {
+    for (number, segment) in list.segments.enumerated() {
+      guard
+        let replaced = list.superseded.first(where: { $0.entries.overlaps(segment.name.entries) })
+      else { continue }
       try prove(number, of: list, store)
-    }
-    for name in list.superseded {
-      for segment in list.segments where segment.name.entries.overlaps(name.entries) {
-        try store.reader(of: segment).lines(of: segment.name.entries) {
-          (_, event) throws(OpsError) in
-          guard erasures.leaveUnexplained(event) else { return }
-          throw OpsError(
-            .storeDiverged,
-            "\(segment.name.path) of \(files.place) lacks content of entry \(event.entry) that nobody "
-              + "erased, and \(name.path) has it",
-            hint: "remove \(segment.name.path): this ledger did not write it",
-            facts: ["store": files.place, "file": segment.name.path])
-        }
+      try store.reader(of: segment).lines(of: segment.name.entries) {
+        (_, event) throws(OpsError) in
+        guard erasures.leaveUnexplained(event) else { return }
+        throw OpsError(
+          .storeDiverged,
+          "\(segment.name.path) of \(files.place) lacks content of entry \(event.entry) that nobody "
+            + "erased, and \(replaced.path) has it",
+          hint: "remove \(segment.name.path): this ledger did not write it",
+          facts: ["store": files.place, "file": segment.name.path])
       }
-      try files.remove(name.path)
     }
+    for name in list.superseded { try files.remove(name.path) }
   }
 
   /// Every event of a segment, against its roots, and these against what is before and after it: the tip is the database's.
