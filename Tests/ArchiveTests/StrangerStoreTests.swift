@@ -1,10 +1,11 @@
-import Archive
 import Crypto
 import Ledger
-import Log
 import OpsLoop
 import TestLedgers
 import Testing
+
+@testable import Archive
+@testable import Log
 
 /// What a store holds is believed for what its bytes prove.
 @Suite(.enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
@@ -96,15 +97,91 @@ struct StrangerStoreTests {
       let refusal = #expect(throws: OpsError.self) { try restore(ledger, from: [forged]) }
       #expect(refusal?.code == .storeDiverged)
       _ = try Pusher(try ledger.session(), files).run()
-      // Without a root that it noted in this run of the server it can be an old copy.
-      try ledger.executeOffTheRecord(
-        """
-        ALTER TABLE ledger.checkpoints DISABLE TRIGGER USER;
-        UPDATE ledger.checkpoints SET noted_in = 'another run' WHERE noted_in IS NOT NULL;
-        ALTER TABLE ledger.checkpoints ENABLE TRIGGER USER
-        """)
+      try makeOldCopy(ledger)
       #expect(throws: OpsError.self) { try Pusher(try ledger.session(), forged).run() }
       #expect(throws: OpsError.self) { try work(ledger) }
+    }
+  }
+
+  /// Without a root that it noted in this run of the server it can be an old copy.
+  private func makeOldCopy(_ ledger: TestLedger) throws {
+    try ledger.executeOffTheRecord(
+      """
+      ALTER TABLE ledger.checkpoints DISABLE TRIGGER USER;
+      UPDATE ledger.checkpoints SET noted_in = 'another run' WHERE noted_in IS NOT NULL;
+      ALTER TABLE ledger.checkpoints ENABLE TRIGGER USER
+      """)
+  }
+
+  /// Writes a sound segment after the newest, as anybody can who can write to the store.
+  private func forge(
+    in files: MemoryStore, upTo last: Int64? = nil, _ events: (Int64) throws -> [LoggedEvent]
+  ) throws {
+    let store = try Store.existing(files)
+    let newest = try #require(try store.segments().segments.last)
+    let first = newest.name.entries.upperBound + 1
+    let log = SampleLog(events: try events(first))
+    let writer = try SegmentWriter(
+      files, SegmentName(first...(last ?? log.entries.upperBound)), identity: store.record.identity,
+      before: try store.reader(of: newest).index.after)
+    try log.text.withUnsafeBytes { try writer.write($0) }
+    _ = try writer.finish()
+  }
+
+  private func event(
+    _ entry: Int64, of stream: StreamID, version: Int32 = 1, data: String = "{}"
+  ) -> LoggedEvent {
+    LoggedEvent(
+      entry: entry, index: 0, stream: stream, version: version, type: "radar.updated",
+      recordedAt: Instant(micros: 1_795_545_982_000_000), actor: "forger", cause: nil, command: nil,
+      data: data, content: nil, salt: nil, commitment: nil)
+  }
+
+  enum Impossible: String, CaseIterable {
+    case deepJSON, versionOfTheLog, versionTwice, wrongJSON
+  }
+
+  @Test(
+    "a sound segment that no log can take stops not even what may be an old copy",
+    arguments: Impossible.allCases)
+  func impossible(what: Impossible) throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      try work(ledger)
+      _ = try Pusher(try ledger.session(), files).run()
+      let stream = try #require(
+        StreamID(try ledger.lines("SELECT id::text FROM ops_agent_events LIMIT 1")[0]))
+      let other = StreamID(high: 1, low: 2)
+      try forge(in: files) { first in
+        switch what {
+        case .deepJSON:
+          let deep = String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)
+          return [event(first, of: other, data: deep)]
+        case .wrongJSON: return [event(first, of: other, data: "{")]
+        // In another partition of the log, where no index of one meets the other.
+        case .versionOfTheLog: return [event(first + 2_000_000, of: stream)]
+        case .versionTwice: return [event(first, of: other), event(first + 1, of: other)]
+        }
+      }
+      try makeOldCopy(ledger)
+      try expectNamed(ledger, files, "none could")
+    }
+  }
+
+  @Test("numbers that a segment only claims are not used up by whoever restores it")
+  func claimed() throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      try work(ledger)
+      _ = try Pusher(try ledger.session(), files).run()
+      try forge(in: files, upTo: EntryNumber.last) { _ in [] }
+      try TestLedger.withEmptyDatabase { other in
+        try restore(other, from: [files])
+        try work(other)
+        let used = try #require(
+          Int64(try other.lines("SELECT last_value::text FROM ledger.entry_sequence")[0]))
+        #expect(used < EntryNumber.last / 2 + 1000)
+      }
     }
   }
 

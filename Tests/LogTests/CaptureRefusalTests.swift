@@ -37,6 +37,11 @@ struct CaptureRefusalTests {
       "INSERT INTO ops_policy (key, value) VALUES ('deep', (repeat('[', 250) || repeat(']', 250))::jsonb)",
       "22000"
     ),
+    // A few bytes that stand for 131,072 digits each.
+    (
+      "INSERT INTO ops_policy (key, value) SELECT 'long', jsonb_agg(1e131071) FROM generate_series(1, 9)",
+      "54000"
+    ),
     // é in one character and in two.
     (
       #"UPDATE ops_policy SET value = E'{"a": [{"\u00e9": 1, "e\u0301": 2}]}' WHERE key = 'loop'"#,

@@ -147,6 +147,9 @@ struct HomeTests {
       ] {
         #expect(throws: OpsError.self, "\(refused)") { try session.query(Statement(refused)) }
       }
+      // Nor does the keeper use them up at once.
+      #expect(throws: OpsError.self) { try session.skipNumbers(above: EntryNumber.last - 2) }
+      #expect(try session.highestEntries().drawn < 1000)
     }
   }
 }

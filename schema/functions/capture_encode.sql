@@ -25,6 +25,16 @@ BEGIN
             USING ERRCODE = 'data_exception',
                 HINT = 'Write keys in one form of Unicode, as normalize(key, NFC) gives it.';
     END IF;
+    -- Batches are weighed by what is stored, and escapes make six bytes of one: the rest are digits of numbers with
+    -- exponents, of which a few bytes can stand for 131,072.
+    IF octet_length(written) > 1048576 AND octet_length(written) / 8 > pg_column_size(
+        value || CASE jsonb_typeof(value) WHEN 'array' THEN '[]' ELSE '{}' END::jsonb)
+    THEN
+        RAISE EXCEPTION 'OPS_019: the numbers of a json value take % bytes written without exponents',
+            octet_length(written)
+            USING ERRCODE = 'program_limit_exceeded',
+                HINT = 'Together they may take 1048576 (1 MiB): write so large numbers as strings.';
+    END IF;
     -- An IF with a query in it would start the executor for each value.
     IF written = 'null' THEN
         RETURN '{"json": null}';

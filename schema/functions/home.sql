@@ -73,13 +73,23 @@ END
 $$;
 ALTER FUNCTION ledger.refuse_home() OWNER TO opsledger_owner;
 
--- ledger.skip_numbers: the next number that is drawn here is above the one named.
+-- ledger.skip_numbers: the next number that is drawn here is above the one named. What is skipped is gone for good, so
+-- it is at most half of what is left after the last entry.
 --
 -- Used by  restore, before it records its end. As its owner, the installing superuser.
 CREATE OR REPLACE FUNCTION ledger.skip_numbers(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    at CONSTANT bigint := coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0);
+    reached CONSTANT bigint := greatest(at, (SELECT max(e.entry) FROM ledger.events AS e));
+    ends CONSTANT bigint := (SELECT s.seqmax FROM pg_sequence AS s WHERE s.seqrelid = 'ledger.entry_sequence'::regclass);
 BEGIN
-    IF above > coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0) THEN
+    IF above > reached + greatest((ends - reached) / 2, 1) THEN
+        RAISE EXCEPTION 'OPS_014: entry numbers stand at %, and skip at most half of what is left to %: not to %',
+            reached, ends, above
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Numbers that were skipped never come back.';
+    END IF;
+    IF above > at THEN
         PERFORM setval('ledger.entry_sequence', above);
     END IF;
 END

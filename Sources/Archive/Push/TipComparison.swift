@@ -92,6 +92,11 @@ struct TipComparison {
     guard try survey.hasCommonHistory(), try !session.wentOn() else {
       return .stranger(store.files.place, entry: entry).whereNothingIsPushed
     }
+    if let impossible = try Trial(session: session, missing: survey.missing).run() {
+      return .stranger(
+        store.files.place, entry: entry, "none could: \(impossible.message)"
+      ).whereNothingIsPushed
+    }
     try session.markBehind()
     return OpsError(
       .storeDiverged,
@@ -129,9 +134,11 @@ extension OpsError {
   }
 
   /// A store that holds what this database, which went on without a break, never recorded.
-  static func stranger(_ place: String, entry: Int64) -> OpsError {
+  static func stranger(_ place: String, entry: Int64, _ why: String? = nil) -> OpsError {
     OpsError(
-      .storeDiverged, "\(place) has an entry \(entry) that this database never recorded",
+      .storeDiverged,
+      "\(place) has an entry \(entry) that this database never recorded"
+        + (why.map { ", and \($0)" } ?? ""),
       hint:
         "somebody else wrote to it: put the store back from another copy, or push to an empty place. "
         + "Where this machine was set back to an earlier state while its server ran, restart the "

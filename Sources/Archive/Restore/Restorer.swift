@@ -200,7 +200,7 @@ public struct Restorer {
       if report.outcome == .restored { try session.eraseAgain() }
       try session.skipNumbers(
         above: try EntryNumber.jumped(
-          over: max(try session.highestEntries().known, survey.tip), claimed: survey.claimed))
+          over: max(try session.highestEntries().known, survey.proven), claimed: survey.claimed))
     } else {
       _ = try session.setNumbersRight(by: actor)
     }
@@ -246,30 +246,12 @@ public struct Restorer {
       let writer = try onDatabase { () throws(PostgresError) in
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
-      if part.isWhole {
-        let other = reader.index.frames.count > 1 ? CopyHand(target) : nil
-        try reader.verify { (frame) throws(OpsError) in
-          if let type = frame.unknownType {
-            throw OpsError(
-              .storeDiverged, "it has an event of type \(type), which this release does not know",
-              hint: "a newer release wrote it, or another program")
-          }
-          if let other, frame.number % 2 == 1 { return try other.send(frame.text) }
-          try writer.send(frame.text)
-        }
-        // What it put there is committed first: cut short between the two, the segment is one of which some
-        // events are missing, and what is made of all of them is made again.
-        try other?.finish()
-        events = Int(clamping: reader.index.eventCount)
-      } else {
-        // Another session reads what this one adds to.
-        try part.store.compare(part.segment, part.entries, try Session(target)) {
-          (difference) throws(OpsError) in
-          guard case .missing(let line, _) = difference else { return }
-          try onDatabase { () throws(PostgresError) in try writer.raw(line) }
-          events += 1
-        }
-      }
+      let other = part.isWhole && reader.index.frames.count > 1 ? CopyHand(target) : nil
+      // Another session reads what this one adds to.
+      events = try part.send(to: writer, and: other, reading: try Session(target))
+      // What it put there is committed first: cut short between the two, the segment is one of which some
+      // events are missing, and what is made of all of them is made again.
+      try other?.finish()
       _ = try onDatabase { () throws(PostgresError) in try writer.finish() }
     }
     report.events += events

@@ -65,6 +65,8 @@ struct Survey {
   private(set) var passedOver: [String] = []
   /// The last entry that can be had, the tree up to it, and its root.
   private(set) var tip: Int64 = 0
+  /// The last entry that an event says there is: up to the tip there may be numbers that nobody used.
+  private(set) var proven: Int64 = 0
   private(set) var tree = MerkleFrontier()
   var root: Digest { tree.root(TreeHasher()) }
   /// The last root that the database has noted and a store has.
@@ -324,6 +326,7 @@ struct Survey {
       }
     }
     tip = entries.upperBound
+    if let last = reader.index.frames.last { proven = max(proven, last.entries.upperBound) }
     ends[tip] = reader.index.root
   }
 

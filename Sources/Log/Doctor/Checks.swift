@@ -25,6 +25,24 @@ extension Check {
       + "FROM \(table) AS t"
   }.joined(separator: " UNION ALL ")
 
+  private static func counters(
+    _ name: String, _ severity: Finding.Verdict, usedUp: String, fine: String
+  ) -> Check {
+    Check(
+      name: name, severity: severity, fine: fine,
+      remedy: "from a counter's end on nothing is recorded. `rebuild` mends rows whose version no "
+        + "history leads to; where entry numbers end, a new ledger is begun",
+      sql: """
+        SELECT format('%s: %s of %s are used', n.name, n.at, n.ends) FROM (
+          SELECT s.seqrelid::regclass::text AS name, pg_sequence_last_value(s.seqrelid) AS at,
+            s.seqmax AS ends
+          FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
+          WHERE c.relnamespace = 'ledger'::regnamespace AND s.seqmin > 0
+          UNION ALL \(versions)
+        ) AS n WHERE n.at > \(usedUp) ORDER BY 1
+        """)
+  }
+
   private static let log = [
     Check(
       name: "log triggers", severity: .fail,
@@ -85,20 +103,11 @@ extension Check {
           (SELECT max(e.entry) FROM ledger.events AS e) AS recorded) AS n
         WHERE NOT pg_is_in_recovery() AND n.at < greatest(n.sealed, n.recorded)
         """),
-    Check(
-      name: "counters", severity: .warn,
-      fine: "each has more than half of its numbers left",
-      remedy: "from a counter's end on nothing is recorded. `rebuild` mends rows whose version no "
-        + "history leads to; where entry numbers end, a new ledger is begun",
-      sql: """
-        SELECT format('%s: %s of %s are used', n.name, n.at, n.ends) FROM (
-          SELECT s.seqrelid::regclass::text AS name, pg_sequence_last_value(s.seqrelid) AS at,
-            s.seqmax AS ends
-          FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
-          WHERE c.relnamespace = 'ledger'::regnamespace AND s.seqmin > 0
-          UNION ALL \(versions)
-        ) AS n WHERE n.at > n.ends / 2 ORDER BY 1
-        """),
+    counters(
+      "counters", .warn, usedUp: "n.ends / 2", fine: "each has more than half of its numbers left"),
+    counters(
+      "counters near their end", .fail, usedUp: "n.ends - n.ends / 16",
+      fine: "each has more than a sixteenth of its numbers left"),
     Check(
       name: "partitions", severity: .warn,
       fine: "one statement can lock all of the log",
