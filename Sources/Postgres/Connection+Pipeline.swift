@@ -127,6 +127,8 @@ extension Connection {
     }
     try check(batch)
     guard PQenterPipelineMode(handle) == 1 else { throw lost(mayHaveSent: false) }
+    waiting?.begin(self)
+    defer { waiting?.end() }
     let sentPrepares = try send(batch, prepares, on: handle)
     return try receive(batch.count, prepares, sentPrepares, on: handle)
   }

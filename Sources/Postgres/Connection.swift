@@ -32,6 +32,8 @@ public final class Connection {
   var scratch = SendScratch()
   /// What its COPY OUT is slowed down by.
   public var pace: (any ReadPace)?
+  /// Where it notes that it waits for the server.
+  public var waiting: Waiting?
 
   /// A server setting; the value as in `set_config`.
   public typealias Setting = (name: String, value: String)
@@ -181,6 +183,8 @@ extension Connection {
   func send(_ sql: String) throws(PostgresError) {
     let handle = try idleHandle()
     guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    waiting?.begin(self)
+    defer { waiting?.end() }
     guard let result = PQexec(handle, sql) else { throw lost(mayHaveSent: true) }
     defer { PQclear(result) }
     switch PQresultStatus(result) {

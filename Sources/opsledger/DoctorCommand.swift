@@ -21,6 +21,7 @@ enum DoctorCommand {
     ]
   ) { (call) throws(OpsError) in
     let session = try Session(call.target())
+    session.hurry()
     let missing = try requireLedger(session)
     let engine = Engine(session, actor: try call.actor("doctor"), settings: try call.loopSettings())
     let findings = try missing + session.examine() + [policies(engine)]

@@ -14,6 +14,7 @@ extension Invocation {
       url: database.url, application: "opsledger \(command.name)",
       connectTimeoutMillis: database.connectTimeoutMillis)
     if !(try stores().isEmpty) { target.coldLog = try storedLog() }
+    target.waits = WaitWatch(target) { Output.messages.line(Terminal.printable($0)) }
     return target
   }
 

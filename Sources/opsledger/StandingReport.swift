@@ -64,6 +64,7 @@ struct StandingReport {
     }
     facts += storeFacts
     facts += status.runners.map { ("runs now", Terminal.printable($0.text)) }
+    facts += status.lockHolders.map { ("in the way", Terminal.printable($0)) }
     for appender in status.appenders { facts.append(("open append", line(appender))) }
     return facts
   }
@@ -167,6 +168,7 @@ struct StandingReport {
       ])
     }
     out.json("runners", .array(runners))
+    out.json("lock_holders", .array(status.lockHolders.map(JSON.string)))
     return out.finish()
   }
 

@@ -34,6 +34,7 @@ enum StatusCommand {
     guard every >= 100 else { throw .badInput("--every wants a time of at least 100ms") }
     let stores = try stores(call)
     let engine = Engine(try call.session(), actor: "status")
+    engine.session.hurry()
     guard call.flag("watch") else { return try print(engine, stores, call) }
     let stop = StopSignal()
     repeat {

@@ -153,6 +153,11 @@ extension Check {
         ORDER BY 1
         """),
     Check(
+      name: "locks", severity: .warn,
+      fine: "nobody keeps others from the tables",
+      remedy: "ask whose transaction it is, or end it: pg_terminate_backend, or ROLLBACK PREPARED",
+      sql: LockHolders.inTheWaySQL),
+    Check(
       name: "tasks", severity: .warn,
       fine: "no heartbeat, push or retention apply has run for an hour",
       remedy:

@@ -95,7 +95,9 @@ extension Session {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
         name: name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
-        remedy: "ask as a login that may: the engine's, or an auditor's")
+        remedy: error.facts["sqlstate"] == "55P03"
+          ? "see `locks` below; then ask again"
+          : "ask as a login that may: the engine's, or an auditor's")
     }
   }
 

@@ -41,6 +41,8 @@ public struct LedgerStatus: Sendable {
   public var appenders: [Appender] = []
   /// Who runs what runs once at a time.
   public var runners: [Runner.Holder] = []
+  /// Who keeps others from the ledger's tables, and for how long.
+  public var lockHolders: [String] = []
   public var unprocessedEvents: Int64 = 0
   public var queuedReactions: Int64 = 0
   public var pendingProposals: Int64 = 0
@@ -67,7 +69,16 @@ public struct LedgerStatus: Sendable {
 
 extension Session {
   /// Asks for everything in one round trip; the seal is brought up to date first, where we may write.
+  ///
+  /// - Throws: `OPS_012` where another transaction keeps it from a table, and which.
   public func status() throws(OpsError) -> LedgerStatus {
+    do throws(OpsError) { return try askStatus() } catch {
+      guard error.facts["sqlstate"] == "55P03" else { throw error }
+      throw LockHolders.refusal("the tables cannot be read", self, all: false)
+    }
+  }
+
+  private func askStatus() throws(OpsError) -> LedgerStatus {
     var status = LedgerStatus()
     status.sealed = try sealed()
     status.home = try home()
@@ -78,7 +89,7 @@ extension Session {
       try connection.pipeline(
         [
           Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders, Self.stored,
-          Self.refused, Self.emptied, Self.passedOver,
+          Self.refused, Self.emptied, Self.passedOver, LockHolders.inTheWay,
         ].map { ($0, Parameters()) })
     }
     try onDatabase { () throws(PostgresError) in
@@ -97,6 +108,7 @@ extension Session {
       status.stored = try answers[5].int8IfPresent(0, 0)
       status.unstoredSince = try answers[5].timestamptzIfPresent(0, 1).map(Instant.init(micros:))
       status.refusedToday = try answers[6].int8(0, 0)
+      for row in 0..<answers[9].count { status.lockHolders.append(try answers[9].text(row, 0)) }
       for row in 0..<answers[7].count { status.emptiedTables.append(try answers[7].text(row, 0)) }
     }
     return status

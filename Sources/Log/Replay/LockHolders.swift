@@ -15,8 +15,8 @@ enum LockHolders {
       holders.isEmpty
         ? "\(what): somebody keeps using them"
         : "\(what): held by \(holders.joined(separator: "; "))",
-      hint: "`opsledger halt` stops the loop; end others by "
-        + "SELECT pg_terminate_backend(pid), or ROLLBACK PREPARED")
+      hint: (all ? "`opsledger halt` stops the loop; " : "")
+        + "end it by SELECT pg_terminate_backend(pid), or ROLLBACK PREPARED")
   }
 
   private static func find(_ session: Session, all: Bool) throws(OpsError) -> [String] {
@@ -46,5 +46,55 @@ enum LockHolders {
       AND ($2::boolean OR l.mode NOT IN ('AccessShareLock'))
     GROUP BY l.pid, a.application_name, a.usename, a.state, a.xact_start
     ORDER BY a.xact_start NULLS LAST LIMIT 5
+    """)
+
+  /// Who has kept others from the ledger's tables for more than two seconds, whether somebody waits or not: locks that
+  /// writers conflict with, and whom our own processes wait for.
+  static let inTheWaySQL = """
+    SELECT 'pid ' || w.pid || ' (' || concat_ws(', ', nullif(a.application_name, ''), a.usename) || ') waits for '
+      || string_agg(DISTINCT coalesce('pid ' || nullif(p.pid, 0), 'a prepared transaction')
+        || coalesce(' (' || concat_ws(', ', nullif(b.application_name, ''), b.usename, b.state) || ')', ''), ', ')
+    FROM pg_locks AS w LEFT JOIN pg_stat_activity AS a ON a.pid = w.pid
+      CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS p(pid) LEFT JOIN pg_stat_activity AS b ON b.pid = p.pid
+    WHERE NOT w.granted AND w.waitstart < clock_timestamp() - interval '2 seconds'
+      AND w.pid IN (SELECT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+        WHERE l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+          AND (c.relnamespace = 'ledger'::regnamespace
+            OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k)))
+    GROUP BY w.pid, a.application_name, a.usename
+    UNION ALL
+    SELECT coalesce('pid ' || l.pid || ' (' || concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state) || ')',
+        'a prepared transaction') || ' has locked ' || string_agg(DISTINCT l.relation::regclass::text, ', ')
+    FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_backend_pid()
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND (a.xact_start < clock_timestamp() - interval '2 seconds') IS NOT FALSE
+      AND (c.relnamespace = 'ledger'::regnamespace AND c.relkind IN ('r', 'p')
+        OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k))
+    GROUP BY l.pid, a.application_name, a.usename, a.state
+    ORDER BY 1 LIMIT 20
+    """
+  static let inTheWay = Statement(inTheWaySQL)
+
+  /// Whom server processes wait for, and on what. $1: their ids, and 0 for one that is behind a pooler, which is found by
+  /// $2, its application's name.
+  static let waitedFor = Statement(
+    """
+    SELECT coalesce('pid ' || b.pid, 'a prepared transaction') || coalesce(' ('
+        || nullif(concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state,
+          'since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '') || ')', '')
+      || coalesce(', which has locked ' || (
+        SELECT l.relation::regclass::text || CASE WHEN l.locktype = 'tuple' THEN ' (a row)' ELSE '' END
+        FROM pg_locks AS l WHERE l.pid = w.pid AND l.relation IS NOT NULL AND (NOT l.granted OR l.locktype = 'tuple')
+        ORDER BY l.granted LIMIT 1), ', which has a lock')
+    FROM (
+      SELECT u.pid FROM unnest($1::integer[]) AS u(pid) WHERE u.pid <> 0
+      UNION SELECT s.pid FROM pg_stat_activity AS s
+      WHERE 0 = ANY ($1::integer[]) AND s.application_name = $2::text
+    ) AS w CROSS JOIN LATERAL (
+      SELECT DISTINCT nullif(p.pid, 0) AS pid FROM unnest(pg_blocking_pids(w.pid)) AS p(pid)
+    ) AS b LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
+    ORDER BY 1 LIMIT 5
     """)
 }

@@ -14,6 +14,8 @@ public final class Session {
     public var coldLog: (any ColdLog)?
     /// What slows its reading down.
     public var pace: (any ReadPace)?
+    /// Who tells for whom it waits.
+    public var waits: WaitWatch?
 
     public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {
       self.url = url
@@ -30,6 +32,7 @@ public final class Session {
   /// Told, for the person at the command line, what is waited for.
   public var tell: (String) -> Void = { _ in }
   private var open: Connection?
+  private let waiting: Waiting?
   /// A channel that it listens to, on whichever connection it has.
   private var channel: String?
   /// What its connections are set to.
@@ -44,6 +47,7 @@ public final class Session {
   /// - Throws: `OPS_001` where the database is out of reach.
   public init(_ target: Target) throws(OpsError) {
     self.target = target
+    waiting = target.waits?.add()
     _ = try connect()
   }
 
@@ -71,6 +75,7 @@ public final class Session {
         settings: settings)
       // To look whether others record takes a second connection while one reads, and a pool may have no more.
       if !connection.isPooled { connection.pace = target.pace }
+      connection.waiting = waiting
       isPooled = connection.isPooled
       if let channel, !isPooled { try connection.listen(channel) }
       open = connection
@@ -96,6 +101,13 @@ public final class Session {
     settings.append(("enable_seqscan", "off"))
     // One that cannot be asked now is told when it is opened again.
     if let open, !open.isBroken { try? open.set("enable_seqscan", to: "off") }
+  }
+
+  /// Waits no longer than two seconds for a lock: who only looks says what is in the way, and goes on.
+  public func hurry() {
+    settings.removeAll { $0.name == "lock_timeout" }
+    settings.append(("lock_timeout", "2s"))
+    if let open, !open.isBroken { try? open.set("lock_timeout", to: "2s") }
   }
 
   /// Listens to a channel from now on, but behind a pooler, where nothing would be heard; see

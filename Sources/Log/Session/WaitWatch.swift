@@ -1,0 +1,109 @@
+internal import Dispatch
+internal import Glibc
+internal import Ledger
+internal import Postgres
+internal import Synchronization
+internal import Threads
+
+/// Tells the person at the command line, once, for whom a command waits: another transaction holds a lock that it wants.
+///
+/// It looks from a thread of its own, and asks the server only where a connection has waited for two seconds.
+public final class WaitWatch: Sendable {
+  private static let patienceSeconds = 2.0
+  private static let lookMicros: UInt32 = 500_000
+  /// What takes its time without waiting for anybody is not asked about all the time.
+  private static let secondsBetweenMax = 30.0
+
+  private final class Watched: Sendable {
+    private let held: Mutex<Weak>
+    private struct Weak { weak var waiting: Waiting? }
+    init(_ waiting: Waiting) { held = Mutex(Weak(waiting: waiting)) }
+    var waiting: Waiting? { held.withLock { $0.waiting } }
+  }
+
+  private struct State {
+    var watched: [Watched] = []
+    var isRunning = false
+  }
+
+  private let url: String
+  private let application: String
+  private let tell: @Sendable (String) -> Void
+  private let state = Mutex(State())
+
+  /// - Parameters:
+  ///   - target: Where to ask.
+  ///   - tell: Told a line for each whom something waits for.
+  public init(_ target: Session.Target, tell: @escaping @Sendable (String) -> Void) {
+    url = target.url
+    application = target.application
+    self.tell = tell
+  }
+
+  /// Goes with a session, through whichever connections it has; watched for as long as the session keeps it.
+  func add() -> Waiting {
+    let waiting = Waiting()
+    let starts = state.withLock { state in
+      state.watched.removeAll { $0.waiting == nil }
+      state.watched.append(Watched(waiting))
+      defer { state.isRunning = true }
+      return !state.isRunning
+    }
+    // Without a thread nobody is told.
+    if starts { _ = startThread { [weak self] in Self.run { self } } }
+    return waiting
+  }
+
+  private static func run(_ watch: () -> WaitWatch?) {
+    var look = Look()
+    while let watch = watch() {
+      look.run(watch)
+      usleep(lookMicros)
+    }
+  }
+
+  /// What its thread keeps.
+  private struct Look {
+    private var session: Session?
+    private var told: Set<String> = []
+    /// By the beginning of a wait: when it is asked about again.
+    private var due: [UInt64: Double] = [:]
+
+    mutating func run(_ watch: WaitWatch) {
+      let waits = watch.state.withLock { $0.watched.compactMap { $0.waiting } }
+      var asked: [Int32?] = []
+      var next: [UInt64: Double] = [:]
+      for waiting in waits {
+        guard let now = waiting.now else { continue }
+        next[now.began] = due[now.began] ?? WaitWatch.patienceSeconds
+        guard now.seconds >= next[now.began] ?? 0 else { continue }
+        next[now.began] = now.seconds + min(now.seconds, WaitWatch.secondsBetweenMax)
+        asked.append(waiting.pid)
+      }
+      due = next
+      guard !asked.isEmpty else {
+        session = nil
+        return
+      }
+      for line in ask(watch, asked) where told.insert(line).inserted { watch.tell(line) }
+    }
+
+    private mutating func ask(_ watch: WaitWatch, _ pids: [Int32?]) -> [String] {
+      let target = Session.Target(
+        url: watch.url, application: watch.application + " (looks what it waits for)",
+        connectTimeoutMillis: 2000)
+      var array = ArrayBuilder(.int4)
+      for pid in pids { array.int4(pid ?? 0) }
+      var parameters = Parameters()
+      parameters.array(array)
+      parameters.text(watch.application)
+      // A server that cannot be asked has told its own client why.
+      guard let session = session ?? (try? Session(target)) else { return [] }
+      self.session = session
+      guard let rows = try? session.query(LockHolders.waitedFor, parameters) else { return [] }
+      return (0..<rows.count).compactMap { row in
+        (try? rows.text(row, 0)).map { "waiting for " + $0 }
+      }
+    }
+  }
+}
