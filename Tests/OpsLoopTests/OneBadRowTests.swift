@@ -197,13 +197,17 @@ struct OneBadRowTests {
       let kinds = [
         ("P0001", "INSERT", false), ("55P03", "UPDATE", false), ("23505", "INSERT", true),
         ("42883", "UPDATE", true), ("22023", "UPDATE", false), ("08001", "UPDATE", false),
-        ("57014", "INSERT", true),
+        ("57014", "INSERT", true), ("ended", "UPDATE", false), ("ended", "UPDATE", true),
       ]
       for (state, event, isDeferred) in kinds where noun != .agentEvent || event == "UPDATE" {
+        let refusal =
+          state == "ended"
+          ? "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(1)"
+          : "RAISE EXCEPTION 'no such row' USING ERRCODE = '\(state)'"
         try ledger.execute(
           """
           CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF \(condition) THEN RAISE EXCEPTION 'no such row' USING ERRCODE = '\(state)'; END IF;
+            IF \(condition) THEN \(refusal); END IF;
             RETURN NULL;
           END $$;
           CREATE \(isDeferred ? "CONSTRAINT" : "") TRIGGER refuse AFTER \(event) ON public.\(table)

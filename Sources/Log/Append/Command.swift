@@ -100,12 +100,13 @@ extension Session {
     _ key: CommandKey, waitsForLocks: Bool = true, _ once: () throws(Failure) -> Committed
   ) throws(OpsError) -> Committed {
     var doubt: Doubt?
-    var keysLost = 0
+    var (keysLost, endings) = (0, 0)
     var last = OpsError(.conflict, "not tried")
     attempts: for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
       do throws(OpsError) {
         if let settled = try settle(key, &doubt) { return settled }
+        guard endings < Self.endingsMax else { throw .endsItsSession(last) }
         switch Result(catching: once) {
         case .success(let committed):
           // What an answer was lost of may be why there was nothing left to do.
@@ -123,6 +124,7 @@ extension Session {
             break attempts
           }
           if failure.isOfARowsKey { keysLost += 1 }
+          endings = failure.isEndOfSession ? endings + 1 : 0
           guard keysLost <= Self.keysLostMax else { break attempts }
           if failure.connectionLost, let committing { doubt = Doubt(committing) }
           if failure.lacksPartition { try addPartitions() }
@@ -137,6 +139,8 @@ extension Session {
   }
 
   private static let keysLostMax = 3
+  /// A server that is shut down takes no connection; one that does and ends each is told to by what is asked of it.
+  private static let endingsMax = 5
 
   enum Failure: Error {
     case refused(OpsError)
@@ -316,6 +320,9 @@ extension PostgresError {
   /// still is was no lost race. A version of the log can be lost to others any number of times.
   var isOfARowsKey: Bool { (isUniqueViolation || isForeignKeyViolation) && schema != "ledger" }
 
+  /// Somebody, or a trigger, ended the session by `pg_terminate_backend`.
+  var isEndOfSession: Bool { connectionLost && sqlstate == "57P01" }
+
   /// Whether the same command may succeed when it is tried again: a lost race, a lost connection.
   var isWorthAnother: Bool {
     isSerializationFailure || isDeadlock || isUniqueViolation || isForeignKeyViolation
@@ -330,6 +337,12 @@ extension OpsError {
       "ledger.commands has the key \(key.id), and the log no such command; nothing was recorded",
       hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
       facts: ["command": key.id.description])
+  }
+
+  fileprivate static func endsItsSession(_ error: OpsError) -> OpsError {
+    OpsError(
+      .conflict, "the database ends the session each time that this is recorded: \(error.message)",
+      hint: "look for a trigger on the tables that calls pg_terminate_backend", facts: error.facts)
   }
 
   static func keyReused(_ key: CommandKey) -> OpsError {
