@@ -83,6 +83,7 @@ enum StartCommands {
       facts.append(("policies", "seeded " + report.seeded.joined(separator: ", ")))
     }
     for unmended in report.unmended { facts.append(("not put back", Terminal.printable(unmended))) }
+    if !report.unmended.isEmpty { facts.append(("do", Installer.byAnotherWay)) }
     if let numbers = report.numbers {
       let wrong =
         numbers.falseSeal.map { "were far behind a seal at \($0), which was taken off" }

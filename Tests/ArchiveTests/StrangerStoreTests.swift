@@ -168,6 +168,56 @@ struct StrangerStoreTests {
     }
   }
 
+  @Test("segments that a forged one would replace stay, whatever roots its index names")
+  func forgedReplacement() throws {
+    try TestLedger.with { ledger in
+      let files = MemoryStore()
+      for _ in 0..<3 {
+        try work(ledger)
+        _ = try Pusher(try ledger.session(), files).run()
+      }
+      let store = try Store.existing(files)
+      // Of the second and the third, as a merge would make it; then with other lines and the true roots.
+      let parts = Array(try store.segments().segments.dropFirst())
+      var text: [UInt8] = []
+      for part in parts {
+        try store.reader(of: part).lines(of: part.name.entries) { (line, _) in text += line }
+      }
+      let name = SegmentName(
+        parts[0].name.entries.lowerBound...parts[1].name.entries.upperBound)
+      func write(_ text: [UInt8], to other: MemoryStore) throws {
+        let writer = try SegmentWriter(
+          other, name, identity: store.record.identity,
+          before: try store.reader(of: parts[0]).index.before)
+        try text.withUnsafeBytes { try writer.write($0) }
+        _ = try writer.finish()
+      }
+      let (honest, forged) = (MemoryStore(), MemoryStore())
+      try write(text, to: honest)
+      try write(
+        Array(
+          String(decoding: text, as: UTF8.self).replacing("scout:find", with: "scout:lost").utf8),
+        to: forged)
+      let own = try FramedFile(honest, honest.list(name.path)[0])
+      let other = try FramedFile(forged, forged.list(name.path)[0])
+      var index = other.index
+      index.particulars = own.index.particulars
+      let frames = Array(try #require(forged[name.path]).prefix(Int(other.indexOffset)))
+      let hasher = SHA256()
+      hasher.update(frames)
+      files[name.path] = frames + index.encode(ending: hasher)
+      let refusal = #expect(throws: OpsError.self) {
+        try Pusher(try ledger.session(), files).run()
+      }
+      #expect(refusal?.message.contains(name.path) == true, "\(String(describing: refusal))")
+      #expect(parts.allSatisfy { files[$0.name.path] != nil })
+      files[name.path] = honest[name.path]
+      _ = try Pusher(try ledger.session(), files).run()
+      #expect(parts.allSatisfy { files[$0.name.path] == nil })
+      #expect(try StoreVerifier(store).run().faults == [])
+    }
+  }
+
   @Test("numbers that a segment only claims are not used up by whoever restores it")
   func claimed() throws {
     try TestLedger.with { ledger in

@@ -30,6 +30,9 @@ DO $migration$ BEGIN
         CONSTRAINT versions_count_from_one CHECK (version >= 1),
         CONSTRAINT a_salt_has_16_bytes CHECK (octet_length(salt) = 16),
         CONSTRAINT a_commitment_is_sha256 CHECK (octet_length(commitment) = 32),
+        -- As far as a time of four digits goes: replay, segments and snapshots hold no other.
+        CONSTRAINT a_time_can_be_replayed CHECK (recorded_at >= '0001-01-01 00:00:00+00'
+            AND recorded_at < '10000-01-01 00:00:00+00'),
         -- Content is salted; erased content keeps its field names, loses the salt, and has a commitment.
         CONSTRAINT content_is_salted_or_erased CHECK (
             CASE WHEN content IS NULL THEN salt IS NULL AND commitment IS NULL

@@ -65,6 +65,11 @@ public enum Installer {
     return report.isFresh
   }
 
+  /// What to type where something can neither stay nor be put back.
+  public static let byAnotherWay =
+    "Undo it by hand; or leave it, and bring the ledger into another database: "
+    + "`opsledger archive push`, then `opsledger restore --to URL`"
+
   /// The check that compares what is there with what was laid.
   static let definitions = "definitions"
 
@@ -106,6 +111,12 @@ public enum Installer {
       try? connection.rollbackIfOpen()
       if let refusal = Plan.refusal(error) { throw refusal }
       let failure = OpsError(database: error)
+      if failure.code != .notAllowed, error.isOfTheStatement, !unlaid.isEmpty {
+        throw OpsError(
+          failure.code,
+          "the schema cannot be laid around what was changed by hand: \(error.message)",
+          hint: "`opsledger doctor` names it. \(byAnotherWay)", facts: failure.facts)
+      }
       guard failure.code == .notAllowed else { throw failure }
       throw OpsError(
         .notAllowed, failure.message,

@@ -38,12 +38,11 @@ package final class LogLines {
   /// The next event with its leaf.
   package func nextLeaf() throws(OpsError) -> (event: EventLine, leaf: Digest)? {
     guard let line = try next() else { return nil }
-    var entry: Int64?
     do {
       let event = try reader.read(line)
-      entry = event.entry
       return (event, try hasher.leaf(of: event))
     } catch {
+      let entry = Self.entry(of: line)
       throw OpsError(
         .inconsistentRow,
         "the database gives a line of the log that is none"
@@ -53,7 +52,12 @@ package final class LogLines {
     }
   }
 
-  /// In the error of a line that was read, and is no event that can have been recorded.
+  /// A line begins with its entry, whatever else of it cannot be read.
+  private static func entry(of line: UnsafeRawBufferPointer) -> Int64? {
+    Int64(String(decoding: line.prefix { $0 != UInt8(ascii: "\t") }, as: UTF8.self))
+  }
+
+  /// In the error of a line that is no event that can have been recorded.
   static let entryFact = "entry"
   static let faultFact = "fault"
 }
