@@ -67,7 +67,7 @@ extension Engine {
   private func takeOff(_ done: [Amended]) throws(OpsError) {
     if done.isEmpty { return }
     do throws(OpsError) {
-      _ = try session.query(all: [Command.briefly, (Self.takeOff, Self.marks(of: done))])
+      _ = try session.query(all: [LockWait.briefly, (Self.takeOff, Self.marks(of: done))])
     } catch {
       guard error.isOfARow else { throw error }
       if done.count > 1 {
@@ -122,22 +122,19 @@ extension Engine {
   }
 
   private func goOn(fromProposal id: StreamID) throws(OpsError) -> Bool {
-    var isMade = false
-    var command = Command(load: Self.lockProposal(id) + [cache.request]) {
-      (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[2])
-      isMade = false
-      // It may have left meanwhile.
-      guard answers[0].count == 1 else { return .null }
-      let proposal = try Self.proposal(id, answers, &draft)
-      isMade = try draft.goOn(
-        from: proposal, existing: try answers[1].firstID(), policies: self.cache.policies,
-        executors: Executors.names)
-      return .bool(isMade)
-    }
-    command.lockWait = .brief
-    let committed = try perform(command)
-    return committed.isRepeat ? committed.result.boolValue ?? false : isMade
+    try perform(by: { (policies) in
+      var reads = Reads()
+      let locked = LockedProposal(id, in: &reads)
+      var command = Command(reads) { (found, draft) throws(OpsError) in
+        // It may have left meanwhile.
+        guard let proposal = try locked.loadIfThere(found, into: &draft) else { return false }
+        return try draft.goOn(
+          from: proposal, existing: try found[locked.mission], policies: policies,
+          executors: Executors.names)
+      }
+      command.lockWait = .brief
+      return command
+    }).answer
   }
 
   private static let lockMission = Statement(
@@ -153,22 +150,19 @@ extension Engine {
   private func goOn(fromMission id: StreamID) throws(OpsError) -> Int {
     var named = Parameters()
     named.uuid(id)
-    var requeued = 0
-    var command = Command(
-      load: [(Self.lockMission, named), (Self.lockStepsOf, named), cache.request]
-    ) { (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[2])
-      requeued = 0
-      guard answers[0].count == 1 else { return .null }
-      let mission = try answers[0].row(0, of: Mission.self)
-      try draft.load(mission, as: id)
-      for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
-      requeued = try draft.goOn(from: mission, rules: self.rules)
-      return .int(requeued)
-    }
-    command.lockWait = .brief
-    let committed = try perform(command)
-    return committed.isRepeat ? committed.result.intValue ?? 0 : requeued
+    return try perform(by: { (policies) in
+      var reads = Reads()
+      let missions = reads.rows(of: Mission.self, Self.lockMission, named)
+      let steps = reads.rows(of: Step.self, Self.lockStepsOf, named)
+      var command = Command(reads) { (found, draft) throws(OpsError) in
+        guard let mission = try found[missions].first else { return 0 }
+        try draft.load(mission, as: id)
+        for step in try found[steps] { try draft.load(step, as: step.id) }
+        return try draft.goOn(from: mission, rules: self.rules(policies))
+      }
+      command.lockWait = .brief
+      return command
+    }).answer
   }
 }
 

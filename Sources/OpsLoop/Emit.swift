@@ -23,26 +23,19 @@ extension Engine {
     guard let key = report.dedupeKey else { return try emitFresh(report) }
     var parameters = Parameters()
     parameters.text(key)
-    var emitted: Emitted?
-    let command = Command(load: [(Self.holder, parameters), (Self.archivedHolder, parameters)]) {
-      (answers, draft) throws(OpsError) in
-      let (live, archived) = (try answers[0].firstID(), try answers[1].firstID())
-      if let holder = live ?? archived {
-        emitted = Emitted(eventID: holder, entry: nil, isDuplicate: true)
-        return .null
-      }
+    var reads = Reads()
+    let live = reads.firstID(Self.holder, parameters)
+    let archived = reads.firstID(Self.archivedHolder, parameters)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> StreamID in
+      if let live = try found[live] { return live }
+      if let archived = try found[archived] { return archived }
       let id = draft.newID()
       draft.append(.reported(report, processed: false), of: AgentEvent.self, to: id)
-      emitted = Emitted(eventID: id, entry: nil, isDuplicate: false)
-      return .string(id.description)
+      return id
     }
     let committed = try perform(command)
-    if committed.isRepeat, let id = committed.result.stringValue.flatMap({ StreamID($0) }) {
-      return Emitted(eventID: id, entry: committed.entry, isDuplicate: false)
-    }
-    guard var emitted else { throw OpsError(.conflict, "nothing was decided") }
-    emitted.entry = committed.entry
-    return emitted
+    return Emitted(
+      eventID: committed.answer, entry: committed.entry, isDuplicate: committed.entry == nil)
   }
 
   /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
@@ -100,6 +93,13 @@ extension Engine {
       throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
     }
     return report
+  }
+}
+
+extension Reads {
+  /// A read of the id in the first column of the first row.
+  mutating func firstID(_ statement: Statement, _ parameters: Parameters) -> Read<StreamID?> {
+    add(statement, parameters) { (rows) throws(OpsError) in try rows.firstID() }
   }
 }
 

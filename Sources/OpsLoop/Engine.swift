@@ -24,11 +24,10 @@ public final class Engine {
     session.preferIndexes()
   }
 
-  func perform(
-    _ command: Command, afterLostRace other: Command? = nil, key: StreamID? = nil,
-    digest: [UInt8]? = nil
-  ) throws(OpsError) -> Committed {
-    let key = CommandKey(id: key ?? newCommandID(), actor: actor, digest: digest)
+  func perform<Answer>(
+    _ command: Command<Answer>, afterLostRace other: Command<Answer>? = nil
+  ) throws(OpsError) -> Committed<Answer> {
+    let key = CommandKey(id: newCommandID(), actor: actor)
     var (command, other) = (command, other)
     command.fence = runner?.fence
     other?.fence = runner?.fence
@@ -40,22 +39,49 @@ public final class Engine {
     // Once more, with keys that nobody can guess.
     var guarded = other ?? command
     let decide = guarded.decide
-    guarded.decide = { (answers, draft) throws(OpsError) in
+    guarded.decide = { (found, draft) throws(OpsError) in
       draft.avoidsTakenKeys = true
-      return try decide(answers, &draft)
+      return try decide(found, &draft)
     }
     return try session.perform(key, guarded)
   }
 
-  /// Runs a command that is prepared with the policies as this engine last read them; once more, with
-  /// what they have become, where it finds them changed.
-  func withPolicies<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
+  /// Performs a command that is made by the policies, as this engine last read them. They are read with its rows;
+  /// where they have changed, it is made anew by what they are.
+  ///
+  /// - Parameter afterLostRace: See ``Session/perform(_:_:afterLostRace:)``.
+  func perform<Answer>(
+    by make: (Policies) throws(OpsError) -> Command<Answer>,
+    afterLostRace other: ((Policies) throws(OpsError) -> Command<Answer>)? = nil
+  ) throws(OpsError) -> Committed<Answer> {
     if !cache.isFilled { _ = try policies() }
     for _ in 0..<Self.policyChangesMax {
       try settlePolicies()
-      do { return try body() } catch { guard error == .policiesChanged else { throw error } }
+      let policies = cache.policies
+      let command = deciding(try make(policies))
+      let later: Command<Answer>? =
+        if let other { deciding(try other(policies)) } else { nil }
+      do throws(OpsError) { return try perform(command, afterLostRace: later) } catch {
+        guard error == .policiesChanged else { throw error }
+      }
     }
     throw .policiesChanged
+  }
+
+  /// The command with one read more, which tells whether the policies are still what it was made by.
+  private func deciding<Answer>(_ command: Command<Answer>) -> Command<Answer> {
+    var command = command
+    let (statement, parameters) = cache.request
+    let cache = cache
+    let isNew = command.reads.add(statement, parameters) { (rows) throws(OpsError) in
+      try cache.take(rows)
+    }
+    let decide = command.decide
+    command.decide = { (found, draft) throws(OpsError) in
+      if try found[isNew] { throw .policiesChanged }
+      return try decide(found, &draft)
+    }
+    return command
   }
 
   private static let policyChangesMax = 10

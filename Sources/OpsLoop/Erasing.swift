@@ -90,23 +90,21 @@ extension Engine {
     locked.uuids(Set(due.map(\.stream)).union(search.missions))
     var content = named
     content.uuids(search.departed.commands)
-    let locks = ErasureLocks()
-    var command = Command(
-      load: locks.statements.map { ($0, locked) }
-        + [
-          (Self.tombstones, named), (Session.lockRetention, Parameters()),
-          search.question, (Self.holds, Self.covered(search)),
-        ]
-    ) { (answers, draft) throws(OpsError) in
-      guard try search.isSame(answers[locks.statements.count + 2]) else { return .null }
-      try Self.refuseHeld(answers[locks.statements.count + 3])
-      try locks.load(answers, &draft)
-      try Self.loadTombstones(answers[locks.statements.count], due, &draft)
+    var reads = Reads()
+    let rows = ErasedRows(locked, in: &reads)
+    let tombstones = reads.add(Self.tombstones, named)
+    _ = reads.add(Session.lockRetention)
+    let copies = reads.add(search.question)
+    let holds = reads.add(Self.holds, Self.covered(search))
+    var command = Command(reads) { (found, draft) throws(OpsError) in
+      guard try search.isSame(try found[copies]) else { return }
+      try Self.refuseHeld(try found[holds])
+      try rows.load(found, &draft)
+      try Self.loadTombstones(try found[tombstones], due, &draft)
       for mission in draft.missions.rows where mission.row.isOpen {
         throw Self.isOpen(mission.row)
       }
       for holder in due { draft.erase(holder, why) }
-      return .int(due.count)
     }
     command.afterwards = [
       (Self.becomeKeeper, Parameters()), (Self.eraseContent, content),
@@ -231,14 +229,51 @@ extension Engine {
 }
 
 /// The rows of all tables that hold content, locked: parents before children, as everywhere.
-private struct ErasureLocks {
-  let statements: [Statement] = [
-    Self.lock(Proposal.self), Self.lock(Mission.self), Self.lock(Step.self),
-    Self.lock(AgentEvent.self), Self.lock(Reaction.self), Self.lock(Run.self),
-    Self.lock(Radar.self), Self.lock(Hold.self),
-    Self.lock(
-      Policy.self, by: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || t.key)"),
-  ]
+private struct ErasedRows {
+  private let proposals: Read<[Proposal]>
+  private let missions: Read<[Mission]>
+  private let steps: Read<[Step]>
+  private let agentEvents: Read<[AgentEvent]>
+  private let reactions: Read<[Reaction]>
+  private let runs: Read<[Run]>
+  private let radar: Read<[Radar]>
+  private let holds: Read<[Hold]>
+  private let policies: Read<[Policy]>
+
+  init(_ streams: Parameters, in reads: inout Reads) {
+    proposals = reads.rows(of: Proposal.self, Self.lockProposals, streams)
+    missions = reads.rows(of: Mission.self, Self.lockMissions, streams)
+    steps = reads.rows(of: Step.self, Self.lockSteps, streams)
+    agentEvents = reads.rows(of: AgentEvent.self, Self.lockAgentEvents, streams)
+    reactions = reads.rows(of: Reaction.self, Self.lockReactions, streams)
+    runs = reads.rows(of: Run.self, Self.lockRuns, streams)
+    radar = reads.rows(of: Radar.self, Self.lockRadar, streams)
+    holds = reads.rows(of: Hold.self, Self.lockHolds, streams)
+    policies = reads.rows(of: Policy.self, Self.lockPolicies, streams)
+  }
+
+  func load(_ found: Found, _ draft: inout Draft) throws(OpsError) {
+    for row in try found[proposals] { try draft.load(row, as: row.id) }
+    for row in try found[missions] { try draft.load(row, as: row.id) }
+    for row in try found[steps] { try draft.load(row, as: row.id) }
+    for row in try found[agentEvents] { try draft.load(row, as: row.id) }
+    for row in try found[reactions] { try draft.load(row, as: row.id) }
+    for row in try found[runs] { try draft.load(row, as: row.id) }
+    for row in try found[radar] { try draft.load(row, as: row.id) }
+    for row in try found[holds] { try draft.load(row, as: row.id) }
+    for row in try found[policies] { try draft.load(row, as: .policy(row.key)) }
+  }
+
+  private static let lockProposals = lock(Proposal.self)
+  private static let lockMissions = lock(Mission.self)
+  private static let lockSteps = lock(Step.self)
+  private static let lockAgentEvents = lock(AgentEvent.self)
+  private static let lockReactions = lock(Reaction.self)
+  private static let lockRuns = lock(Run.self)
+  private static let lockRadar = lock(Radar.self)
+  private static let lockHolds = lock(Hold.self)
+  private static let lockPolicies = lock(
+    Policy.self, by: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || t.key)")
 
   private static func lock<N: Noun>(_ noun: N.Type, by stream: String = "t.id") -> Statement {
     Statement(
@@ -246,18 +281,6 @@ private struct ErasureLocks {
       SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE \(stream) = ANY ($1::uuid[])
       ORDER BY 1 FOR NO KEY UPDATE
       """)
-  }
-
-  func load(_ answers: [Rows], _ draft: inout Draft) throws(OpsError) {
-    for row in try answers[0].rows(of: Proposal.self) { try draft.load(row, as: row.id) }
-    for row in try answers[1].rows(of: Mission.self) { try draft.load(row, as: row.id) }
-    for row in try answers[2].rows(of: Step.self) { try draft.load(row, as: row.id) }
-    for row in try answers[3].rows(of: AgentEvent.self) { try draft.load(row, as: row.id) }
-    for row in try answers[4].rows(of: Reaction.self) { try draft.load(row, as: row.id) }
-    for row in try answers[5].rows(of: Run.self) { try draft.load(row, as: row.id) }
-    for row in try answers[6].rows(of: Radar.self) { try draft.load(row, as: row.id) }
-    for row in try answers[7].rows(of: Hold.self) { try draft.load(row, as: row.id) }
-    for row in try answers[8].rows(of: Policy.self) { try draft.load(row, as: .policy(row.key)) }
   }
 }
 

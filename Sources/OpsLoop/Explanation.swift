@@ -142,9 +142,7 @@ extension Engine {
     var cooling = Parameters()
     cooling.texts(matrix.patterns.filter { $0.cooldownMinutes > 0 }.map(\.id))
     let last = try session.query(Self.lastReactions, cooling).instants()
-    let gate = Gate(policies.caps)
-    let counted = try session.query(gate.load[1].0, gate.load[1].1)
-    let today = try gate.counts([counted, counted])
+    let today = try Gate.counts(policies.caps, session)
     let now = try session.now()
     let patterns = matrix.patterns.map { pattern in
       Self.foresee(

@@ -295,12 +295,10 @@ extension Engine {
     defer { taken = sum }
     func take(proposing room: Int) throws(OpsError) {
       try inBatches(limit: settings.eventBatch) { (batch) throws(OpsError) in
+        // Alone only what the event itself leads to: its reaction may be what is refused.
         sum.add(
-          try self.withPolicies { () throws(OpsError) in
-            // Alone only what the event itself leads to: its reaction may be what is refused.
-            try self.takeEvents(
-              batch, proposing: batch.isAlone ? 0 : max(room - sum.proposed.processed, 0))
-          })
+          try self.takeEvents(
+            batch, proposing: batch.isAlone ? 0 : max(room - sum.proposed.processed, 0)))
       }
     }
     do throws(OpsError) { try take(proposing: room) } catch {
@@ -311,82 +309,76 @@ extension Engine {
   }
 
   private func takeEvents(
-    _ wanted: Batch, proposing room: Int
+    _ batch: Batch, proposing room: Int
   ) throws(OpsError) -> TakenEvents {
-    var taken = TakenEvents()
-    let prepared = cache.policies.matrix
-    // Who only looks at events counts no proposals, and waits for nobody who does.
-    let gate = room > 0 ? Gate(cache.policies.caps) : nil
-    let counting = gate?.load ?? []
-    let cooling = (prepared.value?.patterns ?? []).filter { $0.cooldownMinutes > 0 }
-    var (batch, patterns, skipped) = (Parameters(), Parameters(), Parameters())
-    let conditions = prepared.value?.conditions ?? []
-    let seconds =
-      wanted.isAlone ? settings.conditionSeconds.alone : settings.conditionSeconds.batch
-    wanted.append(to: &batch)
-    batch.texts(conditions)
-    patterns.texts(cooling.map(\.id))
-    skipped.uuids(wanted.skipped)
-    func command(proposing room: Int) -> Command {
-      var command = Command(
-        load: counting
-          + [
-            Conditions.limit(seconds: seconds),
-            (Self.unprocessed, batch), Conditions.unlimited, (Self.lastReactions, patterns),
-            cache.request,
-          ],
-        draw: (Self.drawIfUnprocessed, skipped)
-      ) { (answers, draft) throws(OpsError) in
-        let read = Array(answers.dropFirst(counting.count))
-        if try self.cache.take(read[4]),
-          !prepared.agrees(with: self.cache.policies.matrix)
-            || gate?.serves(self.cache.policies.caps) == false
-        {
-          throw .policiesChanged
-        }
-        taken = TakenEvents()
-        // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
-        guard self.cache.policies.halt == nil, let matrix = prepared.value else { return .null }
-        try wanted.decide(&draft) { (draft) throws(OpsError) in
-          taken = TakenEvents()
-          let found = read[1]
-          try wanted.noteFitting(found, taken: AgentEvent.columns.count + 3)
-          var last = try read[3].instants()
-          var proposing = Proposing(
-            self.cache.policies, try gate?.counts(answers) ?? ProposalCounts(bySource: [:]))
-          for (row, id) in try found.streamIDs().enumerated() {
-            switch try found.conditionTime(row, AgentEvent.columns.count + 1, conditions) {
-            case .enough: break
-            case .up(let condition):
-              wanted.pass(.agentEvent, id, .tooSlow(condition, seconds: seconds))
-              continue
-            case .wasUp: continue
-            }
-            guard wanted.enter(.agentEvent, id) else { continue }
-            let event = try found.row(row, of: AgentEvent.self)
-            let cause = try found.cause(row, AgentEvent.columns.count)
-            let facts = try found.facts(row, AgentEvent.columns.count + 1, conditions)
-            try draft.load(event, as: event.id)
-            let triggered = draft.trigger(
-              event, by: matrix, facts, lastReaction: &last, cause: cause)
-            taken.add(event, triggered.outcomes)
-            for (pattern, request) in triggered.requests
-            where event.isFresh(for: pattern) && proposing.sum.processed < room {
-              proposing.propose(request, existing: nil, cause: cause, &draft)
-            }
-          }
-          taken.proposed = proposing.sum
-        }
-        return taken.recorded
+    try perform(
+      by: { (policies) in self.taking(batch, policies, proposing: room, counting: room > 0) },
+      afterLostRace: { (policies) in
+        self.taking(batch, policies, proposing: 0, counting: room > 0)
       }
-      command.lockWait = wanted.lockWait
-      return command
+    ).answer
+  }
+
+  /// - Parameter counting: Who only looks at events counts no proposals, and waits for nobody who does.
+  private func taking(
+    _ batch: Batch, _ policies: Policies, proposing room: Int, counting: Bool
+  ) -> Command<TakenEvents> {
+    let matrix = policies.matrix.value
+    let conditions = matrix?.conditions ?? []
+    let seconds =
+      batch.isAlone ? settings.conditionSeconds.alone : settings.conditionSeconds.batch
+    var (some, patterns, skipped) = (Parameters(), Parameters(), Parameters())
+    batch.append(to: &some)
+    some.texts(conditions)
+    patterns.texts((matrix?.patterns ?? []).filter { $0.cooldownMinutes > 0 }.map(\.id))
+    skipped.uuids(batch.skipped)
+    var reads = Reads()
+    let gate = counting ? Gate(policies.caps, in: &reads) : nil
+    _ = reads.add(Conditions.limit(seconds: seconds))
+    let events = reads.add(Self.unprocessed, some)
+    _ = reads.add(Conditions.unlimited)
+    let lastReactions = reads.add(Self.lastReactions, patterns) { (rows) throws(OpsError) in
+      try rows.instants()
     }
-    let committed = try perform(
-      command(proposing: room), afterLostRace: command(proposing: 0))
-    if committed.entry == nil { taken = TakenEvents() }
-    if committed.isRepeat { taken = TakenEvents(recorded: committed.result) }
-    return taken
+    var command = Command(
+      reads, draw: .onlyIf(Self.drawIfUnprocessed, skipped, otherwise: TakenEvents())
+    ) { (found, draft) throws(OpsError) in
+      // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
+      guard policies.halt == nil, let matrix else { return TakenEvents() }
+      let (rows, last) = (try found[events], try found[lastReactions])
+      let counts = try gate?.counts(found) ?? ProposalCounts(bySource: [:])
+      return try batch.decide(&draft) { (draft) throws(OpsError) in
+        var taken = TakenEvents()
+        try batch.noteFitting(rows, taken: AgentEvent.columns.count + 3)
+        var last = last
+        var proposing = Proposing(policies, counts)
+        for (row, id) in try rows.streamIDs().enumerated() {
+          switch try rows.conditionTime(row, AgentEvent.columns.count + 1, conditions) {
+          case .enough: break
+          case .up(let condition):
+            batch.pass(.agentEvent, id, .tooSlow(condition, seconds: seconds))
+            continue
+          case .wasUp: continue
+          }
+          guard batch.enter(.agentEvent, id) else { continue }
+          let event = try rows.row(row, of: AgentEvent.self)
+          let cause = try rows.cause(row, AgentEvent.columns.count)
+          let facts = try rows.facts(row, AgentEvent.columns.count + 1, conditions)
+          try draft.load(event, as: event.id)
+          let triggered = draft.trigger(
+            event, by: matrix, facts, lastReaction: &last, cause: cause)
+          taken.add(event, triggered.outcomes)
+          for (pattern, request) in triggered.requests
+          where event.isFresh(for: pattern) && proposing.sum.processed < room {
+            proposing.propose(request, existing: nil, cause: cause, &draft)
+          }
+        }
+        taken.proposed = proposing.sum
+        return taken
+      }
+    }
+    command.lockWait = batch.lockWait
+    return command
   }
 }
 
@@ -397,20 +389,6 @@ private struct TakenEvents {
   var proposed = Proposed()
   /// Patterns that reacted no more, since the chain was too long: a warning each.
   var tooDeep: [String: String] = [:]
-
-  init() {}
-
-  /// As the command's key keeps it.
-  var recorded: JSON {
-    .array(([events, queued] + proposed.counts).map(JSON.int))
-  }
-
-  init(recorded: JSON) {
-    let counts = (recorded.arrayValue ?? []).map { $0.intValue ?? 0 }
-    guard counts.count == 5, let proposed = Proposed(counts: Array(counts[2...])) else { return }
-    (events, queued) = (counts[0], counts[1])
-    self.proposed = proposed
-  }
 
   mutating func add(_ other: TakenEvents) {
     events += other.events
@@ -447,20 +425,10 @@ struct Proposed {
   var created = 0
   var refused = 0
 
-  init() {}
-
   mutating func add(_ other: Proposed) {
     processed += other.processed
     created += other.created
     refused += other.refused
-  }
-
-  /// As a command's key keeps them.
-  var counts: [Int] { [processed, created, refused] }
-
-  init?(counts: [Int]) {
-    guard counts.count == 3 else { return nil }
-    (processed, created, refused) = (counts[0], counts[1], counts[2])
   }
 }
 
@@ -534,49 +502,40 @@ extension Engine {
     var sum = proposed
     defer { proposed = sum }
     try inBatches(limit: limit) { (batch) throws(OpsError) in
-      sum.add(
-        try self.withPolicies { () throws(OpsError) in try self.takeReactions(batch) })
+      sum.add(try self.takeReactions(batch))
     }
   }
 
   private func takeReactions(_ batch: Batch) throws(OpsError) -> Proposed {
-    var taken = Proposed()
-    let gate = Gate(cache.policies.caps)
     var (some, skipped) = (Parameters(), Parameters())
     batch.append(to: &some)
     skipped.uuids(batch.skipped)
-    var command = Command(
-      load: gate.load + [(Self.queuedReactions, some), cache.request],
-      draw: (Self.drawIfReactions, skipped)
-    ) { (answers, draft) throws(OpsError) in
-      let (rows, changes) = (answers[gate.load.count], answers[gate.load.count + 1])
-      if try self.cache.take(changes), !gate.serves(self.cache.policies.caps) {
-        throw .policiesChanged
-      }
-      taken = Proposed()
-      guard self.cache.policies.halt == nil else { return .null }
-      try batch.noteFitting(rows, taken: Reaction.columns.count + 5)
-      try batch.decide(&draft) { (draft) throws(OpsError) in
-        var proposing = Proposing(self.cache.policies, try gate.counts(answers))
-        for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {
-          let reaction = try rows.row(row, of: Reaction.self)
-          try draft.load(reaction, as: reaction.id)
-          proposing.propose(
-            reaction.request, existing: try rows.existing(row),
-            cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
+    return try perform(by: { (policies) in
+      var reads = Reads()
+      let gate = Gate(policies.caps, in: &reads)
+      let reactions = reads.add(Self.queuedReactions, some)
+      var command = Command(
+        reads, draw: .onlyIf(Self.drawIfReactions, skipped, otherwise: Proposed())
+      ) { (found, draft) throws(OpsError) in
+        if policies.halt != nil { return Proposed() }
+        let rows = try found[reactions]
+        try batch.noteFitting(rows, taken: Reaction.columns.count + 5)
+        let counts = try gate.counts(found)
+        return try batch.decide(&draft) { (draft) throws(OpsError) in
+          var proposing = Proposing(policies, counts)
+          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {
+            let reaction = try rows.row(row, of: Reaction.self)
+            try draft.load(reaction, as: reaction.id)
+            proposing.propose(
+              reaction.request, existing: try rows.existing(row),
+              cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
+          }
+          return proposing.sum
         }
-        taken = proposing.sum
       }
-      return .array(taken.counts.map(JSON.int))
-    }
-    command.lockWait = batch.lockWait
-    let committed = try perform(command)
-    if committed.entry == nil { taken = Proposed() }
-    if committed.isRepeat {
-      taken =
-        Proposed(counts: (committed.result.arrayValue ?? []).map { $0.intValue ?? 0 }) ?? taken
-    }
-    return taken
+      command.lockWait = batch.lockWait
+      return command
+    }).answer
   }
 }
 

@@ -17,19 +17,16 @@ extension Engine {
     if case .mission(let id) = scope { mission = id }
     known.uuids(mission.map { [$0] } ?? [])
     let by = actor
-    let command = Command(load: [(Session.lockRetention, Parameters()), (Self.knowsMission, known)])
-    {
-      (answers, draft) throws(OpsError) in
-      if let mission, answers[1].isEmpty { throw .notFound("mission", mission) }
+    var reads = Reads()
+    _ = reads.add(Session.lockRetention)
+    let missions = reads.add(Self.knowsMission, known)
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      if let mission, try found[missions].isEmpty { throw .notFound("mission", mission) }
       let id = draft.newID()
       draft.append(.placed(scope, by: by, why: why), of: Hold.self, to: id)
-      return .string(id.description)
+      return id
     }
-    let committed = try perform(command)
-    guard let id = committed.result.stringValue.flatMap({ StreamID($0) }) else {
-      throw OpsError(.conflict, "the hold was not placed")
-    }
-    return id
+    return try perform(command).answer
   }
 
   /// Whether any agent event in the tables is of a source.
@@ -56,17 +53,17 @@ extension Engine {
     var one = Parameters()
     one.uuid(id)
     let by = actor
-    let command = Command(load: [(Session.lockRetention, Parameters()), (Self.lockHold, one)]) {
-      (answers, draft) throws(OpsError) in
-      guard let hold = try answers[1].rows(of: Hold.self).first else {
-        throw .notFound("hold", id)
-      }
-      if hold.isReleased { return .bool(false) }
+    var reads = Reads()
+    _ = reads.add(Session.lockRetention)
+    let holds = reads.rows(of: Hold.self, Self.lockHold, one)
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      guard let hold = try found[holds].first else { throw .notFound("hold", id) }
+      if hold.isReleased { return false }
       try draft.load(hold, as: id)
       draft.append(.released(by: by, why: why), of: Hold.self, to: id)
-      return .bool(true)
+      return true
     }
-    return try perform(command).entry != nil
+    return try perform(command).answer
   }
 
   private static let lockHold = Statement(

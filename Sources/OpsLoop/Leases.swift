@@ -34,57 +34,66 @@ extension Engine {
   }
 
   private func recover(_ batch: Batch, but held: [StreamID]) throws(OpsError) -> Recovered {
-    var recovered = Recovered()
     let expired = expired(but: batch.skipped + held)
-    var some = expired
-    some.int8(Int64(batch.limit))
-    var command = Command(
-      load: [
-        (Self.expired, some), (batch.isAlone ? Self.lockFreeWaiting : Self.lockWaiting, expired),
-        (Self.countOfExpired, expired), cache.request,
-      ],
-      draw: (Self.drawIfExpired, expired)
-    ) { (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[3])
-      try batch.decide(&draft) { (draft) throws(OpsError) in
-        recovered = try self.recover(answers, batch, &draft)
+    return try perform(by: { (policies) in
+      var reads = Reads()
+      let asked = ExpiredReads(expired, batch, in: &reads)
+      var command = Command(
+        reads, draw: .onlyIf(Self.drawIfExpired, expired, otherwise: Recovered())
+      ) { (found, draft) throws(OpsError) in
+        try batch.decide(&draft) { (draft) throws(OpsError) in
+          try self.recover(asked, found, batch, self.rules(policies), &draft)
+        }
       }
-      return .array([recovered.requeued, recovered.failed, recovered.stale].map(JSON.int))
+      command.lockWait = batch.lockWait
+      return command
+    }).answer
+  }
+
+  /// What is asked of steps whose lease has run out: they, what waits for them, and the counts of their missions.
+  private struct ExpiredReads {
+    let expired: Read<Rows>
+    let waiting: Read<Rows>
+    let counts: Read<[StreamID: StepCounts]>
+    /// Where the batch's one member is alone: how many wait, also those that others have locked.
+    let waitingCounts: Read<[StreamID: Int]>?
+
+    init(_ parameters: Parameters, _ batch: Batch, in reads: inout Reads) {
+      var some = parameters
+      some.int8(Int64(batch.limit))
+      expired = reads.add(Engine.expired, some)
+      waiting = reads.add(batch.isAlone ? Engine.lockFreeWaiting : Engine.lockWaiting, parameters)
+      counts = reads.add(Engine.countOfExpired, parameters) { (rows) throws(OpsError) in
+        try rows.stepCounts()
+      }
+      waitingCounts =
+        batch.isAlone
+        ? reads.add(Engine.countWaiting, parameters) { (rows) throws(OpsError) in try rows.counts()
+        }
+        : nil
     }
-    command.lockWait = batch.lockWait
-    if batch.isAlone { command.load.append((Self.countWaiting, expired)) }
-    let committed = try perform(command)
-    if committed.entry == nil { recovered = Recovered() }
-    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 3 {
-      recovered.requeued = counts[0].intValue ?? 0
-      recovered.failed = counts[1].intValue ?? 0
-      recovered.stale = counts[2].intValue ?? 0
-    }
-    return recovered
   }
 
   private func recover(
-    _ answers: [Rows], _ batch: Batch, _ draft: inout Draft
+    _ asked: ExpiredReads, _ found: Found, _ batch: Batch, _ rules: WorkRules, _ draft: inout Draft
   ) throws(OpsError) -> Recovered {
     var expired: [(Step, Run?)] = []
-    try batch.noteFitting(
-      answers[0], taken: Step.columns.count + Mission.columns.count + Run.columns.count)
-    for (index, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
-      let step = try answers[0].row(index, of: Step.self)
-      let mission = try answers[0].row(index, of: Mission.self, first: Step.columns.count)
+    let rows = try found[asked.expired]
+    let (mission, run) = (Step.columns.count, Step.columns.count + Mission.columns.count)
+    try batch.noteFitting(rows, taken: run + Run.columns.count)
+    for (index, id) in try rows.streamIDs().enumerated() where batch.enter(.step, id) {
+      let step = try rows.row(index, of: Step.self)
+      let ownMission = try rows.row(index, of: Mission.self, first: mission)
       try draft.load(step, as: step.id)
-      try draft.load(mission, as: mission.id)
-      let first = Step.columns.count + Mission.columns.count
-      let isRunKnown = try onRow { () throws(PostgresError) in
-        try !answers[0].isNull(index, first)
-      }
-      let run = isRunKnown ? try answers[0].row(index, of: Run.self, first: first) : nil
-      if let run { try draft.load(run, as: run.id) }
-      expired.append((step, run))
+      try draft.load(ownMission, as: ownMission.id)
+      let isRunKnown = try onRow { () throws(PostgresError) in try !rows.isNull(index, run) }
+      let ownRun = isRunKnown ? try rows.row(index, of: Run.self, first: run) : nil
+      if let ownRun { try draft.load(ownRun, as: ownRun.id) }
+      expired.append((step, ownRun))
     }
     batch.leave()
-    let missing = try loadWaiting(answers, batch, &draft)
-    var counts = try answers[2].stepCounts()
+    let missing = try loadWaiting(asked, found, &draft)
+    var counts = try found[asked.counts]
     var recovered = Recovered()
     for (step, run) in expired {
       batch.look(at: .step, step.id)
@@ -105,22 +114,23 @@ extension Engine {
 
   /// Steps that would be skipped if one of these were dead; of each mission all of them, or it is told why not.
   private func loadWaiting(
-    _ answers: [Rows], _ batch: Batch, _ draft: inout Draft
+    _ asked: ExpiredReads, _ found: Found, _ draft: inout Draft
   ) throws(OpsError) -> [StreamID: OpsError] {
     var missing: [StreamID: OpsError] = [:]
-    var found: [StreamID: Int] = [:]
-    for index in 0..<answers[1].count {
+    var loaded: [StreamID: Int] = [:]
+    let rows = try found[asked.waiting]
+    for index in 0..<rows.count {
       let mission = try onRow { () throws(PostgresError) in
-        StreamID(try answers[1].uuid(index, Step.columns.count))
+        StreamID(try rows.uuid(index, Step.columns.count))
       }
-      found[mission, default: 0] += 1
+      loaded[mission, default: 0] += 1
       do throws(OpsError) {
-        let step = try answers[1].row(index, of: Step.self)
+        let step = try rows.row(index, of: Step.self)
         try draft.load(step, as: step.id)
       } catch { missing[mission] = error }
     }
-    guard batch.isAlone else { return missing }
-    for (mission, count) in try answers[4].counts() where found[mission, default: 0] < count {
+    guard let counts = asked.waitingCounts else { return missing }
+    for (mission, count) in try found[counts] where loaded[mission, default: 0] < count {
       missing[mission] = OpsError(
         .conflict, "another transaction holds a lock on a step of mission \(mission)")
     }
@@ -220,14 +230,15 @@ extension Engine {
     var parameters = Parameters()
     parameters.uuids(held.map(\.0))
     let seconds = leaseSeconds
-    var renewed: [StreamID: Step.Token] = [:]
-    let command = Command(load: [(Self.lockFreeSteps, parameters)]) {
-      (answers, draft) throws(OpsError) in
-      renewed = [:]
-      for index in 0..<answers[0].count {
-        guard let step = try? answers[0].row(index, of: Step.self) else { continue }
+    var reads = Reads()
+    let free = reads.add(Self.lockFreeSteps, parameters)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> [StreamID: Step.Token] in
+      let rows = try found[free]
+      for index in 0..<rows.count {
+        guard let step = try? rows.row(index, of: Step.self) else { continue }
         try? draft.load(step, as: step.id)
       }
+      var renewed: [StreamID: Step.Token] = [:]
       for (id, token) in held {
         guard let step = draft.row(id, of: Step.self),
           let events = try? Step.decide(
@@ -236,19 +247,9 @@ extension Engine {
         for event in events { draft.append(event, of: Step.self, to: id) }
         renewed[id] = Step.Token(version: token.version + 1, runID: token.runID)
       }
-      return .array(renewed.keys.map { .string($0.description) })
+      return renewed
     }
-    let committed = try perform(command)
-    if committed.isRepeat {
-      renewed = [:]
-      let ids = (committed.result.arrayValue ?? []).compactMap {
-        $0.stringValue.flatMap { StreamID($0) }
-      }
-      for (id, token) in held where ids.contains(id) {
-        renewed[id] = Step.Token(version: token.version + 1, runID: token.runID)
-      }
-    }
-    return renewed
+    return try perform(command).answer
   }
 
   private static let lockFreeSteps = Statement(

@@ -67,7 +67,7 @@ final class Batch {
   let skipped: [StreamID]
   /// Whether its one member is tried alone, after a batch with it had failed.
   let isAlone: Bool
-  var lockWait: Command.LockWait { isAlone ? .brief : .once }
+  var lockWait: LockWait { isAlone ? .brief : .once }
   /// The rows that this attempt decides over.
   private(set) var members: [(noun: NounName, row: StreamID)] = []
   private(set) var passed: [StreamID: PassedOver] = [:]
@@ -84,9 +84,9 @@ final class Batch {
   /// Decides over the members; begins anew without one that cannot be decided over.
   ///
   /// - Parameter body: Calls ``enter(_:_:)`` for each member before it looks at it, and ``leave()`` after the last.
-  func decide(
-    _ draft: inout Draft, _ body: (inout Draft) throws(OpsError) -> Void
-  ) throws(OpsError) {
+  func decide<Answer>(
+    _ draft: inout Draft, _ body: (inout Draft) throws(OpsError) -> Answer
+  ) throws(OpsError) -> Answer {
     let blank = draft
     while true {
       (members, current) = ([], nil)

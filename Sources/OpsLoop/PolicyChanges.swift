@@ -36,28 +36,18 @@ extension Engine {
   ) throws(OpsError) -> [String: PolicyChange] {
     for (key, value) in values { try check(policy: key, value: value) }
     let keys = values.keys.sorted()
-    var changes: [String: PolicyChange] = [:]
-    let command = Command(load: Self.lockPolicies(keys)) {
-      (answers, draft) throws(OpsError) in
-      changes = [:]
-      try draft.loadPolicies(answers)
+    var reads = Reads()
+    let locked = LockedPolicies(keys, in: &reads)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> [String: PolicyChange] in
+      try locked.load(found, into: &draft)
+      var changes: [String: PolicyChange] = [:]
       for key in keys {
         guard let value = values[key] else { continue }
         changes[key] = Self.set(key, value.text, rollbackTo, why, &draft)
       }
-      return .object(
-        changes.mapValues { .array([.int($0.version), .bool($0.isChanged)]) })
+      return changes
     }
-    let committed = try perform(command)
-    guard committed.isRepeat else { return changes }
-    // What the last attempt decided counts only where it is what was recorded.
-    return (committed.result.objectValue ?? [:]).compactMapValues { value in
-      guard let version = value.arrayValue?.first?.intValue.flatMap(Int32.init(exactly:)) else {
-        return nil
-      }
-      return PolicyChange(
-        version: version, isChanged: value.arrayValue?.last?.boolValue ?? true)
-    }
+    return try perform(command).answer
   }
 
   private static func set(
@@ -114,38 +104,42 @@ extension Engine {
     let value = try session.policyValue(key, version: version)
     return try setPolicy(key, to: value, why: why, rollbackTo: version)
   }
+}
 
-  /// The policies, and what is left of those that somebody removed: asked for after the lock, which
-  /// waits for who removes one now.
-  static func lockPolicies(_ keys: [String]) -> [(Statement, Parameters)] {
+/// Policies under their locks, and what is left of those that somebody removed: asked for after the lock, which
+/// waits for who removes one now.
+struct LockedPolicies {
+  private let rows: Read<[Policy]>
+  private let removed: Read<[(StreamID, Int32)]>
+
+  init(_ keys: [String], in reads: inout Reads) {
     var (named, streams) = (Parameters(), Parameters())
     named.texts(keys)
     streams.uuids(keys.map(StreamID.policy))
-    return [(lockRows, named), (removed, streams)]
+    rows = reads.rows(of: Policy.self, Self.lock, named)
+    removed = reads.add(Self.tombstones, streams) { (rows) throws(OpsError) in
+      try onRow { () throws(PostgresError) in
+        try (0..<rows.count).map { (row) throws(PostgresError) in
+          (StreamID(try rows.uuid(row, 0)), try rows.int4(row, 1))
+        }
+      }
+    }
   }
 
-  private static let lockRows = Statement(
+  func load(_ found: Found, into draft: inout Draft) throws(OpsError) {
+    for policy in try found[rows] { try draft.load(policy, as: .policy(policy.key)) }
+    for (stream, version) in try found[removed] {
+      try draft.load(tombstone: version, of: Policy.self, as: stream)
+    }
+  }
+
+  private static let lock = Statement(
     """
     SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE p.key = ANY ($1::text[])
     ORDER BY p.key FOR NO KEY UPDATE
     """)
-  private static let removed = Statement(
+  private static let tombstones = Statement(
     "SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])")
-}
-
-extension Draft {
-  /// Takes in the answers of ``Engine/lockPolicies(_:)``.
-  mutating func loadPolicies(_ answers: [Rows]) throws(OpsError) {
-    for policy in try answers[0].rows(of: Policy.self) {
-      try load(policy, as: .policy(policy.key))
-    }
-    for row in 0..<answers[1].count {
-      let (stream, version) = try onRow { () throws(PostgresError) in
-        (StreamID(try answers[1].uuid(row, 0)), try answers[1].int4(row, 1))
-      }
-      try load(tombstone: version, of: Policy.self, as: stream)
-    }
-  }
 }
 
 extension OpsError {

@@ -14,47 +14,24 @@ extension Engine {
   ) throws(OpsError) -> SubmissionOutcome {
     // Checked before anything is locked, so that a bad template costs the database nothing.
     _ = try Template(template, executors: Executors.names)
-    return try withPolicies { () throws(OpsError) in
-      try submitOnce(template, source: source, dedupeKey: dedupeKey)
-    }
-  }
-
-  private func submitOnce(
-    _ template: JSON, source: Proposal.Source, dedupeKey: String?
-  ) throws(OpsError) -> SubmissionOutcome {
-    var outcome: SubmissionOutcome?
     var parameters = Parameters()
     parameters.text(dedupeKey)
-    let caps = cache.policies.caps
-    let gate = Gate(caps)
-    let command = Command(
-      load: gate.load + [
-        (Self.proposalHolder, parameters), (Self.archivedHolder, parameters), cache.request,
-      ]
-    ) { (answers, draft) throws(OpsError) in
-      let (held, archived) = (answers[gate.load.count], answers[gate.load.count + 1])
-      let (holder, policies) = (held.count > 0 ? held : archived, answers[gate.load.count + 2])
-      if try self.cache.take(policies), !gate.serves(self.cache.policies.caps) {
-        throw .policiesChanged
+    let committed = try perform(by: { (policies) in
+      var reads = Reads()
+      let gate = Gate(policies.caps, in: &reads)
+      let held = reads.outcome(Self.proposalHolder, parameters)
+      let archived = reads.outcome(Self.archivedHolder, parameters)
+      return Command(reads) { (found, draft) throws(OpsError) -> SubmissionOutcome in
+        if let held = try found[held] { return held }
+        if let archived = try found[archived] { return archived }
+        var today = try gate.counts(found)
+        return try draft.submit(
+          template, source: source, dedupeKey: dedupeKey, policies: policies,
+          executors: Executors.names, today: &today)
       }
-      if holder.count > 0 {
-        outcome = try holder.outcome(0)
-        return .null
-      }
-      var today = try gate.counts(answers)
-      let decided = try draft.submit(
-        template, source: source, dedupeKey: dedupeKey, policies: self.cache.policies,
-        executors: Executors.names, today: &today)
-      outcome = decided
-      return .string(decided.proposalID.description)
-    }
-    let committed = try perform(command)
-    if committed.isRepeat, let id = committed.result.stringValue.flatMap({ StreamID($0) }) {
-      return try submission(of: id)
-    }
-    guard let outcome else { throw OpsError(.conflict, "nothing was decided") }
-    if outcome.missionID != nil, committed.entry != nil { wake() }
-    return outcome
+    })
+    if committed.answer.missionID != nil, committed.entry != nil { wake() }
+    return committed.answer
   }
 
   private static let outcomeColumns = """
@@ -76,57 +53,64 @@ extension Engine {
   static let archivedOutcome = """
     t.stream, 'approved'::public.ops_proposal_status, NULL::uuid, 'archived by the retention rule'
     """
-  private static let proposalOutcome = Statement(
-    "SELECT \(outcomeColumns) FROM public.ops_mission_proposals AS p WHERE p.id = $1::uuid")
-
-  private func submission(of id: StreamID) throws(OpsError) -> SubmissionOutcome {
-    var parameters = Parameters()
-    parameters.uuid(id)
-    let rows = try session.readBack(Self.proposalOutcome, parameters)
-    guard rows.count > 0 else { throw OpsError.notFound("proposal", id) }
-    return try rows.outcome(0)
-  }
-
   /// Approves a proposal, and makes its mission. Approving it again names the same mission.
   ///
   /// - Throws: `OPS_011`, and `OPS_012` where it was rejected.
   public func approve(_ id: StreamID, why: String?) throws(OpsError) -> StreamID {
-    var mission: StreamID?
-    let command = Command(load: Self.lockProposal(id)) { (answers, draft) throws(OpsError) in
-      let proposal = try Self.proposal(id, answers, &draft)
-      let existing = try answers[1].firstID()
-      let made = try draft.approve(
-        proposal, reason: why, existing: existing, executors: Executors.names)
-      mission = made
-      return .string(made.description)
+    var reads = Reads()
+    let locked = LockedProposal(id, in: &reads)
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      try draft.approve(
+        try locked.load(found, into: &draft), reason: why, existing: try found[locked.mission],
+        executors: Executors.names)
     }
     let committed = try perform(command)
-    // What the last attempt decided counts only where it is what was recorded.
-    let recorded = committed.result.stringValue.flatMap { StreamID($0) }
-    let named = committed.isRepeat ? recorded : mission
-    guard let named else { throw OpsError(.conflict, "nothing was decided") }
     if committed.entry != nil { wake() }
-    return named
+    return committed.answer
   }
 
   /// Rejects a proposal that waits. Rejecting it again is no error.
   ///
   /// - Throws: `OPS_011`, and `OPS_012` where it was approved.
   public func reject(_ id: StreamID, why: String?) throws(OpsError) {
-    let command = Command(load: Self.lockProposal(id)) { (answers, draft) throws(OpsError) in
-      let proposal = try Self.proposal(id, answers, &draft)
+    var reads = Reads()
+    let locked = LockedProposal(id, in: &reads)
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      let proposal = try locked.load(found, into: &draft)
       for event in try Proposal.decide(.reject(reason: why), given: proposal) {
         draft.append(event, of: Proposal.self, to: id)
       }
-      return .null
     }
     _ = try perform(command)
   }
+}
 
-  static func lockProposal(_ id: StreamID) -> [(Statement, Parameters)] {
+/// A proposal under its lock, and its mission.
+struct LockedProposal {
+  private let id: StreamID
+  private let proposals: Read<[Proposal]>
+  let mission: Read<StreamID?>
+
+  init(_ id: StreamID, in reads: inout Reads) {
     var parameters = Parameters()
     parameters.uuid(id)
-    return [(lockOne, parameters), (missionOf, parameters)]
+    self.id = id
+    proposals = reads.rows(of: Proposal.self, Self.lockOne, parameters)
+    mission = reads.firstID(Self.missionOf, parameters)
+  }
+
+  /// - Throws: `OPS_011` where it is not there.
+  func load(_ found: Found, into draft: inout Draft) throws(OpsError) -> Proposal {
+    guard let proposal = try loadIfThere(found, into: &draft) else {
+      throw OpsError.notFound("proposal", id)
+    }
+    return proposal
+  }
+
+  func loadIfThere(_ found: Found, into draft: inout Draft) throws(OpsError) -> Proposal? {
+    guard let proposal = try found[proposals].first else { return nil }
+    try draft.load(proposal, as: id)
+    return proposal
   }
 
   private static let lockOne = Statement(
@@ -138,42 +122,40 @@ extension Engine {
     """
     SELECT id FROM public.ops_missions WHERE proposal_id = $1::uuid ORDER BY created_at, id LIMIT 1
     """)
-
-  static func proposal(
-    _ id: StreamID, _ answers: [Rows], _ draft: inout Draft
-  ) throws(OpsError) -> Proposal {
-    guard answers[0].count == 1 else { throw OpsError.notFound("proposal", id) }
-    let proposal = try answers[0].row(0, of: Proposal.self)
-    try draft.load(proposal, as: id)
-    return proposal
-  }
 }
 
 /// The gate's reads: the lock that makes counting race-free, and the day's proposals, no more of them
 /// than the caps ask for.
 struct Gate {
-  let limit: Int64
-  private let caps: Policies.Reading<ProposalCaps>
+  private let today: Read<ProposalCounts>
 
-  init(_ caps: Policies.Reading<ProposalCaps>) {
-    self.caps = caps
-    limit = Self.limit(caps)
-  }
-
-  private static func limit(_ caps: Policies.Reading<ProposalCaps>) -> Int64 {
-    switch caps {
-    case .absent, .broken: 0
-    case .valid(let caps):
-      if let daily = caps.dailyMax {
-        Int64(daily)
-      } else {
-        caps.sourceMax.isEmpty ? 0 : 1_000_000
-      }
+  init(_ caps: Policies.Reading<ProposalCaps>, in reads: inout Reads) {
+    _ = reads.add(Self.lock)
+    today = reads.add(Self.count, Self.limit(caps)) { (rows) throws(OpsError) in
+      try Self.counts(rows)
     }
   }
 
-  /// Whether the counts suffice for caps that were read after them.
-  func serves(_ caps: Policies.Reading<ProposalCaps>) -> Bool { Self.limit(caps) <= limit }
+  /// The same without a lock, to look.
+  static func counts(
+    _ caps: Policies.Reading<ProposalCaps>, _ session: Session
+  ) throws(OpsError) -> ProposalCounts {
+    try counts(try session.query(count, limit(caps)))
+  }
+
+  func counts(_ found: Found) throws(OpsError) -> ProposalCounts { try found[today] }
+
+  private static func limit(_ caps: Policies.Reading<ProposalCaps>) -> Parameters {
+    let limit: Int64 =
+      switch caps {
+      case .absent, .broken: 0
+      case .valid(let caps):
+        caps.dailyMax.map(Int64.init) ?? (caps.sourceMax.isEmpty ? 0 : 1_000_000)
+      }
+    var parameters = Parameters()
+    parameters.int8(limit)
+    return parameters
+  }
 
   private static let lock = Statement(
     "SELECT 1 FROM public.ops_policy WHERE key = 'proposal_caps' FOR NO KEY UPDATE")
@@ -186,24 +168,25 @@ struct Gate {
       LIMIT $1::bigint) AS today GROUP BY source
     """)
 
-  var load: [(Statement, Parameters)] {
-    var parameters = Parameters()
-    parameters.int8(limit)
-    return [(Self.lock, Parameters()), (Self.count, parameters)]
-  }
-
-  /// - Parameter answers: Of a command whose first reads are ``load``.
-  func counts(_ answers: [Rows]) throws(OpsError) -> ProposalCounts {
-    var bySource: [Proposal.Source: Int32] = [:]
-    do throws(PostgresError) {
-      for row in 0..<answers[1].count {
-        guard let source = Proposal.Source(rawValue: try answers[1].text(row, 0)) else { continue }
-        bySource[source] = try answers[1].int4(row, 1)
+  private static func counts(_ rows: Rows) throws(OpsError) -> ProposalCounts {
+    try onRow { () throws(PostgresError) in
+      var bySource: [Proposal.Source: Int32] = [:]
+      for row in 0..<rows.count {
+        guard let source = Proposal.Source(rawValue: try rows.text(row, 0)) else { continue }
+        bySource[source] = try rows.int4(row, 1)
       }
-    } catch {
-      throw OpsError(database: error)
+      return ProposalCounts(bySource: bySource)
     }
-    return ProposalCounts(bySource: bySource)
+  }
+}
+
+extension Reads {
+  /// A read of a proposal's outcome, where there is one.
+  fileprivate mutating func outcome(
+    _ statement: Statement, _ parameters: Parameters
+  ) -> Read<SubmissionOutcome?> {
+    add(statement, parameters) { (rows) throws(OpsError) in rows.isEmpty ? nil : try rows.outcome(0)
+    }
   }
 }
 

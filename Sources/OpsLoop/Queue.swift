@@ -106,11 +106,6 @@ enum Queue {
       AND coalesce(s.executor, s.kind) = ANY ($3::text[]) AND \(isDue) AND \(mayRun) AND \(isReleased)
     LIMIT $1::bigint \(locked)
     """)
-  static let named = Statement(
-    """
-    SELECT \(Step.select("s")), \(failedRuns(of: "s")) FROM public.ops_mission_steps AS s
-    WHERE s.id = ANY ($1::uuid[])
-    """)
   static let drawIfQueued = Statement(
     """
     SELECT entry, recorded_at FROM ledger.draw()

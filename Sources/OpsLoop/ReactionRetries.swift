@@ -70,20 +70,19 @@ extension Engine {
   private func retry(_ ids: [StreamID], _ why: String?, isOne: Bool) throws(OpsError) -> Int {
     var named = Parameters()
     named.uuids(ids)
-    var retried = 0
-    let command = Command(load: [(Self.lockReactions, named)]) {
-      (answers, draft) throws(OpsError) in
-      retried = 0
-      let reactions = try answers[0].rows(of: Reaction.self)
+    var reads = Reads()
+    let locked = reads.rows(of: Reaction.self, Self.lockReactions, named)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> Int in
+      var retried = 0
+      let reactions = try found[locked]
       if isOne, reactions.isEmpty { throw OpsError.notFound("reaction", ids[0]) }
       for reaction in reactions where isOne || reaction.mayBeRetried && !reaction.isErased {
         try draft.load(reaction, as: reaction.id)
         try draft.retry(reaction, why: why)
         retried += 1
       }
-      return .int(retried)
+      return retried
     }
-    let committed = try perform(command)
-    return committed.isRepeat ? committed.result.intValue ?? 0 : retried
+    return try perform(command).answer
   }
 }

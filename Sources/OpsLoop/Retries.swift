@@ -99,19 +99,17 @@ extension Engine {
     """)
 
   private func retry(
-    _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: Command.LockWait
+    _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: LockWait
   ) throws(OpsError) -> (dead: Int, steps: Int) {
     var named = Parameters()
     named.uuids(ids)
-    var requeued = (dead: 0, steps: 0)
-    var command = Command(
-      load: [(Self.missionsOf, named), (Self.siblingsOf, named)]
-    ) { (answers, draft) throws(OpsError) in
-      requeued = (0, 0)
-      for mission in try answers[0].rows(of: Mission.self) {
-        try draft.load(mission, as: mission.id)
-      }
-      for step in try answers[1].rows(of: Step.self) { try draft.load(step, as: step.id) }
+    var reads = Reads()
+    let missions = reads.rows(of: Mission.self, Self.missionsOf, named)
+    let steps = reads.rows(of: Step.self, Self.siblingsOf, named)
+    var command = Command(reads) { (found, draft) throws(OpsError) -> (dead: Int, steps: Int) in
+      var requeued = (dead: 0, steps: 0)
+      for mission in try found[missions] { try draft.load(mission, as: mission.id) }
+      for step in try found[steps] { try draft.load(step, as: step.id) }
       for id in ids {
         guard let step = draft.row(id, of: Step.self) else {
           if isOne { throw OpsError.notFound("step", id) }
@@ -121,14 +119,10 @@ extension Engine {
         requeued.steps += try draft.retry(step, why: why)
         requeued.dead += 1
       }
-      return .array([.int(requeued.dead), .int(requeued.steps)])
+      return requeued
     }
     command.lockWait = lockWait
-    let committed = try perform(command)
-    if committed.isRepeat, let counts = committed.result.arrayValue, counts.count == 2 {
-      requeued = (counts[0].intValue ?? 0, counts[1].intValue ?? 0)
-    }
-    return requeued
+    return try perform(command).answer
   }
 }
 
@@ -173,18 +167,20 @@ extension Engine {
       var some = Parameters()
       some.uuids(batch.skipped)
       some.int8(Int64(batch.limit))
-      var command = Command(load: [(Self.putOff, some)]) { (answers, draft) throws(OpsError) in
-        try batch.noteFitting(answers[0], taken: Step.columns.count)
+      var reads = Reads()
+      let steps = reads.add(Self.putOff, some)
+      var command = Command(reads) { (found, draft) throws(OpsError) in
+        let rows = try found[steps]
+        try batch.noteFitting(rows, taken: Step.columns.count)
         try batch.decide(&draft) { (draft) throws(OpsError) in
-          for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.step, id) {
-            let step = try answers[0].row(row, of: Step.self)
+          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.step, id) {
+            let step = try rows.row(row, of: Step.self)
             try draft.load(step, as: id)
             for event in try Step.decide(.hasten, given: step) {
               draft.append(event, of: Step.self, to: id)
             }
           }
         }
-        return .null
       }
       command.lockWait = batch.lockWait
       if try self.perform(command).entry != nil { hastened += batch.members.count }

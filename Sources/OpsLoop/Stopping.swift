@@ -56,19 +56,20 @@ extension Engine {
     _ key: String, why: String?, _ edit: (JSON?) throws(OpsError) -> JSON?
   ) throws(OpsError) -> Bool {
     return try withoutActuallyEscaping(edit) { (edit) throws(OpsError) in
-      let command = Command(load: Self.lockPolicies([key])) {
-        (answers, draft) throws(OpsError) in
+      var reads = Reads()
+      let locked = LockedPolicies([key], in: &reads)
+      let command = Command(reads) { (found, draft) throws(OpsError) in
         let stream = StreamID.policy(key)
-        try draft.loadPolicies(answers)
+        try locked.load(found, into: &draft)
         let current = draft.row(stream, of: Policy.self).flatMap { try? JSON(parsing: $0.value) }
-        guard let value = try edit(current) else { return .null }
+        guard let value = try edit(current) else { return false }
         try Policies.check(key: key, value: value)
         draft.append(
           .set(key: key, value: value.text, rollbackTo: nil, why: why), of: Policy.self,
           to: stream)
-        return .bool(true)
+        return true
       }
-      return try perform(command).entry != nil
+      return try perform(command).answer
     }
   }
 }

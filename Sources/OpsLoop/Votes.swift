@@ -18,26 +18,17 @@ extension Engine {
         .badInput,
         "a role is a name of 1 to \(Proposal.roleBytesMax) bytes without control characters")
     }
-    if !cache.isFilled { _ = try policies() }
-    var outcome: VoteOutcome?
-    let command = Command(load: Self.lockProposal(id) + [cache.request]) {
-      (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[2])
-      let proposal = try Self.proposal(id, answers, &draft)
-      let ballot = Proposal.Ballot(
-        id: draft.newID(), role: role, vote: vote, reason: why, metadata: nil)
-      let decided = try draft.vote(
-        ballot, on: proposal, policies: self.cache.policies, executors: Executors.names)
-      outcome = decided
-      return .object([
-        "status": .string(decided.status.rawValue),
-        "mission_id": .optional(decided.missionID?.description),
-        "late": .bool(decided.consensus == nil),
-      ])
-    }
-    let committed = try perform(command)
-    if committed.isRepeat { outcome = VoteOutcome(recorded: committed.result) }
-    guard let outcome else { throw OpsError(.conflict, "nothing was decided") }
+    let outcome = try perform(by: { (policies) in
+      var reads = Reads()
+      let locked = LockedProposal(id, in: &reads)
+      return Command(reads) { (found, draft) throws(OpsError) in
+        let proposal = try locked.load(found, into: &draft)
+        let ballot = Proposal.Ballot(
+          id: draft.newID(), role: role, vote: vote, reason: why, metadata: nil)
+        return try draft.vote(
+          ballot, on: proposal, policies: policies, executors: Executors.names)
+      }
+    }).answer
     guard outcome.consensus != nil else {
       throw OpsError(
         .conflict, "the vote over proposal \(id) is over: its deadline has passed",
@@ -62,29 +53,29 @@ extension Engine {
   }
 
   private func expireVotes(_ batch: Batch) throws(OpsError) -> Int {
-    var expired = 0
     let overdue = overdueVotes(but: batch.skipped)
     var some = overdue
     some.int8(Int64(batch.limit))
-    var command = Command(
-      load: [(Self.overdue, some), cache.request], draw: (Self.drawIfOverdue, overdue)
-    ) { (answers, draft) throws(OpsError) in
-      _ = try self.cache.take(answers[1])
-      try batch.noteFitting(answers[0], taken: Proposal.columns.count)
-      try batch.decide(&draft) { (draft) throws(OpsError) in
-        expired = 0
-        for (row, id) in try answers[0].streamIDs().enumerated() where batch.enter(.proposal, id) {
-          let proposal = try answers[0].row(row, of: Proposal.self)
-          try draft.load(proposal, as: id)
-          if draft.expireVote(over: proposal, policies: self.cache.policies) { expired += 1 }
+    return try perform(by: { (policies) in
+      var reads = Reads()
+      let proposals = reads.add(Self.overdue, some)
+      var command = Command(reads, draw: .onlyIf(Self.drawIfOverdue, overdue, otherwise: 0)) {
+        (found, draft) throws(OpsError) in
+        let rows = try found[proposals]
+        try batch.noteFitting(rows, taken: Proposal.columns.count)
+        return try batch.decide(&draft) { (draft) throws(OpsError) in
+          var expired = 0
+          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.proposal, id) {
+            let proposal = try rows.row(row, of: Proposal.self)
+            try draft.load(proposal, as: id)
+            if draft.expireVote(over: proposal, policies: policies) { expired += 1 }
+          }
+          return expired
         }
       }
-      return .int(expired)
-    }
-    command.lockWait = batch.lockWait
-    let committed = try perform(command)
-    if committed.entry == nil { return 0 }
-    return committed.isRepeat ? committed.result.intValue ?? 0 : expired
+      command.lockWait = batch.lockWait
+      return command
+    }).answer
   }
 
   /// Deadlines are compared as the texts that rows keep, which sort like the times: a hand may have
@@ -129,18 +120,5 @@ extension Engine {
     parameters.float8(minutes * 60)
     parameters.uuids(skipped)
     return parameters
-  }
-}
-
-extension VoteOutcome {
-  /// What a command's key kept of an outcome whose answer was lost.
-  fileprivate init?(recorded: JSON) {
-    guard let status = recorded["status"]?.stringValue.flatMap(Proposal.Status.init) else {
-      return nil
-    }
-    let isLate = recorded["late"]?.boolValue ?? false
-    self.init(
-      status: status, missionID: recorded["mission_id"]?.stringValue.flatMap { StreamID($0) },
-      consensus: isLate ? nil : .open(approvalsMissing: 0, votersMissing: []))
   }
 }

@@ -27,12 +27,10 @@ extension Engine {
   public func claim(
     _ limit: Int, worker: String, following: Following = .all
   ) throws(OpsError) -> Claim {
-    var claim = Claim(rules: rules)
+    var claim = Claim(rules: rules(cache.policies))
     hasLeftSome = false
     try inBatches(limit: limit) { (batch) throws(OpsError) in
-      let some = try self.withPolicies { () throws(OpsError) in
-        try self.claimOnce(batch, worker: worker, following)
-      }
+      let some = try self.claimOnce(batch, worker: worker, following)
       claim.steps += some.steps
       (claim.halt, claim.rules) = (some.halt, some.rules)
     }
@@ -43,43 +41,34 @@ extension Engine {
   private func claimOnce(
     _ batch: Batch, worker: String, _ following: Following
   ) throws(OpsError) -> Claim {
-    var claim = Claim(rules: rules)
-    let blocked = cache.policies.worker
-    let names = Self.runnable(blocked)
-    var command = Command(
-      load: [
-        Queue.followers(following, batch, names), Queue.ready(batch, names), cache.request,
-      ],
-      draw: (Queue.drawIfQueued, Parameters())
-    ) { (answers, draft) throws(OpsError) in
-      if try self.cache.take(answers[2]), !blocked.agrees(with: self.cache.policies.worker) {
-        throw .policiesChanged
+    let committed = try perform(by: { (policies) in
+      let names = Self.runnable(policies.worker)
+      var reads = Reads()
+      let followers = reads.add(Queue.followers(following, batch, names))
+      let ready = reads.add(Queue.ready(batch, names))
+      let none = Claim(halt: policies.halt, rules: self.rules(policies))
+      var command = Command(
+        reads, draw: .onlyIf(Queue.drawIfQueued, Parameters(), otherwise: none)
+      ) { (found, draft) throws(OpsError) in
+        if none.halt != nil { return none }
+        return try batch.decide(&draft) { (draft) throws(OpsError) in
+          var claim = none
+          claim.steps = try self.lease(
+            [try found[followers], try found[ready]], batch, to: worker, &draft)
+          return claim
+        }
       }
-      claim = Claim(halt: self.cache.policies.halt, rules: self.rules)
-      guard claim.halt == nil else { return .null }
-      try batch.decide(&draft) { (draft) throws(OpsError) in
-        claim.steps = []
-        try self.lease(Array(answers.prefix(2)), batch, to: worker, &claim, &draft)
-      }
-      return .array(claim.steps.map(\.receipt))
-    }
-    command.lockWait = batch.lockWait
-    let committed = try perform(command)
-    // What an attempt decided that was then cut off is nobody's. Where nothing is queued nothing was
-    // decided, and whether the loop is halted is what was read last.
-    if committed.entry == nil {
-      claim.steps = []
-      claim.halt = cache.policies.halt
-    }
-    if committed.isRepeat { claim.steps = try claimed(committed.result) }
+      command.lockWait = batch.lockWait
+      return command
+    })
+    var claim = committed.answer
     for index in claim.steps.indices { claim.steps[index].entry = committed.entry }
     return claim
   }
 
   private func lease(
-    _ answers: [Rows], _ batch: Batch, to worker: String, _ claim: inout Claim,
-    _ draft: inout Draft
-  ) throws(OpsError) {
+    _ answers: [Rows], _ batch: Batch, to worker: String, _ draft: inout Draft
+  ) throws(OpsError) -> [ClaimedStep] {
     var found: [QueuedStep] = []
     for rows in answers {
       try batch.noteFitting(rows, taken: QueuedStep.taken)
@@ -100,13 +89,15 @@ extension Engine {
       try draft.load(queued.step, as: queued.step.id)
       try draft.load(queued.mission, as: queued.mission.id)
     }
+    var claimed: [ClaimedStep] = []
     for queued in found.prefix(batch.limit) {
       batch.look(at: .step, queued.step.id)
-      var claimed = try draft.claim(
+      var step = try draft.claim(
         queued.step, worker: worker, leaseSeconds: leaseSeconds, cause: queued.cause)
-      claimed.failedRuns = queued.failedRuns
-      claim.steps.append(claimed)
+      step.failedRuns = queued.failedRuns
+      claimed.append(step)
     }
+    return claimed
   }
 
   /// The executors that may run steps now: none, where nobody can tell which are blocked.
@@ -118,33 +109,11 @@ extension Engine {
     }.sorted()
   }
 
-  /// The rules that outcomes are recorded under now.
-  var rules: WorkRules {
+  /// The rules that outcomes are recorded under.
+  func rules(_ policies: Policies) -> WorkRules {
     WorkRules(
-      attemptsMax: cache.policies.worker.value?.attemptsMax ?? settings.attemptsMax,
-      matrix: cache.policies.matrix.value)
-  }
-
-  /// Reads back what a claim had recorded whose answer was lost.
-  private func claimed(_ receipts: JSON) throws(OpsError) -> [ClaimedStep] {
-    let known = (receipts.arrayValue ?? []).compactMap(StepReceipt.init)
-    var parameters = Parameters()
-    parameters.uuids(known.map(\.step))
-    let rows = try session.readBack(Queue.named, parameters)
-    var byID: [StreamID: (Step, Int)] = [:]
-    for index in 0..<rows.count {
-      let step = try rows.row(index, of: Step.self)
-      let failed = try onRow { () throws(PostgresError) in
-        Int(try rows.int8(index, Step.columns.count))
-      }
-      byID[step.id] = (step, failed)
-    }
-    return known.compactMap { receipt in
-      guard let (step, failed) = byID[receipt.step] else { return nil }
-      return ClaimedStep(
-        step: step, token: Step.Token(version: receipt.version, runID: receipt.run),
-        attempt: receipt.version, failedRuns: failed)
-    }
+      attemptsMax: policies.worker.value?.attemptsMax ?? settings.attemptsMax,
+      matrix: policies.matrix.value)
   }
 }
 
@@ -173,23 +142,21 @@ extension Engine {
   /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
   /// comes too late is refused; the others are recorded.
   public func complete(
-    _ outcomes: [StepOutcome], _ lockWait: Command.LockWait = .once
+    _ outcomes: [StepOutcome], _ lockWait: LockWait = .once
   ) throws(OpsError) -> Completion {
-    var refused: [Int: OpsError] = [:]
-    var completion = Completion()
-    func command(_ rows: OutcomeRows) -> Command {
-      var command = Command(
-        load: rows.load + [cache.request]
-      ) { (answers, draft) throws(OpsError) in
-        _ = try self.cache.take(answers[rows.load.count])
-        var counts = try rows.take(answers, &draft)
-        refused = [:]
-        completion = Completion()
-        for (index, outcome) in outcomes.enumerated() {
+    func command(
+      _ policies: Policies, _ rows: (inout Reads) -> OutcomeRows
+    ) -> Command<Completion> {
+      let rules = rules(policies)
+      var reads = Reads()
+      let rows = rows(&reads)
+      var command = Command(reads) { (found, draft) throws(OpsError) -> Completion in
+        var counts = try rows.load(found, &draft)
+        var completion = Completion()
+        for outcome in outcomes {
           do throws(OpsError) {
             var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
-            try draft.complete(
-              outcome, rules: self.rules, counts: &count, cause: outcome.cause)
+            try draft.complete(outcome, rules: rules, counts: &count, cause: outcome.cause)
             counts[outcome.missionID] = count
             if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
               completion.succeeded += 1
@@ -198,36 +165,26 @@ extension Engine {
               completion.note(draft.row(outcome.stepID, of: Step.self), at: draft.at)
             }
           } catch {
-            refused[index] = error
+            completion.refused.append((outcome, error))
           }
         }
         completion.open = Set(counts.lazy.filter { $0.value.unfinished > 0 }.map(\.key))
-        return .object([
-          "succeeded": .int(completion.succeeded), "failed": .int(completion.failed),
-          "refused": .array(refused.keys.sorted().map(JSON.int)),
-        ])
+        return completion
       }
       command.lockWait = lockWait
       return command
     }
-    let locked = command(.locked(outcomes))
-    let committed = try perform(
-      OutcomeRows.held(outcomes).map(command) ?? locked, afterLostRace: locked)
-    if committed.isRepeat {
-      // What the last attempt decided, after another had recorded it, counts for nothing.
-      completion.succeeded = committed.result["succeeded"]?.intValue ?? 0
-      completion.failed = committed.result["failed"]?.intValue ?? 0
-      completion.open = Set(outcomes.map(\.missionID))
-      refused = [:]
-      for index in committed.result["refused"]?.arrayValue?.compactMap(\.intValue) ?? []
-      where outcomes.indices.contains(index) {
-        refused[index] = OpsError(.claimLost, "the step was not this worker's any more")
+    let mayBeHeld = outcomes.allSatisfy { $0.held != nil && !$0.mayFail }
+    return try perform(
+      by: { (policies) in
+        command(policies) { (reads) in
+          mayBeHeld ? .held(outcomes, in: &reads) : .locked(outcomes, in: &reads)
+        }
+      },
+      afterLostRace: { (policies) in
+        command(policies) { (reads) in .locked(outcomes, in: &reads) }
       }
-    }
-    completion.refused = refused.keys.sorted().compactMap { index in
-      refused[index].map { (outcomes[index], $0) }
-    }
-    return completion
+    ).answer
   }
 }
 
@@ -237,43 +194,57 @@ extension Engine {
 /// circle. Steps are counted after the locks, in a statement of its own, or it would count what was
 /// before them.
 private struct OutcomeRows {
-  let load: [(Statement, Parameters)]
   /// What was loaded goes into the draft; the missions' steps, counted, come back.
-  let take: ([Rows], inout Draft) throws(OpsError) -> [StreamID: StepCounts]
+  let load: (Found, inout Draft) throws(OpsError) -> [StreamID: StepCounts]
 
   /// All of them locked and read.
-  static func locked(_ outcomes: [StepOutcome]) -> OutcomeRows {
+  static func locked(_ outcomes: [StepOutcome], in reads: inout Reads) -> OutcomeRows {
     // Where a step may fail for good, what follows it is skipped.
     let failing = Set(outcomes.filter(\.mayFail).map(\.missionID))
-    let missions = Set(outcomes.map(\.missionID))
     var (mission, step, run) = (Parameters(), Parameters(), Parameters())
-    mission.uuids(missions)
+    mission.uuids(Set(outcomes.map(\.missionID)))
     step.uuids(outcomes.map(\.stepID))
     step.uuids(failing)
     run.uuids(outcomes.map(\.token.runID))
-    return OutcomeRows(load: [
-      (Engine.lockMissions, mission), (Engine.lockSteps, step), (Engine.countSteps, mission),
-      (Engine.lockRuns, run), Engine.lockRadar(outcomes),
-    ]) { (answers, draft) throws(OpsError) in try Engine.load(answers, into: &draft) }
+    let missions = reads.add(Engine.lockMissions, mission)
+    let steps = reads.add(Engine.lockSteps, step)
+    let counts = reads.stepCounts(mission)
+    let runs = reads.add(Engine.lockRuns, run)
+    let radar = reads.add(Engine.lockRadar(outcomes))
+    return OutcomeRows { (found, draft) throws(OpsError) in
+      draft.loadReadable(try found[missions], \Mission.id)
+      draft.loadReadable(try found[steps], \Step.id)
+      draft.loadReadable(try found[runs], \Run.id)
+      draft.loadReadable(try found[radar], \Radar.id)
+      return try found[counts]
+    }
   }
 
   /// Steps and runs as their leases left them, where that is known of all: their UPDATEs name the versions
   /// of then, so nothing is written where anybody has changed them since, and neither lock nor read is
   /// needed. Not where a step may fail, which concerns others.
-  static func held(_ outcomes: [StepOutcome]) -> OutcomeRows? {
-    guard outcomes.allSatisfy({ $0.held != nil && !$0.mayFail }) else { return nil }
+  static func held(_ outcomes: [StepOutcome], in reads: inout Reads) -> OutcomeRows {
     var mission = Parameters()
     mission.uuids(Set(outcomes.map(\.missionID)))
-    return OutcomeRows(load: [(Engine.lockMissions, mission), (Engine.countSteps, mission)]) {
-      (answers, draft) throws(OpsError) in
-      draft.loadReadable(answers[0], \Mission.id)
+    let missions = reads.add(Engine.lockMissions, mission)
+    let counts = reads.stepCounts(mission)
+    return OutcomeRows { (found, draft) throws(OpsError) in
+      draft.loadReadable(try found[missions], \Mission.id)
       for held in outcomes.compactMap(\.held) {
         try draft.load(held.step, as: held.step.id)
         try draft.load(held.run, as: held.run.id)
       }
-      return try answers[1].stepCounts()
+      return try found[counts]
     }
   }
+}
+
+extension Reads {
+  fileprivate mutating func stepCounts(_ missions: Parameters) -> Read<[StreamID: StepCounts]> {
+    add(Engine.countSteps, missions) { (rows) throws(OpsError) in try rows.stepCounts() }
+  }
+
+  mutating func add(_ read: (Statement, Parameters)) -> Read<Rows> { add(read.0, read.1) }
 }
 
 extension Engine {
@@ -314,17 +285,6 @@ extension Engine {
     SELECT \(Run.select("r")) FROM public.ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
     ORDER BY r.id FOR NO KEY UPDATE
     """)
-
-  /// Of missions, steps, counts, runs and radar items, in this order.
-  fileprivate static func load(
-    _ answers: [Rows], into draft: inout Draft
-  ) throws(OpsError) -> [StreamID: StepCounts] {
-    draft.loadReadable(answers[0], \Mission.id)
-    draft.loadReadable(answers[1], \Step.id)
-    draft.loadReadable(answers[3], \Run.id)
-    draft.loadReadable(answers[4], \Radar.id)
-    return try answers[2].stepCounts()
-  }
 
   private static let radarMax = 1000
   private static let findRadar = Statement(
@@ -392,48 +352,11 @@ extension Rows {
   }
 }
 
-extension Policies.Reading where Value: Equatable {
-  /// Whether two readings would lead to the same.
-  func agrees(with other: Self) -> Bool {
-    switch (self, other) {
-    case (.valid(let a), .valid(let b)): a == b
-    case (.absent, .absent), (.broken, .broken): true
-    case (.valid, _), (.absent, _), (.broken, _): false
-    }
-  }
-}
-
 extension StepOutcome {
   var mayFail: Bool {
     switch result {
     case .succeeded: false
     case .failed, .radar: true
     }
-  }
-}
-
-/// What a claim's key keeps, so that a claim whose answer was lost is not lost with it.
-private struct StepReceipt {
-  let step: StreamID
-  let run: StreamID
-  let version: Int32
-
-  init?(_ value: JSON) {
-    guard let step = value["step_id"]?.stringValue.flatMap({ StreamID($0) }),
-      let run = value["run_id"]?.stringValue.flatMap({ StreamID($0) }),
-      let version = value["version"]?.intValue.flatMap(Int32.init(exactly:))
-    else { return nil }
-    self.step = step
-    self.run = run
-    self.version = version
-  }
-}
-
-extension ClaimedStep {
-  fileprivate var receipt: JSON {
-    .object([
-      "step_id": .string(step.id.description), "run_id": .string(token.runID.description),
-      "version": .int(token.version),
-    ])
   }
 }

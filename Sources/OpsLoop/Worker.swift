@@ -240,7 +240,7 @@ public final class Worker {
     for held in due where held.refusals > 0 { try recordAlone(held, isLeaving: isLeaving) }
   }
 
-  private func record(_ group: [Held], _ lockWait: Command.LockWait) throws(OpsError) {
+  private func record(_ group: [Held], _ lockWait: LockWait) throws(OpsError) {
     let completion = try engine.complete(group.compactMap(\.outcome), lockWait)
     for held in group {
       running[held.step.step.id] = nil

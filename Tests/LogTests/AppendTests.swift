@@ -15,7 +15,6 @@ struct AppendTests {
       let committed = try session.perform(
         .new(), .report(.sample("a"), .sample("b"), .sample("c")))
       let entry = try #require(committed.entry)
-      #expect(!committed.isRepeat)
       #expect(
         try ledger.lines(
           """
@@ -35,11 +34,10 @@ struct AppendTests {
     try TestLedger.with { ledger in
       let session = try ledger.session()
       let key = CommandKey.new(digest: [UInt8](repeating: 7, count: 32))
-      let first = try session.perform(key, .report(.sample()))
-      let second = try session.perform(key, .report(.sample()))
-      #expect(second.isRepeat)
+      let first = try session.performOnce(key, .report(.sample()))
+      let second = try session.performOnce(key, .report(.sample()))
       #expect(second.entry == first.entry)
-      #expect(second.result == first.result)
+      #expect(second.answer == first.answer)
       #expect(try ledger.count("ops_agent_events") == 1)
     }
   }
@@ -51,9 +49,9 @@ struct AppendTests {
       let id = newCommandID()
       let one = CommandKey(id: id, actor: "test", digest: [UInt8](repeating: 1, count: 32))
       let other = CommandKey(id: id, actor: "test", digest: [UInt8](repeating: 2, count: 32))
-      _ = try session.perform(one, .report(.sample()))
+      _ = try session.performOnce(one, .report(.sample()))
       let refusal = #expect(throws: OpsError.self) {
-        try session.perform(other, .report(.sample()))
+        try session.performOnce(other, .report(.sample()))
       }
       #expect(refusal?.code == .conflict)
       #expect(try ledger.count("ops_agent_events") == 1)
@@ -65,10 +63,10 @@ struct AppendTests {
     try TestLedger.with { ledger in
       let key = CommandKey.new(digest: [UInt8](repeating: 7, count: 32))
       let committed = try atOnce(6) { _ in
-        try ledger.session().perform(key, .report(.sample()))
+        try ledger.session().performOnce(key, .report(.sample()))
       }
       #expect(Set(committed.map(\.entry)).count == 1)
-      #expect(committed.count { !$0.isRepeat } == 1)
+      #expect(Set(committed.map(\.answer)).count == 1)
       #expect(try ledger.count("ops_agent_events") == 1)
     }
   }
@@ -80,9 +78,9 @@ struct AppendTests {
         let session = try ledger.session()
         // Who of three is quicker is chance, and so is how often.
         session.attemptsMax = 1000
-        return try (0..<15).map { _ in try session.perform(.new(), .count()).result.intValue }
+        return try (0..<15).map { _ in try session.perform(.new(), .count()).answer }
       }
-      #expect(Set(counts.flatMap { $0 }.compactMap { $0 }) == Set(1...45))
+      #expect(Set(counts.flatMap { $0 }) == Set(1...45))
       #expect(
         try ledger.value(
           "SELECT value::text || ' ' || version FROM ops_policy WHERE key = 'counter'")
@@ -96,7 +94,7 @@ struct AppendTests {
     try TestLedger.with { ledger in
       let session = try ledger.session()
       let before = try ledger.count("ledger.events")
-      let command = Command(load: []) { (_, draft) throws(OpsError) in
+      let command = Command(Reads()) { (_, draft) throws(OpsError) in
         draft.append(.reported(.sample(), processed: false), of: AgentEvent.self, to: draft.newID())
         throw OpsError(.notFound, "no")
       }
@@ -121,9 +119,9 @@ struct AppendTests {
     try TestLedger.with { ledger in
       let before = try ledger.count("ledger.commands")
       let committed = try ledger.session().perform(
-        .new(), Command(load: []) { (_, _) throws(OpsError) in .int(7) })
+        .new(), Command(Reads()) { (_, _) throws(OpsError) in 7 })
       #expect(committed.entry == nil)
-      #expect(committed.result == .int(7))
+      #expect(committed.answer == 7)
       #expect(try ledger.count("ledger.commands") == before)
     }
   }
@@ -134,11 +132,11 @@ struct AppendTests {
     try TestLedger.with { ledger in
       try ledger.execute("SELECT setval('ledger.entry_sequence', 6999999, true)")
       let session = try ledger.session()
-      let committed =
+      let entry =
         fresh
-        ? try session.appendFresh(.new(), freshDraft(.sample()))
-        : try session.perform(.new(), .report(.sample()))
-      #expect(try #require(committed.entry) >= 7_000_000)
+        ? try session.appendFresh(.new(), freshDraft(.sample())).entry
+        : try session.perform(.new(), .report(.sample())).entry
+      #expect(try #require(entry) >= 7_000_000)
       #expect(try ledger.count("ledger.events_p000007000000") == 1)
       #expect(try ledger.count("ops_agent_events") == 1)
       #expect(try ledger.verify().isEqual)
@@ -149,11 +147,10 @@ struct AppendTests {
   func freshAppend() throws {
     try TestLedger.with { ledger in
       let session = try ledger.session()
-      let key = CommandKey.new(digest: [UInt8](repeating: 9, count: 32))
-      let committed = try session.appendFresh(
-        key, freshDraft(.sample("a"), .sample("b", thought: "hm")))
-      let again = try session.appendFresh(key, freshDraft(.sample("a")))
-      #expect(again.isRepeat)
+      let key = CommandKey.new()
+      let draft = freshDraft(.sample("a"), .sample("b", thought: "hm"))
+      let committed = try session.appendFresh(key, draft)
+      let again = try session.appendFresh(key, draft)
       #expect(again.entry == committed.entry)
       #expect(try ledger.count("ops_agent_events WHERE isfinite(created_at)") == 2)
       #expect(
@@ -187,8 +184,9 @@ struct AppendTests {
       try ledger.execute(
         "CREATE TABLE public.mine AS SELECT 1 AS a; GRANT SELECT ON public.mine TO PUBLIC")
       let session = try ledger.session()
-      var command = Command.report(.sample())
-      command.load = [(Statement("SELECT * FROM public.mine"), Parameters())]
+      var reads = Reads()
+      _ = reads.add(Statement("SELECT * FROM public.mine"))
+      let command = Command.report(.sample(), reads: reads)
       let path = Statement("SELECT current_setting('lock_timeout')")
       let usual = try session.query(path).text(0, 0)
       _ = try session.perform(.new(), command)

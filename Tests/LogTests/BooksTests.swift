@@ -15,7 +15,7 @@ struct BooksTests {
       var ids: [String] = []
       for _ in 0..<3 {
         let committed = try session.perform(.new(), .report(.sample()))
-        ids.append(committed.result.stringValue ?? "")
+        ids.append(committed.answer.description)
       }
       try body(ledger, ids)
     }
@@ -64,7 +64,7 @@ struct BooksTests {
         "INSERT INTO ledger.commands (command, entry, events) VALUES ('\(forged)', 3, 1)")
       let key = CommandKey(id: try #require(StreamID(forged)), actor: "test")
       let error = #expect(throws: OpsError.self) {
-        try ledger.session().perform(key, .report(.sample()))
+        try ledger.session().performOnce(key, .report(.sample()))
       }
       #expect(error?.code == .inconsistentRow)
     }

@@ -11,35 +11,39 @@ extension Trait where Self == ConditionTrait {
   }
 }
 
-extension Command {
+extension Command where Answer == StreamID {
   /// Records agent events, each a stream of its own, and answers with the first one's id.
-  static func report(_ reports: AgentEvent.Report...) -> Command {
-    Command(load: []) { (_, draft) throws(OpsError) in
+  static func report(_ reports: AgentEvent.Report..., reads: Reads = Reads()) -> Command {
+    Command(reads) { (_, draft) throws(OpsError) in
       var first: StreamID?
       for report in reports {
         let id = draft.newID()
         first = first ?? id
         draft.append(.reported(report, processed: false), of: AgentEvent.self, to: id)
       }
-      return first.map { .string($0.description) } ?? .null
+      return first ?? .ledger
     }
   }
+}
 
+extension Command where Answer == Int {
   /// Adds one to policy `counter`, which is read without a lock: whoever is slower loses the race.
   static func count() -> Command {
     let read = Statement(
       "SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE key = 'counter'")
-    return Command(load: [(read, Parameters())]) { (answers, draft) throws(OpsError) in
+    var reads = Reads()
+    let policies = reads.rows(of: Policy.self, read)
+    return Command(reads) { (found, draft) throws(OpsError) in
       let stream = StreamID.policy("counter")
       var count = 0
-      if let policy = try answers[0].rows(of: Policy.self).first {
+      if let policy = try found[policies].first {
         try draft.load(policy, as: stream)
         count = (try? JSON(parsing: policy.value))?.intValue ?? 0
       }
       draft.append(
         .set(key: "counter", value: JSON.int(count + 1).text, rollbackTo: nil, why: nil),
         of: Policy.self, to: stream)
-      return .int(count + 1)
+      return count + 1
     }
   }
 }

@@ -43,7 +43,7 @@ struct ReplayTests {
       #expect(
         report.differences == [
           Difference(
-            table: "ops_agent_events", row: committed.result.stringValue ?? "", column: "data",
+            table: "ops_agent_events", row: committed.answer.description, column: "data",
             expected: #"{"n": 1.0}"#, found: #"{"n": 1.00}"#)
         ])
     }

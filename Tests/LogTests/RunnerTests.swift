@@ -114,12 +114,11 @@ struct RunnerTests {
       try ledger.execute("UPDATE ledger.runners SET backend = NULL, expires_at = '2000-01-01Z'")
       _ = try taken(.heartbeat, second)
       let before = try ledger.count("ledger.events")
-      var command = Command(load: []) { (_, draft) throws(OpsError) in
+      var command = Command(Reads()) { (_, draft) throws(OpsError) in
         let id = draft.newID()
         draft.append(
           .reported(AgentEvent.Report(type: "a:b", data: "{}"), processed: true),
           of: AgentEvent.self, to: id)
-        return .null
       }
       command.fence = lost.fence
       let key = CommandKey(id: newCommandID(), actor: "test")

@@ -27,21 +27,40 @@ struct LeavingRows {
   // MARK: Reading
 
   /// Locks and reads, parents first, each in the order of ids.
-  ///
-  /// - Parameter origins: Reactions that made the missions' proposals; see ``Pruner``.
-  static func load(_ missions: [StreamID], origins: [StreamID]) -> [(Statement, Parameters)] {
-    var (these, both) = (Parameters(), Parameters())
-    these.uuids(missions)
-    both.uuids(missions)
-    both.uuids(origins)
-    return [
-      (lockMissions, these), (lockProposals, these), (lockAgentEvents, both),
-      (lockReactions, both), (lockSteps, these), (lockRuns, these), (presentProposals, both),
-      (sharedProposals, these),
-    ]
-  }
+  struct Asked {
+    fileprivate let missions: Read<[Mission]>
+    fileprivate let proposals: Read<[Proposal]>
+    fileprivate let agentEvents: Read<[AgentEvent]>
+    fileprivate let reactions: Read<[Reaction]>
+    fileprivate let steps: Read<[Step]>
+    fileprivate let runs: Read<[Run]>
+    fileprivate let present: Read<[StreamID]>
+    fileprivate let sharers: Read<[StreamID: Int]>
 
-  static let loadCount = 8
+    /// - Parameter origins: Reactions that made the missions' proposals; see ``Pruner``.
+    init(_ ids: [StreamID], origins: [StreamID], in reads: inout Reads) {
+      var (these, both) = (Parameters(), Parameters())
+      these.uuids(ids)
+      both.uuids(ids)
+      both.uuids(origins)
+      missions = reads.rows(of: Mission.self, lockMissions, these)
+      proposals = reads.rows(of: Proposal.self, lockProposals, these)
+      agentEvents = reads.rows(of: AgentEvent.self, lockAgentEvents, both)
+      reactions = reads.rows(of: Reaction.self, lockReactions, both)
+      steps = reads.rows(of: Step.self, lockSteps, these)
+      runs = reads.rows(of: Run.self, lockRuns, these)
+      present = reads.add(presentProposals, both) { (rows) throws(OpsError) in try rows.ids() }
+      sharers = reads.add(sharedProposals, these) { (rows) throws(OpsError) in
+        try onDatabase { () throws(PostgresError) in
+          var sharers: [StreamID: Int] = [:]
+          for row in 0..<rows.count {
+            sharers[StreamID(try rows.uuid(row, 0))] = Int(try rows.int8(row, 1))
+          }
+          return sharers
+        }
+      }
+    }
+  }
 
   /// - Parameter condition: Which rows; they are called r.
   private static func lock<N: Noun>(_ noun: N.Type, where condition: String) -> Statement {
@@ -94,34 +113,27 @@ struct LeavingRows {
     GROUP BY o.proposal_id
     """)
 
-  init(_ found: ArraySlice<Rows>) throws(OpsError) {
-    let found = Array(found)
-    missions = try Self.byID(found[0].rows(of: Mission.self), \.id)
-    proposals = try Self.byID(found[1].rows(of: Proposal.self), \.id)
-    let events = try found[2].rows(of: AgentEvent.self)
+  init(_ asked: Asked, _ found: Found) throws(OpsError) {
+    missions = Self.byID(try found[asked.missions], \.id)
+    proposals = Self.byID(try found[asked.proposals], \.id)
+    let events = try found[asked.agentEvents]
     agentEvents = Self.byID(events, \.id)
     for event in events {
       if let mission = event.missionID { ownEvents[mission, default: []].append(event.id) }
     }
-    let answering = try found[3].rows(of: Reaction.self)
+    let answering = try found[asked.reactions]
     reactions = Self.byID(answering, \.id)
     for reaction in answering {
       if let event = reaction.eventID { answers[event, default: []].append(reaction.id) }
     }
-    steps = try Dictionary(grouping: found[4].rows(of: Step.self), by: \.missionID)
+    steps = Dictionary(grouping: try found[asked.steps], by: \.missionID)
     var runs: [StreamID: [Run]] = [:]
-    for run in try found[5].rows(of: Run.self) {
+    for run in try found[asked.runs] {
       if let step = run.stepID { runs[step, default: []].append(run) }
     }
     self.runs = runs
-    present = Set(try found[6].ids())
-    sharers = try onDatabase { () throws(PostgresError) in
-      var sharers: [StreamID: Int] = [:]
-      for row in 0..<found[7].count {
-        sharers[StreamID(try found[7].uuid(row, 0))] = Int(try found[7].int8(row, 1))
-      }
-      return sharers
-    }
+    present = Set(try found[asked.present])
+    sharers = try found[asked.sharers]
   }
 
   private static func byID<N>(_ rows: [N], _ id: (N) -> StreamID) -> [StreamID: N] {

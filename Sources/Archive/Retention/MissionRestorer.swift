@@ -46,30 +46,31 @@ public struct MissionRestorer {
     var (tombstones, events) = (Parameters(), Parameters())
     tombstones.uuids(gone)
     events.uuids(unnamed)
-    var count = 0
-    let command = Command(load: [
-      (Session.lockRetention, Parameters()), (Self.tombstonesOfGone, tombstones),
-      (Self.lockAgentEvents, events),
-    ]) { (answers, draft) throws(OpsError) in
-      let versions = try Self.versions(answers[1])
+    var reads = Reads()
+    _ = reads.add(Session.lockRetention)
+    let versionsGone = reads.add(Self.tombstonesOfGone, tombstones) { (rows) throws(OpsError) in
+      try Self.versions(rows)
+    }
+    let agentEvents = reads.rows(of: AgentEvent.self, Self.lockAgentEvents, events)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> Int in
+      let versions = try found[versionsGone]
       guard versions[mission] != nil else { throw Self.isBack(mission) }
-      count = try rows.restore(into: &draft, tombstones: versions)
-      for event in try answers[2].rows(of: AgentEvent.self) {
+      let count = try rows.restore(into: &draft, tombstones: versions)
+      for event in try found[agentEvents] {
         try draft.load(event, as: event.id)
         let change = ColumnChange("mission_id", from: .null, to: .uuid(mission))
         draft.append(StreamEvent<AgentEvent>.common(.amended([change])), to: event.id)
       }
-      return .int(count)
+      return count
     }
     let committed = try perform(command)
     guard let entry = committed.entry else { throw Self.isBack(mission) }
     return MissionRestored(
-      mission: mission, archived: archived, entry: entry,
-      rows: committed.result.intValue ?? count)
+      mission: mission, archived: archived, entry: entry, rows: committed.answer)
   }
 
   /// A row that a constraint refuses now, and the log has, comes back without the constraint.
-  private func perform(_ command: Command) throws(OpsError) -> Committed {
+  private func perform<Answer>(_ command: Command<Answer>) throws(OpsError) -> Committed<Answer> {
     do throws(OpsError) {
       return try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
     } catch {

@@ -77,38 +77,31 @@ struct Pruner {
   /// until the commit.
   private func once(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
     let ids = missions.map(\.mission)
-    let loads =
-      [(Self.settings, Parameters()), (Session.lockRetention, Parameters())]
-      + LeavingRows.load(ids, origins: ids.flatMap { origins[$0] ?? [] })
-      + [(Candidate.question, Candidate.parameters(policy, at: cut, missions: ids))]
-    var outcomes: [Outcome] = []
-    let command = Command(load: loads) { (answers, draft) throws(OpsError) in
-      outcomes = try decide(missions, answers.dropFirst(2), &draft)
-      return .int(outcomes.count { $0 == .left })
+    var reads = Reads()
+    _ = reads.add(Self.settings)
+    _ = reads.add(Session.lockRetention)
+    let leaving = LeavingRows.Asked(ids, origins: ids.flatMap { origins[$0] ?? [] }, in: &reads)
+    let candidates = reads.add(
+      Candidate.question, Candidate.parameters(policy, at: cut, missions: ids)
+    ) { (rows) throws(OpsError) in try Candidate.all(rows) }
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      try decide(
+        missions, LeavingRows(leaving, found), try found[candidates], &draft)
     }
     // A batch that is refused is divided at once, and not tried again as it is.
     let attempts = session.attemptsMax
     if missions.count > 1 { session.attemptsMax = 2 }
     defer { session.attemptsMax = attempts }
-    let committed = try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
-    if committed.isRepeat, let entry = committed.entry {
-      // The answer was lost, and the last attempt found them gone.
-      let left = try session.missions(archivedIn: entry)
-      for (index, mission) in ids.enumerated() where left.contains(mission) {
-        outcomes[index] = .left
-      }
-    }
-    return outcomes
+    return try session.perform(CommandKey(id: newCommandID(), actor: actor), command).answer
   }
 
   private func decide(
-    _ missions: ArraySlice<Planned>, _ answers: ArraySlice<Rows>, _ draft: inout Draft
+    _ missions: ArraySlice<Planned>, _ found: LeavingRows, _ standing: [Candidate],
+    _ draft: inout Draft
   ) throws(OpsError) -> [Outcome] {
-    var rows = try LeavingRows(answers.prefix(LeavingRows.loadCount))
+    var rows = found
     var candidates: [StreamID: Candidate] = [:]
-    for candidate in try answers.last.map(Candidate.all) ?? [] {
-      candidates[candidate.mission] = candidate
-    }
+    for candidate in standing { candidates[candidate.mission] = candidate }
     let outcomes = missions.map { planned -> Outcome in
       guard rows.holds(planned.mission) else { return .gone }
       guard let now = candidates[planned.mission], now.fingerprint == planned.fingerprint,
@@ -146,20 +139,5 @@ extension OpsError {
   private var isShutDown: Bool {
     guard let state = facts["sqlstate"] else { return true }
     return ["08", "53", "57"].contains { state.hasPrefix($0) }
-  }
-}
-
-extension Session {
-  fileprivate func missions(archivedIn entry: Int64) throws(OpsError) -> Set<StreamID> {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    return Set(
-      try readBack(
-        Statement(
-          """
-          SELECT e.stream FROM ledger.events AS e
-          WHERE e.entry = $1::bigint AND e.type = 'mission.archived'
-          """), parameters
-      ).ids())
   }
 }

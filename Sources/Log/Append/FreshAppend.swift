@@ -8,20 +8,20 @@ extension Session {
   ///
   /// - Parameter draft: Made at ``Instant/drawn``; its times become the entry's.
   /// - Throws: As ``perform(_:_:)``.
-  public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed {
+  public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed<Void> {
     try append(key, draft, tables: draft.freshTables)
   }
 
   /// The same without the rows, to measure what they cost.
   package func appendFreshEvents(
     _ key: CommandKey, _ draft: Draft
-  ) throws(OpsError) -> Committed {
+  ) throws(OpsError) -> Committed<Void> {
     try append(key, draft, tables: [])
   }
 
   private func append(
     _ key: CommandKey, _ draft: Draft, tables: [NounName]
-  ) throws(OpsError) -> Committed {
+  ) throws(OpsError) -> Committed<Void> {
     let statement: Statement
     let shape = FreshShape(tables: tables, isSingle: draft.events.count == 1)
     if shape.isSingle, tables == [.agentEvent], draft.events[0].type == "agent_event.reported" {
@@ -33,19 +33,44 @@ extension Session {
       freshAppends[shape] = statement
     }
     let parameters = draft.freshParameters(key, tables)
-    return try retrying(key) { () throws(Failure) in
-      let connection = try connected()
+    return try retrying {
+      let connection: Connection
+      do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
       let backend = connection.backend
       do throws(PostgresError) {
         let drawn = try connection.query(statement, parameters)
-        return Committed(
-          entry: try drawn.int8(0, 0), at: Instant(micros: try drawn.timestamptz(0, 1)),
-          result: .null, isRepeat: false)
+        return .committed(
+          Committed(
+            entry: try drawn.int8(0, 0), at: Instant(micros: try drawn.timestamptz(0, 1)),
+            answer: ()))
       } catch {
-        throw .database(error, committing: Committing(backend))
+        return .failed(
+          error,
+          Doubt(backend: backend) { (session) throws(OpsError) in try session.appended(draft, key) }
+        )
       }
     }
   }
+
+  /// What the log has of the draft's first stream, which is new: only this append can have begun it.
+  private func appended(_ draft: Draft, _ key: CommandKey) throws(OpsError) -> Committed<Void>? {
+    guard let first = draft.events.first else { return nil }
+    var parameters = Parameters()
+    parameters.uuid(first.stream)
+    parameters.uuid(key.id)
+    let rows = try readBack(Self.findStream, parameters)
+    if rows.isEmpty { return nil }
+    return try onDatabase { () throws(PostgresError) in
+      Committed(
+        entry: try rows.int8(0, 0), at: Instant(micros: try rows.timestamptz(0, 1)), answer: ())
+    }
+  }
+
+  private static let findStream = Statement(
+    """
+    SELECT e.entry, e.recorded_at FROM ledger.events AS e
+    WHERE e.stream = $1::uuid AND e.version = 1 AND e.command = $2::uuid
+    """)
 
   /// `$1` command, `$2` actor, `$3` digest, `$4` number of events, `$5…$11` the events, then the rows
   /// of each table; all as arrays, or as plain values where there is one.

@@ -113,12 +113,11 @@ extension Session {
   ) throws(OpsError) -> Int64? {
     let lock = Statement(
       "SELECT \(LedgerRecord.select("l")) FROM ledger.ledger AS l WHERE l.key = 'main' FOR UPDATE")
-    let command = Command(load: [(lock, Parameters())]) { (answers, draft) throws(OpsError) in
-      if let row = try answers[0].rows(of: LedgerRecord.self).first {
-        try draft.load(row, as: .ledger)
-      }
+    var reads = Reads()
+    let own = reads.rows(of: LedgerRecord.self, lock)
+    let command = Command(reads) { (found, draft) throws(OpsError) in
+      if let row = try found[own].first { try draft.load(row, as: .ledger) }
       draft.append(event, of: LedgerRecord.self, to: .ledger)
-      return .null
     }
     return try perform(CommandKey(id: newCommandID(), actor: actor), command).entry
   }

@@ -416,7 +416,7 @@ final class Rebuild {
     let (row, entry, at) = try onDatabase { () throws(PostgresError) in
       let row = try connection.query(
         Statement("SELECT \(LedgerRecord.text.selectList) FROM ledger.ledger WHERE key = 'main'"))
-      let drawn = try connection.query(Command.alwaysDraw)
+      let drawn = try connection.query(.alwaysDraw)
       return (row, try drawn.int8(0, 0), try drawn.timestamptz(0, 1))
     }
     var draft = Draft(at: Instant(micros: at), ids: .random())

@@ -258,29 +258,30 @@ public enum Installer {
     own.uuid(.ledger)
     // Of two at once, one lays the schema and the other may begin the ledger: laying is no migration.
     let files = report.isFresh ? [] : report.applied
-    var seeded: [String] = []
-    var isNew = false
-    let command = Command(
-      load: [
-        (lockSchema, Parameters()), (ownRow, own), (knownStreams, streams),
-        (Session.hasTraces, Parameters()),
-      ]
-    ) { (answers, draft) throws(OpsError) in
-      let known = try streamsOf(answers[2])
-      isNew = answers[1].isEmpty
+    var reads = Reads()
+    _ = reads.add(lockSchema)
+    let ownRead = reads.add(ownRow, own)
+    let streamsRead = reads.add(knownStreams, streams) { (rows) throws(OpsError) in
+      try streamsOf(rows)
+    }
+    let isKnown = reads.add(Session.hasTraces) { (rows) throws(OpsError) in
+      try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+    }
+    let command = Command(reads) { (found, draft) throws(OpsError) -> (Bool, [String]) in
+      let (known, ownRows) = (try found[streamsRead], try found[ownRead])
+      let isNew = ownRows.isEmpty
       if isNew {
-        let isKnown = try onDatabase { () throws(PostgresError) in try answers[3].bool(0, 0) }
-        if isKnown { throw .beginningLost }
+        if try found[isKnown] { throw .beginningLost }
         draft.append(
           .created(identity: draft.newID(), name: name), of: LedgerRecord.self, to: .ledger)
-      } else if let row = try ownRecord(answers[1]) {
+      } else if let row = try ownRecord(ownRows) {
         try draft.load(row, as: .ledger)
         for file in SchemaFile.sql where files.contains(file.path) {
           draft.append(
             .migrated(file: file.path, sha256: file.sha256.hex), of: LedgerRecord.self, to: .ledger)
         }
       }
-      seeded = []
+      var seeded: [String] = []
       for (key, text) in seeds where !known.contains(.policy(key)) {
         guard let value = try? JSON(parsing: text) else {
           throw OpsError(.badInput, "the seeded policy \(key) is not JSON")
@@ -290,12 +291,10 @@ public enum Installer {
           to: .policy(key))
         seeded.append(key)
       }
-      return .null
+      return (isNew, seeded)
     }
     let key = CommandKey(id: newCommandID(), actor: actor)
-    _ = try session.perform(key, command)
-    report.isNew = isNew
-    report.seeded = seeded
+    (report.isNew, report.seeded) = try session.perform(key, command).answer
     let row = try session.query(Statement("SELECT identity FROM ledger.ledger"))
     report.identity = try onDatabase { () throws(PostgresError) in
       row.isEmpty ? nil : StreamID(try row.uuid(0, 0))

@@ -83,7 +83,7 @@ private final class WayBack {
       let last = try connection.query(
         Statement("SELECT coalesce(max(e.entry), 0) FROM ledger.events AS e")
       ).int8(0, 0)
-      let drawn = try connection.query(Command.alwaysDraw)
+      let drawn = try connection.query(.alwaysDraw)
       return (last, try drawn.int8(0, 0), Instant(micros: try drawn.timestamptz(0, 1)))
     }
   }
