@@ -6,7 +6,6 @@ struct LogWriter {
   private(set) var events = 0
   private var entry: Int64
   private let log: CopyWriter
-  private let commands: CopyWriter
 
   init(_ url: String, after entry: Int64) throws(PostgresError) {
     self.entry = entry
@@ -18,7 +17,6 @@ struct LogWriter {
       """
       entry, index, stream, version, type, recorded_at, actor, cause, command, data, content, salt
       """)
-    commands = try open("ledger.commands", "command, entry, events, recorded_at")
   }
 
   /// - Parameter swappingLast: The last entry is stored before the one before it, as the faster of
@@ -36,7 +34,6 @@ struct LogWriter {
 
   func finish() throws(PostgresError) {
     try log.finish()
-    try commands.finish()
   }
 
   private mutating func write(
@@ -45,11 +42,6 @@ struct LogWriter {
     let at = entry.draft.at.micros
     var ids = IDSource(seed: (UInt64(number), 7))
     let command = ids.next(at: entry.draft.at)
-    try commands.row(4)
-    commands.uuid(command.high, command.low)
-    commands.int8(number)
-    commands.int4(Int32(entry.draft.events.count))
-    commands.timestamptz(microsSince1970: at)
     for (index, event) in entry.draft.events.enumerated() {
       try log.row(12)
       log.int8(number)

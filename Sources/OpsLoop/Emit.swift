@@ -1,3 +1,4 @@
+import Crypto
 import JSON
 public import Ledger
 import Log
@@ -17,25 +18,36 @@ extension Engine {
 
   /// Records an agent event.
   ///
-  /// - Throws: `OPS_019` for a type or data that cannot be recorded.
-  public func emit(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
+  /// - Parameter key: Of whoever asks: again under it the same is answered, and nothing recorded.
+  /// - Throws: `OPS_019` for a type or data that cannot be recorded; `OPS_012` where the key was used for another event.
+  public func emit(
+    _ report: AgentEvent.Report, under key: StreamID? = nil
+  ) throws(OpsError) -> Emitted {
     let report = try Self.checked(report)
-    guard let key = report.dedupeKey else { return try emitFresh(report) }
+    if key == nil, report.dedupeKey == nil { return try emitFresh(report) }
+    let command = Self.emission(of: report)
+    let committed =
+      if let key {
+        try session.performOnce(RequestKey(key, actor: actor, request: report.digest), command)
+      } else { try perform(command) }
+    return Emitted(
+      eventID: committed.answer, entry: committed.entry, isDuplicate: committed.entry == nil)
+  }
+
+  /// Answers with the event's id, or with that of the one that has its dedupe key.
+  private static func emission(of report: AgentEvent.Report) -> Command<StreamID> {
     var parameters = Parameters()
-    parameters.text(key)
+    parameters.text(report.dedupeKey)
     var reads = Reads()
-    let live = reads.firstID(Self.holder, parameters)
-    let archived = reads.firstID(Self.archivedHolder, parameters)
-    let command = Command(reads) { (found, draft) throws(OpsError) -> StreamID in
+    let live = reads.firstID(holder, parameters)
+    let archived = reads.firstID(archivedHolder, parameters)
+    return Command(reads) { (found, draft) throws(OpsError) in
       if let live = try found[live] { return live }
       if let archived = try found[archived] { return archived }
       let id = draft.newID()
       draft.append(.reported(report, processed: false), of: AgentEvent.self, to: id)
       return id
     }
-    let committed = try perform(command)
-    return Emitted(
-      eventID: committed.answer, entry: committed.entry, isDuplicate: committed.entry == nil)
   }
 
   /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
@@ -93,6 +105,17 @@ extension Engine {
       throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
     }
     return report
+  }
+}
+
+extension AgentEvent.Report {
+  /// Of all that it says.
+  fileprivate var digest: Digest {
+    let said: [String: JSON] = [
+      "type": .string(type), "data": .string(data), "dedupe_key": .optional(dedupeKey),
+      "mission_id": .optional(missionID?.description), "thought": .optional(thought),
+    ]
+    return SHA256.hash(JSON.object(said).text)
   }
 }
 

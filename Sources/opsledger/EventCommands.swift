@@ -16,7 +16,7 @@ enum EventCommands {
       .init(
         name: "dedupe", value: "KEY", help: "the same key again reports nothing, and says which"),
       .init(name: "mission", value: "ID", help: "the mission that it is about"),
-      .init(name: "thought", value: "T", help: "what the agent thought"),
+      .init(name: "thought", value: "T", help: "what the agent thought"), .key,
     ],
     notes: [
       "The next heartbeat looks at it, and reacts as policy reaction_matrix says.",
@@ -30,6 +30,9 @@ enum EventCommands {
       .init(
         line: "event emit build:main:failed --data @report.json --dedupe build-812",
         meaning: "once, however often the job calls"),
+      .init(
+        line: "event emit job:done --key 0b6a4d0e-6b7f-4f0e-9f3b-2a4f4a0c1d11",
+        meaning: "asked again under the key, it answers the same"),
     ]
   ) { (call) throws(OpsError) in
     let report = AgentEvent.Report(
@@ -40,7 +43,7 @@ enum EventCommands {
     if let mission = report.missionID {
       let _: Mission = try engine.session.find(mission, as: "mission")
     }
-    let emitted = try engine.emit(report)
+    let emitted = try engine.emit(report, under: try call.requestKey())
     if call.wantsJSON {
       var out = JSONObjectWriter()
       out.string("event_id", emitted.eventID.description)

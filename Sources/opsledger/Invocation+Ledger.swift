@@ -75,6 +75,15 @@ extension Invocation {
     return id
   }
 
+  /// `--key`.
+  func requestKey() throws(OpsError) -> StreamID? {
+    guard let text = text("key") else { return nil }
+    guard let key = StreamID(text) else {
+      throw .badInput("--key wants a UUID, not \(text)", hint: "a new one for each new request")
+    }
+    return key
+  }
+
   /// One of an enum's labels, or nil where the option was not given.
   func label<Label: RawRepresentable<String> & CaseIterable>(
     _ name: String, as type: Label.Type
@@ -117,6 +126,9 @@ extension Unicode.Scalar {
 }
 
 extension Command.Option {
+  static let key = Command.Option(
+    name: "key", value: "UUID",
+    help: "asked again under the key, it answers the same and records nothing")
   static let limit = Command.Option(
     name: "limit", value: "N", help: "at most so many, the newest first (50)")
   static let why = Command.Option(

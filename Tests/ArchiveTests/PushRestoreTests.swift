@@ -177,6 +177,39 @@ struct PushRestoreTests {
     }
   }
 
+  @Test("seals that were counted without what came back count it; what is missing still is told")
+  func seals() throws {
+    try Self.withHistory { ledger in
+      let files = MemoryStore()
+      _ = try push(ledger, files)
+      func lose(_ condition: String) throws {
+        try ledger.deleteEvents(where: condition)
+        try ledger.executeOffTheRecord(
+          """
+          ALTER TABLE ledger.checkpoints DISABLE TRIGGER USER; DELETE FROM ledger.checkpoints;
+          ALTER TABLE ledger.checkpoints ENABLE TRIGGER USER
+          """)
+      }
+      let pushed = "entry = \(try ledger.value("SELECT max(entry) FROM ledger.events"))"
+      try lose(pushed)
+      _ = try ledger.session().seal()
+      #expect(try restore(ledger, files).outcome == .restored)
+      #expect(try ledger.verify().isEqual)
+
+      // Sealed, and in no store.
+      _ = try ledger.engine().emit(AgentEvent.Report(type: "a:b", data: "{}"))
+      _ = try ledger.session().seal()
+      try ledger.deleteEvents(
+        where:
+          "\(pushed) OR stream IN (SELECT a.id FROM ops_agent_events AS a WHERE a.type = 'a:b')")
+      try ledger.executeOffTheRecord("DELETE FROM ops_agent_events WHERE type = 'a:b'")
+      #expect(try restore(ledger, files).outcome == .restored)
+      let told = try ledger.value(
+        "SELECT data FROM ledger.events WHERE type = 'ledger.restored' ORDER BY entry DESC LIMIT 1")
+      #expect(told.contains("ledger.checkpoints") && told.contains("size"), "\(told)")
+    }
+  }
+
   @Test("a copy that lacks nothing is moved; one that went on apart is named, and stays as it was")
   func copies() throws {
     try Self.withHistory { ledger in

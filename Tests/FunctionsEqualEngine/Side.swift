@@ -37,6 +37,7 @@ final class Side {
       FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass
       LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', part); END LOOP;
       ALTER TABLE ledger.events DISABLE TRIGGER USER;
+      ALTER TABLE ledger.checkpoints DISABLE TRIGGER USER;
     END $$
     """
 
@@ -49,7 +50,7 @@ final class Side {
       INSERT INTO public.ops_policy SELECT * FROM public.first_policies;
       RESET ROLE;
       DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
-      DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
+      DELETE FROM ledger.checkpoints WHERE entry > (SELECT entry FROM public.first_entry);
       COMMIT
       """)
   }

@@ -153,8 +153,6 @@ struct CaptureGuardTests {
           made CONSTANT uuid := gen_random_uuid();
         BEGIN
           SELECT * INTO d FROM ledger.draw();
-          INSERT INTO ledger.commands (command, entry, events, recorded_at)
-            VALUES (asked, d.entry, 1, d.recorded_at);
           INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, command,
               data, content, salt)
             SELECT d.entry, 0, made, 1, e.type, d.recorded_at, 'test', asked, e.data, e.content, e.salt
@@ -175,7 +173,7 @@ struct CaptureGuardTests {
   func writer() throws {
     try TestLedger.with { ledger in
       let append = """
-        SELECT ledger.append_report(gen_random_uuid(), 'a', NULL, gen_random_uuid(), 1, NULL, '{}',
+        SELECT ledger.append_report(gen_random_uuid(), 'a', gen_random_uuid(), 1, NULL, '{}',
           NULL, NULL, NULL, 'a', '{}', NULL, NULL, now(), NULL)
         """
       for role in ["operator", "tables", "keeper", "auditor"].map({ "opsledger_\($0)" }) {

@@ -1,3 +1,4 @@
+import Crypto
 import JSON
 import Ledger
 import Log
@@ -49,8 +50,13 @@ extension Command where Answer == Int {
 }
 
 extension CommandKey {
-  static func new(digest: [UInt8]? = nil) -> CommandKey {
-    CommandKey(id: newCommandID(), actor: "test", digest: digest)
+  static func new() -> CommandKey { CommandKey(id: newCommandID(), actor: "test") }
+}
+
+extension RequestKey {
+  static func new(_ key: StreamID = newCommandID(), of request: String = "a request") -> RequestKey
+  {
+    RequestKey(key, actor: "test", request: SHA256.hash(request))
   }
 }
 

@@ -65,6 +65,7 @@ final class Lane {
         FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass
         LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', part); END LOOP;
         ALTER TABLE ledger.events DISABLE TRIGGER USER;
+        ALTER TABLE ledger.checkpoints DISABLE TRIGGER USER;
       END $$
       """)
   }
@@ -79,7 +80,7 @@ final class Lane {
       DELETE FROM public.ops_demand_radar; DELETE FROM public.ops_policy;
       INSERT INTO public.ops_policy SELECT * FROM public.first_policies;
       DELETE FROM ledger.events WHERE entry > (SELECT entry FROM public.first_entry);
-      DELETE FROM ledger.commands WHERE entry > (SELECT entry FROM public.first_entry);
+      DELETE FROM ledger.checkpoints WHERE entry > (SELECT entry FROM public.first_entry);
       DELETE FROM ledger.tombstones; \(TestCapture.on);
       COMMIT
       """)

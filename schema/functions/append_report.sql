@@ -1,4 +1,4 @@
--- ledger.append_report: an entry of one agent event that was reported: the command's key, the event, its row.
+-- ledger.append_report: an entry of one agent event that was reported: the event and its row.
 --
 -- The row's id and version are the event's stream and version, so that no row comes without its event, and
 -- capture need not look (capture_looks_at_reports). Times that are infinite become the entry's.
@@ -7,7 +7,7 @@
 -- Locks    as draw.
 -- Used by  `event emit`. As opsledger_writer, which nobody is; each name has its schema, as in draw.
 CREATE OR REPLACE FUNCTION ledger.append_report(
-    command uuid, actor text, digest bytea, stream uuid, version integer, cause bigint, event json,
+    command uuid, actor text, stream uuid, version integer, cause bigint, event json,
     content json, salt bytea, dedupe_key text, type text, data jsonb, mission_id uuid,
     processed_at timestamptz, created_at timestamptz, thought text,
     OUT entry bigint, OUT recorded_at timestamptz
@@ -20,8 +20,6 @@ BEGIN
     drawn := ledger.draw();
     entry := drawn.entry;
     recorded_at := drawn.recorded_at;
-    INSERT INTO ledger.commands (command, entry, events, digest, recorded_at)
-    VALUES (command, entry, 1, digest, recorded_at);
     INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause, command,
         data, content, salt)
     VALUES (entry, 0, stream, version, 'agent_event.reported', recorded_at, actor, cause, command,
@@ -34,5 +32,5 @@ BEGIN
         thought, version);
 END
 $$;
-ALTER FUNCTION ledger.append_report(uuid, text, bytea, uuid, integer, bigint, json, json, bytea, text, text,
+ALTER FUNCTION ledger.append_report(uuid, text, uuid, integer, bigint, json, json, bytea, text, text,
     jsonb, uuid, timestamptz, timestamptz, text) OWNER TO opsledger_writer;

@@ -108,6 +108,29 @@ BEGIN
 END
 $$;
 
+-- ledger.recount_seals: sets right how many events seals count: so many more from each of these entries on. They were
+-- counted while some were missing, or by somebody else.
+--
+-- Locks    the rows that it changes.
+-- Used by  restore, rebuild. As its owner, the installing superuser: no role may change the table.
+CREATE OR REPLACE FUNCTION ledger.recount_seals(entries bigint[], more bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO ledger.erasure_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+    WITH gone AS (
+        DELETE FROM ledger.checkpoints AS c
+        WHERE c.root IS NULL AND c.size IS NOT NULL AND c.entry >= (SELECT min(m.entry) FROM unnest(entries) AS m(entry))
+        RETURNING c.*
+    )
+    INSERT INTO ledger.checkpoints (entry, sealed_at, size, note, noted_in)
+    SELECT g.entry, g.sealed_at,
+        g.size + (SELECT sum(m.more)::bigint FROM unnest(entries, more) AS m(entry, more) WHERE m.entry <= g.entry),
+        g.note, g.noted_in
+    FROM gone AS g;
+    DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
+END
+$$;
+
 -- ledger.settle_home: this database is where the ledger lives from now on; its next number is above the one named.
 --
 -- Locks    none. Numbers and the mark change at once, for all sessions, whatever becomes of the transaction.

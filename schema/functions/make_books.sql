@@ -1,4 +1,4 @@
--- ledger.make_books: makes command keys, tombstones and erasures as the log's events of these entries have them.
+-- ledger.make_books: makes the keys of commands from outside, tombstones and erasures as the log's events of these entries have them.
 -- A row that is there already stays, but for tombstones and erasures, which a later event moves on.
 --
 -- Of a request the log does not know what it asked and was answered: a retry is answered with its entry.
@@ -9,11 +9,9 @@
 CREATE OR REPLACE FUNCTION ledger.make_books(first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO ledger.commands (command, entry, events, recorded_at)
-    SELECT e.command, e.entry, (SELECT count(*) FROM ledger.events AS o WHERE o.entry = e.entry),
-        e.recorded_at
-    FROM ledger.events AS e
-    WHERE e.entry BETWEEN first AND last AND e.index = 0 AND e.command IS NOT NULL
+    INSERT INTO ledger.commands (command, entry, recorded_at)
+    SELECT e.command, e.entry, e.recorded_at FROM ledger.events AS e
+    WHERE e.entry BETWEEN first AND last AND e.index = 0 AND substr(e.command::text, 15, 1) = '5'
     ON CONFLICT (command) DO NOTHING;
 
     -- All from one look at the events, of which few say that a row left or was erased. Of an archived row the dedupe
@@ -67,10 +65,10 @@ BEGIN
     DELETE FROM ledger.commands AS c WHERE c.command = ANY (commands);
     DELETE FROM ledger.tombstones AS t WHERE t.stream = ANY (tombstones);
     DELETE FROM ledger.erasures AS x WHERE x.stream = ANY (erasures);
-    INSERT INTO ledger.commands (command, entry, events, recorded_at)
-    SELECT r.command, r.entry, r.events, r.recorded_at
+    INSERT INTO ledger.commands (command, entry, recorded_at)
+    SELECT r.command, r.entry, r.recorded_at
     FROM json_to_recordset(departed_commands)
-        AS r(command uuid, entry bigint, events integer, recorded_at timestamptz)
+        AS r(command uuid, entry bigint, recorded_at timestamptz)
     ON CONFLICT (command) DO NOTHING;
     INSERT INTO ledger.tombstones (stream, noun, version, dedupe_key)
     SELECT r.stream, r.noun, r.version, r.dedupe_key

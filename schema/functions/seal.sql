@@ -1,4 +1,4 @@
--- ledger.seal: records how far the log can no longer change.
+-- ledger.seal: records how far the log can no longer change, and how many events there are up to there.
 --
 -- Returns  the greatest entry that is sealed now: every entry up to it is committed or never will be.
 --          On a replica, which sees neither the locks nor the true sequence, the last seal committed.
@@ -14,6 +14,7 @@ DECLARE
     sealed bigint;
     safe bigint;
     holder bigint;
+    base record;
 BEGIN
     sealed := ledger.sealed();
     IF pg_is_in_recovery() THEN
@@ -41,7 +42,14 @@ BEGIN
     safe := greatest(least(safe, holder), sealed);
 
     IF safe > sealed THEN
-        INSERT INTO ledger.checkpoints (entry, sealed_at) VALUES (safe, ledger.now())
+        -- Counted from the last that was; before it, what has left the database.
+        SELECT b.entry, b.size INTO base FROM (
+            (SELECT c.entry, c.size FROM ledger.checkpoints AS c
+            WHERE c.size IS NOT NULL AND c.entry <= sealed ORDER BY c.entry DESC LIMIT 1)
+            UNION ALL SELECT max(d.last), coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d
+        ) AS b ORDER BY b.entry DESC NULLS LAST LIMIT 1;
+        INSERT INTO ledger.checkpoints (entry, sealed_at, size) VALUES (safe, ledger.now(), base.size + (
+            SELECT count(*) FROM ledger.events AS e WHERE e.entry > coalesce(base.entry, 0) AND e.entry <= safe))
         ON CONFLICT DO NOTHING;  -- Another session sealed the same.
     END IF;
     RETURN safe;

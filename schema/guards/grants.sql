@@ -65,7 +65,7 @@ GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
     TO opsledger_engine, opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
     ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.take_seals_off(bigint), ledger.have_partitions(bigint[]),
+GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.take_seals_off(bigint), ledger.recount_seals(bigint[], bigint[]), ledger.have_partitions(bigint[]),
     ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[]),
     ledger.forget_statistics(),
     ledger.make_books(bigint, bigint), ledger.mend_books(uuid[], uuid[], uuid[], json, json, json),
@@ -103,9 +103,9 @@ GRANT EXECUTE ON FUNCTION ledger.capture_looks(), ledger.capture_looks_at_report
     ledger.capture_numbers(integer) TO PUBLIC;
 -- The one function of opsledger_writer.
 GRANT USAGE ON SCHEMA ledger TO opsledger_writer;
-GRANT INSERT ON ledger.events, ledger.commands, public.ops_agent_events TO opsledger_writer;
+GRANT INSERT ON ledger.events, public.ops_agent_events TO opsledger_writer;
 GRANT EXECUTE ON FUNCTION ledger.draw() TO opsledger_writer;
-GRANT EXECUTE ON FUNCTION ledger.append_report(uuid, text, bytea, uuid, integer, bigint, json, json, bytea, text,
+GRANT EXECUTE ON FUNCTION ledger.append_report(uuid, text, uuid, integer, bigint, json, json, bytea, text,
     text, jsonb, uuid, timestamptz, timestamptz, text) TO opsledger_engine;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may

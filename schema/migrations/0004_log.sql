@@ -47,21 +47,22 @@ DO $migration$ BEGIN
     PERFORM nextval('ledger.entry_sequence');
     ALTER SEQUENCE ledger.entry_sequence OWNER TO opsledger_owner;
 
-    -- Command keys, for idempotency: inserted first, so that a retry waits for whoever was before it.
+    -- Commands whose key came from outside: who asks again gets the first answer. Their ids are made of the key, as
+    -- UUIDs of version 5, by which the log tells them from the engine's own, of which nothing is kept here.
     CREATE TABLE ledger.commands (
         command uuid NOT NULL,
         entry bigint NOT NULL,
-        events integer NOT NULL,
         digest bytea,  -- of the request; the same key with another request is refused
         result json,
-        recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        recorded_at timestamptz NOT NULL,
         CONSTRAINT commands_pkey PRIMARY KEY (command),
-        CONSTRAINT a_count_is_not_negative CHECK (events >= 0)
+        CONSTRAINT a_key_is_from_outside CHECK (substr(command::text, 15, 1) = '5')
     );
     ALTER TABLE ledger.commands OWNER TO opsledger_owner;
 
-    -- Seals: every entry up to this one is committed or never will be. With the Merkle root, signed
-    -- elsewhere, a seal is a checkpoint. Append-only like the log.
+    -- Seals: every entry up to this one is committed or never will be. Its size is how many events there are up to it,
+    -- so that one which is taken off the end of its stream is missed. With the Merkle root, signed elsewhere, a seal is
+    -- a checkpoint. Append-only like the log.
     CREATE TABLE ledger.checkpoints (
         entry bigint NOT NULL,
         sealed_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -14,7 +14,7 @@ DO $migration$ BEGIN
     ALTER TABLE ledger.checkpoints ADD COLUMN noted_in text;
     CREATE UNIQUE INDEX checkpoints_entry_idx ON ledger.checkpoints (entry, (root IS NULL));
     ALTER TABLE ledger.checkpoints ADD CONSTRAINT a_root_has_its_tree
-        CHECK ((root IS NULL) = (size IS NULL) AND (root IS NULL) = (frontier IS NULL));
+        CHECK ((root IS NULL) = (frontier IS NULL) AND (root IS NULL OR size IS NOT NULL));
 
     -- How far each store's pushes have hashed again what was pushed before: a place to go on from, and no more. A crash
     -- of the server empties it, and the next push begins at the log's first event.

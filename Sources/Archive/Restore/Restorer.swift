@@ -196,6 +196,7 @@ public struct Restorer {
           throw error.of(part)
         }
       }
+      try session.recountSeals(acceptingLoss: report.lost != nil)
       // An old copy of a store, and an old database, hold what was erased since.
       if report.outcome == .restored { try session.eraseAgain() }
       try session.skipNumbers(

@@ -1,18 +1,32 @@
+public import Crypto
 public import Ledger
 public import Postgres
 
-/// Who asks, and under which key: the same key records once, however often it is asked.
+/// What a command's events name: its id, and who asked.
 public struct CommandKey: Sendable {
   public var id: StreamID
   public var actor: String
-  /// SHA-256 of the request, where the key came from outside: the same key with another request is
-  /// refused.
-  public var digest: [UInt8]?
 
-  public init(id: StreamID, actor: String, digest: [UInt8]? = nil) {
+  public init(id: StreamID, actor: String) {
     self.id = id
     self.actor = actor
-    self.digest = digest
+  }
+}
+
+/// A key that came from outside: who asks again under it gets the first answer.
+public struct RequestKey: Sendable {
+  /// As it was given.
+  public let key: StreamID
+  /// What the request's events name.
+  public let command: CommandKey
+  /// SHA-256 of the request: the same key with another request is refused.
+  public let digest: Digest
+
+  public init(_ key: StreamID, actor: String, request: Digest) {
+    self.key = key
+    command = CommandKey(
+      id: .outsideKey(key), actor: actor)
+    digest = request
   }
 }
 

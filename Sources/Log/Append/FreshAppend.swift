@@ -72,18 +72,14 @@ extension Session {
     WHERE e.stream = $1::uuid AND e.version = 1 AND e.command = $2::uuid
     """)
 
-  /// `$1` command, `$2` actor, `$3` digest, `$4` number of events, `$5…$11` the events, then the rows
+  /// `$1` command, `$2` actor, `$3…$9` the events, then the rows
   /// of each table; all as arrays, or as plain values where there is one.
   private static func freshAppend(_ shape: FreshShape) -> Statement {
     let carriers = ["uuid", "integer", "text", "bigint", "json", "json", "bytea"]
     let elements = shape.elements(
-      of: carriers.enumerated().map { "$\($0 + 5)::\($1)" }, isNumbered: true)
+      of: carriers.enumerated().map { "$\($0 + 3)::\($1)" }, isNumbered: true)
     var parts = [
       "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.draw())",
-      """
-      c AS (INSERT INTO ledger.commands (command, entry, events, digest, recorded_at)
-        SELECT $1::uuid, d.entry, $4::integer, $3::bytea, d.recorded_at FROM d)
-      """,
       """
       e AS (INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor,
           cause, command, data, content, salt)
@@ -92,7 +88,7 @@ extension Session {
         FROM d, \(elements) AS v(at, stream, version, type, cause, data, content, salt))
       """,
     ]
-    var first = 12
+    var first = 10
     for (index, table) in shape.tables.enumerated() {
       let text = TableText.of(table)
       parts.append("r\(index) AS (\(text.insertDrawn(first: first, shape)))")
@@ -109,12 +105,12 @@ extension Session {
     let row = TableText.agentEvent.columns.enumerated().filter {
       !["id", "version"].contains($0.element.name)
     }
-    let columns = row.map { "\($0.element.name) => $\($0.offset + 12)::\($0.element.carrier)" }
+    let columns = row.map { "\($0.element.name) => $\($0.offset + 10)::\($0.element.carrier)" }
     return Statement(
       """
       SELECT entry, recorded_at FROM ledger.append_report(command => $1::uuid, actor => $2::text,
-        digest => $3::bytea, stream => $5::uuid, version => $6::integer, cause => $8::bigint,
-        event => $9::json, content => $10::json, salt => $11::bytea, \(columns.joined(separator: ", ")))
+        stream => $3::uuid, version => $4::integer, cause => $6::bigint,
+        event => $7::json, content => $8::json, salt => $9::bytea, \(columns.joined(separator: ", ")))
       """)
   }()
 }
@@ -137,8 +133,6 @@ extension Draft {
     var parameters = Parameters(reserving: 32, bytes: 512 * events.count)
     parameters.uuid(key.id)
     parameters.text(key.actor)
-    parameters.bytes(key.digest)
-    parameters.int4(Int32(events.count))
     if events.count == 1 {
       parameters.event(events[0])
     } else {

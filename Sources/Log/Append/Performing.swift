@@ -1,3 +1,4 @@
+import Crypto
 import Glibc
 public import JSON
 public import Ledger
@@ -43,12 +44,14 @@ extension Session {
   ///
   /// - Throws: As ``perform(_:_:afterLostRace:)``; `OPS_012` where the key was used for another request.
   public func performOnce<Answer: RecordedAnswer>(
-    _ key: CommandKey, _ command: Command<Answer>
+    _ key: RequestKey, _ command: Command<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     if let known: Committed<Answer> = try recorded(key) { return known }
     do throws(OpsError) {
       return try retrying(waitsForLocks: command.lockWait == .patient) {
-        once(key, command) { $0.recorded }
+        once(key.command, command) { (answer, entry, at) in
+          (Self.insertKey, Self.parameters(of: key, entry, at, answer.recorded))
+        }
       }
     } catch {
       // Who asked at the same time was first.
@@ -122,7 +125,8 @@ extension Session {
   }
 
   private func once<Answer>(
-    _ key: CommandKey, _ command: Command<Answer>, recording: ((Answer) -> JSON)? = nil
+    _ key: CommandKey, _ command: Command<Answer>,
+    recording: ((Answer, _ entry: Int64, _ at: Instant) -> (Statement, Parameters))? = nil
   ) -> Attempt<Answer> {
     let connection: Connection
     do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
@@ -150,10 +154,9 @@ extension Session {
         try connection.query(.rollback)
         return .committed(committed)
       }
-      let header = EntryHeader(
-        command: key.id, actor: key.actor, digest: key.digest, result: recording?(answer).text)
+      let recorded = recording.map { [$0(answer, drawn.entry, drawn.draft.at)] } ?? []
       try connection.pipeline(
-        drawn.draft.writes(entry: drawn.entry, header, session: self) + command.afterwards
+        recorded + drawn.draft.writes(entry: drawn.entry, key, session: self) + command.afterwards
           + [(.commit, Parameters())])
     } catch {
       giveBack(connection)
@@ -233,10 +236,10 @@ extension Session {
   /// - Returns: Nil where nothing is.
   /// - Throws: `OPS_012` where the key stands for another request.
   private func recorded<Answer: RecordedAnswer>(
-    _ key: CommandKey
+    _ key: RequestKey
   ) throws(OpsError) -> Committed<Answer>? {
     var parameters = Parameters()
-    parameters.uuid(key.id)
+    parameters.uuid(key.command.id)
     let rows = try readBack(findKey, parameters)
     if rows.isEmpty { return nil }
     let (entry, at, digest, result, isKnown) = try onDatabase { () throws(PostgresError) in
@@ -246,11 +249,30 @@ extension Session {
       )
     }
     guard isKnown else { throw .keyUnknown(key) }
-    if let asked = key.digest, let digest, asked != digest { throw .keyReused(key) }
+    if let digest, digest != key.digest.bytes { throw .keyReused(key) }
     guard let json = result.flatMap({ try? JSON(parsing: $0) }),
       let answer = Answer(recorded: json)
     else { throw .answerUnknown(key, entry) }
     return Committed(entry: entry, at: at, answer: answer)
+  }
+
+  /// Goes first, so that of two at once the second waits for the first.
+  private static let insertKey = Statement(
+    """
+    INSERT INTO ledger.commands (command, entry, digest, result, recorded_at)
+    VALUES ($1::uuid, $2::bigint, $3::bytea, $4::json, $5::timestamptz)
+    """)
+
+  private static func parameters(
+    of key: RequestKey, _ entry: Int64, _ at: Instant, _ answer: JSON
+  ) -> Parameters {
+    var parameters = Parameters(reserving: 5)
+    parameters.uuid(key.command.id)
+    parameters.int8(entry)
+    parameters.bytes(key.digest.bytes)
+    parameters.json(answer.text)
+    parameters.time(at)
+    return parameters
   }
 
   /// Makes partitions ahead of need.
@@ -281,20 +303,20 @@ extension PostgresError {
 }
 
 extension OpsError {
-  fileprivate static func keyUnknown(_ key: CommandKey) -> OpsError {
+  fileprivate static func keyUnknown(_ key: RequestKey) -> OpsError {
     OpsError(
       .inconsistentRow,
-      "ledger.commands has the key \(key.id), and the log no such command; nothing was recorded",
+      "ledger.commands has the key \(key.key), and the log no such command; nothing was recorded",
       hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
-      facts: ["command": key.id.description])
+      facts: ["key": key.key.description])
   }
 
   /// Of an entry that came back from a store, which keeps no answers.
-  fileprivate static func answerUnknown(_ key: CommandKey, _ entry: Int64) -> OpsError {
+  fileprivate static func answerUnknown(_ key: RequestKey, _ entry: Int64) -> OpsError {
     OpsError(
       .conflict,
-      "the key \(key.id) was used for entry \(entry), and its answer is not kept any more",
-      hint: "see `opsledger log show \(entry)`", facts: ["command": key.id.description])
+      "the key \(key.key) was used for entry \(entry), and its answer is not kept any more",
+      hint: "see `opsledger log show \(entry)`", facts: ["key": key.key.description])
   }
 
   fileprivate static func endsItsSession(_ error: OpsError) -> OpsError {
@@ -303,10 +325,10 @@ extension OpsError {
       hint: "look for a trigger on the tables that calls pg_terminate_backend", facts: error.facts)
   }
 
-  fileprivate static func keyReused(_ key: CommandKey) -> OpsError {
+  fileprivate static func keyReused(_ key: RequestKey) -> OpsError {
     OpsError(
-      .conflict, "the key \(key.id) was used for another request",
-      hint: "a new request wants a new key", facts: ["command": key.id.description])
+      .conflict, "the key \(key.key) was used for another request",
+      hint: "a new request wants a new key", facts: ["key": key.key.description])
   }
 }
 

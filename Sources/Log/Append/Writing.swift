@@ -2,22 +2,13 @@ import Crypto
 import Ledger
 import Postgres
 
-/// What an entry carries besides its events.
-struct EntryHeader {
-  let command: StreamID
-  let actor: String
-  let digest: [UInt8]?
-  let result: String?
-}
-
 extension Draft {
-  /// The statements that write an entry: the command's key, its events, the rows that they make.
+  /// The statements that write an entry: its events, and the rows that they make.
   func writes(
-    entry: Int64, _ header: EntryHeader, session: Session
+    entry: Int64, _ key: CommandKey, session: Session
   ) -> [(Statement, Parameters)] {
     var batch: [(Statement, Parameters)] = []
-    batch.append((Self.insertCommand, commandParameters(entry: entry, header)))
-    batch.append((Self.insertEvents, eventParameters(entry: entry, header)))
+    batch.append((Self.insertEvents, eventParameters(entry: entry, key)))
     // Parents before children, so that a foreign key finds what it names; and all that is new before what
     // changed: looking at a parent that this transaction has changed would lock it once more.
     let written = [
@@ -36,23 +27,6 @@ extension Draft {
     return batch
   }
 
-  static let insertCommand = Statement(
-    """
-    INSERT INTO ledger.commands (command, entry, events, digest, result, recorded_at)
-    VALUES ($1::uuid, $2::bigint, $3::integer, $4::bytea, $5::json, $6::timestamptz)
-    """)
-
-  private func commandParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
-    var parameters = Parameters(reserving: 6)
-    parameters.uuid(header.command)
-    parameters.int8(entry)
-    parameters.int4(Int32(events.count))
-    parameters.bytes(header.digest)
-    parameters.json(header.result)
-    parameters.time(at)
-    return parameters
-  }
-
   static let insertEvents = insertEvents(index: "v.at - 1")
 
   /// - Parameter index: The expression of an event's place in its entry, by `v.at`, its place among these from 1 on.
@@ -69,12 +43,12 @@ extension Draft {
       """)
   }
 
-  private func eventParameters(entry: Int64, _ header: EntryHeader) -> Parameters {
+  private func eventParameters(entry: Int64, _ key: CommandKey) -> Parameters {
     var parameters = Parameters(reserving: 11, bytes: 256 * events.count)
     parameters.int8(entry)
     parameters.time(at)
-    parameters.text(header.actor)
-    parameters.uuid(header.command)
+    parameters.text(key.actor)
+    parameters.uuid(key.id)
     appendEvents(to: &parameters)
     return parameters
   }

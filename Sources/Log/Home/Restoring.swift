@@ -87,6 +87,19 @@ extension Session {
     }
   }
 
+  /// Counts what was put back in the seals that were made without it. One that counts more than there is stays: it says
+  /// that an event is missing still.
+  ///
+  /// - Parameter acceptingLoss: Where that was said and is recorded: then none stays.
+  package func recountSeals(acceptingLoss: Bool) throws(OpsError) {
+    let wrong = try Verifier.entryFaults(LogReader(target, on: try connection()))
+      .filter { !$0.isOfLog && (acceptingLoss || $0.found > $0.expected) }
+    if wrong.isEmpty { return }
+    try asKeeper { (connection) throws(OpsError) in
+      try Books.recount(wrong, on: connection)
+    }
+  }
+
   /// Settles a ledger here that no store is kept of.
   ///
   /// - Returns: The entry that records it; nil where it lives here already.

@@ -20,6 +20,27 @@ enum Books {
     }
   }
 
+  /// Sets right how many events seals count.
+  ///
+  /// - Parameter connection: As the keeper.
+  static func recount(
+    _ faults: [Verifier.EntryFault], on connection: Connection
+  ) throws(OpsError) {
+    if faults.isEmpty { return }
+    var (entries, more) = (ArrayBuilder(.int8), ArrayBuilder(.int8))
+    for fault in faults {
+      entries.int8(fault.entry)
+      more.int8(fault.found - fault.expected)
+    }
+    var parameters = Parameters()
+    parameters.array(entries)
+    parameters.array(more)
+    _ = try onDatabase { () throws(PostgresError) in
+      try connection.query(
+        Statement("SELECT ledger.recount_seals($1::bigint[], $2::bigint[])"), parameters)
+    }
+  }
+
   /// Takes off what differs from the log, and makes it again.
   ///
   /// - Parameter connection: As the keeper, in a transaction that records a repair, and that holds off writers.
@@ -30,7 +51,7 @@ enum Books {
     var check = BooksCheck(reader)
     try check.run()
     var parameters = Parameters()
-    parameters.uuids(check.wrongCommands + (try wrongCounts(reader)))
+    parameters.uuids(check.wrongCommands)
     parameters.uuids(check.wrongTombstones)
     parameters.uuids(check.wrongErasures)
     for rows in [check.departedCommands, check.departedTombstones, check.departedErasures] {
@@ -41,8 +62,10 @@ enum Books {
       _ = try connection.query(mendBooks, parameters)
       _ = try connection.query(mendGuarded, guarded)
     }
+    let sizes = try Verifier.entryFaults(reader).filter { !$0.isOfLog }
+    try recount(sizes, on: connection)
     var counts: [String: RepairCount] = [:]
-    for difference in check.differences + roots.map(\.difference) {
+    for difference in check.differences + roots.map(\.difference) + sizes.map(\.difference) {
       counts[difference.table, default: RepairCount()].updated += 1
     }
     return counts
@@ -90,20 +113,4 @@ enum Books {
     SELECT ledger.mend_guarded(
       $1::text[], $2::json, $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[])
     """)
-
-  /// Keys that count other events than their entries have, which are whole.
-  private static func wrongCounts(_ reader: LogReader) throws(OpsError) -> [StreamID] {
-    var last = Parameters()
-    last.int8(reader.coldLast)
-    return try onDatabase { () throws(PostgresError) in
-      try reader.connection.query(
-        Statement(
-          """
-          SELECT c.command FROM ledger.commands AS c JOIN (
-            SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e
-            USING (entry)
-          WHERE c.entry > $1::bigint AND e.n = e.top + 1 AND c.events <> e.n
-          """), last)
-    }.ids()
-  }
 }

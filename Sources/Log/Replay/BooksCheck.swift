@@ -75,11 +75,12 @@ struct BooksCheck {
     }
   }
 
-  /// An entry has one command, so the first event speaks for all.
+  /// An entry has one command, so the first event speaks for all. Of the engine's own commands nothing is kept.
   private static let wrongCommands = Statement(
     """
     SELECT command, e.entry, c.entry
-    FROM (SELECT command, entry, recorded_at FROM ledger.events WHERE index = 0 AND command IS NOT NULL) AS e
+    FROM (SELECT command, entry, recorded_at FROM ledger.events
+        WHERE index = 0 AND substr(command::text, 15, 1) = '5') AS e
       FULL JOIN (SELECT command, entry, recorded_at FROM ledger.commands WHERE entry > $1::bigint) AS c
       USING (command)
     WHERE e.entry IS DISTINCT FROM c.entry OR e.recorded_at IS DISTINCT FROM c.recorded_at
@@ -224,18 +225,14 @@ struct BooksCheck {
 
   /// Keys of entries that have left must be there as well.
   private mutating func check(_ keys: [DepartedKeys.Key]) throws(OpsError) {
-    var (entries, counts, times) = (
-      ArrayBuilder(.int8), ArrayBuilder(.int4), ArrayBuilder(.timestamptz)
-    )
+    var (entries, times) = (ArrayBuilder(.int8), ArrayBuilder(.timestamptz))
     for key in keys {
       entries.int8(key.entry)
-      counts.int4(key.events)
       times.timestamptz(microsSince1970: key.at.micros)
     }
     var parameters = Parameters()
     parameters.uuids(keys.map(\.command))
     parameters.array(entries)
-    parameters.array(counts)
     parameters.array(times)
     let rows = try query(Self.wrongDepartedCommands, parameters)
     for row in 0..<rows.count {
@@ -244,15 +241,11 @@ struct BooksCheck {
       }
       let key = keys[at]
       if found != nil { wrongCommands.append(key.command) }
-      if found == key.entry {
-        note("ledger.commands", key.command.description, "events", "\(key.events)", "another")
-      } else {
-        noteCommand(key.command, entry: key.entry, found: found)
-      }
+      noteCommand(key.command, entry: key.entry, found: found)
       departedCommands.append(
         .object([
           "command": .string(key.command.description), "entry": .int(Int(key.entry)),
-          "events": .int(Int(key.events)), "recorded_at": .string(time),
+          "recorded_at": .string(time),
         ]))
     }
   }
@@ -260,10 +253,10 @@ struct BooksCheck {
   private static let wrongDepartedCommands = Statement(
     """
     SELECT v.at, v.recorded_at::text, c.entry
-    FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::timestamptz[])
-      WITH ORDINALITY AS v(command, entry, events, recorded_at, at)
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[])
+      WITH ORDINALITY AS v(command, entry, recorded_at, at)
       LEFT JOIN ledger.commands AS c ON c.command = v.command
-    WHERE (c.entry, c.events, c.recorded_at) IS DISTINCT FROM (v.entry, v.events, v.recorded_at)
+    WHERE (c.entry, c.recorded_at) IS DISTINCT FROM (v.entry, v.recorded_at)
     """)
 
   /// Keys of entries that have left, of which the store knows nothing.
@@ -274,7 +267,9 @@ struct BooksCheck {
     if rows.count <= count - departedCommands.count { return }
     var known: Set<StreamID> = []
     try reader.cold(nil, .all) { (event) in
-      if event.index == 0, let command = event.command { known.insert(command) }
+      if event.index == 0, let command = event.command, command.isOutsideKey {
+        known.insert(command)
+      }
     }
     for row in 0..<rows.count {
       let (command, entry) = try onDatabase { () throws(PostgresError) in
@@ -472,7 +467,6 @@ private struct DepartedKeys {
   struct Key {
     let command: StreamID
     let entry: Int64
-    var events: Int32
     let at: Instant
   }
 
@@ -481,14 +475,10 @@ private struct DepartedKeys {
 
   /// - Returns: Keys, once there are many.
   mutating func take(_ event: EventLine) -> [Key]? {
-    if keys.last?.entry == event.entry {
-      keys[keys.count - 1].events += 1
-      return nil
-    }
-    guard event.index == 0, let command = event.command else { return nil }
+    guard event.index == 0, let command = event.command, command.isOutsideKey else { return nil }
     var full: [Key]?
     if keys.count == Self.countMax { (full, keys) = (keys, []) }
-    keys.append(Key(command: command, entry: event.entry, events: 1, at: event.recordedAt))
+    keys.append(Key(command: command, entry: event.entry, at: event.recordedAt))
     count += 1
     return full
   }

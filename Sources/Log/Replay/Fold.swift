@@ -19,10 +19,6 @@ struct Fold {
 
   let context = FoldContext()
   private(set) var eventCount = 0
-  /// Entries whose first event was met.
-  private(set) var entryCount = 0
-  /// Of both, those that had left the database.
-  private(set) var cold = (events: 0, entries: 0)
   private let types = EventTypes()
 
   /// Takes one row of `COPY (SELECT columns …)`.
@@ -38,12 +34,8 @@ struct Fold {
     take(EventView(fixed: fixed, data: line.data, content: line.content), type: line.type)
   }
 
-  /// Says that all events so far had left the database.
-  mutating func markCold() { cold = (eventCount, entryCount) }
-
   mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
     eventCount += 1
-    if event.fixed.position.index == 0 { entryCount += 1 }
     guard let type = types.find(name) else {
       let unknown = String(decoding: name, as: UTF8.self)
       context.problems.append(LogProblem(event.fixed, .unknownType(unknown)))

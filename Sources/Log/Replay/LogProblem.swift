@@ -10,8 +10,8 @@ public struct LogProblem: Equatable, Sendable {
     case versionsSwapped
     case unknownType(String)
     case unreadable(String)
-    /// An entry lacks events.
-    case eventsMissing(expected: Int64, found: Int64)
+    /// The entries from the problem's on lack events, or have some that were not sealed.
+    case eventsMissing(upTo: Int64, expected: Int64, found: Int64)
     /// The events from the problem's entry on do not hash to the root that the database noted when it pushed.
     case rootDiffers(upTo: Int64, noted: String, found: String)
     /// A store has the events from the problem's entry on differently.
@@ -77,9 +77,10 @@ public struct LogProblem: Equatable, Sendable {
       Difference(
         table: "ledger.events", row: "\(row), entry \(entry)", column: "content",
         expected: "content, or a later event that erased it", found: "neither")
-    case .eventsMissing(let expected, let found):
+    case .eventsMissing(let last, let expected, let found):
       Difference(
-        table: "ledger.events", row: row, column: "index", expected: "\(expected) events",
+        table: "ledger.events", row: last > entry ? "entries \(entry) to \(last)" : row,
+        column: "index", expected: "\(expected) events",
         found: "\(found)")
     }
   }

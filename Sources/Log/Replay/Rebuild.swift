@@ -278,7 +278,6 @@ final class Rebuild {
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       var replayed = 0
-      var hot = (entries: 0, events: 0)
       let snapshot = try self.snapshot(connection)
       // One folds ahead while one slice is written, which keeps two cores busy from the second on.
       let stream = FoldStream(
@@ -290,11 +289,9 @@ final class Rebuild {
       while let made = try stream.next() {
         guard made.fold.context.problems.isEmpty else { return self.refuse(&report, made.fold) }
         replayed += made.fold.eventCount
-        hot.events += made.fold.eventCount - made.fold.cold.events
-        hot.entries += made.fold.entryCount - made.fold.cold.entries
         try write(made, connection)
       }
-      let broken = try self.brokenEntries(hot, found, snapshot, connection)
+      let broken = try self.brokenEntries(found, snapshot, connection)
       guard broken.isEmpty else {
         for problem in broken { report.found.note(problem) }
         report.outcome = .refused
@@ -308,14 +305,11 @@ final class Rebuild {
     }
   }
 
-  /// Entries that are not what their commands' keys say, where that is not the keys' fault.
+  /// Entries that lack events, where that is not a seal's fault.
   private func brokenEntries(
-    _ hot: (entries: Int, events: Int), _ found: VerifyReport, _ snapshot: String,
-    _ connection: Connection
+    _ found: VerifyReport, _ snapshot: String, _ connection: Connection
   ) throws(OpsError) -> [LogProblem] {
-    let faults = try Verifier.entryFaults(
-      entries: hot.entries, events: hot.events,
-      on: LogReader(session.target, on: connection))
+    let faults = try Verifier.entryFaults(LogReader(session.target, on: connection))
     if faults.isEmpty { return [] }
     let proven =
       found.provenEntry > 0
@@ -429,8 +423,8 @@ final class Rebuild {
           report: JSON.object(facts.merging(["rebuilt": summary(report)]) { $1 }).text, why: why)
       }
     draft.append(event, of: LedgerRecord.self, to: .ledger)
-    let header = EntryHeader(command: newCommandID(), actor: actor, digest: nil, result: nil)
-    let writes = draft.writes(entry: entry, header, session: session)
+    let key = CommandKey(id: newCommandID(), actor: actor)
+    let writes = draft.writes(entry: entry, key, session: session)
     _ = try onDatabase { () throws(PostgresError) in try connection.pipeline(writes) }
     report.entry = entry
   }

@@ -123,7 +123,6 @@ extension Slice {
         reported = fold.eventCount
       }
     }
-    fold.markCold()
     if let entries, entries.upperBound <= log.coldLast { return }
     do throws(PostgresError) {
       if isJoin { try log.connection.execute("SET LOCAL enable_nestloop = off") }

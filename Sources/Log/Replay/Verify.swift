@@ -98,9 +98,6 @@ public enum Verifier {
   struct Partial: Sendable {
     var report = VerifyReport()
     var failure: OpsError?
-    var entries = 0
-    /// Of the events and entries, those that the database holds.
-    var hot = (events: 0, entries: 0)
 
     mutating func merge(_ other: Result<Partial, OpsError>) {
       switch other {
@@ -119,8 +116,6 @@ public enum Verifier {
         for warning in part.report.warnings where !report.warnings.contains(warning) {
           report.warnings.append(warning)
         }
-        entries += part.entries
-        hot = (hot.events + part.hot.events, hot.entries + part.hot.entries)
       }
     }
   }
@@ -140,84 +135,88 @@ public enum Verifier {
     return partial
   }
 
-  /// Entries are whole: an event that was removed from the end of a stream leaves no gap in the
-  /// stream, but in its entry. What has left is held together by its segments' roots.
+  /// The log has as many events as were sealed: one that was removed from the end of a stream leaves no gap there, but
+  /// in its entry, or in its seal. What has left is held together by its segments' roots.
   ///
-  /// A whole entry whose key counts other events is the key's fault where a noted root holds the entry, or everything
-  /// else agrees with the log.
+  /// A seal that counts other events is itself at fault where a noted root holds the entry, or everything else agrees
+  /// with the log.
   private static func checkEntries(
     _ reader: LogReader, _ partial: inout Partial
   ) throws(OpsError) {
-    // Always of every entry: sums agree where one key counts too many and another too few.
-    let faults = try entryFaults(entries: -1, events: -1, on: reader)
+    let faults = try entryFaults(reader)
     let isElseEqual = partial.report.differenceCount == partial.report.bookProblems
     for fault in faults {
       if !fault.isOfLog, isElseEqual || fault.entry <= partial.report.provenEntry {
-        // A key without an entry is named with the other keys.
-        if fault.found > 0 { partial.report.note(ofBooks: [fault.difference]) }
+        partial.report.note(ofBooks: [fault.difference])
       } else {
         partial.report.note(fault.problem)
       }
     }
   }
 
-  /// An entry and the command's key that names it do not agree.
+  /// Entries have fewer events than they had, or more.
   struct EntryFault {
-    let entry: Int64
+    /// The first of them, and the last: those after one seal, up to the next; or one that has a hole.
+    let entries: ClosedRange<Int64>
     let expected: Int64
     let found: Int64
     /// The entry has a hole.
     let isOfLog: Bool
 
+    var entry: Int64 { entries.upperBound }
+
     var problem: LogProblem {
-      LogProblem(entry: entry, .eventsMissing(expected: expected, found: found))
+      LogProblem(
+        entry: entries.lowerBound,
+        .eventsMissing(upTo: entries.upperBound, expected: expected, found: found))
     }
 
     var difference: Difference {
       Difference(
-        table: "ledger.commands", row: "entry \(entry)", column: "events", expected: "\(found)",
-        found: "\(expected)")
+        table: "ledger.checkpoints", row: "\(entry)", column: "size",
+        expected: "\(found) events after entry \(entries.lowerBound - 1)", found: "\(expected)")
     }
   }
 
-  /// Entries that lack events, or have other events than their command recorded.
-  ///
-  /// - Parameters:
-  ///   - entries: How many the replay met of those that the database holds.
-  ///   - events: The same, of events: where both are what the commands say, no entry is looked at.
-  static func entryFaults(
-    entries: Int, events: Int, on reader: LogReader
-  ) throws(OpsError) -> [EntryFault] {
+  /// Entries that lack events, or have other events than were sealed.
+  static func entryFaults(_ reader: LogReader) throws(OpsError) -> [EntryFault] {
     var last = Parameters()
     last.int8(reader.coldLast)
     return try onDatabase { () throws(PostgresError) in
-      let sums = try reader.connection.query(commandSums, last)
-      if try sums.int8(0, 0) == entries, try sums.int8(0, 1) == events { return [EntryFault]() }
-      let rows = try reader.connection.query(entriesWithoutAllEvents, last)
       var faults: [EntryFault] = []
-      for row in 0..<rows.count {
-        faults.append(
-          EntryFault(
-            entry: try rows.int8(row, 0), expected: try rows.int8(row, 1),
-            found: try rows.int8(row, 2), isOfLog: try rows.bool(row, 3)))
+      for statement in [entriesWithHoles, sealsOfOtherEvents] {
+        let rows = try reader.connection.query(statement, last)
+        for row in 0..<rows.count {
+          let (first, last) = (try rows.int8(row, 0), try rows.int8(row, 1))
+          faults.append(
+            EntryFault(
+              entries: min(first, last)...last, expected: try rows.int8(row, 2),
+              found: try rows.int8(row, 3), isOfLog: try rows.bool(row, 4)))
+        }
       }
       return faults
     }
   }
 
-  private static let commandSums = Statement(
+  private static let entriesWithHoles = Statement(
     """
-    SELECT count(*), coalesce(sum(events), 0)::bigint FROM ledger.commands WHERE entry > $1::bigint
+    SELECT entry, entry, (max(index) + 1)::bigint, count(*), true FROM ledger.events
+    WHERE entry > $1::bigint GROUP BY entry HAVING count(*) <> max(index) + 1
+    ORDER BY entry LIMIT 1000
     """)
 
-  private static let entriesWithoutAllEvents = Statement(
+  /// Each checkpoint counts all events up to it, so that what lies between two of them is told by their difference.
+  private static let sealsOfOtherEvents = Statement(
     """
-    SELECT entry, coalesce(c.events, e.top + 1)::bigint, coalesce(e.n, 0),
-      coalesce(e.n <> e.top + 1, false)
-    FROM (SELECT entry, count(*) AS n, max(index) AS top FROM ledger.events GROUP BY entry) AS e
-    FULL JOIN (SELECT * FROM ledger.commands WHERE entry > $1::bigint) AS c USING (entry)
-    WHERE e.n IS DISTINCT FROM e.top + 1 OR e.n <> c.events OR e.n IS NULL
-    ORDER BY entry LIMIT 1000
+    SELECT s.after + 1, s.entry, s.expected, e.found, false
+    FROM (SELECT c.entry, coalesce(lag(c.entry) OVER up, 0) AS after,
+        c.size - coalesce(lag(c.size) OVER up, 0) AS expected
+      FROM ledger.checkpoints AS c WHERE c.size IS NOT NULL AND c.entry >= $1::bigint
+      WINDOW up AS (ORDER BY c.entry, c.root IS NULL)
+    ) AS s CROSS JOIN LATERAL (
+      SELECT count(*) AS found FROM ledger.events AS e WHERE e.entry > s.after AND e.entry <= s.entry) AS e
+    WHERE s.after >= $1::bigint AND s.expected <> e.found
+    ORDER BY s.entry LIMIT 1000
     """)
 
   private static func finish(
@@ -321,9 +320,6 @@ extension Verifier.Partial {
   mutating func take(_ comparison: Comparison) {
     let fold = comparison.fold
     report.events += fold.eventCount
-    entries += fold.entryCount
-    hot.events += fold.eventCount - fold.cold.events
-    hot.entries += fold.entryCount - fold.cold.entries
     report.rows.merge(comparison.rowsCompared, uniquingKeysWith: +)
     report.add(comparison.differences, count: comparison.differenceCount)
     if report.streams.count <= Rebuilder.targetedMax {

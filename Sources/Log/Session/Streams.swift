@@ -10,6 +10,12 @@ extension StreamID {
 
   static func ledgerRecord(_ key: String) -> StreamID { named("ledger:" + key) }
 
+  /// A command whose key came from outside: the UUIDv5 of `key:<key>`.
+  static func outsideKey(_ key: StreamID) -> StreamID { named("key:\(key)") }
+
+  /// Whether a command's id says that its key came from outside.
+  var isOutsideKey: Bool { high >> 12 & 0xF == 5 }
+
   private static func named(_ name: String) -> StreamID {
     let digest = sha1(StreamID.namespace.bytes + Array(name.utf8))
     // SHA-1 always gives twenty bytes.
