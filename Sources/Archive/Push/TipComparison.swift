@@ -92,7 +92,8 @@ struct TipComparison {
     guard try survey.hasCommonHistory(), try !session.wentOn() else {
       return .stranger(store.files.place, entry: entry).whereNothingIsPushed
     }
-    if let impossible = try Trial(session: session, missing: survey.missing).run() {
+    let common = survey.divergence ?? entry
+    if let impossible = try Trial(session: session, missing: survey.missing, before: common).run() {
       return .stranger(
         store.files.place, entry: entry, "none could: \(impossible.message)"
       ).whereNothingIsPushed

@@ -9,6 +9,8 @@ import Postgres
 struct Trial {
   let session: Session
   let missing: [Survey.Missing]
+  /// The log has the same events as the stores before this entry. From there on both may have gone on.
+  let before: Int64
 
   /// - Returns: Why the log cannot take them; nil where it can, or where nobody can say now.
   func run() throws(OpsError) -> OpsError? {
@@ -35,7 +37,11 @@ struct Trial {
       _ = try part.send(to: writer, reading: try Session(session.target))
       _ = try onDatabase { () throws(PostgresError) in try writer.finish() }
     }
-    let rows = try onDatabase { () throws(PostgresError) in try connection.query(Self.repeated) }
+    var common = Parameters()
+    common.int8(before)
+    let rows = try onDatabase { () throws(PostgresError) in
+      try connection.query(Self.repeated, common)
+    }
     guard rows.count == 1 else { return }
     let (entry, stream, version) = try onDatabase { () throws(PostgresError) in
       (try rows.int8(0, 0), StreamID(try rows.uuid(0, 1)), try rows.int4(0, 2))
@@ -49,7 +55,7 @@ struct Trial {
     """
     SELECT t.entry, t.stream, t.version FROM pg_temp.tried AS t
     WHERE EXISTS (SELECT FROM ledger.events AS e
-        WHERE e.stream = t.stream AND e.version = t.version)
+        WHERE e.stream = t.stream AND e.version = t.version AND e.entry < $1::bigint)
       OR EXISTS (SELECT FROM pg_temp.tried AS o
         WHERE o.stream = t.stream AND o.version = t.version AND (o.entry, o.index) < (t.entry, t.index))
     ORDER BY t.entry, t.index LIMIT 1
