@@ -91,7 +91,7 @@ let package = Package(
 
     // What tests share: seeded random data, and the repository's files.
     .target(
-      name: "TestSupport", dependencies: ["JSON", "Threads"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Ledger", "JSON", "Threads"], path: "Tests/TestSupport",
       swiftSettings: settings),
     // Ledgers for tests, on a scratch server.
     .target(
@@ -125,6 +125,8 @@ let package = Package(
     .testTarget(
       name: "PostgresTests", dependencies: ["Postgres", "TestSupport", "Threads"],
       swiftSettings: settings),
+    .testTarget(
+      name: "ThreadsTests", dependencies: ["Threads", "TestSupport"], swiftSettings: settings),
     .testTarget(name: "CryptoTests", dependencies: ["Crypto"], swiftSettings: settings),
     .testTarget(
       name: "LZ4Tests", dependencies: ["LZ4", "Crypto", "Host", "TestSupport"],
@@ -133,7 +135,7 @@ let package = Package(
       name: "HostTests", dependencies: ["Host", "TestSupport", "Threads"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["opsledger", "Host", "JSON", "TestLedgers", "TestSupport"],
+      dependencies: ["opsledger", "Log", "Ledger", "Host", "JSON", "TestLedgers", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
@@ -155,7 +157,8 @@ let package = Package(
     .testTarget(
       name: "OpsLoopTests",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport", "Threads",
+        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers", "TestSupport",
+        "Threads",
       ],
       swiftSettings: settings),
   ],

@@ -230,110 +230,64 @@ extension Engine {
 
 /// The rows of all tables that hold content, locked: parents before children, as everywhere.
 private struct ErasedRows {
-  private let proposals: Read<[Proposal]>
-  private let missions: Read<[Mission]>
-  private let steps: Read<[Step]>
-  private let agentEvents: Read<[AgentEvent]>
-  private let reactions: Read<[Reaction]>
-  private let runs: Read<[Run]>
-  private let radar: Read<[Radar]>
-  private let holds: Read<[Hold]>
-  private let policies: Read<[Policy]>
+  private typealias Load = (Found, inout Draft) throws(OpsError) -> Void
+  private var loads: [Load] = []
 
   init(_ streams: Parameters, in reads: inout Reads) {
-    proposals = reads.rows(of: Proposal.self, Self.lockProposals, streams)
-    missions = reads.rows(of: Mission.self, Self.lockMissions, streams)
-    steps = reads.rows(of: Step.self, Self.lockSteps, streams)
-    agentEvents = reads.rows(of: AgentEvent.self, Self.lockAgentEvents, streams)
-    reactions = reads.rows(of: Reaction.self, Self.lockReactions, streams)
-    runs = reads.rows(of: Run.self, Self.lockRuns, streams)
-    radar = reads.rows(of: Radar.self, Self.lockRadar, streams)
-    holds = reads.rows(of: Hold.self, Self.lockHolds, streams)
-    policies = reads.rows(of: Policy.self, Self.lockPolicies, streams)
+    for noun in NounName.allCases where noun.holdsContent {
+      loads.append(Self.load(noun.rowType, streams, &reads))
+    }
   }
 
   func load(_ found: Found, _ draft: inout Draft) throws(OpsError) {
-    for row in try found[proposals] { try draft.load(row, as: row.id) }
-    for row in try found[missions] { try draft.load(row, as: row.id) }
-    for row in try found[steps] { try draft.load(row, as: row.id) }
-    for row in try found[agentEvents] { try draft.load(row, as: row.id) }
-    for row in try found[reactions] { try draft.load(row, as: row.id) }
-    for row in try found[runs] { try draft.load(row, as: row.id) }
-    for row in try found[radar] { try draft.load(row, as: row.id) }
-    for row in try found[holds] { try draft.load(row, as: row.id) }
-    for row in try found[policies] { try draft.load(row, as: .policy(row.key)) }
+    for load in loads { try load(found, &draft) }
   }
 
-  private static let lockProposals = lock(Proposal.self)
-  private static let lockMissions = lock(Mission.self)
-  private static let lockSteps = lock(Step.self)
-  private static let lockAgentEvents = lock(AgentEvent.self)
-  private static let lockReactions = lock(Reaction.self)
-  private static let lockRuns = lock(Run.self)
-  private static let lockRadar = lock(Radar.self)
-  private static let lockHolds = lock(Hold.self)
-  private static let lockPolicies = lock(
-    Policy.self, by: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || t.key)")
-
-  private static func lock<N: Noun>(_ noun: N.Type, by stream: String = "t.id") -> Statement {
-    Statement(
+  private static func load<N: Noun>(
+    _ noun: N.Type, _ streams: Parameters, _ reads: inout Reads
+  ) -> Load {
+    let lock = Statement(
       """
-      SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE \(stream) = ANY ($1::uuid[])
+      SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE \(N.streamSQL) = ANY ($1::uuid[])
       ORDER BY 1 FOR NO KEY UPDATE
       """)
+    let read = reads.rows(of: N.self, lock, streams)
+    return { (found, draft) throws(OpsError) in
+      for row in try found[read] {
+        guard let stream = N.stream(of: row) else { continue }
+        try draft.load(row, as: stream)
+      }
+    }
   }
+}
+
+extension NounName {
+  /// The ledger's own row has none, and is never erased; see ``ErasureSearch``.
+  fileprivate var holdsContent: Bool { self != .ledger }
 }
 
 extension Draft {
   fileprivate func isLoaded(_ holder: Holder) -> Bool {
-    switch holder.noun {
-    case .agentEvent: row(holder.stream, of: AgentEvent.self) != nil
-    case .reaction: row(holder.stream, of: Reaction.self) != nil
-    case .proposal: row(holder.stream, of: Proposal.self) != nil
-    case .mission: row(holder.stream, of: Mission.self) != nil
-    case .step: row(holder.stream, of: Step.self) != nil
-    case .run: row(holder.stream, of: Run.self) != nil
-    case .radar: row(holder.stream, of: Radar.self) != nil
-    case .policy: row(holder.stream, of: Policy.self) != nil
-    case .hold: row(holder.stream, of: Hold.self) != nil
-    case .ledger: true
-    }
+    !holder.noun.holdsContent || isLoaded(holder.stream, of: holder.noun.rowType)
+  }
+
+  private func isLoaded<N: Noun>(_ stream: StreamID, of noun: N.Type) -> Bool {
+    row(stream, of: N.self) != nil
   }
 
   fileprivate mutating func load(
     _ holder: Holder, tombstone version: Int32
   ) throws(OpsError) {
-    let stream = holder.stream
-    switch holder.noun {
-    case .agentEvent: try load(tombstone: version, of: AgentEvent.self, as: stream)
-    case .reaction: try load(tombstone: version, of: Reaction.self, as: stream)
-    case .proposal: try load(tombstone: version, of: Proposal.self, as: stream)
-    case .mission: try load(tombstone: version, of: Mission.self, as: stream)
-    case .step: try load(tombstone: version, of: Step.self, as: stream)
-    case .run: try load(tombstone: version, of: Run.self, as: stream)
-    case .radar: try load(tombstone: version, of: Radar.self, as: stream)
-    case .policy: try load(tombstone: version, of: Policy.self, as: stream)
-    case .hold: try load(tombstone: version, of: Hold.self, as: stream)
-    case .ledger: break
-    }
+    guard holder.noun.holdsContent else { return }
+    try load(tombstone: version, of: holder.noun.rowType, as: holder.stream)
   }
 
   fileprivate mutating func erase(_ holder: Holder, _ why: String) {
-    func erase<N: Noun>(_ noun: N.Type, _ draft: inout Draft) {
-      draft.append(StreamEvent<N>.common(.erased(why: why)), to: holder.stream)
-    }
-    switch holder.noun {
-    case .agentEvent: erase(AgentEvent.self, &self)
-    case .reaction: erase(Reaction.self, &self)
-    case .proposal: erase(Proposal.self, &self)
-    case .mission: erase(Mission.self, &self)
-    case .step: erase(Step.self, &self)
-    case .run: erase(Run.self, &self)
-    case .radar: erase(Radar.self, &self)
-    case .policy: erase(Policy.self, &self)
-    case .hold: erase(Hold.self, &self)
-    // It is never erased; see ``ErasureSearch``.
-    case .ledger: break
-    }
+    guard holder.noun.holdsContent else { return }
+    erase(holder.noun.rowType, holder.stream, why)
+  }
+
+  private mutating func erase<N: Noun>(_ noun: N.Type, _ stream: StreamID, _ why: String) {
+    append(StreamEvent<N>.common(.erased(why: why)), to: stream)
   }
 }

@@ -1,10 +1,8 @@
-import Dispatch
 import Glibc
 import JSON
 public import Ledger
 import Log
 import Postgres
-import Synchronization
 import Threads
 
 /// What a worker did until it ended.
@@ -57,7 +55,8 @@ public final class Worker {
   private let options: Options
   private let shouldStop: @Sendable () -> Bool
   private let report: @Sendable (String) -> Void
-  private let finished = FinishedSteps()
+  /// On their way from the threads that ran them.
+  private let finished = BoundedQueue<Finished>()
   private var running: [StreamID: Held] = [:]
   private var result = WorkerReport()
   /// Whether there may be something to claim; not before somebody says so, or a look.
@@ -72,6 +71,11 @@ public final class Worker {
   private var nextRetry = Double.infinity
   private var presence: Presence
   private var isNoteWritten = false
+
+  private struct Finished: Sendable {
+    let step: StreamID
+    let result: StepOutcome.Result
+  }
 
   private struct Held {
     var step: ClaimedStep
@@ -127,7 +131,10 @@ public final class Worker {
           try wait()
           continue
         }
-        finished.wait(seconds: 0.05)
+        // What is ready together is recorded together.
+        for done in finished.takeAll(withinSeconds: 0.05) {
+          running[done.step]?.result = done.result
+        }
         try record(isLeaving: isStopping || !options.watch)
         try renew()
         if options.watch, !isHopeful, !isStopping {
@@ -214,11 +221,13 @@ public final class Worker {
 
   private func start(_ claimed: ClaimedStep) {
     if Executors.isInstant(claimed.step) {
-      finished.add(claimed.step.id, Executors.run(claimed))
+      finished.put(Finished(step: claimed.step.id, result: Executors.run(claimed)))
       return
     }
     // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
-    runOnThread { [finished] in finished.add(claimed.step.id, Executors.run(claimed)) }
+    runOnThread { [finished] in
+      finished.put(Finished(step: claimed.step.id, result: Executors.run(claimed)))
+    }
   }
 
   // MARK: Recording
@@ -226,7 +235,6 @@ public final class Worker {
   /// Records what is finished: together what was claimed together, and by itself what could not be recorded
   /// before.
   private func record(isLeaving: Bool) throws(OpsError) {
-    for (id, result) in finished.take() { running[id]?.result = result }
     let now = monotonicSeconds()
     let due = running.values.filter { $0.result != nil && $0.recordAt <= now }
     if due.isEmpty { return }
@@ -380,30 +388,6 @@ extension Worker {
       isHopeful = true
     } else {
       usleep(UInt32(min(rank, Self.rankMax)) * Self.turnMicros)
-    }
-  }
-}
-
-/// Outcomes on their way from the threads that ran the steps.
-private final class FinishedSteps: Sendable {
-  private let done = Mutex<[(StreamID, StepOutcome.Result)]>([])
-  private let signal = DispatchSemaphore(value: 0)
-
-  func add(_ step: StreamID, _ result: StepOutcome.Result) {
-    done.withLock { $0.append((step, result)) }
-    signal.signal()
-  }
-
-  func wait(seconds: Double) {
-    guard signal.wait(timeout: .now() + seconds) == .success else { return }
-    // What is ready together is recorded together.
-    while signal.wait(timeout: .now()) == .success {}
-  }
-
-  func take() -> [(StreamID, StepOutcome.Result)] {
-    done.withLock { list in
-      defer { list.removeAll() }
-      return list
     }
   }
 }

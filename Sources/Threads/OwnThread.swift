@@ -36,6 +36,9 @@ public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
   }
 }
 
+/// The cores that this process may run on.
+public let coreCount = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+
 /// A thread of POSIX that was started.
 private struct OwnThread {
   private final class Body: Sendable {

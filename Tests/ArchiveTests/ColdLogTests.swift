@@ -274,7 +274,7 @@ struct ColdLogTests {
         let online = try ledger.session().history(ofMission: mission.id)
         #expect(offline.events == online.events && offline.origin == online.origin)
       }
-      #expect(throws: OpsError.self) {
+      expectRefusal(.notFound) {
         try MissionHistory(ofMission: StreamID(high: 1, low: 2), in: StoredLog(files))
       }
     }

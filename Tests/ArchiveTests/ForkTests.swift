@@ -3,6 +3,7 @@ import Ledger
 import Log
 import OpsLoop
 import TestLedgers
+import TestSupport
 import Testing
 
 /// What cannot be merged goes on in a store of its own; and a ledger without any store is settled by a reason.
@@ -65,7 +66,7 @@ struct ForkTests {
   @Test("the second goes on in a store that names the last entry of both; both stay whole")
   func forks() throws {
     try apart { first, files, second, common in
-      #expect(throws: OpsError.self) { try push(second, files) }
+      expectRefusal(.storeDiverged) { try push(second, files) }
       let old = files
       let fresh = MemoryStore()
       let (before, historyBefore) = (try log(first), try log(second))
@@ -84,8 +85,8 @@ struct ForkTests {
       try Self.emit(second)
       _ = try push(second, fresh)
       _ = try push(first, files)
-      #expect(throws: OpsError.self) { try push(second, files) }
-      #expect(throws: OpsError.self) { try push(first, fresh) }
+      expectRefusal(.storeDiverged) { try push(second, files) }
+      expectRefusal(.storeDiverged) { try push(first, fresh) }
       try Self.emit(first)
       try Self.emit(second)
       for store in [files, fresh] {
@@ -98,12 +99,12 @@ struct ForkTests {
         _ = try restore(other, fresh)
         #expect(try log(other) == log(second))
         #expect(try other.verify().isEqual)
-        #expect(throws: OpsError.self) { try restore(other, files) }
+        expectRefusal(.storeDiverged) { try restore(other, files) }
       }
-      #expect(throws: OpsError.self) { try restore(first, fresh) }
+      expectRefusal(.storeDiverged) { try restore(first, fresh) }
       // Once more is no second fork, and another store is not taken.
       #expect(try fork(second, fresh, from: nil).entry == nil)
-      #expect(throws: OpsError.self) { try fork(second, files, from: nil) }
+      expectRefusal(.storeDiverged) { try fork(second, files, from: nil) }
     }
   }
 
@@ -147,7 +148,7 @@ struct ForkTests {
       try Self.emit(ledger)
       let last = try ledger.session().seal()
       try ledger.withCopy { copy in
-        #expect(throws: OpsError.self) { try Self.emit(copy) }
+        expectRefusal(.storeDiverged) { try Self.emit(copy) }
         let session = try copy.adminSession()
         let entry = try session.settleWithoutStore(why: "moved house", by: "test")
         #expect((entry ?? 0) > last + (1 << 20))
@@ -158,7 +159,7 @@ struct ForkTests {
         #expect(try session.settleWithoutStore(why: "again", by: "test") == nil)
         #expect(try copy.verify().isEqual)
         try copy.execute("SELECT ledger.mark_home()")
-        #expect(throws: OpsError.self) {
+        expectRefusal(.storeDiverged) {
           try session.settleWithoutStore(why: "but a store has more", by: "test")
         }
       }

@@ -4,6 +4,7 @@ import Ledger
 import Log
 import OpsLoop
 import TestLedgers
+import TestSupport
 import Testing
 
 /// Of a store that lacks something, what comes before comes back, when that is wanted.
@@ -64,7 +65,7 @@ struct LossTests {
         try other.count(
           "ledger.events WHERE type = 'ledger.restored' AND content ->> 'why' = 'the disk'") == 1)
       // Not into the old store, which stops nothing; into a new one.
-      #expect(throws: OpsError.self) { try Pusher(try other.session(), files).run() }
+      expectRefusal(.storeDiverged) { try Pusher(try other.session(), files).run() }
       _ = try other.engine().emit(AgentEvent.Report(type: "scout:find", data: "{}"))
       #expect(try restore(other, files, allowingLoss: "again").outcome == .nothingToDo)
       let fresh = MemoryStore()

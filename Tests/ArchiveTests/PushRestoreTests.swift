@@ -2,6 +2,7 @@ import Ledger
 import Log
 import OpsLoop
 import TestLedgers
+import TestSupport
 import Testing
 
 @testable import Archive
@@ -80,7 +81,7 @@ struct PushRestoreTests {
       let own = try ledger.session().ledgerRecord()
       _ = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
       try TestLedger.withEmptyDatabase { other in
-        #expect(throws: OpsError.self) { try restore(other, files) }
+        expectRefusal(.notFound) { try restore(other, files) }
         let isEmpty = try other.value("SELECT to_regnamespace('ledger') IS NULL")
         #expect(isEmpty == "true")
       }
@@ -153,7 +154,7 @@ struct PushRestoreTests {
         } catch {
           #expect(error.code == .storeDiverged)
         }
-        #expect(throws: OpsError.self) { _ = try copy.session().seal() }
+        expectRefusal(.storeDiverged) { _ = try copy.session().seal() }
       }
     }
   }
@@ -172,7 +173,7 @@ struct PushRestoreTests {
         let (there, here) = (try log(old), try log(ledger))
         #expect(there == here)
         #expect(try old.verify().isEqual)
-        #expect(throws: OpsError.self) { _ = try restore(ledger, MemoryStore()) }
+        expectRefusal(.notFound) { _ = try restore(ledger, MemoryStore()) }
       }
     }
   }
@@ -248,7 +249,7 @@ struct PushRestoreTests {
         let found = try StoreVerifier(try Store.existing(files)).run()
         #expect(!found.faults.isEmpty)
         try TestLedger.withEmptyDatabase { other in
-          #expect(throws: OpsError.self) { _ = try restore(other, files) }
+          expectRefusal(.storeDiverged) { _ = try restore(other, files) }
           let events = try other.count("ledger.events")
           #expect(events == 0)
         }

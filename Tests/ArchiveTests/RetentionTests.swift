@@ -4,6 +4,7 @@ import Ledger
 import Log
 import OpsLoop
 import TestLedgers
+import TestSupport
 import Testing
 
 /// Missions that are old enough leave, with all that is theirs and nothing that is not, and come back.
@@ -244,7 +245,7 @@ struct RetentionTests {
         for mission in missions { _ = try restorer.run(mission.id) }
         let after = try Self.rows(ledger)
         #expect(after == before)
-        #expect(throws: OpsError.self) { try restorer.run(missions[0].id) }
+        expectRefusal(.notFound) { try restorer.run(missions[0].id) }
         try Self.verify(ledger)
         let counts = try TimeTravel.counts(ledger.target, at: entry)
         #expect(counts.tables["ops_missions"]?.rows == 3)
@@ -287,7 +288,7 @@ struct RetentionTests {
       #expect(plan.leaving.count == 5 && plan.held.count == 1)
       // One is held and to another something happens before the apply: the plan is not what would leave.
       let late = try engine.placeHold(.mission(missions[1].id), why: "late")
-      #expect(throws: OpsError.self) { try Self.apply(ledger, files, plan.digest) }
+      expectRefusal(.conflict) { try Self.apply(ledger, files, plan.digest) }
       _ = try engine.releaseHold(late, why: "over")
       #expect(try ledger.count("ops_missions") == 6)
       let time = missions[3].createdAt
@@ -315,7 +316,7 @@ struct RetentionTests {
       #expect(plan.staying == [.agentEventsUnprocessed: 1, .stepsOpen: 1, .open: 1])
       try ledger.execute(
         "UPDATE ops_policy SET value = '{\"succeeded_days\": \"many\"}' WHERE key = 'retention'")
-      #expect(throws: OpsError.self) { try ledger.session().retentionPlan() }
+      expectRefusal(.badInput) { try ledger.session().retentionPlan() }
       try ledger.execute(
         "UPDATE ops_policy SET value = '{\"failed_days\": 1}' WHERE key = 'retention'")
       #expect(try ledger.session().retentionPlan().leaving.isEmpty)
@@ -350,7 +351,7 @@ struct RetentionTests {
       let mission = try #require(
         ledger.lines("SELECT stream FROM ledger.tombstones WHERE noun = 'mission'").first
           .flatMap { StreamID($0) })
-      #expect(throws: OpsError.self) {
+      expectRefusal(.databaseUnreachable) {
         try MissionRestorer(session, actor: "test").run(mission)
       }
       _ = try MissionRestorer(try Session(target), actor: "test").run(mission)
@@ -360,7 +361,7 @@ struct RetentionTests {
       let again = try Installer.run(ledger.adminSession(), name: "t", actor: "t")
       #expect(again.seeded.isEmpty && !again.isNew)
       // A store that was not there is no place for what has left.
-      #expect(throws: OpsError.self) { try Pusher(session, MemoryStore()).run() }
+      expectRefusal(.storeDiverged) { try Pusher(session, MemoryStore()).run() }
       #expect(try Self.apply(ledger, files, plan.digest).left == 0)
     }
   }
@@ -406,8 +407,8 @@ struct RetentionTests {
       try Self.work(ledger, 1, "young")
       #expect(try Self.apply(ledger, files).partitions == 1)
       let (session, empty) = (try ledger.session(), MemoryStore())
-      #expect(throws: OpsError.self) { try Pusher(session, empty).run() }
-      #expect(throws: OpsError.self) {
+      expectRefusal(.storeDiverged) { try Pusher(session, empty).run() }
+      expectRefusal(.storeDiverged) {
         try Forker(session, into: empty, from: nil, why: "apart", actor: "test").run()
       }
       #expect(try Store.open(empty) == nil)

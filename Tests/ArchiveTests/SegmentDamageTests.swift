@@ -89,7 +89,7 @@ struct SegmentDamageTests {
       SegmentName(Self.log.entries, generation: 2),
     ] {
       small.store[other.path] = small.bytes
-      #expect(throws: OpsError.self) { try small.store.segment(other.path) }
+      expectRefusal(.storeDiverged) { try small.store.segment(other.path) }
     }
   }
 

@@ -2,6 +2,7 @@ import Archive
 import Crypto
 import Ledger
 import Log
+import TestSupport
 import Testing
 
 @Suite("Merging segments")
@@ -52,10 +53,10 @@ struct SegmentMergeTests {
     let store = MemoryStore()
     let parts = try cut(SampleLog(200, seed: 4), into: store)
     let count = try store.list("").count
-    func refuse(_ segments: [SegmentReader]) {
-      #expect(throws: OpsError.self) { try SegmentWriter.merge(segments, into: store) }
+    func refuse(_ segments: [SegmentReader], _ code: OpsError.Code = .storeDiverged) {
+      expectRefusal(code) { try SegmentWriter.merge(segments, into: store) }
     }
-    refuse([])
+    refuse([], .badInput)
     refuse([parts[0], parts[2]])
     refuse([parts[1], parts[0]])
     refuse([parts[0], parts[0]])

@@ -114,13 +114,13 @@ struct SegmentTests {
     // In one frame, and across frames.
     for size in [1, 100_000] {
       for wrong in [swapped, twice] {
-        #expect(throws: OpsError.self) { try wrong.write(to: store, frameTextBytes: size) }
+        expectRefusal(.inconsistentRow) { try wrong.write(to: store, frameTextBytes: size) }
       }
-      #expect(throws: OpsError.self) {
+      expectRefusal(.inconsistentRow) {
         try log.write(to: store, 0...log.events[30].entry - 1, frameTextBytes: size)
       }
     }
-    #expect(throws: OpsError.self) {
+    expectRefusal(.inconsistentRow) {
       let writer = try SegmentWriter(
         store, SegmentName(1...9), identity: SampleLog.identity, before: MerkleFrontier())
       try log.text.dropLast().withUnsafeBytes { try writer.write($0) }

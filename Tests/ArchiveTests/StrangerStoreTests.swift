@@ -2,6 +2,7 @@ import Crypto
 import Ledger
 import OpsLoop
 import TestLedgers
+import TestSupport
 import Testing
 
 @testable import Archive
@@ -98,8 +99,8 @@ struct StrangerStoreTests {
       #expect(refusal?.code == .storeDiverged)
       _ = try Pusher(try ledger.session(), files).run()
       try makeOldCopy(ledger)
-      #expect(throws: OpsError.self) { try Pusher(try ledger.session(), forged).run() }
-      #expect(throws: OpsError.self) { try work(ledger) }
+      expectRefusal(.storeDiverged) { try Pusher(try ledger.session(), forged).run() }
+      expectRefusal(.storeDiverged) { try work(ledger) }
     }
   }
 
@@ -273,7 +274,7 @@ struct StrangerStoreTests {
         UPDATE ledger.events SET entry = entry + 1000 WHERE (entry, index) = (SELECT e.entry, e.index
           FROM ledger.events AS e WHERE e.type = 'agent_event.reported' ORDER BY 1, 2 LIMIT 1)
         """)
-      #expect(throws: OpsError.self) { try restore(ledger, from: [files]) }
+      expectRefusal(.conflict) { try restore(ledger, from: [files]) }
       _ = try ledger.engine().emit(AgentEvent.Report(type: "a:b", data: "{}"))
     }
   }

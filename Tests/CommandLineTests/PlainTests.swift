@@ -69,7 +69,7 @@ struct PlainTests {
         continue
       }
       var other = Parser(CommandTable.all)
-      #expect(throws: OpsError.self) { try other.read(line.dropLast()) }
+      expectRefusal(.badInput) { try other.read(line.dropLast()) }
     }
   }
 }

@@ -230,8 +230,8 @@ struct SettingTests {
   func refused() {
     let environment = Environment(
       process: ["OPS_EVENT_BATCH_SIZE": "many", "OPS_CONNECT_TIMEOUT": "soon"])
-    #expect(throws: OpsError.self) { try environment.integer(.eventBatchSize) }
-    #expect(throws: OpsError.self) { try environment.millis(.connectTimeout) }
+    expectRefusal(.badInput) { try environment.integer(.eventBatchSize) }
+    expectRefusal(.badInput) { try environment.millis(.connectTimeout) }
   }
 
   @Test("secrets are masked")

@@ -1,5 +1,6 @@
 import JSON
 import Ledger
+import TestSupport
 import Testing
 
 @Suite("What may be done with a proposal")
@@ -72,7 +73,7 @@ struct GateTests {
       #"{"daily_limit": 1e99}"#, #"{"per_source": {"nobody": 1}}"#, #"{"per_source": []}"#, "[]",
     ])
   func badCaps(text: String) {
-    #expect(throws: OpsError.self) { try caps(text) }
+    expectRefusal(.badInput) { try caps(text) }
   }
 
   @Test(

@@ -1,5 +1,6 @@
 import JSON
 import Ledger
+import TestSupport
 import Testing
 
 @Suite("How a reaction's events make its row")
@@ -67,7 +68,7 @@ struct EvolveReactionTests {
       #expect(draft.events.map(\.type) == ["reaction.retried"])
       #expect(draft.row(state.row.id, of: Reaction.self)?.status == .queued)
     } else {
-      #expect(throws: OpsError.self) { try draft.retry(state.row, why: "mended") }
+      expectRefusal(.conflict) { try draft.retry(state.row, why: "mended") }
       #expect(draft.events.isEmpty)
     }
   }

@@ -3,6 +3,7 @@ import Log
 import OpsLoop
 import Postgres
 import TestLedgers
+import TestSupport
 import Testing
 
 @Suite("Holds", .enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
@@ -14,12 +15,12 @@ struct HoldTests {
       let time = Instant(micros: 1_000_000)
       let first = try engine.placeHold(.source("scout"), why: "case 7")
       let second = try engine.placeHold(.time(from: time, until: time), why: "audit")
-      #expect(throws: OpsError.self) {
+      expectRefusal(.notFound) {
         try engine.placeHold(.mission(StreamID(high: 1, low: 1)), why: "nobody knows it")
       }
       #expect(try engine.releaseHold(first, why: "settled"))
       #expect(try !engine.releaseHold(first, why: "again"))
-      #expect(throws: OpsError.self) {
+      expectRefusal(.notFound) {
         try engine.releaseHold(StreamID(high: 1, low: 1), why: "nobody knows it")
       }
       let session = try ledger.session()

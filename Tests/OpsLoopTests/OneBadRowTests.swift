@@ -4,6 +4,7 @@ import Log
 import OpsLoop
 import Postgres
 import TestLedgers
+import TestSupport
 import Testing
 
 /// One bad row stops nothing else: whatever a column takes, an owner's trigger refuses, or somebody has
@@ -378,7 +379,7 @@ struct OneBadRowTests {
         default: outcomes[0].stepID
         }
       try hand.execute("BEGIN; SELECT FROM \(table) WHERE id = '\(row)' FOR UPDATE")
-      #expect(throws: OpsError.self) { try engine.complete([outcomes[0]], .brief) }
+      expectRefusal(.conflict) { try engine.complete([outcomes[0]], .brief) }
       #expect(try engine.complete([outcomes[1]], .brief).succeeded == 1)
       // Leases of the others are renewed meanwhile.
       _ = try engine.submit(.noops(.fine), source: .manual, dedupeKey: nil)

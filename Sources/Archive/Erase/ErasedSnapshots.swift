@@ -53,7 +53,7 @@ private struct ErasedRows {
     self.streams = Set(streams)
     let rows = try StateRows(target, at: entry)
     defer { rows.end() }
-    for noun in SnapshotMaker.order {
+    for noun in NounName.allCases {
       var found: [StreamID: [UInt8]] = [:]
       try rows.each(of: noun, among: streams, pieceBytes: SnapshotWriter.frameTextBytes) {
         (made) throws(OpsError) in

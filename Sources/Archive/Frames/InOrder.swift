@@ -1,15 +1,11 @@
-import Dispatch
 import Ledger
 import Threads
 
 /// Does pieces of work side by side and takes their results in the order in which they were given: at most
 /// `width` are under way or wait to be taken, so that memory holds a few and never all of them.
 struct InOrder<Made: Sendable> {
-  /// One piece's result on its way from its thread. Written once, before its semaphore is signalled.
-  private final class Slot: @unchecked Sendable {
-    let isDone = DispatchSemaphore(value: 0)
-    var result: Result<Made, Damage>?
-  }
+  /// One piece's result on its way from its thread.
+  private typealias Slot = BoundedQueue<Result<Made, Damage>>
 
   private let width: Int
   private let take: (Made) throws(OpsError) -> Void
@@ -33,10 +29,7 @@ struct InOrder<Made: Sendable> {
     while pending.count >= width { try takeNext() }
     let slot = Slot()
     pending.append(slot)
-    runOnThread {
-      slot.result = Result { () throws(Damage) in try work() }
-      slot.isDone.signal()
-    }
+    runOnThread { slot.put(Result { () throws(Damage) in try work() }) }
   }
 
   /// Takes what is under way.
@@ -46,13 +39,12 @@ struct InOrder<Made: Sendable> {
 
   private mutating func takeNext() throws(OpsError) {
     guard let slot = pending.popFirst() else { return }
-    slot.isDone.wait()
     let number = taken
     taken += 1
-    switch slot.result {
+    switch slot.take() {
     case .success(let made): try take(made)
     case .failure(let damage): throw refuse(damage, number)
-    case nil: preconditionFailure("work that was signalled has a result")
+    case nil: preconditionFailure("what nobody closes gives what was put")
     }
   }
 }

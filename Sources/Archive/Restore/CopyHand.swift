@@ -1,4 +1,3 @@
-import Dispatch
 import Ledger
 import Log
 import Postgres
@@ -9,41 +8,38 @@ import Threads
 /// sends on one core, and there are others.
 final class CopyHand {
   private final class Shared: Sendable {
-    /// Lines that wait, at most two; nil ends them.
-    let lines = Mutex<[[UInt8]?]>([])
-    let filled = DispatchSemaphore(value: 0)
-    let room = DispatchSemaphore(value: 0)
-    let done = DispatchSemaphore(value: 0)
+    /// Lines that wait; closed where they end, or fail.
+    let lines = BoundedQueue<[UInt8]>(capacity: 2)
     let failure = Mutex<OpsError?>(nil)
+    /// Closed when the transaction has ended.
+    let end = BoundedQueue<Never>()
+
+    func fail(_ error: OpsError) {
+      failure.withLock { $0 = $0 ?? error }
+      lines.close()
+    }
+
+    func require() throws(OpsError) {
+      if let failure = failure.withLock({ $0 }) { throw failure }
+    }
   }
 
   private let shared = Shared()
-  private var isEnded = false
 
   init(_ target: Session.Target) {
-    // Raised, not made so: libdispatch ends a process that lets go of a semaphore which stands lower.
-    for _ in 0..<2 { shared.room.signal() }
     let isStarted = startThread { [shared] in
-      do throws(OpsError) { try Self.work(target, shared) } catch { Self.end(shared, error) }
-      shared.done.signal()
+      do throws(OpsError) { try Self.work(target, shared) } catch { shared.fail(error) }
+      shared.end.close()
     }
     guard !isStarted else { return }
-    Self.end(shared, .noThread)
-    shared.done.signal()
+    shared.fail(.noThread)
+    shared.end.close()
   }
 
   /// Nobody waits for it any longer: without an end it rolls back.
   deinit {
-    guard !isEnded else { return }
-    shared.failure.withLock { $0 = $0 ?? OpsError(.conflict, "the restore was given up") }
-    shared.filled.signal()
-    shared.done.wait()
-  }
-
-  /// Whoever waits for room finds it, and then why.
-  private static func end(_ shared: Shared, _ error: OpsError) {
-    shared.failure.withLock { $0 = error }
-    shared.room.signal()
+    shared.fail(OpsError(.conflict, "the restore was given up"))
+    _ = shared.end.take()
   }
 
   private static func work(_ target: Session.Target, _ shared: Shared) throws(OpsError) {
@@ -51,32 +47,23 @@ final class CopyHand {
       let writer = try onDatabase { () throws(PostgresError) in
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
-      while true {
-        shared.filled.wait()
-        if let failure = shared.failure.withLock({ $0 }) { throw failure }
-        guard let lines = shared.lines.withLock({ $0.removeFirst() }) else { break }
-        try writer.send(lines)
-        shared.room.signal()
-      }
+      while let lines = shared.lines.take() { try writer.send(lines) }
+      try shared.require()
       _ = try onDatabase { () throws(PostgresError) in try writer.finish() }
     }
   }
 
   /// Hands lines over, and waits while two others wait.
   func send(_ lines: [UInt8]) throws(OpsError) {
-    shared.room.wait()
-    if let failure = shared.failure.withLock({ $0 }) { throw failure }
-    shared.lines.withLock { $0.append(lines) }
-    shared.filled.signal()
+    shared.lines.put(lines)
+    try shared.require()
   }
 
   /// Waits until all is committed.
   func finish() throws(OpsError) {
-    isEnded = true
-    shared.lines.withLock { $0.append(nil) }
-    shared.filled.signal()
-    shared.done.wait()
-    if let failure = shared.failure.withLock({ $0 }) { throw failure }
+    shared.lines.close()
+    _ = shared.end.take()
+    try shared.require()
   }
 }
 

@@ -67,13 +67,8 @@ public struct SnapshotMaker {
     return SnapshotReport(index: reader.index, isNew: isNew, push: push)
   }
 
-  /// Parents before children, so that whoever restores the runs in their order meets no missing parent.
-  static let order: [NounName] = [
-    .ledger, .policy, .radar, .proposal, .mission, .agentEvent, .reaction, .step, .run, .hold,
-  ]
-
   private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
-    let rows = try StateRows(session.target, at: entry, order: Self.order, progress)
+    let rows = try StateRows(session.target, at: entry, order: NounName.allCases, progress)
     defer { rows.end() }
     try writer.writeRuns { (noun, body) throws(OpsError) in
       try rows.each(of: noun, pieceBytes: SnapshotWriter.frameTextBytes, body)

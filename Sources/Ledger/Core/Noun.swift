@@ -1,17 +1,36 @@
 public import JSON
 
 /// The kinds of things that the ledger keeps. Each is a table, and each of its rows a stream.
+///
+/// Parents before children, so that a foreign key finds what it names: rows are written in this order, and removed in the
+/// opposite one.
 public enum NounName: String, CaseIterable, Sendable {
-  case agentEvent = "agent_event"
-  case reaction
-  case proposal
-  case mission
-  case step
-  case run
+  case ledger
   case policy
   case radar
+  case proposal
+  case mission
+  case agentEvent = "agent_event"
+  case reaction
+  case step
+  case run
   case hold
-  case ledger
+
+  /// What has one for each noun goes by this.
+  public var rowType: any Noun.Type {
+    switch self {
+    case .ledger: LedgerRecord.self
+    case .policy: Policy.self
+    case .radar: Radar.self
+    case .proposal: Proposal.self
+    case .mission: Mission.self
+    case .agentEvent: AgentEvent.self
+    case .reaction: Reaction.self
+    case .step: Step.self
+    case .run: Run.self
+    case .hold: Hold.self
+    }
+  }
 
   /// Whether its rows are one of the eight tables that operators know.
   public var isOfTheEight: Bool { self != .hold && self != .ledger }

@@ -9,21 +9,12 @@ extension Draft {
   ) -> [(Statement, Parameters)] {
     var batch: [(Statement, Parameters)] = []
     batch.append((Self.insertEvents, eventParameters(entry: entry, key)))
-    // Parents before children, so that a foreign key finds what it names; and all that is new before what
-    // changed: looking at a parent that this transaction has changed would lock it once more.
-    let written = [
-      rows(policies, session), rows(ledger, session), rows(holds, session), rows(radar, session),
-      rows(proposals, session), rows(missions, session), rows(agentEvents, session),
-      rows(reactions, session), rows(steps, session), rows(runs, session),
-    ]
+    // Parents before children; and all that is new before what changed: looking at a parent that this
+    // transaction has changed would lock it once more.
+    let written = NounName.allCases.map { rows(of: $0.rowType, session) }
     batch += written.compactMap(\.inserted) + written.compactMap(\.updated)
     // And children before parents, so that none is taken along by a foreign key.
-    remove(runs, &batch)
-    remove(steps, &batch)
-    remove(reactions, &batch)
-    remove(agentEvents, &batch)
-    remove(missions, &batch)
-    remove(proposals, &batch)
+    batch += NounName.allCases.reversed().compactMap { removed(of: $0.rowType) }
     return batch
   }
 
@@ -111,8 +102,10 @@ extension Parameters {
 extension Draft {
   /// The statements that write the rows of one table, as far as there are any.
   private func rows<N: Noun>(
-    _ table: DraftTable<N>, _ session: Session
+    of noun: N.Type, _ session: Session
   ) -> (inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?) {
+    let table = self[keyPath: N.drafted]
+    if table.isEmpty { return (nil, nil) }
     var inserted: [N] = []
     var (originals, updated): ([N], [N]) = ([], [])
     for slot in table.slots {
@@ -133,11 +126,9 @@ extension Draft {
   }
 
   /// Rows that an event of the command took away, on the version that each is expected to have.
-  private func remove<N: Noun>(
-    _ table: DraftTable<N>, _ batch: inout [(Statement, Parameters)]
-  ) {
-    let gone = table.slots.compactMap { $0.current == nil ? $0.original : nil }
-    guard !gone.isEmpty else { return }
+  private func removed<N: Noun>(of noun: N.Type) -> (Statement, Parameters)? {
+    let gone = self[keyPath: N.drafted].slots.compactMap { $0.current == nil ? $0.original : nil }
+    guard !gone.isEmpty else { return nil }
     let key = N.columns[0]
     var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
     for row in gone {
@@ -148,7 +139,7 @@ extension Draft {
     parameters.array(keys)
     parameters.array(versions)
     parameters.int4(Int32(gone.count))
-    batch.append((N.text.remove, parameters))
+    return (N.text.remove, parameters)
   }
 
   /// One array a column.
@@ -191,7 +182,7 @@ extension Draft {
     _ originals: [N], to rows: [N], _ session: Session
   ) -> (Statement, Parameters) {
     let changed = changes(originals, to: rows)
-    let shape = UpdateShape(noun: N.name, columns: changed.reduce(0) { $0 | 1 << $1 })
+    let shape = UpdateShape(noun: N.name, columns: changed)
     let statement: Statement
     if let known = session.updates[shape] {
       statement = known

@@ -16,16 +16,7 @@ package struct EventTypes: Sendable {
   private var buckets: [[Entry]] = Array(repeating: [], count: 256)
 
   package init() {
-    add(AgentEvent.self)
-    add(Reaction.self)
-    add(Proposal.self)
-    add(Mission.self)
-    add(Step.self)
-    add(Run.self)
-    add(Policy.self)
-    add(Radar.self)
-    add(Hold.self)
-    add(LedgerRecord.self)
+    for noun in NounName.allCases { add(noun.rowType) }
   }
 
   private mutating func add<N: Noun>(_ noun: N.Type) {

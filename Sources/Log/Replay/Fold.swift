@@ -56,24 +56,41 @@ struct Fold {
   }
 
   /// Rows that the events left.
-  var rowCount: Int {
-    agentEvents.rowCount + reactions.rowCount + proposals.rowCount + missions.rowCount
-      + steps.rowCount + runs.rowCount + policies.rowCount + radar.rowCount + holds.rowCount
-      + ledger.rowCount
+  var rowCount: Int { NounName.allCases.reduce(0) { $0 + rowCount(of: $1) } }
+
+  private func rowCount(of noun: NounName) -> Int {
+    switch noun {
+    case .agentEvent: agentEvents.rowCount
+    case .reaction: reactions.rowCount
+    case .proposal: proposals.rowCount
+    case .mission: missions.rowCount
+    case .step: steps.rowCount
+    case .run: runs.rowCount
+    case .policy: policies.rowCount
+    case .radar: radar.rowCount
+    case .hold: holds.rowCount
+    case .ledger: ledger.rowCount
+    }
   }
 
   /// Ends a slice of the log.
   mutating func finish() {
-    agentEvents.finish(context)
-    reactions.finish(context)
-    proposals.finish(context)
-    missions.finish(context)
-    steps.finish(context)
-    runs.finish(context)
-    policies.finish(context)
-    radar.finish(context)
-    holds.finish(context)
-    ledger.finish(context)
+    for noun in NounName.allCases { finish(noun) }
+  }
+
+  private mutating func finish(_ noun: NounName) {
+    switch noun {
+    case .agentEvent: agentEvents.finish(context)
+    case .reaction: reactions.finish(context)
+    case .proposal: proposals.finish(context)
+    case .mission: missions.finish(context)
+    case .step: steps.finish(context)
+    case .run: runs.finish(context)
+    case .policy: policies.finish(context)
+    case .radar: radar.finish(context)
+    case .hold: holds.finish(context)
+    case .ledger: ledger.finish(context)
+    }
   }
 }
 
@@ -97,30 +114,26 @@ protocol NounVisitor {
 }
 
 extension NounVisitor {
-  /// Parents before children, so that a foreign key finds what it names.
   mutating func visitParentsFirst() throws(OpsError) {
-    try visit(LedgerRecord.self, \.ledger)
-    try visit(Hold.self, \.holds)
-    try visit(Policy.self, \.policies)
-    try visit(Radar.self, \.radar)
-    try visit(Proposal.self, \.proposals)
-    try visit(Mission.self, \.missions)
-    try visit(AgentEvent.self, \.agentEvents)
-    try visit(Reaction.self, \.reactions)
-    try visit(Step.self, \.steps)
-    try visit(Run.self, \.runs)
+    for noun in NounName.allCases { try visit(noun) }
   }
 
   mutating func visitChildrenFirst() throws(OpsError) {
-    try visit(Run.self, \.runs)
-    try visit(Step.self, \.steps)
-    try visit(Reaction.self, \.reactions)
-    try visit(AgentEvent.self, \.agentEvents)
-    try visit(Mission.self, \.missions)
-    try visit(Proposal.self, \.proposals)
-    try visit(Radar.self, \.radar)
-    try visit(Policy.self, \.policies)
-    try visit(Hold.self, \.holds)
-    try visit(LedgerRecord.self, \.ledger)
+    for noun in NounName.allCases.reversed() { try visit(noun) }
+  }
+
+  private mutating func visit(_ noun: NounName) throws(OpsError) {
+    switch noun {
+    case .agentEvent: try visit(AgentEvent.self, \.agentEvents)
+    case .reaction: try visit(Reaction.self, \.reactions)
+    case .proposal: try visit(Proposal.self, \.proposals)
+    case .mission: try visit(Mission.self, \.missions)
+    case .step: try visit(Step.self, \.steps)
+    case .run: try visit(Run.self, \.runs)
+    case .policy: try visit(Policy.self, \.policies)
+    case .radar: try visit(Radar.self, \.radar)
+    case .hold: try visit(Hold.self, \.holds)
+    case .ledger: try visit(LedgerRecord.self, \.ledger)
+    }
   }
 }

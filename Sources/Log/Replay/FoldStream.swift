@@ -17,20 +17,15 @@ final class FoldStream<Made> {
   }
 
   private final class Shared: Sendable {
-    let boxes = Mutex<[Box]>([])
+    let made = BoundedQueue<Box>(capacity: 1)
     let next = Atomic<Int>(0)
-    let isStopped = Atomic<Bool>(false)
-    let filled = DispatchSemaphore(value: 0)
-    /// Made at 0 and raised at once: libdispatch ends a process that lets go of a semaphore which
-    /// stands lower than it was made.
-    let room = DispatchSemaphore(value: 0)
-    let done = DispatchGroup()
-
-    init() { room.signal() }
+    let workers = DispatchGroup()
   }
 
   private let shared = Shared()
   private var left: Int
+  /// Why not all workers could be started.
+  private var failure: OpsError?
 
   init(
     _ slices: [Slice], entries: ClosedRange<Int64>? = nil, _ target: Session.Target,
@@ -39,16 +34,15 @@ final class FoldStream<Made> {
   ) {
     left = slices.count
     for _ in 0..<min(lent == nil ? workers : 1, slices.count) {
-      shared.done.enter()
+      shared.workers.enter()
       let isStarted = startThread { [shared] in
         Self.work(slices, entries, target, snapshot, lent, progress, shared, make)
-        shared.done.leave()
+        shared.workers.leave()
       }
       if isStarted { continue }
-      // Whoever asks for the next slice is told, instead of waiting for nobody.
-      shared.done.leave()
-      shared.boxes.withLock { $0.append(Box(.failure(.noThread))) }
-      shared.filled.signal()
+      shared.workers.leave()
+      // Whoever asks for the next slice is told.
+      failure = .noThread
       break
     }
   }
@@ -58,36 +52,28 @@ final class FoldStream<Made> {
     _ snapshot: String, _ lent: LentReader?, _ progress: ReplayProgress, _ shared: Shared,
     _ make: Make
   ) {
-    func hand(_ result: Result<Made, OpsError>) {
-      let box = Box(result)
-      shared.room.wait()
-      shared.boxes.withLock { $0.append(box) }
-      shared.filled.signal()
-    }
     do throws(OpsError) {
       let session = lent == nil ? try Session(target) : nil
       defer { session?.drop() }
       let reader =
         if let session { try SharedSnapshot.join(snapshot, session) } else { lent?.reader }
       guard let reader else { return }
-      while !shared.isStopped.load(ordering: .relaxed) {
+      while !shared.made.isClosed {
         let index = shared.next.add(1, ordering: .relaxed).oldValue
         guard index < slices.count else { return }
         let fold = try slices[index].fold(on: reader, entries: entries, progress)
-        hand(.success(try make(fold, slices[index])))
+        shared.made.put(Box(.success(try make(fold, slices[index]))))
       }
     } catch {
-      hand(.failure(error))
+      shared.made.put(Box(.failure(error)))
     }
   }
 
   /// What was made of the next slice, in no particular order; nil after the last.
   func next() throws(OpsError) -> Made? {
-    guard left > 0 else { return nil }
-    shared.filled.wait()
+    if let failure { throw failure }
+    guard left > 0, let box = shared.made.take() else { return nil }
     left -= 1
-    let box = shared.boxes.withLock { $0.removeFirst() }
-    shared.room.signal()
     switch box.result {
     case .success(let made): return made
     case .failure(let error):
@@ -98,11 +84,8 @@ final class FoldStream<Made> {
 
   /// Lets the workers end and waits for them.
   func stop() {
-    shared.isStopped.store(true, ordering: .relaxed)
-    while shared.done.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
-      // A worker that waits for room finds it, and then that it is to stop.
-      shared.room.signal()
-    }
+    shared.made.close()
+    shared.workers.wait()
   }
 }
 

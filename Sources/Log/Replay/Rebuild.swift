@@ -279,11 +279,12 @@ final class Rebuild {
       var report = RebuildReport(outcome: .rebuilt, found: found)
       var replayed = 0
       let snapshot = try self.snapshot(connection)
-      // One folds ahead while one slice is written, which keeps two cores busy from the second on.
+      // The others fold ahead while one slice is written, which keeps all cores busy from the second on.
       let stream = FoldStream(
         try LogReader(self.session.target, on: connection).slices(
           Slice.count(rows: rows, countMin: 4)),
-        self.session.target, snapshot: snapshot, workers: 1, self.progress, make: make)
+        self.session.target, snapshot: snapshot, workers: Slice.workers - 1, self.progress,
+        make: make)
       defer { stream.stop() }
       let constraints = try self.dropped(connection, extent)
       while let made = try stream.next() {
@@ -337,11 +338,11 @@ final class Rebuild {
 
   func make(_ constraints: Constraints, _ connection: Connection) throws(OpsError) {
     leftOff += try onDatabase { () throws(PostgresError) in
-      // Indexes are sorted by two processes, which plans on our connections otherwise never use.
+      // Indexes are sorted by a process a core, which plans on our connections otherwise never use.
       try connection.execute(
         """
         SET LOCAL maintenance_work_mem = '256MB';
-        SET LOCAL max_parallel_maintenance_workers = 1;
+        SET LOCAL max_parallel_maintenance_workers = \(Slice.workers - 1);
         SET LOCAL min_parallel_table_scan_size = '1MB'
         """)
       return try constraints.make(on: connection)
@@ -459,18 +460,13 @@ final class Rebuild {
 /// Which columns of which table are structure.
 private enum Parts {
   static func isStructure(_ table: String, _ column: String) -> Bool {
-    switch table {
-    case AgentEvent.table: AgentEvent.column(named: column)?.part == .data
-    case Reaction.table: Reaction.column(named: column)?.part == .data
-    case Proposal.table: Proposal.column(named: column)?.part == .data
-    case Mission.table: Mission.column(named: column)?.part == .data
-    case Step.table: Step.column(named: column)?.part == .data
-    case Run.table: Run.column(named: column)?.part == .data
-    case Policy.table: Policy.column(named: column)?.part == .data
-    case Radar.table: Radar.column(named: column)?.part == .data
-    case Hold.table: Hold.column(named: column)?.part == .data
-    case LedgerRecord.table: true
-    default: false
+    guard let noun = NounName.allCases.first(where: { TableText.of($0).table == table }) else {
+      return false
     }
+    return noun == .ledger || isStructure(column, of: noun.rowType)
+  }
+
+  private static func isStructure<N: Noun>(_ column: String, of noun: N.Type) -> Bool {
+    N.column(named: column)?.part == .data
   }
 }

@@ -1,4 +1,4 @@
-import Ledger
+package import Ledger
 import Postgres
 
 /// A part of all streams, small enough to be folded in memory: the events of these streams, and the
@@ -112,13 +112,16 @@ enum Slice: Sendable {
 
 extension Noun {
   /// The SQL expression that gives the stream of a row of this table.
-  static var streamSQL: String {
+  package static var streamSQL: String {
     switch name {
     case .policy: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || key)"
     case .ledger: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'ledger:' || key)"
     case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold: "id"
     }
   }
+
+  /// The stream of a row.
+  package static func stream(of row: Self) -> StreamID? { stream(ofKey: columns[0].get(row)) }
 
   /// The stream of the row with this primary key.
   static func stream(ofKey key: Value) -> StreamID? {

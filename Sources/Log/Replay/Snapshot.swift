@@ -1,6 +1,7 @@
 import Ledger
 import Postgres
 import Synchronization
+import Threads
 
 /// One moment of the database, that several connections see at once.
 final class SharedSnapshot {
@@ -90,8 +91,8 @@ public final class ReplayProgress: Sendable {
 }
 
 extension Slice {
-  /// Two readers on two cores; more gain nothing.
-  static let workers = 2
+  /// A reader a core, two at least: one reads while the other folds. Each holds a slice in memory, so no more than four.
+  static let workers = min(max(coreCount, 2), 4)
   /// Rows that one slice should hold at most: some 400 bytes each.
   static let rowsMax = 250_000
 

@@ -137,10 +137,10 @@ struct TableText: Sendable {
   }
 }
 
-/// Which columns of which table an UPDATE sets, as bits.
+/// Which columns of which table an UPDATE sets, by their places.
 struct UpdateShape: Hashable, Sendable {
   let noun: NounName
-  let columns: UInt32
+  let columns: [Int]
 }
 
 /// Which tables a single-statement append writes, and whether it is of one event.

@@ -91,16 +91,16 @@ public final class StateRows {
     of line: UnsafeRawBufferPointer, _ noun: NounName
   ) throws(OpsError) -> StreamID {
     do throws(RowLineError) {
-      return switch noun {
-      case .policy: try RowLineReader<Policy>.stream(of: line)
-      case .ledger: try RowLineReader<LedgerRecord>.stream(of: line)
-      // They have their ids.
-      case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold:
-        try RowLineReader<Mission>.stream(of: line)
-      }
+      return try Self.stream(of: line, noun.rowType)
     } catch {
       throw OpsError(.storeDiverged, "a line is none of \(noun.rawValue)'s: \(error.reason)")
     }
+  }
+
+  private static func stream<N: Noun>(
+    of line: UnsafeRawBufferPointer, _ noun: N.Type
+  ) throws(RowLineError) -> StreamID {
+    try RowLineReader<N>.stream(of: line)
   }
 
   private static func streams(
