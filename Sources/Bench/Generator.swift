@@ -3,7 +3,7 @@ import Ledger
 import Log
 import Postgres
 
-/// Fills a fresh ledger with a long history: events and command keys by binary COPY, rows by a rebuild.
+/// Fills a fresh ledger with a long history: events by binary COPY, rows by a rebuild.
 struct Generator {
   private let target: Session.Target
   private let batches: Int

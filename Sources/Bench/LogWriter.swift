@@ -1,7 +1,7 @@
 import Ledger
 import Postgres
 
-/// Writes entries and their command keys, each by a COPY of its own.
+/// Writes entries, by COPY.
 struct LogWriter {
   private(set) var events = 0
   private var entry: Int64

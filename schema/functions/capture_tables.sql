@@ -2,7 +2,7 @@
 -- from ledger.captured_columns.
 --
 -- The version tells who wrote. A write that raises a row to a version whose event the same transaction
--- has appended with a command's key is on the record already; any other that changes a ledger column is
+-- has appended with a command's id is on the record already; any other that changes a ledger column is
 -- a hand's. BEFORE, row by row (…_insert_row_, …_update_row_): gives it its version. AFTER, once a
 -- statement (…_insert_, …_update_, …_delete_, …_truncate_): stages an event for each.
 --

@@ -48,7 +48,7 @@ END
 $$;
 ALTER FUNCTION ledger.make_books(bigint, bigint) OWNER TO opsledger_owner;
 
--- ledger.mend_books: takes away the rows of command keys, tombstones and erasures that differ from the log, and
+-- ledger.mend_books: takes away the rows of request keys, tombstones and erasures that differ from the log, and
 -- makes them again: from the events that are here, and of what has left the database from what the caller read there.
 --
 -- Takes    the keys of the rows that differ; and rows of the three tables, as JSON arrays of objects.

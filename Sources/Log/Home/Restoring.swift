@@ -76,7 +76,7 @@ extension Session {
     }
   }
 
-  /// Runs `body`, which puts events of these entries back, in a transaction that makes their command keys, tombstones
+  /// Runs `body`, which puts events of these entries back, in a transaction that makes their request keys, tombstones
   /// and erasures again.
   package func restoring(
     _ entries: ClosedRange<Int64>, _ body: (Connection) throws(OpsError) -> Void

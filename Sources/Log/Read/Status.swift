@@ -147,7 +147,7 @@ extension Session {
           ) AS s WHERE starts_with(s.type, '\(noun.rawValue).')
             AND NOT EXISTS (SELECT FROM ledger.tombstones AS t WHERE t.stream = s.stream))
       """
-    }.joined(separator: "\nUNION ALL "))
+    }.joined(separator: "\nUNION ALL ") + "\nORDER BY 1")
 
   private static let place = Statement(
     """

@@ -3,7 +3,7 @@ import JSON
 import Ledger
 import Postgres
 
-/// Compares what stands beside the log with it: command keys, tombstones, erasures, and what is said to have left.
+/// Compares what stands beside the log with it: keys of requests, tombstones, erasures, and what is said to have left.
 ///
 /// Of what has left the database the store is read, once for all of them.
 struct BooksCheck {
@@ -462,7 +462,7 @@ private struct DepartedBooks {
   }
 }
 
-/// The command keys of entries as they go by, some thousand at a time.
+/// The request keys of entries as they go by, some thousand at a time.
 private struct DepartedKeys {
   struct Key {
     let command: StreamID

@@ -15,7 +15,7 @@ public struct VerifyReport: Sendable {
   public var differenceCount = 0
   /// Of the differences, those of the log itself, which no rebuild can mend.
   public var logProblems = 0
-  /// Of the differences, those of what stands beside the log: command keys, tombstones, erasures, noted roots and what
+  /// Of the differences, those of what stands beside the log: keys of requests, tombstones, erasures, noted roots and what
   /// is said of events that have left.
   public var bookProblems = 0
   /// Roots that the database or a store had noted, and that the log was compared with.

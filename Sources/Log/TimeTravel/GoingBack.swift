@@ -198,7 +198,7 @@ private final class WayBack {
 
   private static let insertEvents = Draft.insertEvents(index: "$12::integer + v.at - 1")
 
-  /// The command's key, and the tombstones of rows that left.
+  /// The tombstones of rows that left.
   private func finish() throws(OpsError) {
     try Books.make(entry...entry, on: connection)
   }
