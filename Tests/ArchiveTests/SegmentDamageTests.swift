@@ -98,13 +98,7 @@ struct SegmentDamageTests {
     _ change: (inout FramedIndex) -> Void
   ) throws -> (small: Small, bytes: [UInt8]) {
     let small = try Small()
-    let file = try FramedFile(small.store, small.store.list(small.name)[0])
-    var index = file.index
-    change(&index)
-    let frames = Array(small.bytes.prefix(Int(file.indexOffset)))
-    let hasher = SHA256()
-    hasher.update(frames)
-    return (small, frames + index.encode(ending: hasher))
+    return (small, try small.store.forged(small.name, change))
   }
 
   @Test("whose index was made anew is named, whatever of it is wrong")
@@ -159,14 +153,9 @@ struct SegmentDamageTests {
     other.events[3].data = #"{"forged": true}"#
     let store = MemoryStore()
     try other.write(to: store, frameTextBytes: 100_000)
-    let forged = try FramedFile(store, store.list("")[0])
     let own = try FramedFile(small.store, small.store.list("")[0])
-    var index = forged.index
-    index.particulars = own.index.particulars
-    let frames = try #require(store[small.name]).prefix(Int(forged.indexOffset))
-    let hasher = SHA256()
-    hasher.update(Array(frames))
-    let (error, _) = small.damage(Array(frames) + index.encode(ending: hasher))
+    let (error, _) = small.damage(
+      try store.forged(small.name) { $0.particulars = own.index.particulars })
     #expect(error?.message.contains("roots") == true)
   }
 

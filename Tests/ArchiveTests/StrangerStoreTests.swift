@@ -200,13 +200,7 @@ struct StrangerStoreTests {
           String(decoding: text, as: UTF8.self).replacing("scout:find", with: "scout:lost").utf8),
         to: forged)
       let own = try FramedFile(honest, honest.list(name.path)[0])
-      let other = try FramedFile(forged, forged.list(name.path)[0])
-      var index = other.index
-      index.particulars = own.index.particulars
-      let frames = Array(try #require(forged[name.path]).prefix(Int(other.indexOffset)))
-      let hasher = SHA256()
-      hasher.update(frames)
-      files[name.path] = frames + index.encode(ending: hasher)
+      files[name.path] = try forged.forged(name.path) { $0.particulars = own.index.particulars }
       let refusal = #expect(throws: OpsError.self) {
         try Pusher(try ledger.session(), files).run()
       }

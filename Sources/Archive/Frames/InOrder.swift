@@ -44,7 +44,7 @@ struct InOrder<Made: Sendable> {
     switch slot.take() {
     case .success(let made): try take(made)
     case .failure(let damage): throw refuse(damage, number)
-    case nil: preconditionFailure("what nobody closes gives what was put")
+    case nil: throw refuse(Damage("its work was given up"), number)
     }
   }
 }

@@ -24,8 +24,7 @@ public struct RequestKey: Sendable {
 
   public init(_ key: StreamID, actor: String, request: Digest) {
     self.key = key
-    command = CommandKey(
-      id: .outsideKey(key), actor: actor)
+    command = CommandKey(id: .outsideKey(key), actor: actor)
     digest = request
   }
 }
@@ -74,21 +73,18 @@ public struct Command<Answer> {
     self.draw = draw
     self.decide = decide
   }
-
 }
 
 extension Command {
-  /// What begins its transaction, and answers nothing.
-  private var first: [(Statement, Parameters)] {
+  /// The first round trip: the statements that begin the transaction, the reads, the draw.
+  var reading: [(Statement, Parameters)] {
     [(.begin, Parameters())] + (lockWait == .brief ? [LockWait.briefly] : [])
-      + (fence.map { [$0] } ?? [])
+      + (fence.map { [$0] } ?? []) + reads.statements + [draw.statement]
   }
 
-  /// Its first round trip; the last answer is the draw's.
-  var reading: [(Statement, Parameters)] { first + reads.statements + [draw.statement] }
-
+  /// The reads' answers stand right before the draw's, which is the last.
   func found(_ answers: [Rows]) -> Found {
-    Found(answers: Array(answers.dropFirst(first.count).dropLast()))
+    Found(answers: answers, first: answers.count - 1 - reads.statements.count)
   }
 }
 
@@ -168,8 +164,10 @@ public struct Read<Value> {
 /// What a command's reads found.
 public struct Found {
   fileprivate let answers: [Rows]
+  /// The position of the first read's answer.
+  fileprivate let first: Int
 
   public subscript<Value>(_ read: Read<Value>) -> Value {
-    get throws(OpsError) { try read.value(answers[read.index]) }
+    get throws(OpsError) { try read.value(answers[first + read.index]) }
   }
 }

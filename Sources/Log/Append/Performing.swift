@@ -119,6 +119,7 @@ extension Session {
         // Also while it was being settled: the next attempt asks again.
         guard error.code == .databaseUnreachable else { throw error }
         last = error
+        endings = 0
       }
     }
     throw last

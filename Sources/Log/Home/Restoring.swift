@@ -92,8 +92,8 @@ extension Session {
   ///
   /// - Parameter acceptingLoss: Where that was said and is recorded: then none stays.
   package func recountSeals(acceptingLoss: Bool) throws(OpsError) {
-    let wrong = try Verifier.entryFaults(LogReader(target, on: try connection()))
-      .filter { !$0.isOfLog && (acceptingLoss || $0.found > $0.expected) }
+    let wrong = try Verifier.sealFaults(LogReader(target, on: try connection()))
+      .filter { acceptingLoss || $0.found > $0.expected }
     if wrong.isEmpty { return }
     try asKeeper { (connection) throws(OpsError) in
       try Books.recount(wrong, on: connection)

@@ -62,7 +62,7 @@ enum Books {
       _ = try connection.query(mendBooks, parameters)
       _ = try connection.query(mendGuarded, guarded)
     }
-    let sizes = try Verifier.entryFaults(reader).filter { !$0.isOfLog }
+    let sizes = try Verifier.sealFaults(reader)
     try recount(sizes, on: connection)
     var counts: [String: RepairCount] = [:]
     for difference in check.differences + roots.map(\.difference) + sizes.map(\.difference) {

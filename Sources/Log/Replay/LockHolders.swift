@@ -48,8 +48,15 @@ enum LockHolders {
     ORDER BY a.xact_start NULLS LAST LIMIT 5
     """)
 
-  /// Who has kept others from the ledger's tables for more than two seconds, whether somebody waits or not: locks that
-  /// writers conflict with, and whom our own processes wait for.
+  /// SQL: whether the lock `l` is on a relation `c` of the ledger, in this database.
+  private static let isOurs = """
+    l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND (c.relnamespace = 'ledger'::regnamespace
+        OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k))
+    """
+
+  /// Sessions that have blocked the ledger's tables for more than two seconds: sessions that another session waits for,
+  /// and sessions that hold a lock which conflicts with writers.
   static let inTheWaySQL = """
     SELECT 'pid ' || w.pid || ' (' || concat_ws(', ', nullif(a.application_name, ''), a.usename) || ') waits for '
       || string_agg(DISTINCT coalesce('pid ' || nullif(p.pid, 0), 'a prepared transaction')
@@ -57,10 +64,7 @@ enum LockHolders {
     FROM pg_locks AS w LEFT JOIN pg_stat_activity AS a ON a.pid = w.pid
       CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS p(pid) LEFT JOIN pg_stat_activity AS b ON b.pid = p.pid
     WHERE NOT w.granted AND w.waitstart < clock_timestamp() - interval '2 seconds'
-      AND w.pid IN (SELECT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
-        WHERE l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-          AND (c.relnamespace = 'ledger'::regnamespace
-            OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k)))
+      AND w.pid IN (SELECT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation WHERE \(isOurs))
     GROUP BY w.pid, a.application_name, a.usename
     UNION ALL
     SELECT coalesce('pid ' || l.pid || ' (' || concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state) || ')',
@@ -68,17 +72,15 @@ enum LockHolders {
     FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
       AND l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_backend_pid()
-      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
       AND (a.xact_start < clock_timestamp() - interval '2 seconds') IS NOT FALSE
-      AND (c.relnamespace = 'ledger'::regnamespace AND c.relkind IN ('r', 'p')
-        OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k))
+      AND c.relkind IN ('r', 'p') AND \(isOurs)
     GROUP BY l.pid, a.application_name, a.usename, a.state
     ORDER BY 1 LIMIT 20
     """
   static let inTheWay = Statement(inTheWaySQL)
 
-  /// Whom server processes wait for, and on what. $1: their ids, and 0 for one that is behind a pooler, which is found by
-  /// $2, its application's name.
+  /// The sessions that block some server processes, and the tables concerned. `$1`: the ids of the blocked processes. An
+  /// id of 0 stands for every process with the application name `$2`: a pooler hides the id.
   static let waitedFor = Statement(
     """
     SELECT coalesce('pid ' || b.pid, 'a prepared transaction') || coalesce(' ('

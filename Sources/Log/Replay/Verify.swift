@@ -143,7 +143,7 @@ public enum Verifier {
   private static func checkEntries(
     _ reader: LogReader, _ partial: inout Partial
   ) throws(OpsError) {
-    let faults = try entryFaults(reader)
+    let faults = try holes(reader) + sealFaults(reader)
     let isElseEqual = partial.report.differenceCount == partial.report.bookProblems
     for fault in faults {
       if !fault.isOfLog, isElseEqual || fault.entry <= partial.report.provenEntry {
@@ -178,23 +178,29 @@ public enum Verifier {
     }
   }
 
-  /// Entries that lack events, or have other events than were sealed.
-  static func entryFaults(_ reader: LogReader) throws(OpsError) -> [EntryFault] {
+  /// Entries that lack an event between two others.
+  static func holes(_ reader: LogReader) throws(OpsError) -> [EntryFault] {
+    try entryFaults(entriesWithHoles, reader)
+  }
+
+  /// Entries between two seals that have more or fewer events than the seals count.
+  static func sealFaults(_ reader: LogReader) throws(OpsError) -> [EntryFault] {
+    try entryFaults(sealsOfOtherEvents, reader)
+  }
+
+  private static func entryFaults(
+    _ statement: Statement, _ reader: LogReader
+  ) throws(OpsError) -> [EntryFault] {
     var last = Parameters()
     last.int8(reader.coldLast)
     return try onDatabase { () throws(PostgresError) in
-      var faults: [EntryFault] = []
-      for statement in [entriesWithHoles, sealsOfOtherEvents] {
-        let rows = try reader.connection.query(statement, last)
-        for row in 0..<rows.count {
-          let (first, last) = (try rows.int8(row, 0), try rows.int8(row, 1))
-          faults.append(
-            EntryFault(
-              entries: min(first, last)...last, expected: try rows.int8(row, 2),
-              found: try rows.int8(row, 3), isOfLog: try rows.bool(row, 4)))
-        }
+      let rows = try reader.connection.query(statement, last)
+      return try (0..<rows.count).map { (row) throws(PostgresError) in
+        let (first, last) = (try rows.int8(row, 0), try rows.int8(row, 1))
+        return EntryFault(
+          entries: min(first, last)...last, expected: try rows.int8(row, 2),
+          found: try rows.int8(row, 3), isOfLog: try rows.bool(row, 4))
       }
-      return faults
     }
   }
 

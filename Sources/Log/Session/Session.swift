@@ -14,7 +14,7 @@ public final class Session {
     public var coldLog: (any ColdLog)?
     /// What slows its reading down.
     public var pace: (any ReadPace)?
-    /// Who tells for whom it waits.
+    /// Watches the waits of all sessions of this target.
     public var waits: WaitWatch?
 
     public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {

@@ -5,21 +5,16 @@ internal import Postgres
 internal import Synchronization
 internal import Threads
 
-/// Tells the person at the command line, once, for whom a command waits: another transaction holds a lock that it wants.
+/// Tells the person at the command line, once, which session holds the lock that a command waits for.
 ///
-/// It looks from a thread of its own, and asks the server only where a connection has waited for two seconds.
+/// It runs on its own thread, and asks the server only when a connection has waited for two seconds.
 public final class WaitWatch: Sendable {
   private static let patienceSeconds = 2.0
   private static let lookMicros: UInt32 = 500_000
   /// What takes its time without waiting for anybody is not asked about all the time.
   private static let secondsBetweenMax = 30.0
 
-  private final class Watched: Sendable {
-    private let held: Mutex<Weak>
-    private struct Weak { weak var waiting: Waiting? }
-    init(_ waiting: Waiting) { held = Mutex(Weak(waiting: waiting)) }
-    var waiting: Waiting? { held.withLock { $0.waiting } }
-  }
+  private struct Watched { weak var waiting: Waiting? }
 
   private struct State {
     var watched: [Watched] = []
@@ -33,7 +28,7 @@ public final class WaitWatch: Sendable {
 
   /// - Parameters:
   ///   - target: Where to ask.
-  ///   - tell: Told a line for each whom something waits for.
+  ///   - tell: Prints one line for each session that holds such a lock.
   public init(_ target: Session.Target, tell: @escaping @Sendable (String) -> Void) {
     url = target.url
     application = target.application
@@ -45,7 +40,7 @@ public final class WaitWatch: Sendable {
     let waiting = Waiting()
     let starts = state.withLock { state in
       state.watched.removeAll { $0.waiting == nil }
-      state.watched.append(Watched(waiting))
+      state.watched.append(Watched(waiting: waiting))
       defer { state.isRunning = true }
       return !state.isRunning
     }

@@ -1,9 +1,9 @@
-import Archive
 import Crypto
 import JSON
 import Ledger
 import TestSupport
 
+@testable import Archive
 @testable import Log
 
 /// A made-up log: entries with gaps, of one or more events each, of streams that live for a while.
@@ -107,5 +107,18 @@ extension ObjectStore {
       throw OpsError(.notFound, path)
     }
     return try SegmentReader(self, file)
+  }
+}
+
+extension MemoryStore {
+  /// A file's bytes with another index whose own hashes are right: what anybody can write who can write to the store.
+  func forged(_ name: String, _ change: (inout FramedIndex) -> Void) throws -> [UInt8] {
+    let file = try FramedFile(self, list(name)[0])
+    var index = file.index
+    change(&index)
+    let frames = Array((self[name] ?? []).prefix(Int(file.indexOffset)))
+    let hasher = SHA256()
+    hasher.update(frames)
+    return frames + index.encode(ending: hasher)
   }
 }
