@@ -116,16 +116,15 @@ extension Session {
 }
 
 extension Draft {
-  /// The nouns that have new rows.
+  /// The nouns that have new rows, in the order of ``freshParameters(_:_:)``.
   fileprivate var freshTables: [NounName] {
-    let names = NounName.allCases.filter { !isEmpty($0.rowType) }
     precondition(
-      names.allSatisfy { [.agentEvent, .radar].contains($0) },
-      "only rows that refer to no other are appended without loading")
-    return names
+      [
+        policies.isEmpty, reactions.isEmpty, proposals.isEmpty, missions.isEmpty, steps.isEmpty,
+        runs.isEmpty, holds.isEmpty, ledger.isEmpty,
+      ].allSatisfy(\.self), "only rows that refer to no other are appended without loading")
+    return (radar.isEmpty ? [] : [.radar]) + (agentEvents.isEmpty ? [] : [.agentEvent])
   }
-
-  private func isEmpty<N: Noun>(_ noun: N.Type) -> Bool { self[keyPath: N.drafted].isEmpty }
 
   fileprivate func freshParameters(_ key: CommandKey, _ tables: [NounName]) -> Parameters {
     var parameters = Parameters(reserving: 32, bytes: 512 * events.count)
@@ -136,12 +135,13 @@ extension Draft {
     } else {
       appendEvents(to: &parameters)
     }
-    for table in tables { add(table.rowType, to: &parameters) }
+    if tables.contains(.radar) { add(radar, to: &parameters) }
+    if tables.contains(.agentEvent) { add(agentEvents, to: &parameters) }
     return parameters
   }
 
-  private func add<N: Noun>(_ noun: N.Type, to parameters: inout Parameters) {
-    let rows = self[keyPath: N.drafted].slots.compactMap(\.current)
+  private func add<N: Noun>(_ table: DraftTable<N>, to parameters: inout Parameters) {
+    let rows = table.slots.compactMap(\.current)
     guard events.count == 1 else {
       return Self.append(rows, Array(N.columns.indices), to: &parameters)
     }
