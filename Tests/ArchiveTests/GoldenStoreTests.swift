@@ -11,15 +11,11 @@ import Testing
 /// Stores as earlier releases wrote them: read for ever.
 @Suite("Golden stores")
 struct GoldenStoreTests {
-  static let editions = [1, 2, 3]
-
-  private static func folder(_ edition: Int) -> String { "snapshots/store-v\(edition)" }
-
   private static let identity = StreamID(high: 0x0198_7c50_0000_7000, low: 0x8000_0000_0000_0001)
 
   /// The events of an edition as a log: three an entry, with salts that anybody can compute.
   private static func events(_ edition: Int) throws -> [LoggedEvent] {
-    let text = try Repository.read("snapshots/events-v\(edition).jsonl")
+    let text = try Repository.read(GoldenFiles.events(edition))
     let reader = JSONReader()
     return try text.split(separator: "\n").enumerated().map { number, line in
       let object = try reader.parse(String(line))
@@ -38,12 +34,11 @@ struct GoldenStoreTests {
     }
   }
 
-  /// Writes the stores that are not there yet, and never over one that is.
-  @Test(
-    "are written once", .enabled(if: Seeds.environment("OPS_WRITE_SNAPSHOTS") != nil),
-    arguments: editions)
-  func write(edition: Int) throws {
-    let files = DirectoryStore(Repository.root + "/" + Self.folder(edition))
+  /// From the events of the same edition, and never over a store that is there.
+  @Test("are written once", .enabled(if: GoldenFiles.written != nil))
+  func write() throws {
+    let edition = try #require(GoldenFiles.written)
+    let files = DirectoryStore(Repository.root + "/" + GoldenFiles.store(edition))
     guard try Store.open(files) == nil else { return }
     let store = try Store.begin(files, StoreRecord(identity: Self.identity, title: "golden"))
     let events = try Self.events(edition)
@@ -63,10 +58,10 @@ struct GoldenStoreTests {
   }
 
   private static func store(_ edition: Int) throws -> Store {
-    try Store.existing(DirectoryStore(Repository.root + "/" + folder(edition)))
+    try Store.existing(DirectoryStore(Repository.root + "/" + GoldenFiles.store(edition)))
   }
 
-  @Test("are sound, and their segments fold to their snapshots", arguments: editions)
+  @Test("are sound, and their segments fold to their snapshots", arguments: GoldenFiles.editions)
   func sound(edition: Int) throws {
     let report = try StoreVerifier(try Self.store(edition)).run()
     #expect(report.faults == [])
@@ -75,7 +70,7 @@ struct GoldenStoreTests {
     #expect(report.snapshots == 2)
   }
 
-  @Test("hold the events that were recorded, by bytes", arguments: editions)
+  @Test("hold the events that were recorded, by bytes", arguments: GoldenFiles.editions)
   func events(edition: Int) throws {
     let store = try Self.store(edition)
     var found: [LoggedEvent] = []
@@ -94,10 +89,10 @@ struct GoldenStoreTests {
     }
   }
 
-  @Test("and the rows that were recorded for ever", arguments: editions)
+  @Test("and the rows that were recorded for ever", arguments: GoldenFiles.editions)
   func rows(edition: Int) throws {
     let store = try Self.store(edition)
-    let text = try Repository.read("snapshots/rows-v\(edition).json")
+    let text = try Repository.read(GoldenFiles.rows(edition))
     let tables = try #require(try JSON(parsing: text).objectValue)
     let snapshot = try #require(try store.snapshots().snapshots.last)
     let reader = try store.reader(of: snapshot)
@@ -171,48 +166,22 @@ struct GoldenStoreTests {
     #expect(error?.code == .storeDiverged && error?.message.contains("format 7") ?? false)
   }
 
-  static let hashes = [
-    "snapshots/store-v1/ledger.json":
-      "93d50a6396aa5bdc1a714250f246af87c3be236fa871eba875e1473b5f43cd53",
-    "snapshots/store-v1/segments/00000000000000000001-00000000000000000049.lz4":
-      "b818ed19ae503de68ff075863052565c8d0795ed0ec22b7ff8f7c2199306ed7a",
-    "snapshots/store-v1/segments/00000000000000000050-00000000000000000098.lz4":
-      "fa7b539a00569334fdc8e6c3cb426019c83e68ea03c22d6ff70c35f80c54f013",
-    "snapshots/store-v1/snapshots/00000000000000000032.lz4":
-      "f0a469cfcc2e146581d1cd5134972afc70beb3e109ce966470ec0bd57667f986",
-    "snapshots/store-v1/snapshots/00000000000000000098.lz4":
-      "7ca4640dbdf86321b1420097956d902268edb031dc035e37f7ccca19025f2b0a",
-    "snapshots/store-v2/ledger.json":
-      "93d50a6396aa5bdc1a714250f246af87c3be236fa871eba875e1473b5f43cd53",
-    "snapshots/store-v2/segments/00000000000000000001-00000000000000000050.lz4":
-      "505764112d967436e019eb90adf1cbe9b1ad218c431f28bfa6e8af5261144ca8",
-    "snapshots/store-v2/segments/00000000000000000051-00000000000000000101.lz4":
-      "4e64666d24c2ccc4b7ed953023fc370940d0c47c427ac5af905ede202490121a",
-    "snapshots/store-v2/snapshots/00000000000000000033.lz4":
-      "8f95dddb2678f17917eb1c947f3df6898fbbd9860212e21a1cacd3c1fb604d6b",
-    "snapshots/store-v2/snapshots/00000000000000000101.lz4":
-      "2213c5ba82f129da723602a429cdb87348e71c0d62bbc9a23fe025640a61bfc9",
-    "snapshots/store-v3/ledger.json":
-      "93d50a6396aa5bdc1a714250f246af87c3be236fa871eba875e1473b5f43cd53",
-    "snapshots/store-v3/segments/00000000000000000001-00000000000000000054.lz4":
-      "75fd733a91ccbd9b925524ebc8b7a8a67b24b8fb98861c4b2528ce01ad502ad8",
-    "snapshots/store-v3/segments/00000000000000000055-00000000000000000108.lz4":
-      "bde3cc5fa494fb98a4b121b52b6d8f86c4f860da366aa45ad4f1cd06b80bcd79",
-    "snapshots/store-v3/snapshots/00000000000000000036.lz4":
-      "eae240bcb2a43d85c27176a9a3ff57077feb8875db2c6df09abbf62f22ed0108",
-    "snapshots/store-v3/snapshots/00000000000000000108.lz4":
-      "5ce4d73bde27afed12df49f20d6a4359f1668f1a6a08f6fccf605bb4a4e942d3",
-  ]
-
-  @Test("are what they were on the day they were made", arguments: editions)
-  func unchanged(edition: Int) throws {
-    let files = DirectoryStore(Repository.root + "/" + Self.folder(edition))
-    let found = try files.list("")
-    #expect(found.count == 5)
-    for file in found {
-      let hash = SHA256.hash(try files.read(file.name, nil)).hex
-      let path = "\(Self.folder(edition))/\(file.name)"
-      #expect(hash == Self.hashes[path], "\(path) may never change; its SHA-256 is now \(hash)")
+  @Test(
+    "all golden files are what they were on the day they were made, and each edition has all of them"
+  )
+  func unchanged() throws {
+    let files = DirectoryStore(Repository.root + "/snapshots")
+    var found: [String: String] = [:]
+    for file in try files.list("") where !["README.md", "SHA256SUMS"].contains(file.name) {
+      found[file.name] = SHA256.hash(try files.read(file.name, nil)).hex
     }
+    #expect(
+      found == GoldenFiles.hashes,
+      "golden files may never change: add an edition (snapshots/README.md)")
+    for edition in GoldenFiles.editions {
+      let own = found.keys.filter { $0.contains("-v\(edition).") || $0.contains("-v\(edition)/") }
+      #expect(own.count == 7, "events, rows, and a store of five files: \(own.sorted())")
+    }
+    #expect(!GoldenFiles.editions.isEmpty)
   }
 }

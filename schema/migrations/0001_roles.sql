@@ -71,6 +71,12 @@ END $$;
 -- keeper    repairs: rebuild and restore, one transaction at a time, by SET LOCAL ROLE
 -- repair    the way from engine to keeper: NOINHERIT, so that the engine's login has the keeper's
 --           rights only while it says that it is the keeper
+-- writer    ledger.append_report runs as this role, and nobody is a member: capture passes over the rows
+--           that it inserts, since the function writes a row and its event in one
+--
+-- And the roles that the origin's clients and the runbook's row-level policies name, where the cluster has none:
+-- service_role  what the origin's clients log in as: an operator
+-- anon          has no rights
 DO $$
 DECLARE
     role text;
@@ -78,7 +84,8 @@ DECLARE
     inherit text;
 BEGIN
     FOREACH role IN ARRAY ARRAY['opsledger_owner', 'opsledger_tables', 'opsledger_engine',
-        'opsledger_operator', 'opsledger_auditor', 'opsledger_keeper', 'opsledger_repair'] LOOP
+        'opsledger_operator', 'opsledger_auditor', 'opsledger_keeper', 'opsledger_repair', 'opsledger_writer',
+        'service_role', 'anon'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role);
         inherit := CASE role WHEN 'opsledger_repair' THEN 'NOINHERIT' ELSE 'INHERIT' END;
         BEGIN
@@ -94,7 +101,9 @@ BEGIN
         ('opsledger_engine', 'opsledger_tables'),
         ('opsledger_keeper', 'opsledger_tables'),
         ('opsledger_repair', 'opsledger_keeper'),
-        ('opsledger_engine', 'opsledger_repair')
+        ('opsledger_engine', 'opsledger_repair'),
+        ('opsledger_writer', 'opsledger_tables'),  -- so that row-level policies hide nothing from it
+        ('service_role', 'opsledger_operator')
     LOOP
         CONTINUE WHEN EXISTS (
             SELECT FROM pg_auth_members AS m

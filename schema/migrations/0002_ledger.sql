@@ -1,4 +1,4 @@
--- Schemas ledger and ledger_guard, and what the schema says about itself: migrations and permits.
+-- Schemas ledger and ledger_guard, and what the schema says about itself: migrations, permits, definitions.
 --
 -- Locks    none that others wait for.
 -- Used by  init, doctor, the guards; every later migration records itself here.
@@ -28,6 +28,14 @@ DO $migration$ BEGIN
         CONSTRAINT ddl_permits_pkey PRIMARY KEY (xid)
     );
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
+
+    -- Transactions that may take content off the log. It stays with the installing superuser for the same reason; all
+    -- may read it, as the guards do.
+    CREATE TABLE ledger.erasure_permits (
+        xid xid8 NOT NULL,
+        CONSTRAINT erasure_permits_pkey PRIMARY KEY (xid)
+    );
+    GRANT SELECT ON ledger.erasure_permits TO PUBLIC;
 
     -- 0001 ran before there was a place to record it.
     INSERT INTO ledger.migrations (name, oldest_binary)

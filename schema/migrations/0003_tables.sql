@@ -1,4 +1,8 @@
--- The eight tables that operators know: the origin's columns, names, types, keys and indexes, then ours.
+-- The tables of rows that fold from events: the eight that operators know, then the ledger's own two.
+--
+-- The eight have the origin's columns, names, types and keys, then ours. Their indexes are the origin's as far as a
+-- query of ours needs them: each is paid for by every change of a row (`tools/bench`). Indexes by status leave out what
+-- is done, succeeded or decided: that is most of each table, and it is counted, not searched.
 --
 -- Every table has `version`: how many events its row's stream has. 0, the default, means "written by
 -- hand"; ops_policy had the column before us, and keeps the origin's 1. Nothing here maintains
@@ -48,7 +52,8 @@ DO $migration$ BEGIN
             CHECK (source IN ('api', 'trigger', 'reaction', 'manual'))
     );
     CREATE INDEX ops_mission_proposals_status_idx
-        ON public.ops_mission_proposals (status, created_at DESC);
+        ON public.ops_mission_proposals (status, created_at DESC)
+        WHERE status IN ('pending', 'voting');
     -- The daily cap.
     CREATE INDEX ops_mission_proposals_created_idx ON public.ops_mission_proposals (created_at);
 
@@ -93,14 +98,25 @@ DO $migration$ BEGIN
         CONSTRAINT ops_mission_steps_mission_id_fkey FOREIGN KEY (mission_id)
             REFERENCES public.ops_missions (id) ON DELETE CASCADE
     );
-    CREATE INDEX ops_mission_steps_status_idx ON public.ops_mission_steps (status, reserved_at);
-    CREATE INDEX ops_mission_steps_mission_idx ON public.ops_mission_steps (mission_id, status);
+    CREATE INDEX ops_mission_steps_status_idx ON public.ops_mission_steps (status, reserved_at)
+        WHERE status <> 'succeeded';
+    -- Also: the steps of a mission.
     CREATE INDEX ops_mission_steps_ordinal_idx ON public.ops_mission_steps (mission_id, ordinal);
-    -- The claim, and what it recovers: leases that ran out.
-    CREATE INDEX ops_mission_steps_queued_idx
-        ON public.ops_mission_steps (created_at, id) WHERE status = 'queued';
+    -- Expired leases.
     CREATE INDEX ops_mission_steps_running_idx
         ON public.ops_mission_steps (lease_expires_at) WHERE status = 'running';
+    -- The claim looks for steps by executor and by when they became due, so that steps which wait cost it nothing.
+    -- Steps that wait for no other step and for no time:
+    CREATE INDEX ops_mission_steps_ready_idx ON public.ops_mission_steps
+        ((coalesce(executor, kind)), created_at, id)
+        WHERE status = 'queued' AND coalesce(cardinality(needs), 0) = 0 AND not_before IS NULL;
+    -- Steps that wait for a time:
+    CREATE INDEX ops_mission_steps_delayed_idx ON public.ops_mission_steps
+        ((coalesce(executor, kind)), not_before, id)
+        WHERE status = 'queued' AND not_before IS NOT NULL;
+    -- Steps that wait for other steps:
+    CREATE INDEX ops_mission_steps_following_idx ON public.ops_mission_steps (mission_id, ordinal)
+        WHERE status = 'queued' AND coalesce(cardinality(needs), 0) > 0;
 
     CREATE TABLE public.ops_agent_events (
         id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -118,7 +134,8 @@ DO $migration$ BEGIN
             REFERENCES public.ops_missions (id) ON DELETE SET NULL
     );
     CREATE INDEX ops_agent_events_type_idx ON public.ops_agent_events (type, processed_at);
-    CREATE INDEX ops_agent_events_mission_idx ON public.ops_agent_events (mission_id);
+    CREATE INDEX ops_agent_events_mission_idx ON public.ops_agent_events (mission_id)
+        WHERE mission_id IS NOT NULL;
     -- The heartbeat's batch.
     CREATE INDEX ops_agent_events_unprocessed_idx
         ON public.ops_agent_events (created_at, id) WHERE processed_at IS NULL;
@@ -138,13 +155,16 @@ DO $migration$ BEGIN
             CHECK (status IN ('queued', 'processing', 'done', 'failed'))
     );
     CREATE INDEX ops_agent_reactions_status_idx
-        ON public.ops_agent_reactions (status, created_at);
+        ON public.ops_agent_reactions (status, created_at) WHERE status IN ('failed', 'processing');
+    -- When a pattern last reacted.
     CREATE INDEX ops_agent_reactions_pattern_idx
-        ON public.ops_agent_reactions ((payload ->> 'pattern_id'));
+        ON public.ops_agent_reactions ((payload ->> 'pattern_id'), created_at);
     CREATE INDEX ops_agent_reactions_event_idx ON public.ops_agent_reactions (event_id);
     CREATE INDEX ops_agent_reactions_queued_idx
         ON public.ops_agent_reactions (created_at, id) WHERE status = 'queued';
 
+    -- A run is written twice, and none of its changes touches an indexed column. With room on its page, its second
+    -- version is found by the index entries of its first.
     CREATE TABLE public.ops_action_runs (
         id uuid NOT NULL DEFAULT gen_random_uuid(),
         run_id text,
@@ -160,7 +180,7 @@ DO $migration$ BEGIN
         CONSTRAINT ops_action_runs_run_id_key UNIQUE (run_id),
         CONSTRAINT ops_action_runs_step_id_fkey FOREIGN KEY (step_id)
             REFERENCES public.ops_mission_steps (id) ON DELETE SET NULL
-    );
+    ) WITH (fillfactor = 50);
     CREATE INDEX ops_action_runs_step_idx ON public.ops_action_runs (step_id, started_at DESC);
 
     CREATE TABLE public.ops_demand_radar (
@@ -190,6 +210,34 @@ DO $migration$ BEGIN
     ALTER TABLE public.ops_agent_reactions OWNER TO opsledger_tables;
     ALTER TABLE public.ops_action_runs OWNER TO opsledger_tables;
     ALTER TABLE public.ops_demand_radar OWNER TO opsledger_tables;
+
+    -- The ledger's own row: who it is and what it is called. No SQL of operators writes it, nor holds.
+    CREATE TABLE ledger.ledger (
+        key text NOT NULL,
+        identity uuid NOT NULL,
+        name text NOT NULL,
+        version integer NOT NULL DEFAULT 0,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        CONSTRAINT ledger_pkey PRIMARY KEY (key)
+    );
+    ALTER TABLE ledger.ledger OWNER TO opsledger_owner;
+
+    -- Holds: what must not leave, whatever the retention rule says.
+    CREATE TABLE ledger.holds (
+        id uuid NOT NULL,
+        mission_id uuid,  -- one mission; no foreign key, since it may be archived already
+        source text,      -- or: an agent event of this source led to it, or is its own
+        from_time timestamptz,   -- or: it was open at any moment of this time
+        until_time timestamptz,
+        why text,
+        placed_by text NOT NULL,
+        placed_at timestamptz NOT NULL,
+        released_at timestamptz,
+        version integer NOT NULL DEFAULT 0,
+        CONSTRAINT holds_pkey PRIMARY KEY (id)
+    );
+    ALTER TABLE ledger.holds OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0003_tables.sql', '0.1.0');
 END $migration$;

@@ -1,4 +1,4 @@
--- The log, the number that orders it, and the books beside it.
+-- The log, the numbers that order it, and what is kept beside it.
 --
 -- Locks    none that others wait for.
 -- Used by  every command of the engine; seal; verify, rebuild and whoever reads history.
@@ -26,17 +26,13 @@ DO $migration$ BEGIN
         salt bytea,
         commitment bytea,          -- of erased content: SHA-256(salt || content) as it was
         CONSTRAINT events_pkey PRIMARY KEY (entry, index),
-        CONSTRAINT indexes_count_from_zero CHECK (index >= 0),
-        CONSTRAINT versions_count_from_one CHECK (version >= 1),
-        CONSTRAINT a_salt_has_16_bytes CHECK (octet_length(salt) = 16),
-        CONSTRAINT a_commitment_is_sha256 CHECK (octet_length(commitment) = 32),
-        -- As far as a time of four digits goes: replay, segments and snapshots hold no other.
+        -- PostgreSQL parses each CHECK anew for every INSERT, so there are two, and short ones. That indexes and
+        -- versions have no gap is what `verify` proves.
+        -- A time of four digits: replay, segments and snapshots hold no other.
         CONSTRAINT a_time_can_be_replayed CHECK (recorded_at >= '0001-01-01 00:00:00+00'
             AND recorded_at < '10000-01-01 00:00:00+00'),
         -- Content is salted; erased content keeps its field names, loses the salt, and has a commitment.
-        CONSTRAINT content_is_salted_or_erased CHECK (
-            CASE WHEN content IS NULL THEN salt IS NULL AND commitment IS NULL
-                 ELSE (salt IS NULL) = (commitment IS NOT NULL) END)
+        CONSTRAINT content_is_salted_or_erased CHECK (num_nonnulls(salt, commitment) = num_nonnulls(content))
     ) PARTITION BY RANGE (entry);
     ALTER TABLE ledger.events OWNER TO opsledger_owner;
 
@@ -60,9 +56,9 @@ DO $migration$ BEGIN
     );
     ALTER TABLE ledger.commands OWNER TO opsledger_owner;
 
-    -- Seals: every entry up to this one is committed or never will be. Its size is how many events there are up to it,
-    -- so that one which is taken off the end of its stream is missed. With the Merkle root, signed elsewhere, a seal is
-    -- a checkpoint. Append-only like the log.
+    -- Seals: every entry up to this one is committed or never will be. A seal's size is the number of events up to it,
+    -- so that an event which is taken off the end of its stream is missed. A push that has hashed the events up to a
+    -- seal adds a second row of the same entry, with root and frontier: no row is ever changed. Append-only like the log.
     CREATE TABLE ledger.checkpoints (
         entry bigint NOT NULL,
         sealed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -70,10 +66,13 @@ DO $migration$ BEGIN
         root bytea,
         frontier bytea,
         note text,
-        CONSTRAINT checkpoints_pkey PRIMARY KEY (entry),
+        noted_in text,  -- the run of the server and the transaction in which a push noted the root (ledger.server_run)
         CONSTRAINT a_seal_is_of_an_entry CHECK (entry BETWEEN 0 AND 199999999999999),
-        CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32)
+        CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32),
+        CONSTRAINT a_root_has_its_tree
+            CHECK ((root IS NULL) = (frontier IS NULL) AND (root IS NULL OR size IS NOT NULL))
     );
+    CREATE UNIQUE INDEX checkpoints_entry_idx ON ledger.checkpoints (entry, (root IS NULL));
     ALTER TABLE ledger.checkpoints OWNER TO opsledger_owner;
 
     -- The last version of every row that left, for ever: a row inserted again goes on from it. Of
@@ -89,17 +88,18 @@ DO $migration$ BEGIN
         WHERE dedupe_key IS NOT NULL;
     ALTER TABLE ledger.tombstones OWNER TO opsledger_owner;
 
-    -- The ledger's own row, a projection like the eight: who it is and what it is called.
-    CREATE TABLE ledger.ledger (
-        key text NOT NULL,
-        identity uuid NOT NULL,
-        name text NOT NULL,
-        version integer NOT NULL DEFAULT 0,
-        created_at timestamptz NOT NULL,
-        updated_at timestamptz NOT NULL,
-        CONSTRAINT ledger_pkey PRIMARY KEY (key)
-    );
-    ALTER TABLE ledger.ledger OWNER TO opsledger_owner;
+    -- Where this database lives, so that a copy of it, an old one put back, and a promoted standby are noticed before
+    -- they draw numbers that another history has. A sequence, since every draw reads it without a query and it is set
+    -- for all sessions at once: its last value is the mark of the place (ledger.home). Never set: the database has no
+    -- home yet, and nothing is refused. 0: the store was seen to hold what this database lacks.
+    CREATE SEQUENCE ledger.home_sequence AS bigint
+        MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
+    ALTER SEQUENCE ledger.home_sequence OWNER TO opsledger_owner;
+
+    -- Where each backend keeps its own mark, as the sequence's current value; see ledger.require_home.
+    CREATE UNLOGGED SEQUENCE ledger.place_sequence AS bigint
+        MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
+    ALTER SEQUENCE ledger.place_sequence OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0004_log.sql', '0.1.0');
 END $migration$;

@@ -17,18 +17,12 @@ struct Golden {
   /// By table, then by stream: the columns as a person reads them, NULL as null.
   typealias Rows = [String: [String: [String: String?]]]
 
-  /// One for each time that a type was added since.
-  static let editions = [1, 2, 3, 4]
-
-  static func eventsPath(_ edition: Int) -> String { "snapshots/events-v\(edition).jsonl" }
-  static func rowsPath(_ edition: Int) -> String { "snapshots/rows-v\(edition).json" }
-
   let lines: [Line]
 
   init(lines: [Line]) { self.lines = lines }
 
   init(edition: Int) throws {
-    let text = try Repository.read(Self.eventsPath(edition))
+    let text = try Repository.read(GoldenFiles.events(edition))
     let reader = JSONReader()
     lines = try text.split(separator: "\n").map { line in
       let object = try reader.parse(String(line))
