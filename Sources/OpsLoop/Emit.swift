@@ -1,4 +1,3 @@
-import Crypto
 import JSON
 public import Ledger
 import Log
@@ -18,18 +17,11 @@ extension Engine {
 
   /// Records an agent event.
   ///
-  /// - Parameter key: Of whoever asks: again under it the same is answered, and nothing recorded.
-  /// - Throws: `OPS_019` for a type or data that cannot be recorded; `OPS_012` where the key was used for another event.
-  public func emit(
-    _ report: AgentEvent.Report, under key: StreamID? = nil
-  ) throws(OpsError) -> Emitted {
+  /// - Throws: `OPS_019` for a type or data that cannot be recorded.
+  public func emit(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
     let report = try Self.checked(report)
-    if key == nil, report.dedupeKey == nil { return try emitFresh(report) }
-    let command = Self.emission(of: report)
-    let committed =
-      if let key {
-        try session.performOnce(RequestKey(key, actor: actor, request: report.digest), command)
-      } else { try perform(command) }
+    if request == nil, report.dedupeKey == nil { return try emitFresh(report) }
+    let committed = try answer(Self.emission(of: report))
     return Emitted(
       eventID: committed.answer, entry: committed.entry, isDuplicate: committed.entry == nil)
   }
@@ -105,17 +97,6 @@ extension Engine {
       throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
     }
     return report
-  }
-}
-
-extension AgentEvent.Report {
-  /// Of all that it says.
-  fileprivate var digest: Digest {
-    let said: [String: JSON] = [
-      "type": .string(type), "data": .string(data), "dedupe_key": .optional(dedupeKey),
-      "mission_id": .optional(missionID?.description), "thought": .optional(thought),
-    ]
-    return SHA256.hash(JSON.object(said).text)
   }
 }
 

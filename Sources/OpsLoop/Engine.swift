@@ -16,6 +16,8 @@ public final class Engine {
   var hasLeftSome = false
   /// The task that it has now: what it does is refused once that is another's.
   var runner: Runner?
+  /// The request that it serves, where one came under a key from outside.
+  public var request: RequestKey?
 
   public init(_ session: Session, actor: String, settings: LoopSettings = LoopSettings()) {
     self.session = session
@@ -24,35 +26,71 @@ public final class Engine {
     session.preferIndexes()
   }
 
+  /// Performs what a person or program asked for: once, where the request came under a key.
+  func answer<Answer: RecordedAnswer>(
+    _ command: Command<Answer>
+  ) throws(OpsError) -> Committed<Answer> {
+    guard let request else { return try perform(command) }
+    return try avoidingTakenKeys(command) { (command, _) throws(OpsError) in
+      try self.session.performOnce(request, command)
+    }
+  }
+
+  /// The same by the policies.
+  func answer<Answer: RecordedAnswer>(
+    by make: (Policies) throws(OpsError) -> Command<Answer>
+  ) throws(OpsError) -> Committed<Answer> {
+    try byPolicies(make) { (command, _) throws(OpsError) in try self.answer(command) }
+  }
+
   func perform<Answer>(
     _ command: Command<Answer>, afterLostRace other: Command<Answer>? = nil
   ) throws(OpsError) -> Committed<Answer> {
     let key = CommandKey(id: newCommandID(), actor: actor)
+    return try avoidingTakenKeys(command, other) { (command, other) throws(OpsError) in
+      try self.session.perform(key, command, afterLostRace: other)
+    }
+  }
+
+  /// Performs a command that is made by the policies.
+  ///
+  /// - Parameter afterLostRace: See ``Session/perform(_:_:afterLostRace:)``.
+  func perform<Answer>(
+    by make: (Policies) throws(OpsError) -> Command<Answer>,
+    afterLostRace other: ((Policies) throws(OpsError) -> Command<Answer>)? = nil
+  ) throws(OpsError) -> Committed<Answer> {
+    try byPolicies(make, other) { (command, other) throws(OpsError) in
+      try self.perform(command, afterLostRace: other)
+    }
+  }
+
+  private typealias Performing<Answer> =
+    (Command<Answer>, Command<Answer>?) throws(OpsError) -> Committed<Answer>
+
+  /// Where a row's key is taken: once more, with keys that nobody can guess.
+  private func avoidingTakenKeys<Answer>(
+    _ command: Command<Answer>, _ other: Command<Answer>? = nil, _ perform: Performing<Answer>
+  ) throws(OpsError) -> Committed<Answer> {
     var (command, other) = (command, other)
     command.fence = runner?.fence
     other?.fence = runner?.fence
-    do throws(OpsError) {
-      return try session.perform(key, command, afterLostRace: other)
-    } catch {
+    do throws(OpsError) { return try perform(command, other) } catch {
       guard error.isOfATakenKey else { throw error }
     }
-    // Once more, with keys that nobody can guess.
     var guarded = other ?? command
     let decide = guarded.decide
     guarded.decide = { (found, draft) throws(OpsError) in
       draft.avoidsTakenKeys = true
       return try decide(found, &draft)
     }
-    return try session.perform(key, guarded)
+    return try perform(guarded, nil)
   }
 
-  /// Performs a command that is made by the policies, as this engine last read them. They are read with its rows;
-  /// where they have changed, it is made anew by what they are.
-  ///
-  /// - Parameter afterLostRace: See ``Session/perform(_:_:afterLostRace:)``.
-  func perform<Answer>(
-    by make: (Policies) throws(OpsError) -> Command<Answer>,
-    afterLostRace other: ((Policies) throws(OpsError) -> Command<Answer>)? = nil
+  /// The policies are those that this engine last read. They are read with the command's rows; where they have changed,
+  /// the command is made anew by what they are.
+  private func byPolicies<Answer>(
+    _ make: (Policies) throws(OpsError) -> Command<Answer>,
+    _ other: ((Policies) throws(OpsError) -> Command<Answer>)? = nil, _ perform: Performing<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     if !cache.isFilled { _ = try policies() }
     for _ in 0..<Self.policyChangesMax {
@@ -61,7 +99,7 @@ public final class Engine {
       let command = deciding(try make(policies))
       let later: Command<Answer>? =
         if let other { deciding(try other(policies)) } else { nil }
-      do throws(OpsError) { return try perform(command, afterLostRace: later) } catch {
+      do throws(OpsError) { return try perform(command, later) } catch {
         guard error == .policiesChanged else { throw error }
       }
     }

@@ -26,7 +26,7 @@ extension Engine {
       draft.append(.placed(scope, by: by, why: why), of: Hold.self, to: id)
       return id
     }
-    return try perform(command).answer
+    return try answer(command).answer
   }
 
   /// Whether any agent event in the tables is of a source.
@@ -63,7 +63,7 @@ extension Engine {
       draft.append(.released(by: by, why: why), of: Hold.self, to: id)
       return true
     }
-    return try perform(command).answer
+    return try answer(command).answer
   }
 
   private static let lockHold = Statement(

@@ -47,7 +47,7 @@ extension Engine {
       }
       return changes
     }
-    return try perform(command).answer
+    return try answer(command).answer
   }
 
   private static func set(

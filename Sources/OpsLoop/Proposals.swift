@@ -16,7 +16,7 @@ extension Engine {
     _ = try Template(template, executors: Executors.names)
     var parameters = Parameters()
     parameters.text(dedupeKey)
-    let committed = try perform(by: { (policies) in
+    let committed = try answer(by: { (policies) in
       var reads = Reads()
       let gate = Gate(policies.caps, in: &reads)
       let held = reads.outcome(Self.proposalHolder, parameters)
@@ -64,7 +64,7 @@ extension Engine {
         try locked.load(found, into: &draft), reason: why, existing: try found[locked.mission],
         executors: Executors.names)
     }
-    let committed = try perform(command)
+    let committed = try answer(command)
     if committed.entry != nil { wake() }
     return committed.answer
   }
@@ -80,8 +80,9 @@ extension Engine {
       for event in try Proposal.decide(.reject(reason: why), given: proposal) {
         draft.append(event, of: Proposal.self, to: id)
       }
+      return id
     }
-    _ = try perform(command)
+    _ = try answer(command)
   }
 }
 

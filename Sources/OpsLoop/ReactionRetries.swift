@@ -27,18 +27,18 @@ extension Engine {
     _ = try retry([id], why, isOne: true)
   }
 
-  /// Queues reactions again, a batch in an entry, the oldest first.
+  /// Queues reactions again, a batch in an entry, the oldest first; all in one entry, where the request has a key.
   ///
   /// - Returns: How many.
+  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` under a key.
   public func retryReactions(_ filter: ReactionFilter, why: String?) throws(OpsError) -> Int {
+    if request != nil {
+      try requireOneEntry(filter.limit)
+      return try retry(reactions(filter, limit: filter.limit), why, isOne: false)
+    }
     var total = 0
     while total < filter.limit {
-      var parameters = Parameters()
-      parameters.bool(filter.failed)
-      parameters.bool(filter.refused)
-      parameters.text(filter.pattern)
-      parameters.int8(Int64(min(Self.reactionBatch, filter.limit - total)))
-      let ids = try session.readBack(Self.toRetry, parameters).ids()
+      let ids = try reactions(filter, limit: min(Self.reactionBatch, filter.limit - total))
       if ids.isEmpty { break }
       let retried = try retry(ids, why, isOne: false)
       // Others may have tried them again meanwhile.
@@ -46,6 +46,15 @@ extension Engine {
       total += retried
     }
     return total
+  }
+
+  private func reactions(_ filter: ReactionFilter, limit: Int) throws(OpsError) -> [StreamID] {
+    var parameters = Parameters()
+    parameters.bool(filter.failed)
+    parameters.bool(filter.refused)
+    parameters.text(filter.pattern)
+    parameters.int8(Int64(limit))
+    return try session.readBack(Self.toRetry, parameters).ids()
   }
 
   private static let reactionBatch = 200
@@ -83,6 +92,6 @@ extension Engine {
       }
       return retried
     }
-    return try perform(command).answer
+    return try answer(command).answer
   }
 }

@@ -16,31 +16,53 @@ public struct DeadStepFilter: Sendable {
   }
 }
 
+/// What was queued again.
+public struct Requeued: Equatable, Sendable {
+  /// Dead steps that were meant.
+  public var dead = 0
+  /// Steps that are queued again: these, and those that had been skipped because of them.
+  public var steps = 0
+
+  public init(dead: Int = 0, steps: Int = 0) {
+    self.dead = dead
+    self.steps = steps
+  }
+}
+
 extension Engine {
-  /// Queues a dead step again, and those that were skipped because of it.
-  ///
-  /// - Returns: How many steps are queued again.
-  /// - Throws: `OPS_011`; `OPS_012` for a step that is not dead.
-  public func retry(_ id: StreamID, why: String?) throws(OpsError) -> Int {
-    let requeued = try retry([id], why, isOne: true, .patient)
-    wake()
-    return requeued.steps
+  /// How many are queued again under one key: what is done once is one entry.
+  public static let retriesUnderKeyMax = 1000
+
+  func requireOneEntry(_ limit: Int) throws(OpsError) {
+    guard limit > Self.retriesUnderKeyMax else { return }
+    throw OpsError(
+      .badInput, "under a key at most \(Self.retriesUnderKeyMax) are queued again, not \(limit)",
+      hint: "say --limit \(Self.retriesUnderKeyMax), and give each further call a key of its own")
   }
 
-  /// Queues every dead step of a kind again, a batch in an entry.
+  /// Queues a dead step again, and those that were skipped because of it.
   ///
-  /// - Returns: How many dead steps, and how many steps are queued again with them.
-  public func retryDead(
-    _ filter: DeadStepFilter, why: String?
-  ) throws(OpsError) -> (dead: Int, steps: Int) {
-    var total = (dead: 0, steps: 0)
+  /// - Throws: `OPS_011`; `OPS_012` for a step that is not dead.
+  public func retry(_ id: StreamID, why: String?) throws(OpsError) -> Requeued {
+    let requeued = try retry([id], why, isOne: true, .patient)
+    wake()
+    return requeued
+  }
+
+  /// Queues every dead step of a kind again, a batch in an entry; all in one entry, where the request has a key.
+  ///
+  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` under a key.
+  public func retryDead(_ filter: DeadStepFilter, why: String?) throws(OpsError) -> Requeued {
+    if request != nil {
+      try requireOneEntry(filter.limit)
+      let ids = try deadSteps(filter, limit: filter.limit)
+      let requeued = try retry(ids, why, isOne: false, .patient)
+      wake()
+      return requeued
+    }
+    var total = Requeued()
     while total.dead < filter.limit {
-      var parameters = Parameters()
-      parameters.text(filter.kind)
-      if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
-      parameters.int8(Int64(min(Self.retryBatch, filter.limit - total.dead)))
-      parameters.uuids(passedOver.skipped)
-      let ids = try session.readBack(Self.dead, parameters).ids()
+      let ids = try deadSteps(filter, limit: min(Self.retryBatch, filter.limit - total.dead))
       if ids.isEmpty { break }
       let requeued = try retryEach(ids, why)
       // Others may have tried them again meanwhile.
@@ -50,6 +72,15 @@ extension Engine {
     }
     if total.steps > 0 { wake() }
     return total
+  }
+
+  private func deadSteps(_ filter: DeadStepFilter, limit: Int) throws(OpsError) -> [StreamID] {
+    var parameters = Parameters()
+    parameters.text(filter.kind)
+    if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
+    parameters.int8(Int64(limit))
+    parameters.uuids(passedOver.skipped)
+    return try session.readBack(Self.dead, parameters).ids()
   }
 
   /// All in one entry; where that is refused one by one, and who is refused alone is passed over.
@@ -100,14 +131,14 @@ extension Engine {
 
   private func retry(
     _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: LockWait
-  ) throws(OpsError) -> (dead: Int, steps: Int) {
+  ) throws(OpsError) -> Requeued {
     var named = Parameters()
     named.uuids(ids)
     var reads = Reads()
     let missions = reads.rows(of: Mission.self, Self.missionsOf, named)
     let steps = reads.rows(of: Step.self, Self.siblingsOf, named)
-    var command = Command(reads) { (found, draft) throws(OpsError) -> (dead: Int, steps: Int) in
-      var requeued = (dead: 0, steps: 0)
+    var command = Command(reads) { (found, draft) throws(OpsError) -> Requeued in
+      var requeued = Requeued()
       for mission in try found[missions] { try draft.load(mission, as: mission.id) }
       for step in try found[steps] { try draft.load(step, as: step.id) }
       for id in ids {
@@ -122,7 +153,7 @@ extension Engine {
       return requeued
     }
     command.lockWait = lockWait
-    return try perform(command).answer
+    return try answer(command).answer
   }
 }
 

@@ -69,7 +69,7 @@ extension Engine {
           to: stream)
         return true
       }
-      return try perform(command).answer
+      return try answer(command).answer
     }
   }
 }

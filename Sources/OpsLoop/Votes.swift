@@ -18,7 +18,7 @@ extension Engine {
         .badInput,
         "a role is a name of 1 to \(Proposal.roleBytesMax) bytes without control characters")
     }
-    let outcome = try perform(by: { (policies) in
+    let outcome = try answer(by: { (policies) in
       var reads = Reads()
       let locked = LockedProposal(id, in: &reads)
       return Command(reads) { (found, draft) throws(OpsError) in

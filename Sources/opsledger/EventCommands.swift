@@ -43,7 +43,7 @@ enum EventCommands {
     if let mission = report.missionID {
       let _: Mission = try engine.session.find(mission, as: "mission")
     }
-    let emitted = try engine.emit(report, under: try call.requestKey())
+    let emitted = try engine.emit(report)
     if call.wantsJSON {
       var out = JSONObjectWriter()
       out.string("event_id", emitted.eventID.description)

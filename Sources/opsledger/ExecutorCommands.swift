@@ -70,7 +70,7 @@ enum ExecutorCommands {
   private static func change(_ verb: String, isPaused: Bool, _ summary: String) -> Command {
     Command(
       group: .work, name: "executor \(verb)", summary: summary, arguments: [name],
-      options: [.why],
+      options: [.why, .key],
       notes: [
         "It edits blocked_executors of policy worker_policy, so psql can do the same. Steps that run "
           + "finish. Where nothing would change, nothing is recorded."

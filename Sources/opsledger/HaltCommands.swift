@@ -10,7 +10,7 @@ enum HaltCommands {
 
   static let halt = Command(
     group: .loop, name: "halt", summary: "take nothing new: no events, no reactions, no steps",
-    options: [.why],
+    options: [.why, .key],
     notes: [
       "Running steps finish, leases are renewed and taken back. It sets policy loop, so psql can do "
         + "the same."
@@ -25,6 +25,7 @@ enum HaltCommands {
       .init(
         name: "run-again",
         help: "after restore --at: steps that have run since that moment may run once more"),
+      .key,
     ],
     examples: [.init(line: "resume --why 'disk added'", meaning: "waiting workers go on at once")]
   ) { (call) throws(OpsError) in

@@ -17,7 +17,7 @@ enum HoldCommands {
         help: "those that agent events of this source led to, or that have one"),
       .init(name: "from", value: "TIME", help: "those that were open at any moment from then on"),
       .init(name: "until", value: "TIME", help: "and until then (now)"),
-      .why,
+      .why, .key,
     ],
     notes: [
       "A hold stays until it is released. It takes effect at once: a prune that has begun ends before it is "
@@ -97,7 +97,7 @@ enum HoldCommands {
 
   static let release = Command(
     group: .keep, name: "hold release", summary: "let a hold go",
-    arguments: [.init(name: "ID", help: "the hold's id")], options: [.why],
+    arguments: [.init(name: "ID", help: "the hold's id")], options: [.why, .key],
     examples: [
       .init(
         line: "hold release 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'settled'",

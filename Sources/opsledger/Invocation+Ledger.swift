@@ -1,4 +1,6 @@
+import Crypto
 import Host
+import JSON
 import Ledger
 import Log
 import OpsLoop
@@ -40,7 +42,9 @@ extension Invocation {
   /// - Parameter actor: Who acts, where it is not the person at the command line.
   func engine(_ actor: String? = nil) throws(OpsError) -> Engine {
     let name = if let actor { try self.actor(actor) } else { try self.actor }
-    return Engine(try session(), actor: name, settings: try loopSettings())
+    let engine = Engine(try session(), actor: name, settings: try loopSettings())
+    engine.request = try request(by: name)
+    return engine
   }
 
   /// The runbook's variables, with the runbook's defaults.
@@ -75,13 +79,15 @@ extension Invocation {
     return id
   }
 
-  /// `--key`.
-  func requestKey() throws(OpsError) -> StreamID? {
-    guard let text = text("key") else { return nil }
+  /// What is asked under `--key`; nil without it.
+  private func request(by actor: String) throws(OpsError) -> RequestKey? {
+    guard command.options.contains(where: { $0.name == Command.Option.key.name }),
+      let text = text("key")
+    else { return nil }
     guard let key = StreamID(text) else {
       throw .badInput("--key wants a UUID, not \(text)", hint: "a new one for each new request")
     }
-    return key
+    return RequestKey(key, actor: actor, request: SHA256.hash(asked(by: actor).text))
   }
 
   /// One of an enum's labels, or nil where the option was not given.
@@ -128,7 +134,7 @@ extension Unicode.Scalar {
 extension Command.Option {
   static let key = Command.Option(
     name: "key", value: "UUID",
-    help: "asked again under the key, it answers the same and records nothing")
+    help: "asked again under the key, it answers what it answered first, and records nothing")
   static let limit = Command.Option(
     name: "limit", value: "N", help: "at most so many, the newest first (50)")
   static let why = Command.Option(

@@ -1,4 +1,5 @@
 import Host
+import JSON
 import Ledger
 import Log
 
@@ -12,6 +13,10 @@ final class Invocation {
   private var isDatabaseNamed = false
   /// Which database of the private PostgreSQL is meant; the demo's, where there is no other ledger.
   private var privateDatabase = PrivatePostgres.databaseName
+  /// The texts of the files that it read, which are part of what is asked.
+  private var contents: [String] = []
+  /// Whether ``asked(by:)`` was answered.
+  private var isAsked = false
 
   init(_ command: Command, _ parsed: Parser.Parsed, _ environment: Environment) {
     self.command = command
@@ -84,7 +89,28 @@ final class Invocation {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .badInput("\(path == "-" ? "standard input" : path) is not UTF-8 text")
     }
+    precondition(!isAsked, "\(command.name) reads a file after it was said what is asked")
+    contents.append(text)
     return text
+  }
+
+  /// All that makes this request another one: the same key stands for nothing else.
+  func asked(by actor: String) -> JSON {
+    isAsked = true
+    let options = command.options.filter { $0.name != Command.Option.key.name }
+    let given: [(String, JSON)] = options.map { option in
+      (
+        option.name,
+        option.value == nil
+          ? .bool(parsed.flags.contains(option.name)) : .array(texts(option.name).map(JSON.string))
+      )
+    }
+    return .object([
+      "command": .string(command.name), "actor": .string(actor),
+      "arguments": .array(arguments.map(JSON.string)),
+      "options": .object(Dictionary(uniqueKeysWithValues: given)),
+      "contents": .array(contents.map(JSON.string)),
+    ])
   }
 
   /// A typing error of ours shows in the first test of a command, not in someone's shell.

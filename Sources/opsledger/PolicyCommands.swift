@@ -51,7 +51,7 @@ enum PolicyCommands {
       .init(
         name: "file", value: "F|-", help: "the value, as JSON; - is standard input",
         isRequired: true),
-      .why,
+      .why, .key,
     ],
     notes: [
       "A value that the policy's kind does not allow is refused (OPS_008, OPS_009, OPS_019), and "

@@ -62,7 +62,8 @@ extension PolicyCommands {
   static let rollback = Command(
     group: .policy, name: "policy rollback",
     summary: "set a policy to the value of an earlier version",
-    arguments: [key, .init(name: "VERSION", help: "the version to return to")], options: [.why],
+    arguments: [key, .init(name: "VERSION", help: "the version to return to")],
+    options: [.why, .key],
     notes: [
       "Going back goes forward: it is a new version, which names the one it returns to. Policy loop is "
         + "left to halt and resume."
@@ -172,7 +173,7 @@ extension PolicyCommands {
     summary: "set policies to what an export says, in one entry",
     options: [
       .init(name: "file", value: "F|-", help: "an export; - is standard input", isRequired: true),
-      .init(name: "dry-run", help: "only say what would change"), .whyUnlessDry,
+      .init(name: "dry-run", help: "only say what would change"), .whyUnlessDry, .key,
     ],
     notes: [
       "All are checked first; those that are equal are left alone, and so is policy loop, which is "

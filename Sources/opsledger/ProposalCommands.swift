@@ -15,6 +15,7 @@ enum ProposalCommands {
       .init(
         name: "dedupe", value: "KEY", help: "the same key again proposes nothing, and says which"),
       .init(name: "source", value: "S", help: "manual, api, trigger or reaction (manual)"),
+      .key,
     ],
     notes: [
       "Exit 0 once it is recorded, also where the gate refused it: the reason then begins OPS_003. "
@@ -121,7 +122,7 @@ enum ProposalCommands {
       .init(name: "approve|reject|abstain", help: "the vote; a role that votes again changes it"),
     ],
     options: [
-      .init(name: "why", value: "W", help: "the reason, which history keeps")
+      .init(name: "why", value: "W", help: "the reason, which history keeps"), .key,
     ],
     notes: [
       "The role is given by --as: one that policy agent_roles or voting_policy named when the vote was called; any "
@@ -182,7 +183,7 @@ enum ProposalCommands {
 
   static let approve = Command(
     group: .work, name: "proposal approve", summary: "approve a proposal, which makes its mission",
-    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why],
+    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why, .key],
     notes: ["Approving what is approved is no error, and names the same mission."],
     examples: [
       .init(
@@ -206,7 +207,7 @@ enum ProposalCommands {
 
   static let reject = Command(
     group: .work, name: "proposal reject", summary: "reject a proposal",
-    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why],
+    arguments: [.init(name: "ID", help: "the proposal's id")], options: [.why, .key],
     examples: [
       .init(
         line: "proposal reject 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'too risky'",

@@ -128,7 +128,7 @@ enum ReactionCommands {
       .init(
         name: "limit", value: "N",
         help: "with --failed or --refused: at most so many, the oldest first (1000)"),
-      .why,
+      .why, .key,
     ],
     notes: [
       "The next heartbeat proposes it anew, under the policies of then. One that has its proposal is left alone."

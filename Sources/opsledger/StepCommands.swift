@@ -81,7 +81,7 @@ enum StepCommands {
       .init(name: "mission", value: "ID", help: "with --dead: only of this mission"),
       .init(
         name: "limit", value: "N", help: "with --dead: at most so many, the oldest first (1000)"),
-      .why,
+      .why, .key,
     ],
     notes: [
       "Its failures count from 0 again. Its mission is reopened when a worker claims it. A step that "
@@ -104,13 +104,13 @@ enum StepCommands {
       throw .badInput("--kind and --mission choose among --dead")
     }
     let engine = try call.engine()
-    var requeued = (dead: 1, steps: 0)
+    let requeued: Requeued
     if call.flag("dead") {
       requeued = try engine.retryDead(
         DeadStepFilter(kind: call.text("kind"), mission: mission, limit: limit), why: why)
       for passed in engine.takePassedOver() { call.note("warning: \(passed)") }
     } else {
-      requeued.steps = try engine.retry(try call.id(0, of: "step"), why: why)
+      requeued = try engine.retry(try call.id(0, of: "step"), why: why)
     }
     if call.wantsJSON {
       var out = JSONObjectWriter()

@@ -8,28 +8,6 @@ import Testing
 /// The main way through a ledger, and the shapes that scripts rely on.
 @Suite("the ledger's commands", .needsServer)
 struct LedgerCommandTests {
-  @Test("a request that is asked again under its key is answered the same, and recorded once")
-  func requestKey() throws {
-    try TestLedger.with { ledger in
-      let opsledger = LedgerProgram(ledger)
-      for words in [["--dedupe", "d"], []] {
-        let key = newCommandID().description
-        func emit(_ type: String) throws -> LedgerProgram.Answer {
-          try opsledger.run(["event", "emit", type, "--key", key] + words)
-        }
-        let first = try emit("a:b")
-        #expect(first.code == 0)
-        #expect(try emit("a:b").output == first.output)
-        let other = try emit("a:c")
-        #expect(other.code == 1 && other.errors.hasPrefix("error OPS_012: "), "\(other.errors)")
-      }
-      #expect(try ledger.count("ledger.commands") == 2)
-      #expect(try ledger.count("ops_agent_events WHERE type LIKE 'a:%'") == 2)
-      #expect(
-        try opsledger("event", "emit", "a:b", "--key", "1").errors.hasPrefix("error OPS_019: "))
-    }
-  }
-
   @Test("from nothing to a finished mission, its history and an equal replay")
   func mainWay() throws {
     try TestLedger.withEmptyDatabase { ledger in

@@ -38,7 +38,7 @@ struct RetryTests {
       #expect(skipped?.hint?.contains("\(try id(1, ledger))") == true)
       let done = #expect(throws: OpsError.self) { try engine.retry(id(0, ledger), why: nil) }
       #expect(done?.code == .conflict)
-      #expect(try engine.retry(id(1, ledger), why: "disk is back") == 2)
+      #expect(try engine.retry(id(1, ledger), why: "disk is back").steps == 2)
       #expect(try ledger.value("SELECT status FROM ops_missions") == "failed")
       #expect(try engine.work().succeeded == 2)
       #expect(try steps(ledger) == ["0|succeeded|0", "1|succeeded|0", "2|succeeded|0"])
@@ -75,12 +75,13 @@ struct RetryTests {
       }
       #expect(
         try steps(ledger) == ["0|failed|3", "1|failed|3", "2|failed|0", "3|failed|0", "4|failed|0"])
-      #expect(try engine.retry(id(0, ledger), why: nil) == 2)
+      #expect(try engine.retry(id(0, ledger), why: nil).steps == 2)
       #expect(try engine.work().succeeded == 2)
       #expect(
         try ledger.history("mission") == ["created", "started", "failed", "reopened", "failed"])
       #expect(
-        try engine.retryDead(DeadStepFilter(kind: "noop", limit: 10), why: "all") == (1, 3))
+        try engine.retryDead(DeadStepFilter(kind: "noop", limit: 10), why: "all")
+          == Requeued(dead: 1, steps: 3))
       try workAll(engine, ledger)
       // Six failed runs are over, and the third attempt of this retry with them.
       #expect(try engine.retryDead(DeadStepFilter(limit: 10), why: "again").dead == 1)
@@ -118,7 +119,7 @@ struct RetryTests {
       #expect(try ledger.history("mission") == ["created", "started", "failed"])
       try ledger.moveClock(seconds: 400)
       #expect(try engine.claim(10, worker: "a").steps.isEmpty)
-      #expect(try engine.retry(id(0, ledger), why: nil) == 3)
+      #expect(try engine.retry(id(0, ledger), why: nil).steps == 3)
       #expect(try engine.work().succeeded == 3)
       #expect(try ledger.value("SELECT status FROM ops_missions") == "succeeded")
       try ledger.expectEqual()
@@ -141,7 +142,7 @@ struct RetryTests {
         _ = try engine.complete([StepOutcome(step, failed)])
       }
       try fail(0)
-      #expect(try engine.retry(id(0, ledger), why: nil) == 1)
+      #expect(try engine.retry(id(0, ledger), why: nil).steps == 1)
       // Nothing is dead now: one fails, of the other the lease runs out.
       try fail(1)
       try ledger.moveClock(seconds: 400)
@@ -161,7 +162,7 @@ struct RetryTests {
       _ = try engine.submit(
         .noops(.object(["fail_times": .int(5)])), source: .manual, dedupeKey: nil)
       try workAll(engine, ledger)
-      #expect(try engine.retry(id(0, ledger), why: nil) == 1)
+      #expect(try engine.retry(id(0, ledger), why: nil).steps == 1)
       try workAll(engine, ledger)
       #expect(
         try ledger.lines("SELECT status::text, count(*) FROM ops_action_runs GROUP BY 1 ORDER BY 1")

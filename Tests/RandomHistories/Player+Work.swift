@@ -116,7 +116,7 @@ extension Player {
     let mark = world.newMark()
     world.with { $0.promises.requeued[mark] = .some(nil) }
     do {
-      let count = try engine.retry(id, why: mark)
+      let count = try engine.retry(id, why: mark).steps
       world.with { $0.promises.requeued[mark] = count }
     } catch {
       guard error.code == .conflict, error.facts["status"] != nil else { throw error }
