@@ -44,222 +44,228 @@ static const unsigned char opsledger_schema_sql_13[] = {
 #embed "../../schema/functions/capture_encode.sql"
 };
 static const unsigned char opsledger_schema_sql_14[] = {
-#embed "../../schema/functions/capture_move.sql"
+#embed "../../schema/functions/capture_is_own.sql"
 };
 static const unsigned char opsledger_schema_sql_15[] = {
-#embed "../../schema/functions/capture_recorded.sql"
+#embed "../../schema/functions/capture_move.sql"
 };
 static const unsigned char opsledger_schema_sql_16[] = {
-#embed "../../schema/functions/capture_tables.sql"
+#embed "../../schema/functions/capture_pin.sql"
 };
 static const unsigned char opsledger_schema_sql_17[] = {
-#embed "../../schema/functions/condition_holds.sql"
+#embed "../../schema/functions/capture_recorded.sql"
 };
 static const unsigned char opsledger_schema_sql_18[] = {
-#embed "../../schema/functions/copies_of.sql"
+#embed "../../schema/functions/capture_tables.sql"
 };
 static const unsigned char opsledger_schema_sql_19[] = {
-#embed "../../schema/functions/draw.sql"
+#embed "../../schema/functions/condition_holds.sql"
 };
 static const unsigned char opsledger_schema_sql_20[] = {
-#embed "../../schema/functions/drop_partition.sql"
+#embed "../../schema/functions/copies_of.sql"
 };
 static const unsigned char opsledger_schema_sql_21[] = {
-#embed "../../schema/functions/erase_content.sql"
+#embed "../../schema/functions/draw.sql"
 };
 static const unsigned char opsledger_schema_sql_22[] = {
-#embed "../../schema/functions/executors.sql"
+#embed "../../schema/functions/drop_partition.sql"
 };
 static const unsigned char opsledger_schema_sql_23[] = {
-#embed "../../schema/functions/expect_rows.sql"
+#embed "../../schema/functions/erase_content.sql"
 };
 static const unsigned char opsledger_schema_sql_24[] = {
-#embed "../../schema/functions/fail_attempt.sql"
+#embed "../../schema/functions/executors.sql"
 };
 static const unsigned char opsledger_schema_sql_25[] = {
-#embed "../../schema/functions/fail_mission.sql"
+#embed "../../schema/functions/expect_rows.sql"
 };
 static const unsigned char opsledger_schema_sql_26[] = {
-#embed "../../schema/functions/forget_statistics.sql"
+#embed "../../schema/functions/fail_attempt.sql"
 };
 static const unsigned char opsledger_schema_sql_27[] = {
-#embed "../../schema/functions/gate.sql"
+#embed "../../schema/functions/fail_mission.sql"
 };
 static const unsigned char opsledger_schema_sql_28[] = {
-#embed "../../schema/functions/guard_tables.sql"
+#embed "../../schema/functions/forget_statistics.sql"
 };
 static const unsigned char opsledger_schema_sql_29[] = {
-#embed "../../schema/functions/halted.sql"
+#embed "../../schema/functions/gate.sql"
 };
 static const unsigned char opsledger_schema_sql_30[] = {
-#embed "../../schema/functions/have_capture.sql"
+#embed "../../schema/functions/guard_tables.sql"
 };
 static const unsigned char opsledger_schema_sql_31[] = {
-#embed "../../schema/functions/have_trigger.sql"
+#embed "../../schema/functions/halted.sql"
 };
 static const unsigned char opsledger_schema_sql_32[] = {
-#embed "../../schema/functions/home.sql"
+#embed "../../schema/functions/have_capture.sql"
 };
 static const unsigned char opsledger_schema_sql_33[] = {
-#embed "../../schema/functions/ignore_insert.sql"
+#embed "../../schema/functions/have_trigger.sql"
 };
 static const unsigned char opsledger_schema_sql_34[] = {
-#embed "../../schema/functions/json_whole.sql"
+#embed "../../schema/functions/home.sql"
 };
 static const unsigned char opsledger_schema_sql_35[] = {
-#embed "../../schema/functions/make_books.sql"
+#embed "../../schema/functions/ignore_insert.sql"
 };
 static const unsigned char opsledger_schema_sql_36[] = {
-#embed "../../schema/functions/mend_guarded.sql"
+#embed "../../schema/functions/json_whole.sql"
 };
 static const unsigned char opsledger_schema_sql_37[] = {
-#embed "../../schema/functions/next_step.sql"
+#embed "../../schema/functions/make_books.sql"
 };
 static const unsigned char opsledger_schema_sql_38[] = {
-#embed "../../schema/functions/note_root.sql"
+#embed "../../schema/functions/mend_guarded.sql"
 };
 static const unsigned char opsledger_schema_sql_39[] = {
-#embed "../../schema/functions/now.sql"
+#embed "../../schema/functions/next_step.sql"
 };
 static const unsigned char opsledger_schema_sql_40[] = {
-#embed "../../schema/functions/objection.sql"
+#embed "../../schema/functions/note_root.sql"
 };
 static const unsigned char opsledger_schema_sql_41[] = {
-#embed "../../schema/functions/ops_cast_vote.sql"
+#embed "../../schema/functions/now.sql"
 };
 static const unsigned char opsledger_schema_sql_42[] = {
-#embed "../../schema/functions/ops_check_consensus.sql"
+#embed "../../schema/functions/objection.sql"
 };
 static const unsigned char opsledger_schema_sql_43[] = {
-#embed "../../schema/functions/ops_claim_next_step.sql"
+#embed "../../schema/functions/ops_cast_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_44[] = {
-#embed "../../schema/functions/ops_create_mission_from_proposal.sql"
+#embed "../../schema/functions/ops_check_consensus.sql"
 };
 static const unsigned char opsledger_schema_sql_45[] = {
-#embed "../../schema/functions/ops_create_proposal_and_maybe_autoapprove.sql"
+#embed "../../schema/functions/ops_claim_next_step.sql"
 };
 static const unsigned char opsledger_schema_sql_46[] = {
-#embed "../../schema/functions/ops_extract_step_kinds.sql"
+#embed "../../schema/functions/ops_create_mission_from_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_47[] = {
-#embed "../../schema/functions/ops_gate_proposal.sql"
+#embed "../../schema/functions/ops_create_proposal_and_maybe_autoapprove.sql"
 };
 static const unsigned char opsledger_schema_sql_48[] = {
-#embed "../../schema/functions/ops_is_auto_approvable.sql"
+#embed "../../schema/functions/ops_extract_step_kinds.sql"
 };
 static const unsigned char opsledger_schema_sql_49[] = {
-#embed "../../schema/functions/ops_maybe_finalize_mission.sql"
+#embed "../../schema/functions/ops_gate_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_50[] = {
-#embed "../../schema/functions/ops_recover_expired_leases.sql"
+#embed "../../schema/functions/ops_is_auto_approvable.sql"
 };
 static const unsigned char opsledger_schema_sql_51[] = {
-#embed "../../schema/functions/ops_recover_stale_steps.sql"
+#embed "../../schema/functions/ops_maybe_finalize_mission.sql"
 };
 static const unsigned char opsledger_schema_sql_52[] = {
-#embed "../../schema/functions/ops_set_updated_at.sql"
+#embed "../../schema/functions/ops_recover_expired_leases.sql"
 };
 static const unsigned char opsledger_schema_sql_53[] = {
-#embed "../../schema/functions/policy_fault.sql"
+#embed "../../schema/functions/ops_recover_stale_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_54[] = {
-#embed "../../schema/functions/policy_field_fits.sql"
+#embed "../../schema/functions/ops_set_updated_at.sql"
 };
 static const unsigned char opsledger_schema_sql_55[] = {
-#embed "../../schema/functions/recover_steps.sql"
+#embed "../../schema/functions/policy_fault.sql"
 };
 static const unsigned char opsledger_schema_sql_56[] = {
-#embed "../../schema/functions/refuse_change.sql"
+#embed "../../schema/functions/policy_field_fits.sql"
 };
 static const unsigned char opsledger_schema_sql_57[] = {
-#embed "../../schema/functions/refuse_concurrent_ddl.sql"
+#embed "../../schema/functions/recover_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_58[] = {
-#embed "../../schema/functions/refuse_ddl.sql"
+#embed "../../schema/functions/refuse_change.sql"
 };
 static const unsigned char opsledger_schema_sql_59[] = {
-#embed "../../schema/functions/refuse_drop.sql"
+#embed "../../schema/functions/refuse_concurrent_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_60[] = {
-#embed "../../schema/functions/report_own.sql"
+#embed "../../schema/functions/refuse_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_61[] = {
-#embed "../../schema/functions/require_read_committed.sql"
+#embed "../../schema/functions/refuse_drop.sql"
 };
 static const unsigned char opsledger_schema_sql_62[] = {
-#embed "../../schema/functions/runners.sql"
+#embed "../../schema/functions/report_own.sql"
 };
 static const unsigned char opsledger_schema_sql_63[] = {
-#embed "../../schema/functions/seal.sql"
+#embed "../../schema/functions/require_read_committed.sql"
 };
 static const unsigned char opsledger_schema_sql_64[] = {
-#embed "../../schema/functions/sealed.sql"
+#embed "../../schema/functions/runners.sql"
 };
 static const unsigned char opsledger_schema_sql_65[] = {
-#embed "../../schema/functions/server_run.sql"
+#embed "../../schema/functions/seal.sql"
 };
 static const unsigned char opsledger_schema_sql_66[] = {
-#embed "../../schema/functions/show_bound.sql"
+#embed "../../schema/functions/sealed.sql"
 };
 static const unsigned char opsledger_schema_sql_67[] = {
-#embed "../../schema/functions/submit.sql"
+#embed "../../schema/functions/server_run.sql"
 };
 static const unsigned char opsledger_schema_sql_68[] = {
-#embed "../../schema/functions/table_faults.sql"
+#embed "../../schema/functions/show_bound.sql"
 };
 static const unsigned char opsledger_schema_sql_69[] = {
-#embed "../../schema/functions/template_steps.sql"
+#embed "../../schema/functions/submit.sql"
 };
 static const unsigned char opsledger_schema_sql_70[] = {
-#embed "../../schema/functions/uuid_v5.sql"
+#embed "../../schema/functions/table_faults.sql"
 };
 static const unsigned char opsledger_schema_sql_71[] = {
-#embed "../../schema/functions/vote_rules.sql"
+#embed "../../schema/functions/template_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_72[] = {
-#embed "../../schema/functions/worker_rules.sql"
+#embed "../../schema/functions/uuid_v5.sql"
 };
 static const unsigned char opsledger_schema_sql_73[] = {
-#embed "../../schema/functions/write_vote.sql"
+#embed "../../schema/functions/vote_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_74[] = {
-#embed "../../schema/views/ledger_events_at_hand.sql"
+#embed "../../schema/functions/worker_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_75[] = {
-#embed "../../schema/views/ledger_policy_changes.sql"
+#embed "../../schema/functions/write_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_76[] = {
-#embed "../../schema/views/ops_policy_audit.sql"
+#embed "../../schema/views/ledger_events_at_hand.sql"
 };
 static const unsigned char opsledger_schema_sql_77[] = {
-#embed "../../schema/views/ops_policy_history.sql"
+#embed "../../schema/views/ledger_policy_changes.sql"
 };
 static const unsigned char opsledger_schema_sql_78[] = {
-#embed "../../schema/views/ops_proposal_votes.sql"
+#embed "../../schema/views/ops_policy_audit.sql"
 };
 static const unsigned char opsledger_schema_sql_79[] = {
-#embed "../../schema/views/ops_radar.sql"
+#embed "../../schema/views/ops_policy_history.sql"
 };
 static const unsigned char opsledger_schema_sql_80[] = {
-#embed "../../schema/views/ops_step_dead_letters.sql"
+#embed "../../schema/views/ops_proposal_votes.sql"
 };
 static const unsigned char opsledger_schema_sql_81[] = {
-#embed "../../schema/guards/append_only.sql"
+#embed "../../schema/views/ops_radar.sql"
 };
 static const unsigned char opsledger_schema_sql_82[] = {
-#embed "../../schema/guards/capture.sql"
+#embed "../../schema/views/ops_step_dead_letters.sql"
 };
 static const unsigned char opsledger_schema_sql_83[] = {
-#embed "../../schema/guards/frozen_ddl.sql"
+#embed "../../schema/guards/append_only.sql"
 };
 static const unsigned char opsledger_schema_sql_84[] = {
-#embed "../../schema/guards/grants.sql"
+#embed "../../schema/guards/capture.sql"
 };
 static const unsigned char opsledger_schema_sql_85[] = {
-#embed "../../schema/guards/partitions.sql"
+#embed "../../schema/guards/frozen_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_86[] = {
+#embed "../../schema/guards/grants.sql"
+};
+static const unsigned char opsledger_schema_sql_87[] = {
+#embed "../../schema/guards/partitions.sql"
+};
+static const unsigned char opsledger_schema_sql_88[] = {
 #embed "../../schema/guards/permit_ends.sql"
 };
 
@@ -278,79 +284,81 @@ static const opsledger_schema_file opsledger_schema_sql_files[] = {
   {"functions/believed_erasures.sql", opsledger_schema_sql_11, sizeof opsledger_schema_sql_11},
   {"functions/capture_columns.sql", opsledger_schema_sql_12, sizeof opsledger_schema_sql_12},
   {"functions/capture_encode.sql", opsledger_schema_sql_13, sizeof opsledger_schema_sql_13},
-  {"functions/capture_move.sql", opsledger_schema_sql_14, sizeof opsledger_schema_sql_14},
-  {"functions/capture_recorded.sql", opsledger_schema_sql_15, sizeof opsledger_schema_sql_15},
-  {"functions/capture_tables.sql", opsledger_schema_sql_16, sizeof opsledger_schema_sql_16},
-  {"functions/condition_holds.sql", opsledger_schema_sql_17, sizeof opsledger_schema_sql_17},
-  {"functions/copies_of.sql", opsledger_schema_sql_18, sizeof opsledger_schema_sql_18},
-  {"functions/draw.sql", opsledger_schema_sql_19, sizeof opsledger_schema_sql_19},
-  {"functions/drop_partition.sql", opsledger_schema_sql_20, sizeof opsledger_schema_sql_20},
-  {"functions/erase_content.sql", opsledger_schema_sql_21, sizeof opsledger_schema_sql_21},
-  {"functions/executors.sql", opsledger_schema_sql_22, sizeof opsledger_schema_sql_22},
-  {"functions/expect_rows.sql", opsledger_schema_sql_23, sizeof opsledger_schema_sql_23},
-  {"functions/fail_attempt.sql", opsledger_schema_sql_24, sizeof opsledger_schema_sql_24},
-  {"functions/fail_mission.sql", opsledger_schema_sql_25, sizeof opsledger_schema_sql_25},
-  {"functions/forget_statistics.sql", opsledger_schema_sql_26, sizeof opsledger_schema_sql_26},
-  {"functions/gate.sql", opsledger_schema_sql_27, sizeof opsledger_schema_sql_27},
-  {"functions/guard_tables.sql", opsledger_schema_sql_28, sizeof opsledger_schema_sql_28},
-  {"functions/halted.sql", opsledger_schema_sql_29, sizeof opsledger_schema_sql_29},
-  {"functions/have_capture.sql", opsledger_schema_sql_30, sizeof opsledger_schema_sql_30},
-  {"functions/have_trigger.sql", opsledger_schema_sql_31, sizeof opsledger_schema_sql_31},
-  {"functions/home.sql", opsledger_schema_sql_32, sizeof opsledger_schema_sql_32},
-  {"functions/ignore_insert.sql", opsledger_schema_sql_33, sizeof opsledger_schema_sql_33},
-  {"functions/json_whole.sql", opsledger_schema_sql_34, sizeof opsledger_schema_sql_34},
-  {"functions/make_books.sql", opsledger_schema_sql_35, sizeof opsledger_schema_sql_35},
-  {"functions/mend_guarded.sql", opsledger_schema_sql_36, sizeof opsledger_schema_sql_36},
-  {"functions/next_step.sql", opsledger_schema_sql_37, sizeof opsledger_schema_sql_37},
-  {"functions/note_root.sql", opsledger_schema_sql_38, sizeof opsledger_schema_sql_38},
-  {"functions/now.sql", opsledger_schema_sql_39, sizeof opsledger_schema_sql_39},
-  {"functions/objection.sql", opsledger_schema_sql_40, sizeof opsledger_schema_sql_40},
-  {"functions/ops_cast_vote.sql", opsledger_schema_sql_41, sizeof opsledger_schema_sql_41},
-  {"functions/ops_check_consensus.sql", opsledger_schema_sql_42, sizeof opsledger_schema_sql_42},
-  {"functions/ops_claim_next_step.sql", opsledger_schema_sql_43, sizeof opsledger_schema_sql_43},
-  {"functions/ops_create_mission_from_proposal.sql", opsledger_schema_sql_44, sizeof opsledger_schema_sql_44},
-  {"functions/ops_create_proposal_and_maybe_autoapprove.sql", opsledger_schema_sql_45, sizeof opsledger_schema_sql_45},
-  {"functions/ops_extract_step_kinds.sql", opsledger_schema_sql_46, sizeof opsledger_schema_sql_46},
-  {"functions/ops_gate_proposal.sql", opsledger_schema_sql_47, sizeof opsledger_schema_sql_47},
-  {"functions/ops_is_auto_approvable.sql", opsledger_schema_sql_48, sizeof opsledger_schema_sql_48},
-  {"functions/ops_maybe_finalize_mission.sql", opsledger_schema_sql_49, sizeof opsledger_schema_sql_49},
-  {"functions/ops_recover_expired_leases.sql", opsledger_schema_sql_50, sizeof opsledger_schema_sql_50},
-  {"functions/ops_recover_stale_steps.sql", opsledger_schema_sql_51, sizeof opsledger_schema_sql_51},
-  {"functions/ops_set_updated_at.sql", opsledger_schema_sql_52, sizeof opsledger_schema_sql_52},
-  {"functions/policy_fault.sql", opsledger_schema_sql_53, sizeof opsledger_schema_sql_53},
-  {"functions/policy_field_fits.sql", opsledger_schema_sql_54, sizeof opsledger_schema_sql_54},
-  {"functions/recover_steps.sql", opsledger_schema_sql_55, sizeof opsledger_schema_sql_55},
-  {"functions/refuse_change.sql", opsledger_schema_sql_56, sizeof opsledger_schema_sql_56},
-  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_57, sizeof opsledger_schema_sql_57},
-  {"functions/refuse_ddl.sql", opsledger_schema_sql_58, sizeof opsledger_schema_sql_58},
-  {"functions/refuse_drop.sql", opsledger_schema_sql_59, sizeof opsledger_schema_sql_59},
-  {"functions/report_own.sql", opsledger_schema_sql_60, sizeof opsledger_schema_sql_60},
-  {"functions/require_read_committed.sql", opsledger_schema_sql_61, sizeof opsledger_schema_sql_61},
-  {"functions/runners.sql", opsledger_schema_sql_62, sizeof opsledger_schema_sql_62},
-  {"functions/seal.sql", opsledger_schema_sql_63, sizeof opsledger_schema_sql_63},
-  {"functions/sealed.sql", opsledger_schema_sql_64, sizeof opsledger_schema_sql_64},
-  {"functions/server_run.sql", opsledger_schema_sql_65, sizeof opsledger_schema_sql_65},
-  {"functions/show_bound.sql", opsledger_schema_sql_66, sizeof opsledger_schema_sql_66},
-  {"functions/submit.sql", opsledger_schema_sql_67, sizeof opsledger_schema_sql_67},
-  {"functions/table_faults.sql", opsledger_schema_sql_68, sizeof opsledger_schema_sql_68},
-  {"functions/template_steps.sql", opsledger_schema_sql_69, sizeof opsledger_schema_sql_69},
-  {"functions/uuid_v5.sql", opsledger_schema_sql_70, sizeof opsledger_schema_sql_70},
-  {"functions/vote_rules.sql", opsledger_schema_sql_71, sizeof opsledger_schema_sql_71},
-  {"functions/worker_rules.sql", opsledger_schema_sql_72, sizeof opsledger_schema_sql_72},
-  {"functions/write_vote.sql", opsledger_schema_sql_73, sizeof opsledger_schema_sql_73},
-  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_74, sizeof opsledger_schema_sql_74},
-  {"views/ledger_policy_changes.sql", opsledger_schema_sql_75, sizeof opsledger_schema_sql_75},
-  {"views/ops_policy_audit.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
-  {"views/ops_policy_history.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
-  {"views/ops_proposal_votes.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
-  {"views/ops_radar.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
-  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
-  {"guards/append_only.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
-  {"guards/capture.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
-  {"guards/frozen_ddl.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
-  {"guards/grants.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
-  {"guards/partitions.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
-  {"guards/permit_ends.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
+  {"functions/capture_is_own.sql", opsledger_schema_sql_14, sizeof opsledger_schema_sql_14},
+  {"functions/capture_move.sql", opsledger_schema_sql_15, sizeof opsledger_schema_sql_15},
+  {"functions/capture_pin.sql", opsledger_schema_sql_16, sizeof opsledger_schema_sql_16},
+  {"functions/capture_recorded.sql", opsledger_schema_sql_17, sizeof opsledger_schema_sql_17},
+  {"functions/capture_tables.sql", opsledger_schema_sql_18, sizeof opsledger_schema_sql_18},
+  {"functions/condition_holds.sql", opsledger_schema_sql_19, sizeof opsledger_schema_sql_19},
+  {"functions/copies_of.sql", opsledger_schema_sql_20, sizeof opsledger_schema_sql_20},
+  {"functions/draw.sql", opsledger_schema_sql_21, sizeof opsledger_schema_sql_21},
+  {"functions/drop_partition.sql", opsledger_schema_sql_22, sizeof opsledger_schema_sql_22},
+  {"functions/erase_content.sql", opsledger_schema_sql_23, sizeof opsledger_schema_sql_23},
+  {"functions/executors.sql", opsledger_schema_sql_24, sizeof opsledger_schema_sql_24},
+  {"functions/expect_rows.sql", opsledger_schema_sql_25, sizeof opsledger_schema_sql_25},
+  {"functions/fail_attempt.sql", opsledger_schema_sql_26, sizeof opsledger_schema_sql_26},
+  {"functions/fail_mission.sql", opsledger_schema_sql_27, sizeof opsledger_schema_sql_27},
+  {"functions/forget_statistics.sql", opsledger_schema_sql_28, sizeof opsledger_schema_sql_28},
+  {"functions/gate.sql", opsledger_schema_sql_29, sizeof opsledger_schema_sql_29},
+  {"functions/guard_tables.sql", opsledger_schema_sql_30, sizeof opsledger_schema_sql_30},
+  {"functions/halted.sql", opsledger_schema_sql_31, sizeof opsledger_schema_sql_31},
+  {"functions/have_capture.sql", opsledger_schema_sql_32, sizeof opsledger_schema_sql_32},
+  {"functions/have_trigger.sql", opsledger_schema_sql_33, sizeof opsledger_schema_sql_33},
+  {"functions/home.sql", opsledger_schema_sql_34, sizeof opsledger_schema_sql_34},
+  {"functions/ignore_insert.sql", opsledger_schema_sql_35, sizeof opsledger_schema_sql_35},
+  {"functions/json_whole.sql", opsledger_schema_sql_36, sizeof opsledger_schema_sql_36},
+  {"functions/make_books.sql", opsledger_schema_sql_37, sizeof opsledger_schema_sql_37},
+  {"functions/mend_guarded.sql", opsledger_schema_sql_38, sizeof opsledger_schema_sql_38},
+  {"functions/next_step.sql", opsledger_schema_sql_39, sizeof opsledger_schema_sql_39},
+  {"functions/note_root.sql", opsledger_schema_sql_40, sizeof opsledger_schema_sql_40},
+  {"functions/now.sql", opsledger_schema_sql_41, sizeof opsledger_schema_sql_41},
+  {"functions/objection.sql", opsledger_schema_sql_42, sizeof opsledger_schema_sql_42},
+  {"functions/ops_cast_vote.sql", opsledger_schema_sql_43, sizeof opsledger_schema_sql_43},
+  {"functions/ops_check_consensus.sql", opsledger_schema_sql_44, sizeof opsledger_schema_sql_44},
+  {"functions/ops_claim_next_step.sql", opsledger_schema_sql_45, sizeof opsledger_schema_sql_45},
+  {"functions/ops_create_mission_from_proposal.sql", opsledger_schema_sql_46, sizeof opsledger_schema_sql_46},
+  {"functions/ops_create_proposal_and_maybe_autoapprove.sql", opsledger_schema_sql_47, sizeof opsledger_schema_sql_47},
+  {"functions/ops_extract_step_kinds.sql", opsledger_schema_sql_48, sizeof opsledger_schema_sql_48},
+  {"functions/ops_gate_proposal.sql", opsledger_schema_sql_49, sizeof opsledger_schema_sql_49},
+  {"functions/ops_is_auto_approvable.sql", opsledger_schema_sql_50, sizeof opsledger_schema_sql_50},
+  {"functions/ops_maybe_finalize_mission.sql", opsledger_schema_sql_51, sizeof opsledger_schema_sql_51},
+  {"functions/ops_recover_expired_leases.sql", opsledger_schema_sql_52, sizeof opsledger_schema_sql_52},
+  {"functions/ops_recover_stale_steps.sql", opsledger_schema_sql_53, sizeof opsledger_schema_sql_53},
+  {"functions/ops_set_updated_at.sql", opsledger_schema_sql_54, sizeof opsledger_schema_sql_54},
+  {"functions/policy_fault.sql", opsledger_schema_sql_55, sizeof opsledger_schema_sql_55},
+  {"functions/policy_field_fits.sql", opsledger_schema_sql_56, sizeof opsledger_schema_sql_56},
+  {"functions/recover_steps.sql", opsledger_schema_sql_57, sizeof opsledger_schema_sql_57},
+  {"functions/refuse_change.sql", opsledger_schema_sql_58, sizeof opsledger_schema_sql_58},
+  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_59, sizeof opsledger_schema_sql_59},
+  {"functions/refuse_ddl.sql", opsledger_schema_sql_60, sizeof opsledger_schema_sql_60},
+  {"functions/refuse_drop.sql", opsledger_schema_sql_61, sizeof opsledger_schema_sql_61},
+  {"functions/report_own.sql", opsledger_schema_sql_62, sizeof opsledger_schema_sql_62},
+  {"functions/require_read_committed.sql", opsledger_schema_sql_63, sizeof opsledger_schema_sql_63},
+  {"functions/runners.sql", opsledger_schema_sql_64, sizeof opsledger_schema_sql_64},
+  {"functions/seal.sql", opsledger_schema_sql_65, sizeof opsledger_schema_sql_65},
+  {"functions/sealed.sql", opsledger_schema_sql_66, sizeof opsledger_schema_sql_66},
+  {"functions/server_run.sql", opsledger_schema_sql_67, sizeof opsledger_schema_sql_67},
+  {"functions/show_bound.sql", opsledger_schema_sql_68, sizeof opsledger_schema_sql_68},
+  {"functions/submit.sql", opsledger_schema_sql_69, sizeof opsledger_schema_sql_69},
+  {"functions/table_faults.sql", opsledger_schema_sql_70, sizeof opsledger_schema_sql_70},
+  {"functions/template_steps.sql", opsledger_schema_sql_71, sizeof opsledger_schema_sql_71},
+  {"functions/uuid_v5.sql", opsledger_schema_sql_72, sizeof opsledger_schema_sql_72},
+  {"functions/vote_rules.sql", opsledger_schema_sql_73, sizeof opsledger_schema_sql_73},
+  {"functions/worker_rules.sql", opsledger_schema_sql_74, sizeof opsledger_schema_sql_74},
+  {"functions/write_vote.sql", opsledger_schema_sql_75, sizeof opsledger_schema_sql_75},
+  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
+  {"views/ledger_policy_changes.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
+  {"views/ops_policy_audit.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
+  {"views/ops_policy_history.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
+  {"views/ops_proposal_votes.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
+  {"views/ops_radar.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
+  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
+  {"guards/append_only.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
+  {"guards/capture.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
+  {"guards/frozen_ddl.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
+  {"guards/grants.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
+  {"guards/partitions.sql", opsledger_schema_sql_87, sizeof opsledger_schema_sql_87},
+  {"guards/permit_ends.sql", opsledger_schema_sql_88, sizeof opsledger_schema_sql_88},
 };
 const opsledger_schema_file *opsledger_schema_sql(void) { return opsledger_schema_sql_files; }
 size_t opsledger_schema_sql_count(void) { return sizeof opsledger_schema_sql_files / sizeof opsledger_schema_sql_files[0]; }

@@ -2,6 +2,7 @@ import Ledger
 import Log
 import Postgres
 import TestLedgers
+import TestSupport
 import Testing
 
 @Suite("Capture", .needsServer)
@@ -161,6 +162,25 @@ struct CaptureTests {
       #expect(try ledger.count("ledger.events") == before)
       #expect(try ledger.count("ops_mission_steps WHERE mine = 4 AND version = 1") == 3)
       try expectEqual(ledger)
+    }
+  }
+
+  /// After a change of schema/functions/capture_tables.sql: run it with OPS_WRITE_CAPTURE=1, and review the diff.
+  @Test("the functions that are made for the eight tables are those that were reviewed")
+  func madeFunctions() throws {
+    let path = "Tests/capture_functions.sql"
+    try TestLedger.with { ledger in
+      let made = try ledger.lines(
+        """
+        SELECT pg_get_functiondef(p.oid) AS definition
+        FROM pg_proc AS p JOIN (SELECT DISTINCT relation FROM ledger.captured_columns()) AS c
+          ON p.proname LIKE 'capture\\_%\\_' || c.relation
+        WHERE p.pronamespace = 'ledger'::regnamespace ORDER BY p.proname
+        """)
+      let text = made.joined(separator: "\n")
+      if Seeds.environment("OPS_WRITE_CAPTURE") != nil { try Repository.write(path, text) }
+      #expect(made.count == 48)
+      #expect(try Repository.read(path) == text)
     }
   }
 

@@ -25,7 +25,16 @@ public enum Repository {
 
   /// Writes a file that is not there yet.
   public static func create(_ path: String, _ text: String) throws {
-    guard let file = fopen(root + "/" + path, "wx") else { throw Unreadable(path: path) }
+    try write(path, text, mode: "wx")
+  }
+
+  /// Writes a file, over what is there.
+  public static func write(_ path: String, _ text: String) throws {
+    try write(path, text, mode: "w")
+  }
+
+  private static func write(_ path: String, _ text: String, mode: String) throws {
+    guard let file = fopen(root + "/" + path, mode) else { throw Unreadable(path: path) }
     defer { fclose(file) }
     let bytes = Array(text.utf8)
     guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Unreadable(path: path) }

@@ -1,9 +1,9 @@
--- ledger.capture_…_<table>: what records a hand's changes of each of the eight. Made here for all of them
--- from ledger.captured_columns.
+-- ledger.capture_…_<table>: what records manual changes of each of the eight tables, made from ledger.captured_columns.
+-- What is made stands in Tests/capture_functions.sql, which a test compares: review a change there.
 --
 -- The version tells who wrote. A write that raises a row to a version whose event the same transaction
 -- has appended with a command's id is on the record already; any other that changes a ledger column is
--- a hand's. BEFORE, row by row (…_insert_row_, …_update_row_): gives it its version. AFTER, once a
+-- a manual change. BEFORE, row by row (…_insert_row_, …_update_row_): gives it its version. AFTER, once a
 -- statement (…_insert_, …_update_, …_delete_, …_truncate_): stages an event for each.
 --
 -- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
@@ -16,17 +16,43 @@
 --
 -- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
 --          On no other table: whoever attached them elsewhere would write into foreign streams.
+
+-- The template with each {{name}} replaced by what has that name, and {{name of row}} by the same with the row for each
+-- @ in it. What replaces a name may hold names again.
+CREATE FUNCTION pg_temp.filled(template text, names jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place text[];
+BEGIN
+    LOOP
+        place := regexp_match(template, '(\{\{(\w+)(?: of (\w+))?\}\})');
+        EXIT WHEN place IS NULL;
+        IF names ->> place[2] IS NULL THEN
+            RAISE EXCEPTION 'nothing is called %', place[2];
+        END IF;
+        template := replace(template, place[1], replace(names ->> place[2], '@', coalesce(place[3], '@')));
+    END LOOP;
+    RETURN template;
+END $$;
+
 DO $generate$
 DECLARE
-    made record;
-    pins CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    -- Settings of a function are set and reset on each call, an engine's too. Those of row triggers, which an engine's
+    -- writes do not reach, stand in their definitions. Those of the others are set by capture_pin, and search_path
+    -- below, where rows are staged. What comes before runs under the caller's search_path, so each name and operator
+    -- in it has its schema.
+    parts CONSTANT jsonb := jsonb_build_object(
+        'light', 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER',
+        'pins', '{{light}}
 SET search_path = pg_catalog, pg_temp SET row_security = off SET enable_seqscan = off
-SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan';
-    -- Each setting of a function is set and reset on each call, an engine's too: those of planning are
-    -- set by capture_pin, and search_path below, where a hand's rows are staged. What comes before runs
-    -- under the caller's search_path, so each name and operator in it has its schema.
-    light CONSTANT text := 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER';
-    declares CONSTANT text := $sql$
+SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan',
+
+        'head', $part$
+    IF TG_RELID <> 'public.{{relation}}'::regclass THEN
+        RAISE EXCEPTION '% is for public.{{relation}}', TG_NAME USING ERRCODE = 'insufficient_privilege';
+    END IF;$part$,
+
+        'declares', $part$
     drawn CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
@@ -34,44 +60,230 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     since bigint;
     hand pg_catalog.text;
     pinned pg_catalog.text[];
-    path pg_catalog.text;$sql$;
-    -- Whether a row's event is not among those that this transaction has appended by a command. The subquery is
-    -- asked once and hashed: a probe into the log for each row cost twice as much.
-    missing CONSTANT text := 'NOT (%s, %s) OPERATOR(pg_catalog.=) ANY (
+    path pg_catalog.text;$part$,
+
+        -- Whether a row's event is not among those that this transaction has appended by a command. The subquery is
+        -- asked once and hashed: a probe into the log for each row cost twice as much.
+        'appended', 'ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
-              AND e.xmin OPERATOR(pg_catalog.=) own)';
-    -- An engine's writes end here, but of policies, whose versions begin at 1 by themselves. Its statement's first row tells: nobody else can have appended that event, and the
-    -- statement is the client's own. What a cascade or somebody's trigger changes is within another trigger, or was
-    -- numbered row by row.
-    first_tells CONSTANT text := $sql$
+              AND e.xmin OPERATOR(pg_catalog.=) own)',
+        'missing', 'NOT ({{stream of @}}, @.version) OPERATOR(pg_catalog.=) {{appended}}',
+        'missing_removal', 'NOT ({{stream of @}}, @.version + 1) OPERATOR(pg_catalog.=) {{appended}}',
+
+        -- An engine's writes end here, but of policies, whose versions begin at 1 by themselves. Its statement's first
+        -- row tells: nobody else can have appended that event, and the statement is the client's own. What a cascade or
+        -- somebody's trigger changes is within another trigger, or was numbered row by row.
+        'first_tells', $part$
     IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT %1$s AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
+        AND EXISTS (SELECT FROM (SELECT {{stream of n}} AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
             WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
-    END IF;$sql$;
-    -- What is left is looked at row by row: all on the record, or a statement that touched no row.
-    passes CONSTANT text := $sql$
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR %s) THEN
+    END IF;$part$,
+        -- What is left is looked at row by row: all on the record, or a statement that touched no row.
+        'passes', $part$
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR {{missing of n}}) THEN
         RETURN NULL;
     END IF;
     path := pg_catalog.current_setting('search_path');
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);$sql$;
-    leaves CONSTANT text := $sql$
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);$part$,
+        'leaves', $part$
     PERFORM ledger.capture_unpin(pinned);
     PERFORM set_config('search_path', path, true);
-    RETURN NULL;$sql$;
-    head CONSTANT text := $sql$
-    IF TG_RELID <> 'public.%1$s'::regclass THEN
-        RAISE EXCEPTION '%% is for public.%1$s', TG_NAME USING ERRCODE = 'insufficient_privilege';
-    END IF;$sql$;
+    RETURN NULL;$part$,
+
+        'touches', $part$
+    IF NEW.updated_at = OLD.updated_at THEN
+        NEW.updated_at := greatest(OLD.updated_at, ledger.now());
+    END IF;$part$,
+        'checks_inserted_keys', $part$
+    PERFORM ledger.capture_refuse_key('{{noun}}', n.id, n.dedupe_key) FROM new_rows AS n
+    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR {{missing of n}});$part$,
+        'checks_updated_keys', $part$
+        PERFORM ledger.capture_refuse_key('{{noun}}', n.id, n.dedupe_key)
+        FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
+        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR {{missing of n}});$part$);
+
+    functions CONSTANT text[] := ARRAY[
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_insert_row_{{relation}}() RETURNS trigger {{pins}} AS $body$
+BEGIN{{head}}
+    PERFORM set_config('opsledger.numbered', 'yes', true);
+    IF NEW.version = 0 OR NOT ledger.capture_is_own({{stream of NEW}}, NEW.version) THEN
+        NEW.version := ledger.capture_next_version('{{relation}}', NEW.{{key}}::text, greatest(
+            (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = {{stream of NEW}}),
+            (SELECT r.version FROM public.{{relation}} AS r WHERE r.{{key}} = NEW.{{key}}), 0));
+    END IF;
+    RETURN NEW;
+END $body$;
+ALTER FUNCTION ledger.capture_insert_row_{{relation}}() OWNER TO opsledger_owner;$function$,
+
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_update_row_{{relation}}() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN{{head}}
+    PERFORM set_config('opsledger.numbered', 'yes', true);
+    IF NEW.{{key}} <> OLD.{{key}} THEN
+        PERFORM ledger.capture_refuse_key_change('{{relation}}', OLD.{{key}}::text, NEW.{{key}}::text);
+    ELSIF NEW.version < OLD.version THEN
+        PERFORM ledger.capture_refuse_version('{{relation}}', OLD.{{key}}::text, NEW.version);
+    ELSIF NEW.version = OLD.version THEN
+        IF NOT ROW({{image of OLD}})::record *<> ROW({{image of NEW}})::record THEN
+            RETURN NEW;
+        END IF;
+        NEW.version := ledger.capture_next_version('{{relation}}', OLD.{{key}}::text, OLD.version);
+    ELSIF ledger.capture_is_own({{stream of NEW}}, NEW.version) THEN
+        RETURN NEW;
+    END IF;{{touch}}
+    RETURN NEW;
+END $body$;
+ALTER FUNCTION ledger.capture_update_row_{{relation}}() OWNER TO opsledger_owner;$function$,
+
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_insert_{{relation}}() RETURNS trigger {{light}} AS $body$
+DECLARE{{declares}}
+BEGIN{{passing}}{{head}}
+    pinned := ledger.capture_pin();
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
+    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{noun}}.inserted',
+        '{"columns": {' || concat_ws(', ',{{columns}}) || '}, ' || hand || '}',
+        nullif('{' || concat_ws(', ', {{contents}}) || '}', '{}')
+    FROM new_rows AS n
+    WHERE drawn IS NULL OR {{missing of n}};{{inserted_keys}}
+    PERFORM ledger.capture_check('{{relation}}', since, true);{{leaves}}
+END $body$;
+ALTER FUNCTION ledger.capture_insert_{{relation}}() OWNER TO opsledger_owner;$function$,
+
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_update_{{relation}}() RETURNS trigger {{light}} AS $body$
+DECLARE{{declares}}
+    staged bigint;
+    wrong pg_catalog.record;
+BEGIN{{passing}}{{head}}
+    pinned := ledger.capture_pin();
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    -- A row that was touched twice is there twice, and pairs by its versions.
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
+    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{noun}}.amended',
+        '{"changes": {' || concat_ws(', ',{{changes}}) || '}, ' || hand || '}',
+        nullif('{' || concat_ws(', ', {{content_changes}}) || '}', '{}')
+    FROM new_rows AS n JOIN old_rows AS o ON o.{{key}} = n.{{key}} AND o.version + 1 = n.version
+    WHERE drawn IS NULL OR {{missing of n}};
+    GET DIAGNOSTICS staged = ROW_COUNT;
+    IF staged <> (SELECT count(*) FROM new_rows) THEN
+        -- The others are as they were, or on the record, or wrong.
+        SELECT n.{{key}} AS key, n.version INTO wrong
+        FROM new_rows AS n
+        WHERE NOT EXISTS (SELECT FROM old_rows AS o
+                WHERE o.{{key}} = n.{{key}} AND o.version + 1 = n.version)
+          AND NOT EXISTS (SELECT FROM old_rows AS o
+                WHERE o.{{key}} = n.{{key}} AND o.version = n.version
+                  AND NOT ROW({{image of o}})::record *<> ROW({{image of n}})::record)
+          AND (drawn IS NULL OR {{missing of n}})
+        LIMIT 1;
+        IF FOUND THEN
+            IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.{{key}} = wrong.key) THEN
+                PERFORM ledger.capture_refuse_key_change('{{relation}}', 'another', wrong.key::text);
+            END IF;
+            PERFORM ledger.capture_refuse_version('{{relation}}', wrong.key::text, wrong.version);
+        END IF;
+    END IF;
+    IF staged > 0 THEN{{updated_keys}}
+        PERFORM ledger.capture_check('{{relation}}', since, false);
+    END IF;{{leaves}}
+END $body$;
+ALTER FUNCTION ledger.capture_update_{{relation}}() OWNER TO opsledger_owner;$function$,
+
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_delete_{{relation}}() RETURNS trigger {{light}}
+SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    own CONSTANT xid := pg_current_xact_id()::xid;
+    since bigint;
+    hand text;
+    pinned text[];
+BEGIN{{head}}
+    PERFORM ledger.capture_next_version('{{relation}}', o.{{key}}::text, o.version) FROM old_rows AS o
+    WHERE o.version >= 2000000000;
+    -- Of an archived row the dedupe key stays taken.
+    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    SELECT {{stream of o}}, '{{noun}}', o.version + 1, (
+        SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
+        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = {{stream of o}} AND e.version = o.version + 1
+          AND e.type = '{{noun}}.archived' AND e.command IS NOT NULL AND e.xmin = own)
+    FROM old_rows AS o
+    ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
+        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
+    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE {{missing_removal of o}}) THEN
+        RETURN NULL;
+    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
+        RETURN NULL;
+    END IF;
+    pinned := ledger.capture_pin();
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
+    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{noun}}.removed', '{' || hand || '}'
+    FROM old_rows AS o
+    WHERE drawn IS NULL OR {{missing_removal of o}};
+    PERFORM ledger.capture_check('{{relation}}', since, false);
+    PERFORM ledger.capture_unpin(pinned);
+    RETURN NULL;
+END $body$;
+ALTER FUNCTION ledger.capture_delete_{{relation}}() OWNER TO opsledger_owner;$function$,
+
+$function$
+CREATE OR REPLACE FUNCTION ledger.capture_truncate_{{relation}}() RETURNS trigger {{pins}} AS $body$
+DECLARE
+    since bigint;
+    hand text;
+BEGIN{{head}}
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'TRUNCATE of {{relation}} needs READ COMMITTED, this transaction is %',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'active_sql_transaction',
+                HINT = 'Its snapshot may hide rows that would go unrecorded.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM public.{{relation}}) THEN
+        RETURN NULL;
+    END IF;
+    since := ledger.capture_begin();
+    hand := ledger.capture_hand();
+    PERFORM ledger.capture_next_version('{{relation}}', o.{{key}}::text, o.version) FROM public.{{relation}} AS o
+    WHERE o.version >= 2000000000;
+    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    SELECT {{stream of o}}, '{{noun}}', o.version + 1 FROM public.{{relation}} AS o
+    ON CONFLICT (stream) DO UPDATE
+        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
+    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{noun}}.removed', '{' || hand || '}'
+    FROM public.{{relation}} AS o;
+    PERFORM ledger.capture_check('{{relation}}', since, false);
+    RETURN NULL;
+END $body$;
+ALTER FUNCTION ledger.capture_truncate_{{relation}}() OWNER TO opsledger_owner;$function$];
+
+    -- One column in a payload: its value, or its value before and after where they differ.
+    in_data CONSTANT text := E'\n            ''"{{column}}": '' || coalesce({{structure of n}}, {{null}})';
+    in_content CONSTANT text := E'\n            ''"{{column}}": '' || coalesce({{whole of n}}, {{null}})';
+    in_content_if_any CONSTANT text := E'\n            ''"{{column}}": '' || {{whole of n}}';
+    change_in_data CONSTANT text := E'\n            CASE WHEN {{differs}} THEN ''"{{column}}": ['''
+        ' || coalesce({{structure of o}}, ''null'') || '', '' || coalesce({{structure of n}}, {{null}}) || '']'' END';
+    change_in_content CONSTANT text := E'\n            CASE WHEN {{differs}} THEN ''"{{column}}": ['''
+        ' || coalesce({{whole of o}}, ''null'') || '', '' || coalesce({{whole of n}}, {{null}}) || '']'' END';
+    names jsonb;
+    template text;
 BEGIN
-    FOR made IN
+    FOR names IN
         WITH c AS (
             SELECT c.*, c.ordinality AS at,
                 CASE c.type
@@ -107,278 +319,43 @@ BEGIN
                 ('ops_action_run_status', '{started,succeeded,failed}')
             ) AS l (name, labels) ON l.name IN (c.type, c.relation || '.' || c.name)
         ), e AS (
-            SELECT c.*, format(CASE WHEN c.type IN ('jsonb', 'integer[]')
-                    THEN 'ROW(o.%1$s)::record *<> ROW(n.%1$s)::record'
-                    ELSE 'o.%1$s IS DISTINCT FROM n.%1$s' END, c.name) AS differs,
-                coalesce(c.erased, c.whole) AS structure
+            SELECT c.relation, c.noun, c.part, c.name, c.at, c.refused IS NOT NULL AS is_never_null,
+                jsonb_build_object('column', c.name, 'whole', c.whole, 'structure', coalesce(c.erased, c.whole),
+                    'null', coalesce(c.refused, '''null'''), 'differs', CASE WHEN c.type IN ('jsonb', 'integer[]')
+                        THEN 'ROW(o.{{column}})::record *<> ROW(n.{{column}})::record'
+                        ELSE 'o.{{column}} IS DISTINCT FROM n.{{column}}' END) AS names
             FROM c
+        ), lists AS (
+            SELECT e.relation, min(e.noun) AS noun, (array_agg(e.name ORDER BY e.at))[1] AS key,
+                bool_or(e.name = 'updated_at') AS has_updated_at, bool_or(e.name = 'dedupe_key') AS has_dedupe_key,
+                string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version') AS image,
+                string_agg(pg_temp.filled(in_data, e.names), ',' ORDER BY e.at)
+                    FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS columns,
+                string_agg(pg_temp.filled(CASE WHEN e.is_never_null THEN in_content ELSE in_content_if_any END, e.names),
+                    ',' ORDER BY e.at) FILTER (WHERE e.part <> 'data') AS contents,
+                string_agg(pg_temp.filled(change_in_data, e.names), ',' ORDER BY e.at)
+                    FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS changes,
+                string_agg(pg_temp.filled(change_in_content, e.names), ',' ORDER BY e.at)
+                    FILTER (WHERE e.part <> 'data') AS content_changes
+            FROM e GROUP BY e.relation
         )
-        SELECT e.relation, min(e.noun) AS noun,
-            (array_agg(e.name ORDER BY e.at))[1] AS key,
-            bool_or(e.name = 'updated_at') AS has_updated_at,
-            bool_or(e.name = 'dedupe_key') AS has_dedupe_key,
-            CASE min(e.noun)
+        SELECT jsonb_build_object('relation', l.relation, 'noun', l.noun, 'key', l.key, 'image', l.image,
+            'stream', CASE l.noun
                 WHEN 'policy' THEN 'ledger.uuid_v5(''92b812ff-fcda-5ec4-a524-d529e92a7a52'','
                     ' ''policy:'' OPERATOR(pg_catalog.||) @.key)'
-                ELSE '@.id' END AS stream,
-            string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version')
-                AS image,
-            string_agg(format(E'\n            ''"%s": '' || coalesce(%s, %s)', e.name,
-                replace(e.structure, '@', 'n'), coalesce(e.refused, '''null''')), ',' ORDER BY e.at)
-                FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS columns,
-            coalesce(string_agg(format(E'\n            ''"%s": '' || %s', e.name,
-                coalesce('coalesce(' || replace(e.whole, '@', 'n') || ', ' || e.refused || ')', replace(e.whole, '@', 'n'))),
-                ',' ORDER BY e.at)
-                FILTER (WHERE e.part <> 'data'), 'NULL') AS contents,
-            string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || coalesce(%s, ''null'')'
-                ' || '', '' || coalesce(%s, %s) || '']'' END', e.differs, e.name,
-                replace(e.structure, '@', 'o'), replace(e.structure, '@', 'n'), coalesce(e.refused, '''null''')), ','
-                ORDER BY e.at)
-                FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS changes,
-            coalesce(string_agg(format(E'\n            CASE WHEN %s THEN ''"%s": ['' || '
-                'coalesce(%s, ''null'') || '', '' || coalesce(%s, %s) || '']'' END',
-                e.differs, e.name, replace(e.whole, '@', 'o'), replace(e.whole, '@', 'n'),
-                coalesce(e.refused, '''null''')), ',' ORDER BY e.at) FILTER (WHERE e.part <> 'data'), 'NULL') AS content_changes
-        FROM e GROUP BY e.relation
+                ELSE '@.id' END,
+            'columns', l.columns, 'contents', coalesce(l.contents, 'NULL'),
+            'changes', l.changes, 'content_changes', coalesce(l.content_changes, 'NULL'),
+            'touch', CASE WHEN l.has_updated_at THEN '{{touches}}' ELSE '' END,
+            'inserted_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_inserted_keys}}' ELSE '' END,
+            'updated_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_updated_keys}}' ELSE '' END,
+            'passing', CASE WHEN l.noun <> 'policy' THEN '{{first_tells}}' ELSE '' END || '{{passes}}')
+        FROM lists AS l ORDER BY l.relation
     LOOP
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_insert_row_%1$s() RETURNS trigger %2$s AS $body$
-BEGIN%3$s
-    PERFORM set_config('opsledger.numbered', 'yes', true);
-    IF NEW.version = 0 OR NOT ledger.capture_is_own(%4$s, NEW.version) THEN
-        NEW.version := ledger.capture_next_version('%1$s', NEW.%5$s::text, greatest(
-            (SELECT t.version FROM ledger.tombstones AS t WHERE t.stream = %4$s),
-            (SELECT r.version FROM public.%1$s AS r WHERE r.%5$s = NEW.%5$s), 0));
-    END IF;
-    RETURN NEW;
-END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'NEW'), made.key);
-
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_update_row_%1$s() RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
-BEGIN%2$s
-    PERFORM set_config('opsledger.numbered', 'yes', true);
-    IF NEW.%3$s <> OLD.%3$s THEN
-        PERFORM ledger.capture_refuse_key_change('%1$s', OLD.%3$s::text, NEW.%3$s::text);
-    ELSIF NEW.version < OLD.version THEN
-        PERFORM ledger.capture_refuse_version('%1$s', OLD.%3$s::text, NEW.version);
-    ELSIF NEW.version = OLD.version THEN
-        IF NOT ROW(%4$s)::record *<> ROW(%5$s)::record THEN
-            RETURN NEW;
-        END IF;
-        NEW.version := ledger.capture_next_version('%1$s', OLD.%3$s::text, OLD.version);
-    ELSIF ledger.capture_is_own(%6$s, NEW.version) THEN
-        RETURN NEW;
-    END IF;%7$s
-    RETURN NEW;
-END $body$;$sql$,
-            made.relation, format(head, made.relation), made.key, replace(made.image, '@', 'OLD'),
-            replace(made.image, '@', 'NEW'), replace(made.stream, '@', 'NEW'),
-            CASE WHEN made.has_updated_at THEN $sql$
-    IF NEW.updated_at = OLD.updated_at THEN
-        NEW.updated_at := greatest(OLD.updated_at, ledger.now());
-    END IF;$sql$ ELSE '' END);
-
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_insert_%1$s() RETURNS trigger %2$s AS $body$
-DECLARE%9$s
-BEGIN%10$s%3$s
-    pinned := ledger.capture_pin();
-    since := ledger.capture_begin();
-    hand := ledger.capture_hand();
-    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
-    SELECT pg_current_xact_id(), 'event', %4$s, n.version, '%5$s.inserted',
-        '{"columns": {' || concat_ws(', ',%6$s) || '}, ' || hand || '}',
-        nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
-    FROM new_rows AS n
-    WHERE drawn IS NULL OR %8$s;%12$s
-    PERFORM ledger.capture_check('%1$s', since, true);%11$s
-END $body$;$sql$,
-            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
-            made.noun, made.columns, made.contents,
-            format(missing, replace(made.stream, '@', 'n'), 'n.version'), declares,
-            CASE WHEN made.noun <> 'policy' THEN format(first_tells, replace(made.stream, '@', 'n')) ELSE '' END
-                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves,
-            CASE WHEN made.has_dedupe_key THEN format($sql$
-    PERFORM ledger.capture_refuse_key('%s', n.id, n.dedupe_key) FROM new_rows AS n
-    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR %s);$sql$, made.noun,
-                format(missing, replace(made.stream, '@', 'n'), 'n.version')) ELSE '' END);
-
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_update_%1$s() RETURNS trigger %2$s AS $body$
-DECLARE%12$s
-    staged bigint;
-    wrong pg_catalog.record;
-BEGIN%13$s%3$s
-    pinned := ledger.capture_pin();
-    since := ledger.capture_begin();
-    hand := ledger.capture_hand();
-    -- A row that was touched twice is there twice, and pairs by its versions.
-    INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
-    SELECT pg_current_xact_id(), 'event', %4$s, n.version, '%5$s.amended',
-        '{"changes": {' || concat_ws(', ',%6$s) || '}, ' || hand || '}',
-        nullif('{' || concat_ws(', ', %7$s) || '}', '{}')
-    FROM new_rows AS n JOIN old_rows AS o ON o.%9$s = n.%9$s AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR %8$s;
-    GET DIAGNOSTICS staged = ROW_COUNT;
-    IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
-        SELECT n.%9$s AS key, n.version INTO wrong
-        FROM new_rows AS n
-        WHERE NOT EXISTS (SELECT FROM old_rows AS o
-                WHERE o.%9$s = n.%9$s AND o.version + 1 = n.version)
-          AND NOT EXISTS (SELECT FROM old_rows AS o
-                WHERE o.%9$s = n.%9$s AND o.version = n.version
-                  AND NOT ROW(%10$s)::record *<> ROW(%11$s)::record)
-          AND (drawn IS NULL OR %8$s)
-        LIMIT 1;
-        IF FOUND THEN
-            IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.%9$s = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('%1$s', 'another', wrong.key::text);
-            END IF;
-            PERFORM ledger.capture_refuse_version('%1$s', wrong.key::text, wrong.version);
-        END IF;
-    END IF;
-    IF staged > 0 THEN%15$s
-        PERFORM ledger.capture_check('%1$s', since, false);
-    END IF;%14$s
-END $body$;$sql$,
-            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'n'),
-            made.noun, made.changes, made.content_changes,
-            format(missing, replace(made.stream, '@', 'n'), 'n.version'), made.key,
-            replace(made.image, '@', 'o'), replace(made.image, '@', 'n'), declares,
-            CASE WHEN made.noun <> 'policy' THEN format(first_tells, replace(made.stream, '@', 'n')) ELSE '' END
-                || format(passes, format(missing, replace(made.stream, '@', 'n'), 'n.version')), leaves,
-            CASE WHEN made.has_dedupe_key THEN format($sql$
-        PERFORM ledger.capture_refuse_key('%s', n.id, n.dedupe_key)
-        FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR %s);$sql$, made.noun,
-                format(missing, replace(made.stream, '@', 'n'), 'n.version')) ELSE '' END);
-
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_delete_%1$s() RETURNS trigger %2$s
-SET search_path = pg_catalog, pg_temp AS $body$
-DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
-    own CONSTANT xid := pg_current_xact_id()::xid;
-    since bigint;
-    hand text;
-    pinned text[];
-BEGIN%3$s
-    PERFORM ledger.capture_next_version('%1$s', o.%7$s::text, o.version) FROM old_rows AS o
-    WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
-    SELECT %4$s, '%5$s', o.version + 1, (
-        SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = %4$s AND e.version = o.version + 1
-          AND e.type = '%5$s.archived' AND e.command IS NOT NULL AND e.xmin = own)
-    FROM old_rows AS o
-    ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE %6$s) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
-        RETURN NULL;
-    END IF;
-    pinned := ledger.capture_pin();
-    since := ledger.capture_begin();
-    hand := ledger.capture_hand();
-    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', %4$s, o.version + 1, '%5$s.removed', '{' || hand || '}'
-    FROM old_rows AS o
-    WHERE drawn IS NULL OR %6$s;
-    PERFORM ledger.capture_check('%1$s', since, false);
-    PERFORM ledger.capture_unpin(pinned);
-    RETURN NULL;
-END $body$;$sql$,
-            made.relation, light, format(head, made.relation), replace(made.stream, '@', 'o'),
-            made.noun, format(missing, replace(made.stream, '@', 'o'), 'o.version + 1'), made.key);
-
-        EXECUTE format($sql$
-CREATE OR REPLACE FUNCTION ledger.capture_truncate_%1$s() RETURNS trigger %2$s AS $body$
-DECLARE
-    since bigint;
-    hand text;
-BEGIN%3$s
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of %1$s needs READ COMMITTED, this transaction is %%',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
-    IF NOT EXISTS (SELECT FROM public.%1$s) THEN
-        RETURN NULL;
-    END IF;
-    since := ledger.capture_begin();
-    hand := ledger.capture_hand();
-    PERFORM ledger.capture_next_version('%1$s', o.%6$s::text, o.version) FROM public.%1$s AS o
-    WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
-    SELECT %4$s, '%5$s', o.version + 1 FROM public.%1$s AS o
-    ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
-    INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', %4$s, o.version + 1, '%5$s.removed', '{' || hand || '}'
-    FROM public.%1$s AS o;
-    PERFORM ledger.capture_check('%1$s', since, false);
-    RETURN NULL;
-END $body$;$sql$,
-            made.relation, pins, format(head, made.relation), replace(made.stream, '@', 'o'),
-            made.noun, made.key);
-
-        EXECUTE format('ALTER FUNCTION ledger.capture_insert_row_%1$s() OWNER TO opsledger_owner;
-            ALTER FUNCTION ledger.capture_update_row_%1$s() OWNER TO opsledger_owner;
-            ALTER FUNCTION ledger.capture_insert_%1$s() OWNER TO opsledger_owner;
-            ALTER FUNCTION ledger.capture_update_%1$s() OWNER TO opsledger_owner;
-            ALTER FUNCTION ledger.capture_delete_%1$s() OWNER TO opsledger_owner;
-            ALTER FUNCTION ledger.capture_truncate_%1$s() OWNER TO opsledger_owner', made.relation);
+        FOREACH template IN ARRAY functions LOOP
+            EXECUTE pg_temp.filled(template, parts || names);
+        END LOOP;
     END LOOP;
 END $generate$;
 
--- While a hand's rows are staged: no row is hidden, rows pair by hash, and no plan was made for an empty log.
--- Returns what the settings were, for capture_unpin.
-CREATE OR REPLACE FUNCTION ledger.capture_pin() RETURNS text[]
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    before CONSTANT text[] := ARRAY[current_setting('row_security'), current_setting('jit'),
-        current_setting('plan_cache_mode'), current_setting('enable_seqscan'),
-        current_setting('enable_bitmapscan'), current_setting('enable_nestloop'),
-        current_setting('enable_mergejoin')];
-BEGIN
-    PERFORM ledger.capture_unpin(
-        ARRAY['off', 'off', 'force_generic_plan', 'off', 'off', 'off', 'off']);
-    RETURN before;
-END
-$$;
-CREATE OR REPLACE FUNCTION ledger.capture_unpin(settings text[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM set_config('row_security', settings[1], true), set_config('jit', settings[2], true),
-        set_config('plan_cache_mode', settings[3], true),
-        set_config('enable_seqscan', settings[4], true),
-        set_config('enable_bitmapscan', settings[5], true),
-        set_config('enable_nestloop', settings[6], true),
-        set_config('enable_mergejoin', settings[7], true);
-END
-$$;
-ALTER FUNCTION ledger.capture_pin() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_unpin(text[]) OWNER TO opsledger_owner;
-
--- Whether this transaction has appended the event itself, by a command. Entries of its own are above the
--- last seal, which keeps the look-up out of old partitions.
-CREATE OR REPLACE FUNCTION ledger.capture_is_own(stream uuid, version integer) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
-SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-    sealed CONSTANT bigint := ledger.sealed();
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM ledger.events AS e
-        WHERE e.entry > sealed AND e.stream = capture_is_own.stream
-          AND e.version = capture_is_own.version
-          AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid);
-END
-$$;
-ALTER FUNCTION ledger.capture_is_own(uuid, integer) OWNER TO opsledger_owner;
+DROP FUNCTION pg_temp.filled(text, jsonb);

@@ -1,0 +1,19 @@
+-- ledger.capture_is_own: whether this transaction has appended the event itself, by a command.
+--
+-- Its own entries are above the last seal, which keeps the look-up out of old partitions.
+--
+-- Used by  the functions that capture_tables.sql makes.
+CREATE OR REPLACE FUNCTION ledger.capture_is_own(stream uuid, version integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    sealed CONSTANT bigint := ledger.sealed();
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM ledger.events AS e
+        WHERE e.entry > sealed AND e.stream = capture_is_own.stream
+          AND e.version = capture_is_own.version
+          AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid);
+END
+$$;
+ALTER FUNCTION ledger.capture_is_own(uuid, integer) OWNER TO opsledger_owner;
