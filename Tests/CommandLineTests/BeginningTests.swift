@@ -9,7 +9,9 @@ import Testing
 struct BeginningTests {
   /// In the documented order.
   private static func schema() throws -> String {
-    try ["migrations", "functions", "views", "guards"].flatMap { folder in
+    let groups = FileSystem.names(in: "\(Repository.root)/schema/functions").sorted()
+    return try (["migrations"] + groups.map { "functions/\($0)" } + ["views", "guards"]).flatMap {
+      folder in
       FileSystem.names(in: "\(Repository.root)/schema/\(folder)").sorted()
         .filter { $0.hasSuffix(".sql") }.map { "schema/\(folder)/\($0)" }
     }.map(Repository.read).joined(separator: "\n")

@@ -165,7 +165,7 @@ struct CaptureTests {
     }
   }
 
-  /// After a change of schema/functions/capture_tables.sql: run it with OPS_WRITE_CAPTURE=1, and review the diff.
+  /// After a change of schema/functions/capture/capture_tables.sql: run it with OPS_WRITE_CAPTURE=1, and review the diff.
   @Test("the functions that are made for the eight tables are those that were reviewed")
   func madeFunctions() throws {
     let path = "Tests/capture_functions.sql"

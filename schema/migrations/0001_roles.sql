@@ -1,6 +1,6 @@
 -- The roles, from the first day: who may do what is written once and here.
 --
--- Apply    cat schema/migrations/*.sql schema/functions/*.sql schema/views/*.sql schema/guards/*.sql |
+-- Apply    cat schema/migrations/*.sql schema/functions/*/*.sql schema/views/*.sql schema/guards/*.sql |
 --              psql -1 -v ON_ERROR_STOP=1
 --          on a database of PostgreSQL 15 or newer, as a superuser, in the C order of the file names.
 --          One transaction. Laying it again changes nothing. `opsledger init` lays the same files in

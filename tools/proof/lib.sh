@@ -169,7 +169,7 @@ lay_schema() {
     createdb "$1"
     (
         cd "$proof_root"
-        cat schema/migrations/*.sql schema/functions/*.sql schema/views/*.sql schema/guards/*.sql
+        cat schema/migrations/*.sql schema/functions/*/*.sql schema/views/*.sql schema/guards/*.sql
     ) | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
 }
 

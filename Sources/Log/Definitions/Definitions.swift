@@ -149,7 +149,7 @@ extension Definitions {
       TableText.of(noun).table.split(separator: ".").last.map(String.init) ?? ""
     }
     parameters.texts(eight + SchemaFile.names(in: "views/ops_"))
-    parameters.texts(SchemaFile.names(in: "functions/ops_"))
+    parameters.texts(SchemaFile.names(in: "functions/origin/ops_"))
     parameters.texts(roles)
     return parameters
   }

@@ -2,7 +2,7 @@ import JSON
 public import Ledger
 package import Postgres
 
-/// Whether this database is the one in which the ledger was settled; see `schema/functions/home.sql`.
+/// Whether this database is the one in which the ledger was settled; see `schema/functions/log/home.sql`.
 package enum Home: Equatable {
   /// It is.
   case here

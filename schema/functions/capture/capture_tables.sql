@@ -1,4 +1,4 @@
--- ledger.capture_…_<table>: what records manual changes of each of the eight tables, made from ledger.captured_columns.
+-- ledger.capture_…_<table>: what records manual changes of the eight tables, made from ledger.captured_columns.
 -- What is made stands in Tests/capture_functions.sql, which a test compares: review a change there.
 --
 -- The version tells who wrote. A write that raises a row to a version whose event the same transaction
