@@ -175,7 +175,7 @@ extension Session {
       Statement(
         """
         SELECT (e.data #>> '{report,parent}')::uuid FROM ledger.events_at_hand AS e
-        WHERE e.stream = $1::uuid AND e.type = 'ledger.forked' ORDER BY e.version DESC LIMIT 1
+        WHERE e.stream = $1::uuid AND e.type = '\(LedgerRecord.eventType(.forked))' ORDER BY e.version DESC LIMIT 1
         """), parameters)
     guard rows.count == 1 else { return nil }
     return try onDatabase { () throws(PostgresError) in
