@@ -69,15 +69,14 @@ public struct MissionRestorer {
     do throws(OpsError) {
       return try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
     } catch {
-      guard let constraint = error.facts["constraint"], let table = error.facts["table"] else {
+      guard let constraint = error.database?.constraint, let table = error.database?.table else {
         throw error
       }
-      throw OpsError(
-        error.code, error.message,
+      throw error.saying(
+        error.message,
         hint:
           "ALTER TABLE \(table) DROP CONSTRAINT \(constraint) lets it in; run this again, and then "
-          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow",
-        facts: error.facts)
+          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow")
     }
   }
 

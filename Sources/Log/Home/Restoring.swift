@@ -110,7 +110,7 @@ extension Session {
     case .here: return nil
     case .behind:
       throw OpsError(
-        .storeDiverged, "a store has what this database lacks, or a restore was cut short",
+        store: .diverged, "a store has what this database lacks, or a restore was cut short",
         hint: "name the store: --store; or let this database go on in a new one, "
           + "`opsledger archive fork`")
     case .nowhere, .elsewhere: break

@@ -457,7 +457,7 @@ private struct DepartedBooks {
       copies[EventPlace(event)] = Copy(
         leaf: try hasher.leaf(of: event), event: LoggedEvent(event))
     } catch {
-      throw OpsError(.storeDiverged, "entry \(event.entry) of the store cannot be read: \(error)")
+      throw OpsError(store: .damaged, "entry \(event.entry) of the store cannot be read: \(error)")
     }
   }
 
