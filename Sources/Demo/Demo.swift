@@ -234,7 +234,7 @@ public final class Demo {
     let classes = try engine.session.query(
       Statement(
         """
-        SELECT data->>'class', count(*) FROM ledger.events WHERE type = 'step.attempt_failed'
+        SELECT data->>'class', count(*) FROM ledger.events WHERE type = '\(Step.eventType(.attemptFailed))'
         GROUP BY 1 ORDER BY 1
         """))
     let mission = try engine.session.query(
@@ -315,23 +315,26 @@ public final class Demo {
   private func checkPromises() {
     let seen = Set(report.counts.map(\.type))
     report.missing = Self.promised.filter { !seen.contains($0) }.map { "no event \($0)" }
-    if report.failureClasses["lease_expired"] == nil {
-      report.missing.append("no step.attempt_failed of class lease_expired")
+    let lost = Step.FailureClass.leaseExpired.rawValue
+    if report.failureClasses[lost] == nil {
+      report.missing.append("no \(Step.eventType(.attemptFailed)) of class \(lost)")
     }
     let compared = report.verify?.rows.values.reduce(0, +) ?? 0
     if compared < 2000 { report.missing.append("verify compared \(compared) rows, not 2000") }
     if report.verify?.isEqual != true { report.missing.append("the tables differ from the log") }
   }
 
-  private static let promised = [
-    "agent_event.reported", "agent_event.processed", "reaction.queued", "reaction.done",
-    "reaction.failed", "proposal.submitted", "proposal.gate_refused", "proposal.auto_approved",
-    "proposal.approved", "proposal.rejected", "mission.created", "mission.started",
-    "mission.succeeded", "mission.failed", "step.created", "step.leased", "step.succeeded",
-    "step.attempt_failed", "step.retry_scheduled", "step.dead_lettered", "step.skipped",
-    "run.started", "run.succeeded", "run.failed", "policy.set", "radar.added", "radar.updated",
-    "ledger.created", "ledger.rebuilt",
-  ]
+  private static let promised: [String] =
+    [.reported, .processed].map(AgentEvent.eventType)
+    + [.queued, .done, .failed].map(Reaction.eventType)
+    + [.submitted, .gateRefused, .autoApproved, .approved, .rejected].map(Proposal.eventType)
+    + [.created, .started, .succeeded, .failed].map(Mission.eventType)
+    + [
+      .created, .leased, .succeeded, .attemptFailed, .retryScheduled, .deadLettered, .skipped,
+    ].map(Step.eventType)
+    + [.started, .succeeded, .failed].map(Run.eventType)
+    + [Policy.eventType(.set)] + [.added, .updated].map(Radar.eventType)
+    + [.created, .rebuilt].map(LedgerRecord.eventType)
 
   // MARK: - Small things
 

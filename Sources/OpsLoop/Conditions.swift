@@ -111,9 +111,10 @@ extension Engine {
     let rows: Rows
     do throws(OpsError) { rows = try session.readBack(Conditions.parse, parameters) } catch {
       // Syntax errors and data exceptions are the text's own.
-      guard let state = error.facts["sqlstate"], state.hasPrefix("42") || state.hasPrefix("22")
-      else { throw error }
-      throw wrong("is no SQL/JSON path: \(error.facts["server"] ?? error.message)")
+      guard let fault = error.database, [.syntax, .data].contains(fault.errorClass) else {
+        throw error
+      }
+      throw wrong("is no SQL/JSON path: \(fault.message ?? error.message)")
     }
     let path = try onRow { () throws(PostgresError) in try rows.text(0, 0) }
     if let variable = Conditions.variable(in: path) {

@@ -206,10 +206,11 @@ extension Engine {
       OR EXISTS (SELECT FROM unnest($3::timestamptz[], $4::timestamptz[]) AS t(began, ended)
         WHERE t.began <= h.until_time AND t.ended >= h.from_time)
       OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
-        AND e.type IN ('agent_event.reported', 'agent_event.inserted', 'agent_event.restored')
+        AND e.type IN ('\(AgentEvent.eventType(.reported))', '\(AgentEvent.eventType(common: .inserted))',
+          '\(AgentEvent.eventType(common: .restored))')
         AND e.content -> 'data' ->> 'source' = h.source)
       OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
-        AND e.type LIKE 'mission.%' AND e.type <> 'mission.erased' GROUP BY e.stream
+        AND e.type LIKE '\(Mission.name.rawValue).%' AND e.type <> '\(Mission.eventType(common: .erased))' GROUP BY e.stream
         HAVING min(e.recorded_at) <= h.until_time AND max(e.recorded_at) >= h.from_time))
     ORDER BY h.placed_at, h.id
     """)

@@ -123,12 +123,12 @@ struct DepartedCopies {
     _ event: EventLine, _ roots: inout [StreamID: NounName], _ others: inout Set<StreamID>,
     _ erased: [StreamID: Int64]
   ) {
-    let parts = String(decoding: event.type, as: UTF8.self).split(separator: ".")
-    guard parts.count == 2, let noun = NounName(rawValue: String(parts[0])) else { return }
+    let name = String(decoding: event.type, as: UTF8.self)
+    guard let noun = NounName(ofType: name) else { return }
+    let type = EventType(name)
     if event.entry != entry { (entry, radar, failed) = (event.entry, [], [:]) }
     if noun == .radar { radar.insert(event.stream) }
-    let what = String(parts[1])
-    for edge in edges(event, noun, what) {
+    for edge in edges(event, type) {
       if let child = roots[edge.child], edge.leadsUp(from: child) {
         roots[edge.parent] = edge.noun
       }
@@ -138,15 +138,15 @@ struct DepartedCopies {
       }
     }
     guard others.contains(event.stream) || roots[event.stream] != nil else { return }
-    note(event, noun, what, erased)
+    note(event, noun, type?.common, erased)
   }
 
   private mutating func note(
-    _ event: EventLine, _ noun: NounName, _ what: String, _ erased: [StreamID: Int64]
+    _ event: EventLine, _ noun: NounName, _ kind: CommonKind?, _ erased: [StreamID: Int64]
   ) {
     nouns[event.stream] = noun
     if let command = event.command { commands.insert(command) }
-    if event.salt != nil, what != "erased", event.entry > erased[event.stream] ?? 0 {
+    if event.salt != nil, kind != .erased, event.entry > erased[event.stream] ?? 0 {
       due.insert(event.stream)
     }
     if noun == .mission {
@@ -175,62 +175,88 @@ struct DepartedCopies {
   }
 
   /// As `ledger.copies_of` has them.
-  private mutating func edges(_ event: EventLine, _ noun: NounName, _ what: String) -> [Edge] {
-    let byHand = ["inserted", "amended", "restored"].contains(what)
+  private mutating func edges(_ event: EventLine, _ type: EventType?) -> [Edge] {
     var edges: [Edge] = []
     func add(_ parent: StreamID?, _ noun: NounName, _ child: StreamID?) {
       if let parent, let child { edges.append(Edge(parent: parent, noun: noun, child: child)) }
     }
-    func named(_ name: String, in data: JSON) -> StreamID? {
-      let value = data[name] ?? data["columns"]?[name] ?? data["changes"]?[name]?.second
-      return value?.stringValue.flatMap { StreamID($0) }
-    }
     let (own, data) = (event.stream, event.data.json ?? .null)
-    switch noun {
-    case .reaction where what == "queued" || byHand:
-      add(named("event_id", in: data), .agentEvent, own)
-    case .mission where what == "created" || byHand:
-      add(named("proposal_id", in: data), .proposal, own)
-    case .step where what == "created" || byHand:
-      add(named("mission_id", in: data), .mission, own)
-    case .run where what == "started" || byHand: add(named("step_id", in: data), .step, own)
-    case .agentEvent where what == "reported" || byHand:
-      add(named("mission_id", in: data), .mission, own)
-      guard what == "reported" || what == "inserted" else { break }
-      let type = (data["type"] ?? data["columns"]?["type"])?.stringValue ?? ""
-      let said = event.content?.json?["data"]
-      func id(_ name: String) -> StreamID? {
-        said?[name]?.stringValue.flatMap { StreamID($0) }
+    switch type {
+    case .reaction(.own(let kind)):
+      switch kind {
+      case .queued: add(data.id("event_id"), .agentEvent, own)
+      case .done, .failed, .retried: add(own, .reaction, data.id("proposal_id"))
       }
-      if type.hasPrefix("proposal:") { add(id("proposal_id"), .proposal, own) }
-      if type.hasPrefix("step:") { add(id("step_id"), .step, own) }
-      // A failed mission's report has the error of the step that failed it.
-      let mission = data["mission_id"]?.stringValue.flatMap { StreamID($0) }
-      add(mission.flatMap { failed[$0] }, .step, own)
-    case .mission where what == "failed":
-      failed[own] = named("step_id", in: data)
-    case .step where what == "succeeded":
-      for read in data["reads"]?.arrayValue ?? [] {
-        add(read.stringValue.flatMap { StreamID($0) }, .radar, own)
+    case .reaction(.common):
+      add(data.byHand("event_id")?.id, .agentEvent, own)
+      add(own, .reaction, data.byHand("payload")?["result"]?.id("r_proposal_id"))
+    case .mission(.own(let kind)):
+      switch kind {
+      case .created: add(data.id("proposal_id"), .proposal, own)
+      case .failed: failed[own] = data.id("step_id")
+      case .started, .succeeded, .reopened: break
       }
-      guard !radar.isEmpty else { break }
-      let id = event.content?.json?["result"]?["id"]?.stringValue.flatMap { StreamID($0) }
-      if let id, radar.contains(id) { add(own, .step, id) }
-    default: break
-    }
-    if noun == .reaction, what != "queued" {
-      let payload = data["columns"]?["payload"] ?? data["changes"]?["payload"]?.second
-      let id = data["proposal_id"] ?? payload?["result"]?["r_proposal_id"]
-      add(own, .reaction, id?.stringValue.flatMap { StreamID($0) })
+    case .mission(.common): add(data.byHand("proposal_id")?.id, .proposal, own)
+    case .step(.own(let kind)):
+      switch kind {
+      case .created: add(data.id("mission_id"), .mission, own)
+      case .succeeded:
+        for read in data["reads"]?.arrayValue ?? [] { add(read.id, .radar, own) }
+        // What a step put on the radar repeats the step.
+        guard !radar.isEmpty, let id = event.content?.json?["result"]?.id("id") else { break }
+        if radar.contains(id) { add(own, .step, id) }
+      case .leased, .renewed, .attemptFailed, .retryScheduled, .deadLettered, .skipped, .requeued:
+        break
+      }
+    case .step(.common): add(data.byHand("mission_id")?.id, .mission, own)
+    case .run(.own(let kind)):
+      switch kind {
+      case .started: add(data.id("step_id"), .step, own)
+      case .succeeded, .failed: break
+      }
+    case .run(.common): add(data.byHand("step_id")?.id, .step, own)
+    case .agentEvent(.own(let kind)):
+      switch kind {
+      case .reported:
+        add(data.id("mission_id"), .mission, own)
+        edges += told(by: event, of: data["type"])
+        // A failed mission's report has the error of the step that failed it.
+        add(data.id("mission_id").flatMap { failed[$0] }, .step, own)
+      case .processed: break
+      }
+    case .agentEvent(.common(let kind)):
+      add(data.byHand("mission_id")?.id, .mission, own)
+      if kind == .inserted { edges += told(by: event, of: data.byHand("type")) }
+    case .ledger, .policy, .radar, .proposal, .hold, nil: break
     }
     return edges
+  }
+
+  /// What an agent event of the loop's own is about.
+  private func told(by event: EventLine, of type: JSON?) -> [Edge] {
+    let said = event.content?.json?["data"]
+    func edge(_ prefix: String, _ noun: NounName, _ name: String) -> Edge? {
+      guard type?.stringValue?.hasPrefix(prefix) == true, let id = said?.id(name) else {
+        return nil
+      }
+      return Edge(parent: id, noun: noun, child: event.stream)
+    }
+    return [
+      edge("proposal:", .proposal, "proposal_id"), edge("step:", .step, "step_id"),
+    ].compactMap { $0 }
   }
 }
 
 extension JSON {
-  fileprivate var second: JSON? {
-    guard let elements = arrayValue, elements.count == 2 else { return nil }
-    return elements[1]
+  fileprivate var id: StreamID? { stringValue.flatMap { StreamID($0) } }
+
+  fileprivate func id(_ name: String) -> StreamID? { self[name]?.id }
+
+  /// What an event that carries columns made of one.
+  fileprivate func byHand(_ column: String) -> JSON? {
+    if let value = self["columns"]?[column] { return value }
+    guard let pair = self["changes"]?[column]?.arrayValue, pair.count == 2 else { return nil }
+    return pair[1]
   }
 }
 

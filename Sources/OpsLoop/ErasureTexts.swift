@@ -99,7 +99,7 @@ struct SameWordsSearch {
   private static let contents = Statement(
     """
     SELECT e.content::text FROM ledger.events AS e
-    WHERE e.stream = ANY ($1::uuid[]) AND e.salt IS NOT NULL AND e.type NOT LIKE '%.erased'
+    WHERE e.stream = ANY ($1::uuid[]) AND e.salt IS NOT NULL AND e.type NOT LIKE '%\(CommonKind.erased.typeSuffix)'
     """)
 
   private mutating func take(_ content: String) {

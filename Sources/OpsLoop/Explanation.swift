@@ -44,7 +44,7 @@ extension Engine {
     let event: AgentEvent = try session.find(id, as: "event")
     var query = LogQuery(limit: 1, keeps: .last)
     query.stream = id
-    query.type = "agent_event.processed"
+    query.type = AgentEvent.eventType(.processed)
     var recorded: LoggedEvent?
     try session.log(query) { recorded = $0 }
     guard let recorded else { return try foresee(event, depth: depth(of: id)) }
@@ -64,21 +64,33 @@ extension Engine {
   // MARK: What happened
 
   private func outcomes(_ event: LoggedEvent) throws(OpsError) -> [PatternExplanation] {
-    let data = (try? JSON(parsing: event.data)) ?? .null
-    let details = event.content.flatMap { try? JSON(parsing: $0) }?["details"]
     var patterns: [PatternExplanation] = []
-    for outcome in data["patterns"]?.arrayValue ?? [] {
-      guard let id = outcome["pattern"]?.stringValue else { continue }
-      var pattern = PatternExplanation(id, matched: outcome["matched"]?.boolValue ?? false)
-      pattern.reason = outcome["reason"]?.stringValue.flatMap(
-        AgentEvent.PatternOutcome.Reason.init)
-      pattern.detail = details?[id]?.stringValue
-      pattern.draw = outcome["draw"]?.doubleValue
-      pattern.reaction = outcome["reaction_id"]?.stringValue.flatMap { StreamID($0) }
+    for outcome in try recorded(event) {
+      var pattern = PatternExplanation(outcome.pattern, matched: outcome.isMatch)
+      switch outcome.result {
+      case .matched(let reaction): pattern.reaction = reaction
+      case .unmatched(let reason): pattern.reason = reason
+      }
+      (pattern.detail, pattern.draw) = (outcome.detail, outcome.draw)
       patterns.append(pattern)
     }
     try addReactions(to: &patterns)
     return patterns
+  }
+
+  private func recorded(_ event: LoggedEvent) throws(OpsError) -> [AgentEvent.PatternOutcome] {
+    do throws(Unreadable) {
+      guard
+        case .own(.processed(let outcomes)) = try event.decoded(.own(.processed))
+          as StreamEvent<AgentEvent>
+      else { return [] }
+      return outcomes
+    } catch {
+      throw OpsError(
+        .inconsistentRow,
+        "what the patterns made of agent event \(event.stream) cannot be read: \(error.reason)",
+        hint: "see `opsledger log show --entry \(event.entry)`")
+    }
   }
 
   private static let reactions = Statement(

@@ -60,8 +60,7 @@ extension HeartbeatReport {
       guard error.code != .databaseUnreachable else { throw error }
       failure =
         failure
-        ?? OpsError(
-          error.code, "\(name): \(error.message)", hint: error.hint, facts: error.facts)
+        ?? error.saying("\(name): \(error.message)", hint: error.hint)
     }
   }
 }
@@ -303,7 +302,7 @@ extension Engine {
     }
     do throws(OpsError) { try take(proposing: room) } catch {
       // The policy's row that proposals are counted under may be locked.
-      guard error.isOfALock else { throw error }
+      guard error.isLockTimeout else { throw error }
       try take(proposing: 0)
     }
   }

@@ -141,12 +141,10 @@ extension OpsError {
   /// Whether it can be one row's fault. What is the matter with the whole database is said as it is.
   var isOfARow: Bool { code != .databaseUnreachable && self != .policiesChanged }
 
-  /// Whether another transaction held a lock for too long.
-  var isOfALock: Bool { facts["sqlstate"] == "55P03" }
-
   /// Whether a key that follows from a rule of the ledger is somebody else's already.
   var isOfATakenKey: Bool {
-    ["ops_action_runs_run_id_key", "ops_agent_events_dedupe_key_key"].contains(facts["constraint"])
+    ["ops_action_runs_run_id_key", "ops_agent_events_dedupe_key_key"].contains(
+      database?.constraint)
   }
 }
 

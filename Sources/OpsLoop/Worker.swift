@@ -276,14 +276,14 @@ public final class Worker {
       engine.passedOver.add(PassedOver(noun: .step, row: id, error: error))
       let now = monotonicSeconds()
       running[id]?.refusals += 1
-      running[id]?.isLocked = error.isOfALock
+      running[id]?.isLocked = error.isLockTimeout
       running[id]?.recordAt = now + min(0.1 * Double(1 << min(held.refusals, 6)), 1)
       if let failed = held.result?.refused(by: error) {
         running[id]?.result = failed
         running[id]?.recordAt = now
-      } else if isLeaving, !error.isOfALock, held.refusals >= Self.refusalsMax {
+      } else if isLeaving, !error.isLockTimeout, held.refusals >= Self.refusalsMax {
         giveUp(id, error)
-      } else if now > held.leaseEnds, isLeaving || !error.isOfALock {
+      } else if now > held.leaseEnds, isLeaving || !error.isLockTimeout {
         giveUp(id, error)
       }
     }
@@ -369,7 +369,7 @@ extension StepOutcome.Result {
   /// Nil where it is refused for another reason, or is one already.
   fileprivate func refused(by error: OpsError) -> StepOutcome.Result? {
     if case .failed(.refused, _, _) = self { return nil }
-    guard let state = error.facts["sqlstate"], !["40", "55"].contains(state.prefix(2)),
+    guard let fault = error.database, ![.rollback, .state].contains(fault.errorClass),
       [.conflict, .badInput, .schemaMismatch].contains(error.code)
     else { return nil }
     return .failed(.refused, error: "its outcome cannot be recorded: \(error)", result: nil)

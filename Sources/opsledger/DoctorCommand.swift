@@ -40,7 +40,7 @@ enum DoctorCommand {
       try session.requireLedger()
       return []
     } catch {
-      guard error.facts["sqlstate"] != nil, try session.notesDefinitions() else { throw error }
+      guard error.database != nil, try session.notesDefinitions() else { throw error }
       return [Finding(name: "ledger", verdict: .fail, saw: [error.message], remedy: error.hint)]
     }
   }

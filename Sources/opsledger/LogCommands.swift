@@ -24,7 +24,9 @@ enum LogCommands {
     ],
     examples: [
       .init(line: "log show --entry 41-45", meaning: "what those entries recorded"),
-      .init(line: "log show --type 'step.*' --limit 20", meaning: "the last ones of steps"),
+      .init(
+        line: "log show --type '\(Step.anyEventType)' --limit 20", meaning: "the last ones of steps"
+      ),
     ]
   ) { (call) throws(OpsError) in
     let entries = try range(call)

@@ -18,7 +18,7 @@ enum Outage {
     let watch = Stopwatch()
     var isAway = !answers(session)
     // It may be back already from what ended the connection.
-    guard isAway || error.isLostConnection else { return false }
+    guard isAway || error.database?.isLostConnection == true else { return false }
     say("database unreachable (\(reason(error))), trying again")
     while isAway {
       guard stop.sleep(millis: lookMillis) else { return false }
@@ -44,16 +44,6 @@ enum Outage {
       ($0 < 10 ? "0" : "") + "\($0)"
     }
     Output.messages.line(Terminal.printable("\(clock.joined(separator: ":")) \(text)"))
-  }
-}
-
-extension OpsError {
-  /// A connection that broke or was ended, and could be made again at once.
-  ///
-  /// - Source: PostgreSQL manual, appendix A: class 08, and 57P01 to 57P05.
-  fileprivate var isLostConnection: Bool {
-    guard let state = facts["sqlstate"] else { return false }
-    return state.hasPrefix("08") || state.hasPrefix("57P")
   }
 }
 

@@ -125,8 +125,10 @@ enum PolicyCommands {
   private static func reason(_ version: PolicyVersion) -> String {
     var parts: [String] = []
     if let earlier = version.rollbackTo { parts.append("back to version \(earlier)") }
-    if version.type != "policy.set" {
-      parts.append("\(version.type.dropFirst("policy.".count)) by hand")
+    switch version.kind {
+    case .own(.set): break
+    case .common(let kind): parts.append("\(kind.rawValue) by hand")
+    case nil: parts.append(version.type)
     }
     if let why = version.why { parts.append(why) }
     return parts.joined(separator: ": ")

@@ -12,7 +12,9 @@ struct ProposalDecision {
   private var decision: (verb: String, actor: String, at: Instant, reason: String?)?
   /// Who cast the vote of a role, as the log has it.
   private var voters: [String: String] = [:]
-  private var known: [String: JSON] = [:]
+  private var known: [String: [JSON?]] = [:]
+  /// What its history says that this release cannot read.
+  private var unread: [String] = []
   private let rules: VoteRules?
 
   /// - Parameter policies: As they are now, for a vote whose row keeps no rules.
@@ -24,44 +26,52 @@ struct ProposalDecision {
   }
 
   private mutating func take(_ event: LoggedEvent) {
-    let data = (try? JSON(parsing: event.data)) ?? .null
-    let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
-    let reason = content["reason"]?.stringValue
-    switch event.type {
-    case "proposal.submitted":
-      versions = data["policy_snapshot"] ?? .object([:])
-      objection = data["objection_rule"]?.stringValue.map {
-        ($0, content["objection"]?.stringValue ?? "[erased]")
+    guard case .proposal(let kind) = EventType(event.type) else { return }
+    do throws(Unreadable) {
+      switch try event.decoded(kind) {
+      case .own(let said): take(said, event)
+      case .common(let said): take(said, event)
       }
-    case "proposal.gate_refused":
-      refusal = (
-        data["cap"]?.stringValue ?? "?", data["limit"]?.intValue ?? 0, data["count"]?.intValue ?? 0
-      )
-      decision = ("refused by the gate", event.actor, event.recordedAt, reason)
-    case "proposal.auto_approved":
-      decision = ("approved by policy", event.actor, event.recordedAt, nil)
-    case "proposal.vote_cast":
-      if let role = data["role"]?.stringValue { voters[role] = event.actor }
-    case "proposal.inserted", "proposal.restored":
-      take(votes: data["columns"]?["votes"], by: event)
+    } catch {
+      unread.append("\(event.type) in entry \(event.entry) cannot be read: \(error.reason)")
+    }
+  }
+
+  private mutating func take(_ said: Proposal.Event, _ event: LoggedEvent) {
+    let (actor, at) = (event.actor, event.recordedAt)
+    switch said {
+    case .submitted(let submission):
+      versions = submission.policySnapshot.flatMap { try? JSON(parsing: $0) } ?? .object([:])
+      objection = submission.objection.map {
+        ($0.rule, event.commitment == nil ? $0.words : Erased.text)
+      }
+    case .gateRefused(let cap, let limit, let count, let reason):
+      refusal = (cap.rawValue, Int(limit), Int(count))
+      decision = ("refused by the gate", actor, at, reason)
+    case .autoApproved: decision = ("approved by policy", actor, at, nil)
+    case .voteCalled: break
+    case .voteCast(let ballot): voters[ballot.role] = actor
+    case .approved(let reason): decision = ("approved", actor, at, reason)
+    case .rejected(let reason): decision = ("rejected", actor, at, reason)
+    case .voteExpired: decision = ("the vote ended without a decision", actor, at, nil)
+    }
+  }
+
+  private mutating func take(_ said: CommonEvent<Proposal>, _ event: LoggedEvent) {
+    switch said {
+    case .inserted, .restored, .amended:
+      let votes = said.value(of: "votes")?.jsonValue
+      if let votes { take(votes: (try? JSON(parsing: votes))?.objectValue ?? [:], by: event) }
       take(
-        status: data["columns"]?["status"], event, reason: content["reason"]?.stringValue)
-    case "proposal.amended":
-      take(votes: data["changes"]?["votes"]?.arrayValue?.last, by: event)
-      take(
-        status: data["changes"]?["status"]?.arrayValue?.last, event,
-        reason: content["reason"]?.arrayValue?.last?.stringValue)
-    case "proposal.approved": decision = ("approved", event.actor, event.recordedAt, reason)
-    case "proposal.rejected": decision = ("rejected", event.actor, event.recordedAt, reason)
-    case "proposal.vote_expired":
-      decision = ("the vote ended without a decision", event.actor, event.recordedAt, nil)
-    default: break
+        status: said.value(of: "status")?.textValue.flatMap(Proposal.Status.init), event,
+        reason: said.value(of: "reason")?.textValue)
+    case .removed, .archived, .erased: break
     }
   }
 
   /// A decision that somebody's SQL made. One that is taken back is none.
-  private mutating func take(status: JSON?, _ event: LoggedEvent, reason: String?) {
-    switch status?.stringValue.flatMap(Proposal.Status.init) {
+  private mutating func take(status: Proposal.Status?, _ event: LoggedEvent, reason: String?) {
+    switch status {
     case .approved, .autoApproved: decision = ("approved", event.actor, event.recordedAt, reason)
     case .rejected: decision = ("rejected", event.actor, event.recordedAt, reason)
     case .pending, .voting: decision = nil
@@ -70,12 +80,13 @@ struct ProposalDecision {
   }
 
   /// Votes that somebody's SQL cast: those that are new, or other ones than before.
-  private mutating func take(votes: JSON?, by event: LoggedEvent) {
-    for role in (votes?.objectValue ?? [:]).keys
-    where voters[role] == nil || votes?[role] != known[role] {
+  private mutating func take(votes: [String: JSON], by event: LoggedEvent) {
+    // Of a vote that was erased this is left.
+    let cast = votes.mapValues { vote in ["id", "vote", "created_at"].map { vote[$0] } }
+    for role in cast.keys where voters[role] == nil || cast[role] != known[role] {
       voters[role] = event.actor
     }
-    if let votes { known = votes.objectValue ?? [:] }
+    known = cast
   }
 
   private func version(_ policy: String) -> String {
@@ -113,6 +124,7 @@ struct ProposalDecision {
     if let mission = story.mission {
       facts.append(("mission", "\(mission), \(story.missionStatus?.rawValue ?? "?")"))
     }
+    facts += unread.map { ("note", $0) }
     return facts
   }
 

@@ -90,19 +90,24 @@ enum ReactionCommands {
   }
 
   private static func words(_ event: LoggedEvent) -> String {
-    let data = (try? JSON(parsing: event.data)) ?? .null
-    let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
-    func said(_ name: String) -> String { content[name]?.stringValue.map { ": \($0)" } ?? "" }
-    let what =
-      switch event.type {
-      case "reaction.queued": "queued"
-      case "reaction.done":
-        "done, its proposal is \(data["status"]?.stringValue ?? "?")\(said("reason"))"
-      case "reaction.failed": "failed\(said("error"))"
-      case "reaction.retried": "queued again\(said("why"))"
-      default: event.type
+    "\(what(event)) (entry \(event.entry), by \(event.actor))"
+  }
+
+  private static func what(_ event: LoggedEvent) -> String {
+    func said(_ text: String?) -> String { text.map { ": \($0)" } ?? "" }
+    guard case .reaction(let kind) = EventType(event.type) else { return event.type }
+    do throws(Unreadable) {
+      return switch try event.decoded(kind) {
+      case .own(.queued): "queued"
+      case .own(.done(let outcome)):
+        "done, its proposal is \(outcome.status.rawValue)\(said(outcome.reason))"
+      case .own(.failed(_, let error)): "failed\(said(error))"
+      case .own(.retried(let why)): "queued again\(said(why))"
+      case .common: event.type
       }
-    return "\(what) (entry \(event.entry), by \(event.actor))"
+    } catch {
+      return "\(event.type), which cannot be read: \(error.reason)"
+    }
   }
 
   private static func json(_ story: ReactionStory) -> String {

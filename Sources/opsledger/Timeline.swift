@@ -30,9 +30,8 @@ struct Timeline {
   private var steps: [StreamID: StepFacts] = [:]
 
   private struct StepFacts {
-    var ordinal: Int?
+    var ordinal: Int32?
     var kind = "?"
-    var executor: String?
     var leasedAt: Instant?
     var attempts = 0
   }
@@ -54,142 +53,149 @@ struct Timeline {
 
   /// What one event says; nil where another of the same entry says it already.
   private mutating func read(_ event: LoggedEvent) -> String? {
-    let data = (try? JSON(parsing: event.data)) ?? .null
-    let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
-    let isErased = event.commitment != nil
-    let (noun, kind) = Self.split(event.type)
-    if let text = byHand(kind, noun, event, data, content) { return text }
-    switch noun {
-    case "agent_event": return agentEvent(kind, event, data, content)
-    case "reaction": return reaction(kind, event, data, content)
-    case "proposal": return proposal(kind, event, data, content)
-    case "mission": return missionEvent(kind, event, data)
-    case "step": return step(kind, event, data, content, isErased)
-    case "run": return nil
-    default: return event.type
+    do throws(Unreadable) {
+      return switch EventType(event.type) {
+      case .agentEvent(let kind): try read(event, kind) { $0.agentEvent($1, event) }
+      case .reaction(let kind): try read(event, kind) { $0.reaction($1) }
+      case .proposal(let kind): try read(event, kind) { $0.proposal($1, event) }
+      case .mission(let kind): try read(event, kind) { $0.missionEvent($1, event) }
+      case .step(let kind): try read(event, kind) { $0.step($1, event) }
+      case .run(let kind): try read(event, kind) { $0.run($1) }
+      // Their rows belong to no mission.
+      case .ledger(let kind): try read(event, kind) { _, _ in event.type }
+      case .policy(let kind): try read(event, kind) { _, _ in event.type }
+      case .radar(let kind): try read(event, kind) { _, _ in event.type }
+      case .hold(let kind): try read(event, kind) { _, _ in event.type }
+      case nil: "\(event.type), which this release does not know: \(Shown.brief(event.data, 120))"
+      }
+    } catch {
+      return "\(event.type), which cannot be read, since \(error.reason): "
+        + Shown.brief(event.data, 120)
     }
   }
 
-  private static func split(_ type: String) -> (noun: String, kind: String) {
-    guard let dot = type.firstIndex(of: ".") else { return (type, "") }
-    return (String(type[..<dot]), String(type[type.index(after: dot)...]))
+  private mutating func read<N: Noun>(
+    _ event: LoggedEvent, _ kind: StreamEvent<N>.Kind,
+    own: (inout Timeline, N.Event) -> String?
+  ) throws(Unreadable) -> String? {
+    switch try event.decoded(kind) {
+    case .own(let said): own(&self, said)
+    case .common(let said): byHand(said, event)
+    }
   }
 }
 
 // MARK: - What started it
 
 extension Timeline {
-  private func agentEvent(
-    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
-  ) -> String? {
-    if kind == "processed" {
+  private func agentEvent(_ said: AgentEvent.Event, _ event: LoggedEvent) -> String? {
+    switch said {
+    case .processed(let patterns):
       guard event.stream == origin else { return nil }
-      let patterns = data["patterns"]?.arrayValue ?? []
-      let matched = patterns.filter { $0["matched"]?.boolValue == true }
-        .compactMap { $0["pattern"]?.stringValue }
+      let matched = patterns.filter(\.isMatch).map(\.pattern)
       let others = patterns.count - matched.count
       return "heartbeat looked at it: \(matched.joined(separator: ", ")) reacted"
         + (others > 0 ? ", \(others) other \(others == 1 ? "pattern" : "patterns") did not" : "")
-    }
-    let type = data["type"]?.stringValue ?? "?"
-    var text = event.stream == origin ? "agent event \(type) reported" : "reported \(type)"
-    if event.stream == origin, let said = content["data"], said != .object([:]) {
-      text += ": \(Shown.brief(said.text, 120))"
-    }
-    if let thought = content["thought"]?.stringValue {
-      text += "; thought: \(Shown.brief(thought, 120))"
-    }
-    return text
-  }
-
-  private func reaction(
-    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
-  ) -> String? {
-    switch kind {
-    case "queued": "reaction queued by pattern \(data["pattern_id"]?.stringValue ?? "?")"
-    case "done": nil
-    case "failed":
-      "reaction failed: \(content["error"]?.stringValue ?? data["code"]?.stringValue ?? "?")"
-    default: "reaction tried again"
+    case .reported(let report, _):
+      let isOrigin = event.stream == origin
+      var text =
+        isOrigin ? "agent event \(report.type) reported" : "reported \(report.type)"
+      if isOrigin { text += Self.detail(report.data) }
+      if let thought = report.thought { text += "; thought: \(Shown.brief(thought, 120))" }
+      return text
     }
   }
 
-  private mutating func proposal(
-    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
-  ) -> String? {
-    let reason = content["reason"]?.stringValue.map { ": \(Shown.brief($0, 200))" } ?? ""
-    switch kind {
-    case "submitted": return submitted(event, data, content)
-    case "auto_approved":
+  private func reaction(_ said: Reaction.Event) -> String? {
+    switch said {
+    case .queued(let intent): "reaction queued by pattern \(intent.patternID)"
+    case .done: nil
+    case .failed(let code, let error): "reaction failed: \(error ?? code)"
+    case .retried: "reaction tried again"
+    }
+  }
+
+  private mutating func proposal(_ said: Proposal.Event, _ event: LoggedEvent) -> String? {
+    switch said {
+    case .submitted(let submission): return submitted(submission, event)
+    case .autoApproved:
       decision = "approved by policy auto_approve version \(version("auto_approve"))"
       return "\(decision ?? ""), proposal_caps version \(version("proposal_caps"))"
-    case "approved":
+    case .approved(let reason):
       decision = "approved by \(event.actor)"
-      return "approved by \(event.actor)\(reason)"
-    case "rejected":
+      return "approved by \(event.actor)\(Self.why(reason))"
+    case .rejected(let reason):
       decision = "rejected by \(event.actor)"
-      return "rejected by \(event.actor)\(reason)"
-    case "gate_refused":
-      return "refused by policy proposal_caps version \(version("proposal_caps"))\(reason)"
-    case "vote_called":
-      return "a vote was called: \(data["threshold"]?.text ?? "?") votes to approve"
-    case "vote_cast":
-      return
-        "\(data["role"]?.stringValue ?? "?") voted \(data["vote"]?.stringValue ?? "?")\(reason)"
-    case "vote_expired": return "the vote ended without a decision"
-    default: return event.type
+      return "rejected by \(event.actor)\(Self.why(reason))"
+    case .gateRefused(_, _, _, let reason):
+      return "refused by policy proposal_caps version \(version("proposal_caps"))"
+        + Self.why(reason)
+    case .voteCalled(let threshold, _, _):
+      return "a vote was called: \(threshold) votes to approve"
+    case .voteCast(let ballot):
+      return "\(ballot.role) voted \(ballot.vote.rawValue)\(Self.why(ballot.reason))"
+    case .voteExpired: return "the vote ended without a decision"
     }
   }
 
   private mutating func submitted(
-    _ event: LoggedEvent, _ data: JSON, _ content: JSON
+    _ submission: Proposal.Submission, _ event: LoggedEvent
   ) -> String {
     proposalID = event.stream.description
-    policyVersions = data["policy_snapshot"] ?? .object([:])
-    let template = content["template"] ?? .null
+    policyVersions =
+      submission.policySnapshot.flatMap { try? JSON(parsing: $0) } ?? .object([:])
+    let template = (try? JSON(parsing: submission.template)) ?? .null
     title = template["title"]?.stringValue
-    var facts = ["source \(data["source"]?.stringValue ?? "?")"]
-    let risk = template["risk_level"]?.stringValue
-    facts.append("risk \(risk ?? (template == .null ? "erased" : "medium, since none is given"))")
+    var facts = ["source \(submission.source.rawValue)"]
+    let none = submission.template == Erased.json ? "erased" : "medium, since none is given"
+    facts.append("risk \(template["risk_level"]?.stringValue ?? none)")
     if let steps = template["steps"]?.arrayValue { facts.append(Shown.count(steps.count, "step")) }
     let name = title.map { " \"\(Shown.brief($0, 100))\"" } ?? ""
     return "proposal\(name) submitted (\(facts.joined(separator: ", ")))"
   }
 
   private func version(_ policy: String) -> String { policyVersions[policy]?.text ?? "none" }
+
+  private static func why(_ reason: String?) -> String {
+    reason.map { ": \(Shown.brief($0, 200))" } ?? ""
+  }
+
+  /// A value's first characters after a colon; nothing of an empty object.
+  private static func detail(_ json: String) -> String {
+    let text = brief(json, 120)
+    return text == "{}" ? "" : ": \(text)"
+  }
+
+  private static func brief(_ json: String, _ charactersMax: Int) -> String {
+    if json == Erased.json { return Erased.text }
+    return Shown.brief((try? JSON(parsing: json))?.text ?? json, charactersMax)
+  }
 }
 
 // MARK: - What was done
 
 extension Timeline {
-  private mutating func missionEvent(
-    _ kind: String, _ event: LoggedEvent, _ data: JSON
-  ) -> String? {
+  private mutating func missionEvent(_ said: Mission.Event, _ event: LoggedEvent) -> String? {
     func since() -> String {
       createdAt.map { ", \(Shown.span(from: $0, to: event.recordedAt)) after it was created" } ?? ""
     }
-    switch kind {
-    case "created":
+    switch said {
+    case .created:
       (status, createdAt) = ("approved", event.recordedAt)
       return "mission created"
-    case "started":
+    case .started:
       (status, startedAt) = ("running", event.recordedAt)
       return "mission started"
-    case "succeeded":
+    case .succeeded:
       (status, endedAt) = ("succeeded", event.recordedAt)
       return "mission succeeded\(since())"
-    case "failed":
+    case .failed(let step):
       (status, endedAt) = ("failed", event.recordedAt)
-      return "mission failed\(since()): \(named(data["step_id"])) is dead"
-    case "reopened":
+      return "mission failed\(since()): \(name(step)) is dead"
+    case .reopened(let step):
       (status, endedAt) = ("running", nil)
-      return "mission reopened: \(named(data["step_id"])) is tried again"
-    default: return event.type
+      return "mission reopened: \(name(step)) is tried again"
     }
-  }
-
-  private func named(_ id: JSON?) -> String {
-    id?.stringValue.flatMap { StreamID($0) }.map { name($0) } ?? "a step"
   }
 
   /// `step 1 (noop)`
@@ -198,108 +204,107 @@ extension Timeline {
     return "step \(step.ordinal.map { String($0) } ?? id.description) (\(step.kind))"
   }
 
-  private mutating func step(
-    _ kind: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON, _ isErased: Bool
-  ) -> String? {
+  private mutating func step(_ said: Step.Event, _ event: LoggedEvent) -> String? {
     let id = event.stream
-    switch kind {
-    case "created":
+    switch said {
+    case .created(let plan):
       stepCount += 1
-      steps[id] = StepFacts(
-        ordinal: data["ordinal"]?.intValue, kind: data["kind"]?.stringValue ?? "?",
-        executor: data["executor"]?.stringValue)
-      return planned(id, data, content)
-    case "leased":
+      steps[id] = StepFacts(ordinal: plan.ordinal, kind: plan.kind)
+      let needs =
+        plan.needs.isEmpty
+        ? "" : ", after step \(plan.needs.map(String.init).joined(separator: ", "))"
+      return "\(name(id)) planned\(needs)\(Self.detail(plan.params))"
+    case .leased(let lease):
       attemptCount += 1
       steps[id, default: StepFacts()].attempts += 1
       steps[id]?.leasedAt = event.recordedAt
-      return "\(name(id)): attempt \(steps[id]?.attempts ?? 1), leased to "
-        + "\(data["worker"]?.stringValue ?? "?") until \(Self.clock(data["lease_expires_at"]))"
-    case "renewed":
-      return "\(name(id)): lease renewed until \(Self.clock(data["lease_expires_at"]))"
-    case "succeeded":
-      let result = content["result"].map { ": \(Shown.brief($0.text, 120))" } ?? ""
-      return "\(name(id)): succeeded\(took(id, event))\(result)"
-    case "attempt_failed":
-      let error = content["error"]?.stringValue ?? (isErased ? Erased.text : "no error given")
+      return "\(name(id)): attempt \(steps[id]?.attempts ?? 1), leased to \(lease.worker) until "
+        + Shown.clock(lease.expiresAt)
+    case .renewed(let expiresAt):
+      return "\(name(id)): lease renewed until \(Shown.clock(expiresAt))"
+    case .succeeded(_, let result, _):
+      let said = result ?? (event.commitment == nil ? nil : Erased.json)
+      return "\(name(id)): succeeded\(took(id, event))"
+        + (said.map { ": \(Self.brief($0, 120))" } ?? "")
+    case .attemptFailed(let failure):
+      let error = failure.error ?? (event.commitment == nil ? "no error given" : Erased.text)
       return "\(name(id)): attempt \(steps[id]?.attempts ?? 0) failed\(took(id, event)) "
-        + "(\(data["class"]?.stringValue ?? "?")): \(Shown.brief(error, 200))"
-    case "retry_scheduled":
-      guard let time = data["not_before"]?.stringValue.flatMap({ Instant($0) }) else {
-        return "\(name(id)): to be tried again at once"
-      }
+        + "(\(failure.failureClass.rawValue)): \(Shown.brief(error, 200))"
+    case .retryScheduled(let time?):
       return "\(name(id)): to be tried again in \(Shown.span(from: event.recordedAt, to: time))"
-    case "dead_lettered":
-      return "\(name(id)): dead letter, after \(data["max_retries"]?.text ?? "?") attempts in all"
-    case "skipped":
-      return "\(name(id)): skipped, since step \(data["failed_ordinal"]?.text ?? "?") failed"
-    case "requeued":
-      let why = content["why"]?.stringValue.map { ": \(Shown.brief($0, 200))" } ?? ""
-      return "\(name(id)): queued again by \(event.actor)\(why)"
-    default: return event.type
+    case .retryScheduled(nil): return "\(name(id)): to be tried again at once"
+    case .deadLettered(let maxRetries):
+      return "\(name(id)): dead letter, after \(maxRetries) attempts in all"
+    case .skipped(let ordinal): return "\(name(id)): skipped, since step \(ordinal) failed"
+    case .requeued(let why):
+      return "\(name(id)): queued again by \(event.actor)\(Self.why(why))"
     }
-  }
-
-  private func planned(_ id: StreamID, _ data: JSON, _ content: JSON) -> String {
-    var text = "\(name(id)) planned"
-    let needs = data["needs"]?.arrayValue ?? []
-    if !needs.isEmpty { text += ", after step " + needs.map(\.text).joined(separator: ", ") }
-    if let params = content["params"], params != .object([:]) {
-      text += ": \(Shown.brief(params.text, 120))"
-    }
-    return text
   }
 
   private func took(_ id: StreamID, _ event: LoggedEvent) -> String {
     steps[id]?.leasedAt.map { " after \(Shown.span(from: $0, to: event.recordedAt))" } ?? ""
+  }
+
+  /// Its step's events in the same entry say it all.
+  private func run(_ said: Run.Event) -> String? {
+    switch said {
+    case .started, .succeeded, .failed: nil
+    }
   }
 }
 
 // MARK: - Hands, and the archive
 
 extension Timeline {
-  private mutating func byHand(
-    _ kind: String, _ noun: String, _ event: LoggedEvent, _ data: JSON, _ content: JSON
+  private mutating func byHand<N: Noun>(
+    _ said: CommonEvent<N>, _ event: LoggedEvent
   ) -> String? {
     let thing =
-      noun == "step" ? name(event.stream) : noun.split(separator: "_").joined(separator: " ")
+      N.name == .step ? name(event.stream) : N.name.rawValue.replacing("_", with: " ")
     // What a hand did was no command; `restore --at` is one.
     let how = event.command == nil ? " by hand" : ""
-    switch kind {
-    case "amended":
-      let changes = (data["changes"]?.objectValue ?? [:]).merging(content.objectValue ?? [:]) {
-        first, _ in first
-      }
-      if let now = changes["status"]?.arrayValue?.last?.stringValue { take(now, noun, event) }
-      let list = changes.sorted { $0.key < $1.key }.map { key, pair in
-        let values = pair.arrayValue ?? []
-        return
-          "\(key) \(Shown.brief(values.first?.text, 60)) → \(Shown.brief(values.last?.text, 60))"
+    switch said {
+    case .amended(let changes):
+      if let now = said.value(of: "status")?.textValue { take(now, N.name, event) }
+      let list = changes.sorted { $0.column < $1.column }.map { change in
+        Self.isErased(change, of: N.self, event)
+          ? "\(change.column) \(Erased.text)"
+          : "\(change.column) \(Self.brief(change.from.jsonText, 60)) → "
+            + Self.brief(change.to.jsonText, 60)
       }
       return "\(thing) amended\(how): \(list.joined(separator: ", "))"
-    case "inserted":
-      if let now = data["columns"]?["status"]?.stringValue { take(now, noun, event) }
+    case .inserted:
+      if let now = said.value(of: "status")?.textValue { take(now, N.name, event) }
       return "\(thing) inserted\(how)"
-    case "removed": return "\(thing) removed\(how)"
-    case "archived":
-      let file = data["segment"]?.stringValue
-      if let file, !segments.contains(file) { segments.append(file) }
-      return "\(thing) archived into \(file ?? "?")"
-    case "restored": return "\(thing) restored from the archive"
-    case "erased": return "\(thing): its content was erased"
-    default: return nil
+    case .removed: return "\(thing) removed\(how)"
+    case .archived(let file, _, _):
+      if !file.isEmpty, !segments.contains(file) { segments.append(file) }
+      return "\(thing) archived into \(file.isEmpty ? "?" : file)"
+    case .restored: return "\(thing) restored from the archive"
+    case .erased: return "\(thing): its content was erased"
     }
   }
 
+  private static func isErased<N: Noun>(
+    _ change: ColumnChange, of noun: N.Type, _ event: LoggedEvent
+  ) -> Bool {
+    event.commitment != nil && N.column(named: change.column)?.part == .content
+  }
+
   /// What a status that a hand wrote says of the whole.
-  private mutating func take(_ now: String, _ noun: String, _ event: LoggedEvent) {
-    switch (noun, now) {
-    case ("mission", _):
+  private mutating func take(_ now: String, _ noun: NounName, _ event: LoggedEvent) {
+    switch noun {
+    case .mission:
       status = now
-      endedAt = now == "succeeded" || now == "failed" ? event.recordedAt : nil
-    case ("proposal", "approved"), ("proposal", "auto_approved"), ("proposal", "rejected"):
-      decision = "\(now == "rejected" ? "rejected" : "approved") by \(event.actor)"
-    default: break
+      let hasEnded = [.succeeded, .failed].contains(Mission.Status(rawValue: now))
+      endedAt = hasEnded ? event.recordedAt : nil
+    case .proposal:
+      switch Proposal.Status(rawValue: now) {
+      case .approved, .autoApproved: decision = "approved by \(event.actor)"
+      case .rejected: decision = "rejected by \(event.actor)"
+      case .pending, .voting, nil: break
+      }
+    case .ledger, .policy, .radar, .agentEvent, .reaction, .step, .run, .hold: break
     }
   }
 }
@@ -307,12 +312,6 @@ extension Timeline {
 // MARK: - Text
 
 extension Timeline {
-  /// `07:14:05`, in UTC; what is no time, as it stands there.
-  private static func clock(_ time: JSON?) -> String {
-    guard let text = time?.stringValue else { return "?" }
-    return Instant(text).map(Shown.clock) ?? Shown.brief(text, 40)
-  }
-
   /// The mission in two lines.
   var heading: String {
     var first = "mission \(mission)"

@@ -66,7 +66,8 @@ struct ForkTests {
   @Test("the second goes on in a store that names the last entry of both; both stay whole")
   func forks() throws {
     try apart { first, files, second, common in
-      expectRefusal(.storeDiverged) { try push(second, files) }
+      let refusal = expectRefusal(.storeDiverged) { try push(second, files) }
+      #expect(refusal?.store?.kind == .diverged)
       let old = files
       let fresh = MemoryStore()
       let (before, historyBefore) = (try log(first), try log(second))
@@ -85,8 +86,10 @@ struct ForkTests {
       try Self.emit(second)
       _ = try push(second, fresh)
       _ = try push(first, files)
-      expectRefusal(.storeDiverged) { try push(second, files) }
-      expectRefusal(.storeDiverged) { try push(first, fresh) }
+      for (ledger, other) in [(second, files), (first, fresh)] {
+        let refusal = expectRefusal(.storeDiverged) { try push(ledger, other) }
+        #expect(refusal?.store?.kind == .anotherLedger)
+      }
       try Self.emit(first)
       try Self.emit(second)
       for store in [files, fresh] {

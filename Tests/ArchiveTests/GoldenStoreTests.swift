@@ -163,7 +163,7 @@ struct GoldenStoreTests {
     let record = String(decoding: try #require(files[StoreRecord.name]), as: UTF8.self)
     files[StoreRecord.name] = Array(record.replacing("\"format\": 1", with: "\"format\": 7").utf8)
     let error = #expect(throws: OpsError.self) { try Store.existing(files) }
-    #expect(error?.code == .storeDiverged && error?.message.contains("format 7") ?? false)
+    #expect(error?.store?.kind == .newerFormat && error?.message.contains("format 7") ?? false)
   }
 
   @Test(

@@ -54,7 +54,7 @@ struct SegmentDamageTests {
       }
       #expect(error.code == .storeDiverged, "\(what)")
       #expect(error.message.contains(name), "\(what): \(error)")
-      #expect(error.facts["file"] == name && error.facts["first_entry"] != nil, "\(what): \(error)")
+      #expect(error.store?.file == name && error.store?.entries != nil, "\(what): \(error)")
       #expect(log.text.starts(with: text), "\(what) gives other lines")
     }
   }
@@ -165,7 +165,8 @@ struct SegmentDamageTests {
     var bytes = small.bytes
     bytes[bytes.count - 9] = 7
     let format = small.damage(bytes).error
-    #expect(format?.code == .storeDiverged)
+    #expect(format?.code == .storeDiverged && format?.store?.kind == .newerFormat)
+    #expect(format?.store?.lost == nil)
     #expect(format?.message.contains("format 7") == true)
     #expect(format?.message.contains("damaged") == false)
   }
@@ -178,8 +179,7 @@ struct SegmentDamageTests {
     damaged[Int(frames[1].offset) + 30] ^= 1
     let (error, text) = small.damage(damaged)
     #expect(error?.facts["frame"] == "1")
-    #expect(error?.facts["first_entry"] == String(frames[1].entries.lowerBound))
-    #expect(error?.facts["last_entry"] == String(frames[1].entries.upperBound))
+    #expect(error?.store?.kind == .damaged && error?.store?.lost == frames[1].entries)
     let rest = Self.log.text.dropFirst(Int(frames[0].textBytes))
     #expect(Self.log.text.dropLast(rest.count) == text[...])
   }

@@ -102,7 +102,7 @@ public final class StoredLog: ColdLog {
     // A segment without an event has one tree from its first entry to its last.
     guard let index, index.name.entries.upperBound == entry || index.eventCount == 0 else {
       throw OpsError(
-        .storeDiverged,
+        store: .diverged,
         "entries up to \(entry) have left the database, and \(files.place) "
           + (segments.tip < entry
             ? "ends at entry \(segments.tip)" : "has no segment that ends there"),
@@ -111,7 +111,7 @@ public final class StoredLog: ColdLog {
     let here = index.root
     guard here.bytes == root else {
       throw OpsError(
-        .storeDiverged,
+        store: .diverged,
         "\(files.place) is not the store that entries up to \(entry) were archived in: its root is "
           + "\(here.hex) there, the database's \(Digest(root)?.hex ?? "none")",
         hint: "name the right store")
@@ -175,7 +175,7 @@ public final class StoredLog: ColdLog {
         if error.code == .notFound, let known, try wereReplaced(known) { continue }
         let mayBeElsewhere =
           [.storeDiverged, .notFound].contains(error.code)
-          || error.facts["store"] != nil
+          || error.store?.place != nil
         first = first ?? error
         guard mayBeElsewhere, useNext(after: at) else { throw first ?? error }
       }

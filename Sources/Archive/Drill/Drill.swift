@@ -78,7 +78,7 @@ public struct Drill {
     let own = try live.ledgerRecord()
     guard known.record.identity != own.identity else { return }
     throw OpsError(
-      .storeDiverged,
+      store: .anotherLedger,
       "\(store.place) is the store of \(known.record.title) (\(known.record.identity)), "
         + "not of \(own.title) (\(own.identity))", hint: "name this ledger's store")
   }

@@ -137,7 +137,8 @@ private struct SnapshotRewriting {
       let file = try store.files.list(next.path).first(where: { $0.name == next.path })
     else {
       throw OpsError(
-        .storeDiverged, "\(next) could not be written to \(store.files.place) in place of \(name)",
+        store: .diverged,
+        "\(next) could not be written to \(store.files.place) in place of \(name)",
         hint: "see `opsledger archive verify`")
     }
     try SnapshotReader(store.files, file).verify()

@@ -136,7 +136,7 @@ extension Store {
       let file = try files.list(name.path).first(where: { $0.name == name.path })
     else {
       throw OpsError(
-        .storeDiverged,
+        store: .diverged,
         "\(name) could not be written to \(files.place) in place of \(segment.name)",
         hint: "see `opsledger archive verify`")
     }
@@ -173,7 +173,7 @@ private final class ErasedLines {
   ) throws(OpsError) {
     let event: EventLine
     do throws(EventLineError) { event = try reader.read(line) } catch {
-      throw OpsError(.storeDiverged, "a line of the log is none: \(error)")
+      throw OpsError(store: .damaged, "a line of the log is none: \(error)")
     }
     guard erasures.concern(event), let salt = event.salt, let content = event.content else {
       return out.append(contentsOf: line)
@@ -190,7 +190,7 @@ private final class ErasedLines {
   /// As `ledger.emptied` does.
   private func emptied(_ content: UnsafeRawBufferPointer) throws(OpsError) -> String {
     guard let names = fields.fields(content)?.names else {
-      throw OpsError(.storeDiverged, "content that is no JSON object")
+      throw OpsError(store: .damaged, "content that is no JSON object")
     }
     return "{" + names.map { JSON.string($0).text + ": null" }.joined(separator: ", ") + "}"
   }

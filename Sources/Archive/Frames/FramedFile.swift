@@ -189,20 +189,14 @@ final class FramedFile {
   static func error(
     _ file: StoredFile, _ store: any ObjectStore, _ damage: Damage, entries: ClosedRange<Int64>?
   ) -> OpsError {
-    var facts = ["file": file.name, "store": store.place]
-    if damage.isNewer { facts["is_newer"] = "true" }
-    if let entries {
-      facts["first_entry"] = String(entries.lowerBound)
-      facts["last_entry"] = String(entries.upperBound)
-    }
-    if let frame = damage.frame { facts["frame"] = String(frame) }
     let place = damage.frame.map { "frame \($0) of \(file.name)" } ?? file.name
     return OpsError(
-      .storeDiverged,
+      store: damage.isNewer ? .newerFormat : .damaged,
       "\(place) in \(store.place) \(damage.isNewer ? "cannot be read" : "is damaged"): \(damage.what)",
       hint: damage.isNewer
-        ? "use a newer release" : "put it back from another copy of the store",
-      facts: facts)
+        ? "use a newer release" : "put it back from another copy of the store", at: store.place,
+      file: file.name, losing: entries,
+      facts: damage.frame.map { ["frame": String($0)] } ?? [:])
   }
 }
 

@@ -79,7 +79,7 @@ public struct Forker {
       try session.parentLine() != parent.record.identity
     {
       throw OpsError(
-        .storeDiverged,
+        store: .anotherLedger,
         "\(parent.files.place) is the store of \(parent.record.title) (\(parent.record.identity)), "
           + "not of \(own.title) (\(own.identity))", hint: "name the store that it came from")
     }
@@ -95,14 +95,14 @@ public struct Forker {
 
   private func taken(_ store: Store) -> OpsError {
     OpsError(
-      .storeDiverged,
+      store: .anotherLedger,
       "\(files.place) is a store already, of \(store.record.title) (\(store.record.identity))",
       hint: "a fork begins in an empty place")
   }
 
   private func withoutParent() throws(OpsError) -> OpsError {
     OpsError(
-      .storeDiverged,
+      store: .diverged,
       "entries up to \(try session.lastDeparted()) have left the database, and the new store wants "
         + "them too", hint: "name the store that has them: --from")
   }
@@ -175,7 +175,7 @@ extension Session {
       Statement(
         """
         SELECT (e.data #>> '{report,parent}')::uuid FROM ledger.events_at_hand AS e
-        WHERE e.stream = $1::uuid AND e.type = 'ledger.forked' ORDER BY e.version DESC LIMIT 1
+        WHERE e.stream = $1::uuid AND e.type = '\(LedgerRecord.eventType(.forked))' ORDER BY e.version DESC LIMIT 1
         """), parameters)
     guard rows.count == 1 else { return nil }
     return try onDatabase { () throws(PostgresError) in

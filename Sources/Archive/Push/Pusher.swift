@@ -86,7 +86,7 @@ public struct Pusher {
     let departed = try session.lastDeparted()
     guard tip < departed else { return }
     throw OpsError(
-      .storeDiverged,
+      store: .diverged,
       "entries up to \(departed) have left the database, and \(files.place) "
         + (tip == 0 ? "has none" : "ends at \(tip)"),
       hint: "begin a further store as a copy of one that has them")
@@ -117,11 +117,11 @@ public struct Pusher {
         (_, event) throws(OpsError) in
         guard erasures.leaveUnexplained(event) else { return }
         throw OpsError(
-          .storeDiverged,
+          store: .damaged,
           "\(segment.name.path) of \(files.place) lacks content of entry \(event.entry) that nobody "
             + "erased, and \(replaced.path) has it",
-          hint: "remove \(segment.name.path): this ledger did not write it",
-          facts: ["store": files.place, "file": segment.name.path])
+          hint: "remove \(segment.name.path): this ledger did not write it", at: files.place,
+          file: segment.name.path)
       }
     }
     for name in list.superseded { try files.remove(name.path) }
@@ -144,9 +144,9 @@ public struct Pusher {
 
   private func apart(_ first: SegmentName, _ second: SegmentName) -> OpsError {
     OpsError(
-      .storeDiverged, "\(second.path) of \(files.place) does not go on from \(first.path)",
+      store: .diverged, "\(second.path) of \(files.place) does not go on from \(first.path)",
       hint: "see `opsledger archive verify`; remove the one that this ledger did not write",
-      facts: ["store": files.place, "file": second.path])
+      at: files.place, file: second.path)
   }
 
   /// Applies every erasure that the store has the event of.
@@ -175,7 +175,7 @@ public struct Pusher {
       throw OpsError(
         .databaseUnreachable, "there is no store at \(files.place), and this ledger has one",
         hint: "is it mounted? A new one is begun by hand: `opsledger archive push`",
-        facts: ["store": files.place])
+        cause: .store(StoreFault(.unavailable, at: files.place)))
     }
     // Before it is begun: an empty store would be in the way of a copy, and of a fork.
     try requireDeparted(upTo: 0)
@@ -186,7 +186,7 @@ public struct Pusher {
   private func checked(_ store: Store, _ own: LedgerRecord) throws(OpsError) -> Store {
     guard store.record.identity == own.identity else {
       throw OpsError(
-        .storeDiverged,
+        store: .anotherLedger,
         "\(files.place) is the store of \(store.record.title) (\(store.record.identity)), "
           + "not of \(own.title) (\(own.identity))",
         hint: "name another place, or another database")
@@ -219,7 +219,7 @@ public struct Pusher {
     let (index, isNew) = try writer.finish()
     guard isNew else {
       throw OpsError(
-        .storeDiverged, "\(files.place) has \(name.path) already, and this push did not write it",
+        store: .diverged, "\(files.place) has \(name.path) already, and this push did not write it",
         hint: "another database pushes into this store: see `opsledger archive verify`")
     }
     tree = index.after

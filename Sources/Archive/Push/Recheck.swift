@@ -132,7 +132,7 @@ struct Recheck {
       return known
     }
     throw OpsError(
-      .storeDiverged,
+      store: .diverged,
       "the log is no longer what was pushed to \(store.files.place): entry \(first) differs",
       hint: "the database was changed behind its guards: `opsledger verify` with this store says "
         + "what differs; `opsledger restore` puts back what is missing, or makes another database, --to",

@@ -83,7 +83,7 @@ struct TipComparison {
       // Its events are the database's, its roots are not.
       if let damage = try damage(in: list.segments.last) { return damage }
       return OpsError(
-        .storeDiverged,
+        store: .diverged,
         "\(store.files.place) has other roots up to entry \(list.tip) than the database",
         hint: "see `opsledger archive verify` and `opsledger verify`"
       ).whereNothingIsPushed
@@ -100,11 +100,11 @@ struct TipComparison {
     }
     try session.markBehind()
     return OpsError(
-      .storeDiverged,
+      store: .diverged,
       "\(store.files.place) is ahead of this database, or differs: it has an entry \(entry) that the database lacks",
       hint:
         "bring the database back with `opsledger restore`; until then nothing is recorded in it",
-      facts: ["store": store.files.place, "entry": String(entry)])
+      at: store.files.place, facts: ["entry": String(entry)])
   }
 
   private func damage(in segment: SegmentList.Segment?) throws(OpsError) -> OpsError? {
@@ -128,7 +128,7 @@ extension Session {
 extension OpsError {
   static func lost(_ entries: ClosedRange<Int64>, from place: String) -> OpsError {
     OpsError(
-      .storeDiverged,
+      store: .diverged,
       "this ledger goes on without entries \(entries.lowerBound) to \(entries.upperBound), which "
         + "\(place) has or had",
       hint: "push to a new store: name an empty place")
@@ -137,20 +137,19 @@ extension OpsError {
   /// A store that holds what this database, which went on without a break, never recorded.
   static func stranger(_ place: String, entry: Int64, _ why: String? = nil) -> OpsError {
     OpsError(
-      .storeDiverged,
+      store: .diverged,
       "\(place) has an entry \(entry) that this database never recorded"
         + (why.map { ", and \($0)" } ?? ""),
       hint:
         "somebody else wrote to it: put the store back from another copy, or push to an empty place. "
         + "Where this machine was set back to an earlier state while its server ran, restart the "
         + "server and name the store in `opsledger restore`",
-      facts: ["store": place, "entry": String(entry)])
+      at: place, facts: ["entry": String(entry)])
   }
 
   /// The same of a push, which tells that nothing else has come of it.
   fileprivate var whereNothingIsPushed: OpsError {
     guard code == .storeDiverged else { return self }
-    return OpsError(
-      code, "\(message); nothing is pushed there, and recording goes on", hint: hint, facts: facts)
+    return saying("\(message); nothing is pushed there, and recording goes on", hint: hint)
   }
 }

@@ -128,7 +128,7 @@ public struct Restorer {
     guard let own = try session.ledgerIdentity() else {
       for store in stores where store.record.identity != stores[0].record.identity {
         throw OpsError(
-          .storeDiverged,
+          store: .anotherLedger,
           "\(stores[0].files.place) is the store of \(stores[0].record.title) "
             + "(\(stores[0].record.identity)), \(store.files.place) of \(store.record.title) "
             + "(\(store.record.identity))", hint: "name the stores of one ledger")
@@ -140,7 +140,7 @@ public struct Restorer {
     let others = stores.filter { ![$0.record.identity, $0.record.parent?.identity].contains(own) }
       .map { store in
         OpsError(
-          .storeDiverged,
+          store: .anotherLedger,
           "the database is another ledger's (\(own)) than \(store.files.place) "
             + "(\(store.record.title), \(store.record.identity))",
           hint: "restore into an empty database, or name this ledger's store")
@@ -214,7 +214,7 @@ public struct Restorer {
     let recorded = try session.highestEntries().recorded
     guard max(loss.whole, recorded) > 0 else {
       throw OpsError(
-        .storeDiverged, "\(loss.cause.message): nothing of the store can be had",
+        store: .damaged, "\(loss.cause.message): nothing of the store can be had",
         hint: "put the file back from another copy of the store")
     }
     let first = max(loss.whole, recorded) + 1
@@ -230,7 +230,7 @@ public struct Restorer {
       if others.count == Survey.othersMax { what += ", …" }
     }
     return OpsError(
-      .storeDiverged, what,
+      store: .diverged, what,
       hint:
         "nothing can be merged: `opsledger archive fork` lets this database go on in a new store; "
         + "`opsledger restore --to` makes another database of the store",
@@ -289,7 +289,7 @@ public struct Restorer {
     case .refused:
       if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
       throw OpsError(
-        .storeDiverged,
+        store: .damaged,
         "every entry of the store is back, but the log itself is broken in "
           + "\(rebuilt.found.logProblems) places beyond it",
         hint:
@@ -303,14 +303,14 @@ extension OpsError {
   /// The same, with the file that it is about.
   fileprivate func of(_ part: Survey.Missing) -> OpsError {
     let file = "\(part.segment.name.path) of \(part.store.files.place)"
-    if message.contains(part.segment.name.path) || code == .databaseUnreachable { return self }
+    if store?.file == part.segment.name.path || code == .databaseUnreachable { return self }
     // What the database says of a row is no help where the row is not its own.
-    let hint = facts["sqlstate"] == nil ? hint : nil
-    return OpsError(
-      code, "\(file) cannot be put back: \(message)",
+    let hint = database == nil ? hint : nil
+    return saying(
+      "\(file) cannot be put back: \(message)",
       hint: hint
-        ?? "put the file back from another copy of the store, or remove it if it does not belong there; then restore again",
-      facts: facts)
+        ?? "put the file back from another copy of the store, or remove it if it does not belong there; then restore again"
+    )
   }
 }
 

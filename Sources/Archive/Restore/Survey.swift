@@ -20,7 +20,7 @@ public struct StoreLoss: Sendable {
       what += ", and those from there to \(last) cannot be put back without them"
     }
     return OpsError(
-      .storeDiverged, "\(cause.message): \(what); nothing was changed",
+      cause.store ?? StoreFault(.damaged), "\(cause.message): \(what); nothing was changed",
       hint:
         "put the file back from another copy of the store, or remove it if it does not belong there; "
         + "or --allow-loss --why W restores up to entry \(whole), and then pushes to a new store only",
@@ -180,10 +180,10 @@ struct Survey {
 
   /// Whether another store, or an earlier file, may serve instead.
   private func mayPassOver(_ error: OpsError) -> Bool {
-    if error.lostEntries != nil { return true }
+    if error.store?.lost != nil { return true }
     return sources.count > 1
       && [.storeDiverged, .notFound, .notAllowed, .databaseUnreachable].contains(error.code)
-      && error.facts["store"] != nil
+      && error.store?.place != nil
   }
 
   // MARK: The walk
@@ -221,7 +221,7 @@ struct Survey {
         failures.append(
           .init(
             source: source, segment: segment, error: error,
-            entries: error.lostEntries ?? next...segment.name.entries.upperBound))
+            entries: error.store?.lost ?? next...segment.name.entries.upperBound))
       }
     }
     // Damage of what the database has itself is no loss.
@@ -240,7 +240,7 @@ struct Survey {
       return true
     }
     guard let first = failures.first else { return false }
-    if sources.count == 1, first.error.lostEntries == nil { throw first.error }
+    if sources.count == 1, first.error.store?.lost == nil { throw first.error }
     loss = StoreLoss(entries: first.entries, last: claimed, cause: first.error)
     return false
   }
@@ -287,11 +287,10 @@ struct Survey {
     let reader = try store.reader(of: segment)
     guard try reader.frontier(upTo: tip) == tree else {
       throw OpsError(
-        .storeDiverged,
+        store: .diverged,
         "\(segment.name.path) of \(store.files.place) does not go on from the segment before it",
-        hint: "put the right file back from another copy of the store",
-        facts: ["store": store.files.place, "file": segment.name.path]
-      ).losing(entries)
+        hint: "put the right file back from another copy of the store", at: store.files.place,
+        file: segment.name.path, losing: entries)
     }
     if try session.firstEntry(from: entries.lowerBound, to: entries.upperBound) == nil {
       try reader.checkBytes()
@@ -317,12 +316,11 @@ struct Survey {
       }
       guard tree == reader.index.after else {
         throw OpsError(
-          .storeDiverged,
+          store: .damaged,
           "\(segment.name.path) of \(store.files.place) is damaged: its events are not those of "
             + "the roots that its index names",
-          hint: "put it back from another copy of the store",
-          facts: ["store": store.files.place, "file": segment.name.path]
-        ).losing(entries)
+          hint: "put it back from another copy of the store", at: store.files.place,
+          file: segment.name.path, losing: entries)
       }
     }
     tip = entries.upperBound
@@ -387,9 +385,9 @@ struct Survey {
         }
         let entries = claimed + 1...name.entry
         let cause = OpsError(
-          .storeDiverged,
-          "\(name) of \(source.store.files.place) is of an entry that no segment has"
-        ).losing(entries)
+          store: .damaged,
+          "\(name) of \(source.store.files.place) is of an entry that no segment has",
+          losing: entries)
         return StoreLoss(entries: entries, last: name.entry, cause: cause)
       }
     }
@@ -404,7 +402,7 @@ struct Survey {
           let index = try? source.store.reader(of: segment).index, index.root != root
         else { continue }
         throw OpsError(
-          .storeDiverged,
+          store: .diverged,
           "\(sources[0].store.files.place) and \(source.store.files.place) have other histories up to "
             + "entry \(segment.name.entries.upperBound)",
           hint: "name the one that is right")
@@ -493,7 +491,7 @@ extension LeafHasher {
   /// Of an event of a segment.
   func archivedLeaf(of event: EventLine) throws(OpsError) -> Digest {
     do { return try leaf(of: event) } catch {
-      throw OpsError(.storeDiverged, "entry \(event.entry) is none of the log's: \(error)")
+      throw OpsError(store: .damaged, "entry \(event.entry) is none of the log's: \(error)")
     }
   }
 }

@@ -16,7 +16,7 @@ struct Trial {
   func run() throws(OpsError) -> OpsError? {
     do throws(OpsError) { try load() } catch {
       // Data, integrity constraints, limits of the server; anything else is no fault of theirs.
-      let isTheirs = ["22", "23", "54"].contains(error.facts["sqlstate"]?.prefix(2))
+      let isTheirs = [.data, .constraint, .limits].contains(error.database?.errorClass)
       return isTheirs || error.code == .storeDiverged ? error : nil
     }
     return nil
@@ -47,7 +47,7 @@ struct Trial {
       (try rows.int8(0, 0), StreamID(try rows.uuid(0, 1)), try rows.int4(0, 2))
     }
     throw OpsError(
-      .storeDiverged,
+      store: .diverged,
       "entry \(entry) is version \(version) of stream \(stream), and another entry is that as well")
   }
 
@@ -86,7 +86,7 @@ extension Survey.Missing {
     try reader.verify { (frame) throws(OpsError) in
       if let type = frame.unknownType {
         throw OpsError(
-          .storeDiverged, "it has an event of type \(type), which this release does not know",
+          store: .newerFormat, "it has an event of type \(type), which this release does not know",
           hint: "a newer release wrote it, or another program")
       }
       if let other, frame.number % 2 == 1 { return try other.send(frame.text) }

@@ -31,15 +31,10 @@ public struct MissionRestorer {
     query.entries = archived...archived
     try session.log(query) { event in
       // Other missions left in the same entry.
-      let data = (try? JSON(parsing: event.data)) ?? .null
-      let id = mission.description
-      if event.type.hasSuffix(".archived"), data["mission_id"]?.stringValue == id {
-        gone.insert(event.stream)
-      }
-      if event.type == "agent_event.amended",
-        data["changes"]?["mission_id"]?.arrayValue?.first?.stringValue == id
-      {
-        unnamed.append(event.stream)
+      switch EventType(event.type)?.common {
+      case .archived where event.missionID == mission: gone.insert(event.stream)
+      case .amended where event.unnames(mission): unnamed.append(event.stream)
+      case .inserted, .amended, .removed, .archived, .restored, .erased, nil: break
       }
     }
     let rows = try session.rows(of: gone, at: archived - 1)
@@ -74,15 +69,14 @@ public struct MissionRestorer {
     do throws(OpsError) {
       return try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
     } catch {
-      guard let constraint = error.facts["constraint"], let table = error.facts["table"] else {
+      guard let constraint = error.database?.constraint, let table = error.database?.table else {
         throw error
       }
-      throw OpsError(
-        error.code, error.message,
+      throw error.saying(
+        error.message,
         hint:
           "ALTER TABLE \(table) DROP CONSTRAINT \(constraint) lets it in; run this again, and then "
-          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow",
-        facts: error.facts)
+          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow")
     }
   }
 
@@ -93,18 +87,18 @@ public struct MissionRestorer {
     var (last, archived): (LoggedEvent?, Int64?) = (nil, nil)
     try session.log(query) { event in
       // What was erased since stays where it is.
-      if last == nil || event.type != "mission.erased" { last = event }
-      if event.type == "mission.archived" { archived = event.entry }
+      let kind = EventType(event.type)?.common
+      if last == nil || kind != .erased { last = event }
+      if kind == .archived { archived = event.entry }
     }
     guard let last else {
       throw OpsError(
         .notFound, "the log has no mission \(mission)", hint: "see `opsledger mission list`")
     }
     // A restore that took the tables back to before it left, and another to after that, removed it again.
-    if last.type == "mission.removed", let archived, try session.wentBack(in: last.entry) {
-      return archived
-    }
-    guard last.type == "mission.archived" else {
+    let kind = EventType(last.type)?.common
+    if kind == .removed, let archived, try session.wentBack(in: last.entry) { return archived }
+    guard kind == .archived else {
       throw OpsError(
         .notFound,
         "mission \(mission) is not archived: the last that happened to it is \(last.type)",
@@ -146,6 +140,21 @@ public struct MissionRestorer {
   }
 }
 
+extension LoggedEvent {
+  /// The mission that an `archived` event's row left with.
+  fileprivate var missionID: StreamID? {
+    (try? JSON(parsing: data))?["mission_id"]?.stringValue.flatMap { StreamID($0) }
+  }
+
+  /// Whether it takes the mission's name off an agent event.
+  fileprivate func unnames(_ mission: StreamID) -> Bool {
+    guard case .agentEvent(let kind) = EventType(type),
+      case .common(.amended(let changes)) = try? decoded(kind)
+    else { return false }
+    return changes.contains { $0.column == "mission_id" && $0.from.idValue == mission }
+  }
+}
+
 extension Session {
   /// Whether this entry took the tables back to a moment.
   fileprivate func wentBack(in entry: Int64) throws(OpsError) -> Bool {
@@ -155,7 +164,7 @@ extension Session {
       Statement(
         """
         SELECT EXISTS (SELECT FROM ledger.events_at_hand AS e
-          WHERE e.entry = $1::bigint AND e.type = 'ledger.restored')
+          WHERE e.entry = $1::bigint AND e.type = '\(LedgerRecord.eventType(.restored))')
         """), parameters)
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }

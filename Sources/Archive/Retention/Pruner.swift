@@ -129,15 +129,19 @@ extension OpsError {
   /// Whether it may be about one mission's rows only, and others can still leave.
   fileprivate var concernsOne: Bool {
     switch code {
-    case .databaseUnreachable: facts["sqlstate"]?.isEmpty == false && !isShutDown
+    case .databaseUnreachable: database.map { !$0.isShutDown } ?? false
     case .storeDiverged, .halted, .schemaMismatch: false
     default: true
     }
   }
+}
 
-  /// The server, or the session, ended: SQLSTATE classes 08, 53 and 57.
-  private var isShutDown: Bool {
-    guard let state = facts["sqlstate"] else { return true }
-    return ["08", "53", "57"].contains { state.hasPrefix($0) }
+extension DatabaseFault {
+  /// The server, or the session, ended.
+  fileprivate var isShutDown: Bool {
+    switch errorClass {
+    case .connection, .resources, .intervention: true
+    case .data, .constraint, .rollback, .syntax, .limits, .state, .system, .internal, nil: false
+    }
   }
 }

@@ -97,7 +97,7 @@ public struct Retention {
       let found = try StoreVerifier(store).run()
       if let fault = found.faults.first {
         throw OpsError(
-          .storeDiverged, "\(files.place) cannot be relied on, so nothing leaves: \(fault)",
+          store: .damaged, "\(files.place) cannot be relied on, so nothing leaves: \(fault)",
           hint: "see `opsledger archive verify`")
       }
       if segment.isEmpty { segment = try store.segments().segments.last?.name.path ?? "" }
@@ -174,11 +174,11 @@ public struct Retention {
         let there = list.segments.filter { $0.name.entries.overlaps(first...last) }
         guard let end = there.last, let here = try store.index(of: end, asOf: last) else {
           throw OpsError(
-            .storeDiverged, "\(files.place) does not end a segment at entry \(last)",
+            store: .diverged, "\(files.place) does not end a segment at entry \(last)",
             hint: "run `opsledger archive push`")
         }
         guard index == nil || index?.root == here.root else {
-          throw OpsError(.storeDiverged, "the stores differ at entry \(last)")
+          throw OpsError(store: .diverged, "the stores differ at entry \(last)")
         }
         index = here
         try compare(first...last, with: store, list, here)
@@ -200,7 +200,7 @@ public struct Retention {
     if try session.lastDeparted() >= last { return }
     if let entry = try store.firstDifference(entries, list, session) {
       throw OpsError(
-        .storeDiverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
+        store: .diverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
         hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`",
         facts: ["entry": String(entry)])
     }
@@ -234,7 +234,7 @@ public struct Retention {
         if isNew { CrashSite.committed.reach() }
         return isNew
       } catch {
-        guard error.facts["sqlstate"] == "55P03", attempt < 100 else { throw error }
+        guard error.isLockTimeout, attempt < 100 else { throw error }
         attempt += 1
         usleep(UInt32.random(in: 50_000...300_000))
       }

@@ -30,7 +30,7 @@ extension SegmentWriter {
     guard isNew else { return (index, false) }
     let written = try store.list(name.path).first { $0.name == name.path }
     guard let written else {
-      throw OpsError(.storeDiverged, "\(name) was written to \(store.place) and is not there")
+      throw OpsError(store: .damaged, "\(name) was written to \(store.place) and is not there")
     }
     try SegmentReader(store, written).verify()
     return (index, true)
@@ -39,17 +39,19 @@ extension SegmentWriter {
   private static func expectAdjacent(
     _ left: SegmentIndex, _ right: SegmentIndex
   ) throws(OpsError) {
-    func refuse(_ what: String) -> OpsError {
+    func refuse(_ kind: StoreFault.Kind, _ what: String) -> OpsError {
       OpsError(
-        .storeDiverged, "\(left.name) and \(right.name) cannot be merged: \(what)",
+        store: kind, "\(left.name) and \(right.name) cannot be merged: \(what)",
         hint: "run `opsledger archive verify`")
     }
-    guard left.identity == right.identity else { throw refuse("they are of different ledgers") }
+    guard left.identity == right.identity else {
+      throw refuse(.anotherLedger, "they are of different ledgers")
+    }
     guard left.name.entries.upperBound < .max,
       left.name.entries.upperBound + 1 == right.name.entries.lowerBound
-    else { throw refuse("the second does not begin where the first ends") }
+    else { throw refuse(.diverged, "the second does not begin where the first ends") }
     guard left.after == right.before else {
-      throw refuse("the second does not go on with the first one's tree")
+      throw refuse(.diverged, "the second does not go on with the first one's tree")
     }
   }
 }

@@ -38,10 +38,10 @@ public struct SegmentName: Hashable, Sendable {
   ) throws(OpsError) -> UInt32 {
     guard number < generationMax else {
       throw OpsError(
-        .storeDiverged,
+        store: .damaged,
         "\(path) in \(place) cannot be written again: generations end at \(generationMax)",
         hint: "give it a smaller number by hand, then see `opsledger archive verify`",
-        facts: ["store": place, "file": path])
+        at: place, file: path)
     }
     return number + 1
   }

@@ -49,10 +49,10 @@ extension Store {
     let reader = try SnapshotReader(files, snapshot.file)
     guard reader.index.identity == record.identity else {
       throw OpsError(
-        .storeDiverged,
+        store: .anotherLedger,
         "\(snapshot.name) of \(files.place) is a snapshot of another ledger "
           + "(\(reader.index.identity))", hint: "remove it; a new one is made any time",
-        facts: ["store": files.place, "file": snapshot.file.name])
+        at: files.place, file: snapshot.file.name)
     }
     return reader
   }

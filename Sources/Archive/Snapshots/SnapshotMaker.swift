@@ -53,7 +53,7 @@ public struct SnapshotMaker {
       size: tree.size, root: tree.root(TreeHasher()),
       lastLeaf: try session.lastLeaf(upTo: name.entry) ?? .zero)
     guard let file = try files.list(name.path).first(where: { $0.name == name.path }) else {
-      throw OpsError(.storeDiverged, "\(name) was written to \(files.place) and is not there")
+      throw OpsError(store: .damaged, "\(name) was written to \(files.place) and is not there")
     }
     return try report(store, .init(name: name, file: file), isNew: made.isNew, push)
   }

@@ -70,7 +70,7 @@ extension Store {
     }
     let made = try writer.finish(size: tree.size, root: tree.root(hasher), lastLeaf: last)
     guard made.isNew else {
-      throw OpsError(.storeDiverged, "\(files.place) has \(name) already")
+      throw OpsError(store: .diverged, "\(files.place) has \(name) already")
     }
     return made.index
   }

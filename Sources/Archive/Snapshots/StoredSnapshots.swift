@@ -66,7 +66,7 @@ public final class StoredSnapshots: StateSnapshots {
         return opened
       } catch {
         // What is wrong with the database is no fault of the snapshot.
-        guard error.facts["store"] != nil else { throw error }
+        guard error.store?.place != nil else { throw error }
         warn("\(error); not used")
         candidates.remove(at: at)
       }
@@ -77,8 +77,7 @@ public final class StoredSnapshots: StateSnapshots {
   public func giveUp(_ error: OpsError) -> Bool {
     let isFound = candidates.withLock { candidates in
       let at = candidates.firstIndex {
-        $0.snapshot.file.name == error.facts["file"]
-          && $0.store.files.place == error.facts["store"]
+        $0.snapshot.file.name == error.store?.file && $0.store.files.place == error.store?.place
       }
       guard let at else { return false }
       candidates.remove(at: at)
@@ -94,28 +93,29 @@ public final class StoredSnapshots: StateSnapshots {
   ) throws(OpsError) -> StoredSnapshot {
     let reader = try candidate.store.reader(of: candidate.snapshot)
     let index = reader.index
-    func refuse(_ why: String) -> OpsError {
+    func refuse(_ kind: StoreFault.Kind, _ why: String) -> OpsError {
       OpsError(
-        .storeDiverged, "\(index.name) of \(candidate.store.files.place) \(why)",
-        facts: ["store": candidate.store.files.place, "file": candidate.snapshot.file.name])
+        store: kind, "\(index.name) of \(candidate.store.files.place) \(why)",
+        at: candidate.store.files.place, file: candidate.snapshot.file.name)
     }
     for noun in NounName.allCases {
       let (table, columns) = StateRows.columns(of: noun)
       // One from before there were rows of a noun has no run of them.
       guard index.run(table).map({ $0.columns == columns }) ?? true else {
-        throw refuse("has other columns of \(table) than this release")
+        throw refuse(.newerFormat, "has other columns of \(table) than this release")
       }
     }
     guard try session.ledgerRecord().identity == index.identity else {
-      throw refuse("is of another ledger")
+      throw refuse(.anotherLedger, "is of another ledger")
     }
     // Histories that went on apart differ in the last event up to any later entry: numbers jump where one begins.
     if let leaf = try session.lastLeaf(upTo: index.name.entry), leaf != index.lastLeaf {
-      throw refuse("is of another history than this database's")
+      throw refuse(.diverged, "is of another history than this database's")
     }
     let erasures = try session.erasures(upTo: .max)
     if try candidate.store.holdsErased(candidate.snapshot, erasures, target) {
-      throw refuse("still has what was erased since, until the next push into that store")
+      throw refuse(
+        .diverged, "still has what was erased since, until the next push into that store")
     }
     return StoredSnapshot(
       store: candidate.store, snapshot: candidate.snapshot, index: index, opened: reader.opened)

@@ -75,9 +75,9 @@ final class DirectoryFile: FileInTheMaking {
     }
     guard found == (written, size) else {
       throw OpsError(
-        .storeDiverged, "store \(place): \(name.text) reads back other than it was written",
-        hint: "its disk is not to be trusted; the file did not get its name",
-        facts: ["store": place, "file": name.text])
+        store: .damaged, "store \(place): \(name.text) reads back other than it was written",
+        hint: "its disk is not to be trusted; the file did not get its name", at: place,
+        file: name.text)
     }
     return try inStore(place, name.text) { () throws(SystemError) in
       let isOurs = try give(reader)

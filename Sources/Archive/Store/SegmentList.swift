@@ -62,7 +62,7 @@ public struct SegmentList: Sendable {
   }
 
   private mutating func add(_ entries: ClosedRange<Int64>, _ what: String, hint: String) {
-    let error = OpsError(.storeDiverged, what, hint: hint).losing(entries)
+    let error = OpsError(store: .damaged, what, hint: hint, losing: entries)
     holes.append(Hole(entries: entries, error: error))
   }
 
@@ -89,20 +89,9 @@ public struct SegmentList: Sendable {
 extension OpsError {
   /// The same, with the entries that cannot be had for it where it does not name them yet.
   func losing(_ entries: ClosedRange<Int64>) -> OpsError {
-    guard code == .storeDiverged else { return self }
-    let lost = [
-      "first_entry": "\(entries.lowerBound)", "last_entry": "\(entries.upperBound)",
-    ]
-    return OpsError(code, message, hint: hint, facts: facts.merging(lost) { old, _ in old })
-  }
-
-  /// The entries that cannot be had from a store, where that is what it says. What a newer release reads is not lost.
-  var lostEntries: ClosedRange<Int64>? {
-    guard code == .storeDiverged, facts["is_newer"] == nil,
-      let first = facts["first_entry"].flatMap({ Int64($0) }),
-      let last = facts["last_entry"].flatMap({ Int64($0) }), first <= last
-    else { return nil }
-    return first...last
+    guard code == .storeDiverged, var fault = store, fault.entries == nil else { return self }
+    fault.entries = entries
+    return OpsError(fault, message, hint: hint, facts: facts)
   }
 }
 

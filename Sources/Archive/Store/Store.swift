@@ -15,7 +15,7 @@ public struct Store: Sendable {
       guard error.code == .notFound else { throw error }
       guard try isEmpty(files) else {
         throw OpsError(
-          .storeDiverged, "\(files.place) has files, but no \(StoreRecord.name)",
+          store: .damaged, "\(files.place) has files, but no \(StoreRecord.name)",
           hint: "it is no store, or its \(StoreRecord.name) is lost: put it back from another copy")
       }
       return nil
@@ -85,10 +85,10 @@ public struct Store: Sendable {
     let reader = try SegmentReader(files, segment.file)
     guard reader.index.identity == record.identity else {
       throw OpsError(
-        .storeDiverged,
+        store: .anotherLedger,
         "\(segment.name) of \(files.place) is a segment of another ledger "
-          + "(\(reader.index.identity))", hint: "put the right file back from another copy"
-      ).losing(segment.name.entries)
+          + "(\(reader.index.identity))", hint: "put the right file back from another copy",
+        losing: segment.name.entries)
     }
     return reader
   }

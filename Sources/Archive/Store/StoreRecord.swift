@@ -58,7 +58,7 @@ public struct StoreRecord: Equatable, Sendable {
   init(_ bytes: [UInt8], place: String) throws(OpsError) {
     func damaged(_ what: String) -> OpsError {
       OpsError(
-        .storeDiverged, "\(Self.name) of \(place) is damaged: \(what)",
+        store: .damaged, "\(Self.name) of \(place) is damaged: \(what)",
         hint: "put it back from another copy of the store")
     }
     guard bytes.count <= Self.bytesMax else { throw damaged("it is too long") }
@@ -67,7 +67,7 @@ public struct StoreRecord: Equatable, Sendable {
     else { throw damaged("it is not a JSON object on one line") }
     if let format = json["format"]?.intValue, format != Self.format {
       throw OpsError(
-        .storeDiverged,
+        store: .newerFormat,
         "\(Self.name) of \(place) has format \(format), this release reads \(Self.format)",
         hint: "use a newer release")
     }

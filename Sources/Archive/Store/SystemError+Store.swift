@@ -9,10 +9,9 @@ extension OpsError {
   ///   it back has damaged this file, and says nothing of the others.
   init(_ error: SystemError, in place: String, _ name: String? = nil, reading: Bool = false) {
     let (code, hint) = Self.meaning(of: error.number, reading: reading)
-    var facts = ["store": place]
-    if let name { facts["file"] = name }
     self.init(
-      code, "store \(place): cannot \(error.doing): \(error.reason)", hint: hint, facts: facts)
+      code, "store \(place): cannot \(error.doing): \(error.reason)", hint: hint,
+      cause: .store(StoreFault(code.storeFault, at: place, file: name)))
   }
 
   private static func meaning(of number: Int32, reading: Bool) -> (Code, hint: String?) {
@@ -41,6 +40,11 @@ extension OpsError {
       (.databaseUnreachable, nil)
     }
   }
+}
+
+extension OpsError.Code {
+  /// What it says of a file that could not be read or written: damaged, or for now not to be had.
+  var storeFault: StoreFault.Kind { self == .storeDiverged ? .damaged : .unavailable }
 }
 
 /// Runs what throws the machine's errors where the store's are wanted.

@@ -51,9 +51,9 @@ struct StoredTiles {
     let bytes = try files.read(name, 0..<UInt64(position.width * Digest.byteCount + 1))
     guard let tile = Tile(position, bytes) else {
       throw OpsError(
-        .storeDiverged, "\(name) in \(files.place) is damaged: it is not \(position.width) hashes",
+        store: .damaged, "\(name) in \(files.place) is damaged: it is not \(position.width) hashes",
         hint: "put it back from another copy, or remove it: the next push writes it again",
-        facts: ["store": files.place, "file": name])
+        at: files.place, file: name)
     }
     return tile
   }
@@ -107,7 +107,7 @@ extension Store {
     }
     guard let maker = TileMaker(size: size, partials: partials) else {
       throw OpsError(
-        .storeDiverged, "the first \(count) tiles of \(files.place) are not those of a tree",
+        store: .damaged, "the first \(count) tiles of \(files.place) are not those of a tree",
         hint: "run `opsledger archive verify`")
     }
     return maker

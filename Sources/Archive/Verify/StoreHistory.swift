@@ -11,7 +11,7 @@ public struct StoreHistory: StoredHistory {
     store = try Store.existing(files)
     guard let own = try session.ledgerIdentity(), own != store.record.identity else { return }
     throw OpsError(
-      .storeDiverged,
+      store: .anotherLedger,
       "\(files.place) is the store of \(store.record.title) (\(store.record.identity)), "
         + "not of this ledger (\(own))", hint: "name this ledger's store")
   }

@@ -161,13 +161,51 @@ extension AgentEvent.Event: NounEvent {
           thought: payload.optionalContentText("thought")),
         processed: payload.data.bool("processed") ?? false)
     case .processed:
-      // The outcomes are for people and `policy explain`; the row does not hold them.
-      self = .processed([])
+      self = .processed(try AgentEvent.PatternOutcome.all(payload))
     }
   }
 }
 
 extension AgentEvent.PatternOutcome {
+  /// None where the payload was not read, since the row does not need it.
+  fileprivate static func all(_ payload: Payload) throws(Unreadable) -> [Self] {
+    let details = payload.content.json("details").flatMap { try? JSON(parsing: $0) }
+    var outcomes: [Self] = []
+    for outcome in try payload.data.json("patterns").map(elements) ?? [] {
+      outcomes.append(try Self(outcome, details))
+    }
+    return outcomes
+  }
+
+  private static func elements(_ text: String) throws(Unreadable) -> [JSON] {
+    guard let elements = (try? JSON(parsing: text))?.arrayValue else {
+      throw Unreadable("patterns is not an array")
+    }
+    return elements
+  }
+
+  private init(_ outcome: JSON, _ details: JSON?) throws(Unreadable) {
+    guard let pattern = outcome["pattern"]?.stringValue else {
+      throw Unreadable("an outcome names no pattern")
+    }
+    self.init(
+      pattern: pattern, result: try Self.result(outcome), detail: details?[pattern]?.stringValue,
+      draw: outcome["draw"]?.doubleValue)
+  }
+
+  private static func result(_ outcome: JSON) throws(Unreadable) -> Result {
+    if outcome["matched"]?.boolValue == true {
+      guard let id = outcome["reaction_id"]?.stringValue.flatMap({ StreamID($0) }) else {
+        throw Unreadable("reaction_id is not a UUID")
+      }
+      return .matched(reaction: id)
+    }
+    guard let reason = outcome["reason"]?.stringValue.flatMap(Reason.init) else {
+      throw Unreadable("reason is none that is known")
+    }
+    return .unmatched(reason)
+  }
+
   /// As an object's text; its members in the order of ``JSON/text``.
   fileprivate var structure: String {
     var out = JSONObjectWriter(reservingBytes: 128)

@@ -17,11 +17,7 @@ public enum CommonEvent<N: Noun>: Sendable {
   /// The row's content, and that of its events, is gone for good.
   case erased(why: String?)
 
-  public enum Kind: String, CaseIterable, Sendable {
-    case inserted, amended, removed, archived, restored, erased
-  }
-
-  public var kind: Kind {
+  public var kind: CommonKind {
     switch self {
     case .inserted: .inserted
     case .amended: .amended
@@ -31,6 +27,11 @@ public enum CommonEvent<N: Noun>: Sendable {
     case .erased: .erased
     }
   }
+}
+
+/// Which of the six it is: the part of the type's name after the noun.
+public enum CommonKind: String, CaseIterable, Sendable {
+  case inserted, amended, removed, archived, restored, erased
 }
 
 public struct ColumnValue: Sendable {
@@ -56,6 +57,16 @@ public struct ColumnChange: Sendable {
 }
 
 extension CommonEvent {
+  /// What the event made of a column; nil where it does not say.
+  public func value(of column: String) -> Value? {
+    switch self {
+    case .inserted(let values), .restored(let values):
+      values.first { $0.column == column }?.value
+    case .amended(let changes): changes.first { $0.column == column }?.to
+    case .removed, .archived, .erased: nil
+    }
+  }
+
   func apply(to row: inout N?, _ recorded: Recorded) {
     switch self {
     case .inserted(let values), .restored(let values):
@@ -83,9 +94,9 @@ extension CommonEvent {
     case .inserted(let values), .restored(let values):
       let (structure, written) = Self.split(values)
       data.raw(
-        "columns", Self.object(structure) { Self.encode(Self.structure($0.column, $0.value)) })
+        "columns", Self.object(structure) { Self.structure($0.column, $0.value).jsonText })
       for value in written where !value.value.isNull {
-        content.raw(value.column, Self.encode(value.value))
+        content.raw(value.column, value.value.jsonText)
       }
     case .amended(let changes):
       let (structure, written) = Self.split(changes)
@@ -126,23 +137,11 @@ extension CommonEvent {
   }
 
   private static func pair(_ change: ColumnChange) -> String {
-    "[" + encode(change.from) + ", " + encode(change.to) + "]"
-  }
-
-  static func encode(_ value: Value) -> String {
-    switch value {
-    case .null: "null"
-    case .int(let number): String(number)
-    case .text(let text): JSON.string(text).text
-    case .uuid(let id): JSON.string(id.description).text
-    case .time(let instant): JSON.string(instant.description).text
-    case .json(let text): WrappedJSON.wrap(text)
-    case .ints(let numbers): JSON.array(numbers.map(JSON.int)).text
-    }
+    "[" + change.from.jsonText + ", " + change.to.jsonText + "]"
   }
 
   /// Reads a payload that was recorded.
-  public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
+  public init(_ kind: CommonKind, from payload: Payload) throws(Unreadable) {
     switch kind {
     case .inserted: self = .inserted(try Self.values(payload))
     case .restored: self = .restored(try Self.values(payload))

@@ -54,7 +54,7 @@ public struct Recorded: Equatable, Sendable {
 /// A fact about one row of one noun, besides the six that every noun has.
 public protocol NounEvent: Equatable, Sendable {
   /// The part of the type's name after the noun: `leased`.
-  associatedtype Kind: RawRepresentable<String> & CaseIterable & Sendable
+  associatedtype Kind: RawRepresentable<String> & CaseIterable & Equatable & Sendable
 
   var kind: Kind { get }
 
@@ -138,8 +138,8 @@ public enum StreamEvent<N: Noun>: Sendable {
   /// The full name of its type: `step.leased`.
   public var type: String {
     switch self {
-    case .own(let event): N.name.rawValue + "." + event.kind.rawValue
-    case .common(let event): N.name.rawValue + "." + event.kind.rawValue
+    case .own(let event): N.eventType(event.kind)
+    case .common(let event): N.eventType(common: event.kind)
     }
   }
 }
@@ -166,14 +166,14 @@ public struct Unreadable: Error, Equatable, Sendable {
 
 extension StreamEvent {
   /// The part of a type's name after the noun, as this noun knows it.
-  public enum Kind: Sendable {
+  public enum Kind: Equatable, Sendable {
     case own(N.Event.Kind)
-    case common(CommonEvent<N>.Kind)
+    case common(CommonKind)
 
     public init?(_ suffix: String) {
       if let kind = N.Event.Kind(rawValue: suffix) {
         self = .own(kind)
-      } else if let kind = CommonEvent<N>.Kind(rawValue: suffix), N.hasCommon(kind) {
+      } else if let kind = CommonKind(rawValue: suffix), N.hasCommon(kind) {
         self = .common(kind)
       } else {
         return nil
@@ -183,7 +183,15 @@ extension StreamEvent {
     /// Every kind that this noun has.
     public static var all: [Kind] {
       N.Event.Kind.allCases.map(Kind.own)
-        + CommonEvent<N>.Kind.allCases.filter { N.hasCommon($0) }.map(Kind.common)
+        + CommonKind.allCases.filter { N.hasCommon($0) }.map(Kind.common)
+    }
+
+    /// Nil for one of the noun's own.
+    public var common: CommonKind? {
+      switch self {
+      case .own: nil
+      case .common(let kind): kind
+      }
     }
 
     /// Whether the row needs the payload of such an event.
@@ -224,7 +232,7 @@ extension StreamEvent {
 
 extension Noun {
   /// The ledger's own row is neither archived nor erased.
-  static func hasCommon(_ kind: CommonEvent<Self>.Kind) -> Bool {
+  static func hasCommon(_ kind: CommonKind) -> Bool {
     switch kind {
     case .inserted, .amended, .removed: true
     case .archived, .restored, .erased: name != .ledger

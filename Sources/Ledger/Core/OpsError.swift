@@ -41,15 +41,25 @@ public struct OpsError: Error, Equatable, Sendable {
   public let code: Code
   public let message: String
   public let hint: String?
+  /// Names of rows, versions and files for whoever reads it. Code decides by ``code`` and ``cause``.
   public let facts: [String: String]
+  public let cause: Cause?
 
+  /// - Parameter facts: Beside those of the cause.
   public init(
-    _ code: Code, _ message: String, hint: String? = nil, facts: [String: String] = [:]
+    _ code: Code, _ message: String, hint: String? = nil, facts: [String: String] = [:],
+    cause: Cause? = nil
   ) {
     self.code = code
     self.message = message
     self.hint = hint
-    self.facts = facts
+    self.facts = facts.merging(cause?.facts ?? [:]) { own, _ in own }
+    self.cause = cause
+  }
+
+  /// The same error in other words.
+  public func saying(_ message: String, hint: String?) -> OpsError {
+    OpsError(code, message, hint: hint, facts: facts, cause: cause)
   }
 }
 

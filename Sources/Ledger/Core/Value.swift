@@ -1,3 +1,5 @@
+import JSON
+
 /// One column's value. SQL NULL is `null`; JSON null is `json("null")`.
 public enum Value: Sendable {
   case null
@@ -26,6 +28,33 @@ extension Value {
     case .json(let value): value
     case .ints(let values): "{" + values.map(String.init).joined(separator: ",") + "}"
     }
+  }
+
+  /// As the payload of an event has it; `null` is SQL NULL, and JSON null is wrapped.
+  public var jsonText: String {
+    switch self {
+    case .null: "null"
+    case .int(let number): String(number)
+    case .text(let text): JSON.string(text).text
+    case .uuid(let id): JSON.string(id.description).text
+    case .time(let instant): JSON.string(instant.description).text
+    case .json(let text): WrappedJSON.wrap(text)
+    case .ints(let numbers): JSON.array(numbers.map(JSON.int)).text
+    }
+  }
+
+  /// The text of a text or label column.
+  public var textValue: String? {
+    if case .text(let text) = self { text } else { nil }
+  }
+
+  public var idValue: StreamID? {
+    if case .uuid(let id) = self { id } else { nil }
+  }
+
+  /// The text of a json column.
+  public var jsonValue: String? {
+    if case .json(let text) = self { text } else { nil }
   }
 
   /// Equality of images: by bytes, where Swift's strings would call two spellings of one character

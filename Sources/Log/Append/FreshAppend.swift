@@ -19,12 +19,14 @@ extension Session {
     try append(key, draft, tables: [])
   }
 
+  private static let reported = AgentEvent.eventType(.reported)
+
   private func append(
     _ key: CommandKey, _ draft: Draft, tables: [NounName]
   ) throws(OpsError) -> Committed<Void> {
     let statement: Statement
     let shape = FreshShape(tables: tables, isSingle: draft.events.count == 1)
-    if shape.isSingle, tables == [.agentEvent], draft.events[0].type == "agent_event.reported" {
+    if shape.isSingle, tables == [.agentEvent], draft.events[0].type == Self.reported {
       statement = Self.appendReport
     } else if let known = freshAppends[shape] {
       statement = known

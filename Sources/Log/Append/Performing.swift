@@ -323,7 +323,7 @@ extension OpsError {
   fileprivate static func endsItsSession(_ error: OpsError) -> OpsError {
     OpsError(
       .conflict, "the database ends the session each time that this is recorded: \(error.message)",
-      hint: "look for a trigger on the tables that calls pg_terminate_backend", facts: error.facts)
+      hint: "look for a trigger on the tables that calls pg_terminate_backend", cause: error.cause)
   }
 
   fileprivate static func keyReused(_ key: RequestKey) -> OpsError {

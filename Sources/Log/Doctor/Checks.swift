@@ -182,7 +182,7 @@ extension Check {
     SELECT format('%s %s of %s was left off: %s', replace(l.kind, '_', ' '), l.name, l."table", l.statement)
     FROM (
       SELECT e.data FROM ledger.events_at_hand AS e
-      WHERE e.type IN ('ledger.rebuilt', 'ledger.restored')
+      WHERE e.type IN ('\(LedgerRecord.eventType(.rebuilt))', '\(LedgerRecord.eventType(.restored))')
         AND e.stream = '\(StreamID.ledger)'::uuid
       ORDER BY e.entry DESC LIMIT 1
     ) AS last CROSS JOIN LATERAL json_to_recordset(

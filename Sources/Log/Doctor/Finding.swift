@@ -95,7 +95,7 @@ extension Session {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
         name: name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
-        remedy: error.facts["sqlstate"] == "55P03"
+        remedy: error.isLockTimeout
           ? "see `locks` below; then ask again"
           : "ask as a login that may: the engine's, or an auditor's")
     }

@@ -13,7 +13,8 @@ extension Session {
         """
         SELECT coalesce((
           SELECT (e.data ->> 'identity')::uuid FROM ledger.events_at_hand AS e
-          WHERE e.stream = $1::uuid AND e.type IN ('ledger.created', 'ledger.forked')
+          WHERE e.stream = $1::uuid
+            AND e.type IN ('\(LedgerRecord.eventType(.created))', '\(LedgerRecord.eventType(.forked))')
             AND e.data ->> 'identity' IS NOT NULL ORDER BY e.version DESC LIMIT 1),
           (SELECT l.identity FROM ledger.ledger AS l WHERE l.key = 'main'))
         """), parameters)
@@ -51,7 +52,7 @@ extension Session {
         """
         SELECT (e.data #>> '{report,lost,first}')::bigint, (e.data #>> '{report,lost,last}')::bigint
         FROM ledger.events_at_hand AS e
-        WHERE e.stream = $1::uuid AND e.type = 'ledger.restored'
+        WHERE e.stream = $1::uuid AND e.type = '\(LedgerRecord.eventType(.restored))'
           AND e.data #> '{report,lost}' IS NOT NULL
         ORDER BY e.version DESC LIMIT 1
         """), parameters)
@@ -109,7 +110,7 @@ extension Session {
     case .here: return nil
     case .behind:
       throw OpsError(
-        .storeDiverged, "a store has what this database lacks, or a restore was cut short",
+        store: .diverged, "a store has what this database lacks, or a restore was cut short",
         hint: "name the store: --store; or let this database go on in a new one, "
           + "`opsledger archive fork`")
     case .nowhere, .elsewhere: break

@@ -1,4 +1,3 @@
-import JSON
 public import Ledger
 import Postgres
 
@@ -35,7 +34,7 @@ extension Session {
       for event in try reader.cold(ColdQuery(0...Int64.max, .these(unknown))) {
         guard let place = missions.firstIndex(where: { $0.id == event.stream }) else { continue }
         missions[place].take(event)
-        if event.type == "mission.removed" { removed.insert(event.stream) }
+        if EventType(event.type)?.common == .removed { removed.insert(event.stream) }
       }
       missions.removeAll { removed.contains($0.id) && $0.archived == nil }
       return missions.sorted { ($0.archived?.entry ?? 0) > ($1.archived?.entry ?? 0) }
@@ -49,7 +48,7 @@ extension Session {
     var mission = ArchivedMission(id: id)
     var query = LogQuery(limit: .max, keeps: .last)
     query.stream = id
-    query.type = "mission.*"
+    query.type = Mission.anyEventType
     try log(query) { mission.take($0) }
     guard let archived = mission.archived else { throw OpsError.notFound("mission", id) }
     return archived
@@ -71,20 +70,25 @@ extension Session {
     return missions
   }
 
+  private static let removed = Mission.eventType(common: .removed)
+  private static let ended = Mission.Event.Kind.allCases.filter { $0.end != nil }
+    .map { "'\(Mission.eventType($0))'" }.joined(separator: ", ")
+
   /// Each by its stream's events, which (stream, version) finds.
   private static let archivedMissions = Statement(
     """
     SELECT t.stream, a.entry, a.recorded_at, a.data->>'segment',
-      (SELECT substr(f.type, 9) FROM ledger.events AS f WHERE f.stream = t.stream
-        AND f.type IN ('mission.succeeded', 'mission.failed') ORDER BY f.version DESC LIMIT 1),
+      (SELECT split_part(f.type, '.', 2) FROM ledger.events AS f WHERE f.stream = t.stream
+        AND f.type IN (\(ended)) ORDER BY f.version DESC LIMIT 1),
       (SELECT p.content->'template'->>'title' FROM ledger.events AS c JOIN ledger.events AS p
-        ON p.stream = (c.data->>'proposal_id')::uuid AND p.version = 1 AND p.type = 'proposal.submitted'
-        WHERE c.stream = t.stream AND c.version = 1 AND c.type = 'mission.created')
+        ON p.stream = (c.data->>'proposal_id')::uuid AND p.version = 1
+          AND p.type = '\(Proposal.eventType(.submitted))'
+        WHERE c.stream = t.stream AND c.version = 1 AND c.type = '\(Mission.eventType(.created))')
     FROM ledger.tombstones AS t
     LEFT JOIN LATERAL (SELECT e.entry, e.recorded_at, e.type, e.data FROM ledger.events AS e
-      WHERE e.stream = t.stream AND e.type IN ('mission.archived', 'mission.removed')
+      WHERE e.stream = t.stream AND e.type IN ('\(Mission.eventType(common: .archived))', '\(removed)')
       ORDER BY e.version DESC LIMIT 1) AS a ON true
-    WHERE t.noun = 'mission' AND a.type IS DISTINCT FROM 'mission.removed'
+    WHERE t.noun = '\(Mission.name.rawValue)' AND a.type IS DISTINCT FROM '\(removed)'
       AND NOT EXISTS (SELECT FROM public.ops_missions AS m WHERE m.id = t.stream)
     ORDER BY a.entry DESC NULLS LAST, t.stream LIMIT $1::bigint
     """)
@@ -92,18 +96,27 @@ extension Session {
 
 extension ArchivedMission {
   fileprivate mutating func take(_ event: LoggedEvent) {
-    switch event.type {
-    case "mission.archived":
-      archived = Archived(entry: event.entry, at: event.recordedAt, segment: event.segment)
-    case "mission.restored", "mission.inserted", "mission.removed": archived = nil
-    case "mission.succeeded": status = .succeeded
-    case "mission.failed": status = .failed
-    default: break
+    guard case .mission(let kind) = EventType(event.type) else { return }
+    switch kind {
+    case .own(let kind): status = kind.end ?? status
+    case .common(.archived):
+      archived = Archived(entry: event.entry, at: event.recordedAt, segment: nil)
+      if case .common(.archived(let segment, _, _)) = try? event.decoded(kind), !segment.isEmpty {
+        archived?.segment = segment
+      }
+    case .common(.restored), .common(.inserted), .common(.removed): archived = nil
+    case .common(.amended), .common(.erased): break
     }
   }
 }
 
-extension LoggedEvent {
-  /// The file that an `archived` event names.
-  fileprivate var segment: String? { (try? JSON(parsing: data))?["segment"]?.stringValue }
+extension Mission.Event.Kind {
+  /// How the mission ended, where it did.
+  fileprivate var end: Mission.Status? {
+    switch self {
+    case .succeeded: .succeeded
+    case .failed: .failed
+    case .created, .started, .reopened: nil
+    }
+  }
 }

@@ -27,7 +27,7 @@ extension Session {
   func noLedger() throws(OpsError) -> OpsError {
     if try home() == .behind {
       return OpsError(
-        .storeDiverged, "a restore of this database was cut short",
+        store: .diverged, "a restore of this database was cut short",
         hint: "begin `opsledger restore` again; until its end nothing is recorded here")
     }
     let rows = try query(Self.hasTraces)
@@ -41,6 +41,6 @@ extension Session {
 extension OpsError {
   /// The tables have a ledger, of which the log knows nothing.
   static let beginningLost = OpsError(
-    .storeDiverged, "the log lacks the entries that it began with",
+    store: .diverged, "the log lacks the entries that it began with",
     hint: "`opsledger restore` puts them back from the store; nothing is recorded here before")
 }

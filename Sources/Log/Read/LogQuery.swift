@@ -175,7 +175,7 @@ extension Session {
     } catch {
       guard
         error.code == .notAllowed || error.code == .storeDiverged
-          || error.facts["sqlstate"] == "25006"
+          || error.database?.isReadOnly == true
       else { throw error }
       return try number(Statement("SELECT ledger.sealed()"))
     }

@@ -24,6 +24,23 @@ public struct LoggedEvent: Equatable, Sendable {
 }
 
 extension LoggedEvent {
+  /// What the event says, by the kind that its type names.
+  public func decoded<N: Noun>(
+    _ kind: StreamEvent<N>.Kind
+  ) throws(Unreadable) -> StreamEvent<N> {
+    try StreamEvent(kind, data: data, content: content)
+  }
+
+  /// The same of an event of the noun's own; nil for one that every noun has.
+  public func own<N: Noun>(_ kind: StreamEvent<N>.Kind) throws(Unreadable) -> N.Event? {
+    switch kind {
+    case .own:
+      guard case .own(let event) = try decoded(kind) else { return nil }
+      return event
+    case .common: return nil
+    }
+  }
+
   static let columns = """
     e.entry, e.index, e.stream, e.version, e.type, e.recorded_at, e.actor, e.cause, e.command, \
     e.data, e.content, e.salt, e.commitment

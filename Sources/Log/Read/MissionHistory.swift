@@ -1,4 +1,3 @@
-import JSON
 public import Ledger
 import Postgres
 
@@ -102,9 +101,9 @@ private struct DatabaseSource: HistorySource {
   private static let ofEntries = Statement(
     """
     SELECT DISTINCT e.stream FROM ledger.events AS e WHERE e.entry = ANY ($1::bigint[])
-      AND (e.type IN ('step.created', 'agent_event.reported')
+      AND (e.type IN ('\(Step.eventType(.created))', '\(AgentEvent.eventType(.reported))')
           AND e.data->>'mission_id' = $2::text
-        OR e.type = 'reaction.done' AND e.data->>'proposal_id' = $3::text)
+        OR e.type = '\(Reaction.eventType(.done))' AND e.data->>'proposal_id' = $3::text)
     """)
 
   private func entryParameters(_ question: HistoryQuestion) -> Parameters {
@@ -144,14 +143,47 @@ private struct ColdSource: HistorySource {
   }
 
   private static func isNamed(_ event: LoggedEvent, _ question: HistoryQuestion) -> Bool {
-    func names(_ key: String, _ id: StreamID?) -> Bool {
-      guard let id else { return false }
-      return (try? JSON(parsing: event.data))?.id(key) == id
+    do throws(Unreadable) {
+      return switch EventType(event.type) {
+      case .step(let kind): try event.own(kind)?.mission == question.mission
+      case .agentEvent(let kind): try event.own(kind)?.mission == question.mission
+      case .reaction(let kind):
+        try event.own(kind)?.proposal.map { $0 == question.proposal } ?? false
+      case .ledger, .policy, .radar, .proposal, .mission, .run, .hold, nil: false
+      }
+    } catch {
+      return false
     }
-    return switch event.type {
-    case "step.created", "agent_event.reported": names("mission_id", question.mission)
-    case "reaction.done": names("proposal_id", question.proposal)
-    default: false
+  }
+}
+
+extension Step.Event {
+  /// The mission that it makes a step of.
+  fileprivate var mission: StreamID? {
+    switch self {
+    case .created(let plan): plan.missionID
+    case .leased, .renewed, .succeeded, .attemptFailed, .retryScheduled, .deadLettered, .skipped,
+      .requeued:
+      nil
+    }
+  }
+}
+
+extension AgentEvent.Event {
+  fileprivate var mission: StreamID? {
+    switch self {
+    case .reported(let report, _): report.missionID
+    case .processed: nil
+    }
+  }
+}
+
+extension Reaction.Event {
+  /// The proposal that came of it.
+  fileprivate var proposal: StreamID? {
+    switch self {
+    case .done(let outcome): outcome.proposalID
+    case .queued, .failed, .retried: nil
     }
   }
 }
@@ -207,23 +239,58 @@ private struct HistorySearch {
   mutating func take(_ events: [LoggedEvent]) {
     history.events += events
     for event in events {
-      let data = (try? JSON(parsing: event.data)) ?? .null
-      switch event.type {
-      case "mission.created":
-        want(data.id("proposal_id"), isProposal: true)
-        // Its steps were made with it.
-        look(in: event.entry)
-      case "mission.inserted", "mission.restored":
-        want(data["columns"]?.id("proposal_id"), isProposal: true)
-      case "mission.succeeded", "mission.failed": lookWithoutRows(in: event.entry)
-      case "proposal.submitted": look(in: event.entry)
-      case "step.leased": want(data.id("run_id"))
-      case "step.succeeded", "step.dead_lettered": lookWithoutRows(in: event.entry)
-      case "reaction.queued":
-        history.origin = data.id("event_id")
-        want(history.origin)
-      default: break
-      }
+      // What an event named that cannot be read may lie beside it.
+      do throws(Unreadable) { try follow(event) } catch { look(in: event.entry) }
+    }
+  }
+
+  private mutating func follow(_ event: LoggedEvent) throws(Unreadable) {
+    switch EventType(event.type) {
+    case .mission(let kind): follow(try event.decoded(kind), in: event.entry)
+    case .proposal(let kind): if let own = try event.own(kind) { follow(own, in: event.entry) }
+    case .step(let kind): if let own = try event.own(kind) { follow(own, in: event.entry) }
+    case .reaction(let kind): if let own = try event.own(kind) { follow(own) }
+    case .agentEvent, .run, .ledger, .policy, .radar, .hold, nil: break
+    }
+  }
+
+  private mutating func follow(_ event: StreamEvent<Mission>, in entry: Int64) {
+    switch event {
+    case .own(.created(let proposal, _)):
+      want(proposal, isProposal: true)
+      // Its steps were made with it.
+      look(in: entry)
+    case .own(.succeeded), .own(.failed): lookWithoutRows(in: entry)
+    case .own(.started), .own(.reopened): break
+    case .common(.inserted(let columns)), .common(.restored(let columns)):
+      let proposal = columns.first { $0.column == "proposal_id" }?.value
+      want(proposal?.idValue, isProposal: true)
+    case .common(.amended), .common(.removed), .common(.archived), .common(.erased): break
+    }
+  }
+
+  private mutating func follow(_ event: Proposal.Event, in entry: Int64) {
+    switch event {
+    case .submitted: look(in: entry)
+    case .gateRefused, .autoApproved, .voteCalled, .voteCast, .voteExpired, .approved, .rejected:
+      break
+    }
+  }
+
+  private mutating func follow(_ event: Step.Event, in entry: Int64) {
+    switch event {
+    case .leased(let lease): want(lease.runID)
+    case .succeeded, .deadLettered: lookWithoutRows(in: entry)
+    case .created, .renewed, .attemptFailed, .retryScheduled, .skipped, .requeued: break
+    }
+  }
+
+  private mutating func follow(_ event: Reaction.Event) {
+    switch event {
+    case .queued(let intent):
+      history.origin = intent.eventID
+      want(intent.eventID)
+    case .done, .failed, .retried: break
     }
   }
 
@@ -244,11 +311,5 @@ private struct HistorySearch {
 }
 
 extension LoggedEvent {
-  fileprivate var isOfMission: Bool { type.hasPrefix("mission.") }
-}
-
-extension JSON {
-  fileprivate func id(_ key: String) -> StreamID? {
-    self[key]?.stringValue.flatMap { StreamID($0) }
-  }
+  fileprivate var isOfMission: Bool { NounName(ofType: type) == .mission }
 }

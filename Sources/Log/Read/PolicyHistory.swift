@@ -9,13 +9,14 @@ public struct PolicyVersion: Equatable, Sendable {
   public var entry: Int64
   public var at: Instant
   public var actor: String
-  /// `policy.set`, or how else it came to be.
   public var type: String
+  /// How it came to be; nil where this release does not know the type.
+  public var kind: StreamEvent<Policy>.Kind?
   /// As JSON text; nil where it was removed.
   public var value: String?
   public var why: String?
   /// The version whose value this is, where it is a rollback.
-  public var rollbackTo: Int?
+  public var rollbackTo: Int32?
 }
 
 extension Session {
@@ -31,28 +32,12 @@ extension Session {
     var versions: [PolicyVersion] = []
     var last: String?
     for event in events.reversed() {
-      let data = (try? JSON(parsing: event.data)) ?? .null
-      let content = event.content.flatMap { try? JSON(parsing: $0) } ?? .null
-      let changed =
-        data["value"] ?? data["columns"]?["value"]
-        ?? data["changes"]?["value"]?.arrayValue?.last
-      last =
-        event.type == "policy.removed" ? nil : changed.map { WrappedJSON.unwrap($0.text) } ?? last
-      versions.append(
-        PolicyVersion(
-          key: key, version: event.version, entry: event.entry, at: event.recordedAt,
-          actor: event.actor, type: event.type, value: last,
-          why: content["why"]?.stringValue ?? Self.reason(in: changed, of: event),
-          rollbackTo: data["rollback_to"]?.intValue))
+      let version = PolicyVersion(key: key, after: last, event)
+      last = version.value
+      versions.append(version)
     }
     guard !versions.isEmpty else { throw .noPolicy(key) }
     return versions.reversed()
-  }
-
-  /// A hand's SQL has no place for a reason but the policy's own value, as that of `loop` has one.
-  private static func reason(in value: JSON?, of event: LoggedEvent) -> String? {
-    guard event.type != "policy.set", event.command == nil else { return nil }
-    return value?["why"]?.stringValue
   }
 
   /// Also those that have left the log: the loop goes by them, with no store at hand.
@@ -86,6 +71,33 @@ extension Session {
       parameters)
     guard rows.count == 1 else { throw .noPolicy(key) }
     return try rows.row(0, of: Policy.self)
+  }
+}
+
+extension PolicyVersion {
+  /// - Parameter last: The value before, which an event keeps that cannot be read.
+  fileprivate init(key: String, after last: String?, _ event: LoggedEvent) {
+    self.init(
+      key: key, version: event.version, entry: event.entry, at: event.recordedAt,
+      actor: event.actor, type: event.type, value: last)
+    guard case .policy(let kind) = EventType(event.type) else { return }
+    self.kind = kind
+    switch try? event.decoded(kind) {
+    case .own(.set(_, let value, let rollbackTo, let why)):
+      (self.value, self.rollbackTo, self.why) = (Self.canonical(value), rollbackTo, why)
+    case .common(.removed), .common(.archived): self.value = nil
+    case .common(.erased(let why)): self.why = why
+    case .common(let byHand):
+      guard let changed = byHand.value(of: "value")?.jsonValue else { return }
+      value = Self.canonical(changed)
+      // A hand's SQL has no place for a reason but the policy's own value, as that of `loop` has one.
+      if event.command == nil { why = (try? JSON(parsing: changed))?["why"]?.stringValue }
+    case nil: break
+    }
+  }
+
+  private static func canonical(_ json: String) -> String {
+    (try? JSON(parsing: json))?.text ?? json
   }
 }
 

@@ -73,7 +73,7 @@ extension Session {
   /// - Throws: `OPS_012` where another transaction keeps it from a table, and which.
   public func status() throws(OpsError) -> LedgerStatus {
     do throws(OpsError) { return try askStatus() } catch {
-      guard error.facts["sqlstate"] == "55P03" else { throw error }
+      guard error.isLockTimeout else { throw error }
       throw LockHolders.refusal("the tables cannot be read", self, all: false)
     }
   }

@@ -142,14 +142,18 @@ struct BooksCheck {
     }
   }
 
+  private static let removed = CommonKind.removed.typeSuffix
+  private static let archived = CommonKind.archived.typeSuffix
+  private static let erased = CommonKind.erased.typeSuffix
+
   /// Of each row that left, and of each that has a tombstone: when it left last, its last version, its last version
   /// that was no erasure, and its tombstone. Only those where these do not agree, or all.
   private static let tombstones = Statement(
     """
     WITH gone AS MATERIALIZED (
       SELECT DISTINCT ON (e.stream) e.stream, split_part(e.type, '.', 1) AS noun, e.version,
-        CASE WHEN e.type LIKE '%.archived' THEN e.data ->> 'dedupe_key' END AS dedupe_key
-      FROM ledger.events AS e WHERE e.type LIKE '%.removed' OR e.type LIKE '%.archived'
+        CASE WHEN e.type LIKE '%\(archived)' THEN e.data ->> 'dedupe_key' END AS dedupe_key
+      FROM ledger.events AS e WHERE e.type LIKE '%\(removed)' OR e.type LIKE '%\(archived)'
       ORDER BY e.stream, e.version DESC),
     ends AS (
       SELECT stream, g.noun, g.version, g.dedupe_key, coalesce(e.last, 0) AS last,
@@ -157,7 +161,7 @@ struct BooksCheck {
         t.dedupe_key AS found_key
       FROM gone AS g FULL JOIN ledger.tombstones AS t USING (stream) CROSS JOIN LATERAL (
         SELECT max(e.version) AS last,
-          max(e.version) FILTER (WHERE e.type NOT LIKE '%.erased') AS other
+          max(e.version) FILTER (WHERE e.type NOT LIKE '%\(erased)') AS other
         FROM ledger.events AS e WHERE e.stream = coalesce(g.stream, t.stream)) AS e)
     SELECT * FROM ends AS d
     WHERE $1::boolean OR d.noun IS DISTINCT FROM d.found_noun
@@ -205,7 +209,7 @@ struct BooksCheck {
   private static let erasures = Statement(
     """
     SELECT stream, e.entry, x.entry
-    FROM (SELECT e.stream, max(e.entry) AS entry FROM ledger.events AS e WHERE e.type LIKE '%.erased'
+    FROM (SELECT e.stream, max(e.entry) AS entry FROM ledger.events AS e WHERE e.type LIKE '%\(erased)'
         GROUP BY e.stream) AS e FULL JOIN ledger.erasures AS x USING (stream)
     WHERE $1::boolean OR e.entry IS DISTINCT FROM x.entry
     """)
@@ -432,27 +436,28 @@ private struct DepartedBooks {
   private let hasher = LeafHasher()
 
   mutating func take(_ event: EventLine) throws(OpsError) {
-    let parts = String(decoding: event.type, as: UTF8.self).split(separator: ".", maxSplits: 1)
-    guard parts.count == 2 else { return }
-    switch parts[1] {
-    case "removed", "archived":
-      let key = parts[1] == "archived" ? Self.dedupeKey(event) : nil
+    let type = String(decoding: event.type, as: UTF8.self)
+    guard let noun = NounName(ofType: type) else { return }
+    let kind = EventType(type)?.common
+    switch kind {
+    case .removed, .archived:
+      let key = kind == .archived ? Self.dedupeKey(event) : nil
       left[event.stream] = RowEnd(
-        Tombstone(noun: String(parts[0]), version: event.version, dedupeKey: key))
-    case "erased":
+        Tombstone(noun: noun.rawValue, version: event.version, dedupeKey: key))
+    case .erased:
       erased[event.stream] = event.entry
       left[event.stream]?.last = event.version
-    default:
+    case .inserted, .amended, .restored, nil:
       left[event.stream]?.last = event.version
       left[event.stream]?.other = event.version
     }
     // As drop_partition chooses.
-    guard ["policy", "ledger", "hold"].contains(parts[0]) || parts[1] == "erased" else { return }
+    guard [.policy, .ledger, .hold].contains(noun) || kind == .erased else { return }
     do throws(EventLineError) {
       copies[EventPlace(event)] = Copy(
         leaf: try hasher.leaf(of: event), event: LoggedEvent(event))
     } catch {
-      throw OpsError(.storeDiverged, "entry \(event.entry) of the store cannot be read: \(error)")
+      throw OpsError(store: .damaged, "entry \(event.entry) of the store cannot be read: \(error)")
     }
   }
 

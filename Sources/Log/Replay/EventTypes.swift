@@ -21,7 +21,7 @@ package struct EventTypes: Sendable {
 
   private mutating func add<N: Noun>(_ noun: N.Type) {
     for (index, kind) in StreamEvent<N>.Kind.all.enumerated() {
-      let bytes = Array((N.name.rawValue + "." + kind.suffix).utf8)
+      let bytes = Array(N.eventType(kind).utf8)
       let bucket = bytes.withUnsafeBytes(Self.hash)
       buckets[bucket].append(Entry(bytes: bytes, found: Found(noun: N.name, kind: index)))
     }

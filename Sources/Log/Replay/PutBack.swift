@@ -106,13 +106,16 @@ enum PrimaryKeys {
 }
 
 extension OpsError {
-  /// The fact of an error that says what the tables did to a repair.
-  static let tablesFact = "tables"
-
   /// Whether something on the tables refused a row, or changed it: a constraint, an index, a trigger.
   var isOfTheTables: Bool {
-    if facts[Self.tablesFact] != nil { return true }
-    guard let state = facts["sqlstate"], state != "55P03" else { return false }
-    return !["08", "40", "53", "57", "58", "XX"].contains(state.prefix(2))
+    switch cause {
+    case .tablesChanged: true
+    case .database(let fault):
+      switch fault.errorClass {
+      case .connection, .rollback, .resources, .intervention, .system, .internal: false
+      case .data, .constraint, .syntax, .limits, .state, nil: !fault.isLockTimeout
+      }
+    case .store, .unreadableLine, nil: false
+    }
   }
 }

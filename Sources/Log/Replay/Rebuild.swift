@@ -226,7 +226,7 @@ final class Rebuild {
     throw OpsError(
       .conflict, "the tables differ from the log again after each repair",
       hint: "something else writes them, perhaps a trigger of an operator's",
-      facts: [OpsError.tablesFact: "changed"])
+      cause: .tablesChanged)
   }
 
   private func refuse(_ report: inout RebuildReport, _ fold: Fold) -> RebuildReport {
@@ -369,7 +369,7 @@ final class Rebuild {
         return report
       } catch {
         // Keys are taken away under a stronger lock, which a reader holds back for as long as it reads.
-        guard error.facts["sqlstate"] == "55P03" else { throw error }
+        guard error.isLockTimeout else { throw error }
         guard attempt < attemptsMax else {
           throw LockHolders.refusal("the tables' keys could not be taken away", session, all: true)
         }

@@ -177,8 +177,7 @@ struct RootCheck {
       gone.note(next.event)
       return (next.event.entry, next.leaf)
     } catch {
-      guard let entry = error.facts[LogLines.entryFact].flatMap({ Int64($0) }) else { throw error }
-      let fault = error.facts[LogLines.faultFact] ?? error.message
+      guard case .unreadableLine(let entry, let fault) = error.cause else { throw error }
       problems.append(LogProblem(entry: entry, .unreadable(fault)))
       return (entry, .zero)
     }

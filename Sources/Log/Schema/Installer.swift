@@ -112,10 +112,9 @@ public enum Installer {
       if let refusal = Plan.refusal(error) { throw refusal }
       let failure = OpsError(database: error)
       if failure.code != .notAllowed, error.isOfTheStatement, !unlaid.isEmpty {
-        throw OpsError(
-          failure.code,
+        throw failure.saying(
           "the schema cannot be laid around what was changed by hand: \(error.message)",
-          hint: "`opsledger doctor` names it. \(byAnotherWay)", facts: failure.facts)
+          hint: "`opsledger doctor` names it. \(byAnotherWay)")
       }
       guard failure.code == .notAllowed else { throw failure }
       throw OpsError(

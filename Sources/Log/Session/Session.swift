@@ -192,58 +192,59 @@ extension OpsError {
   /// What a failure of the database means to whoever asked.
   public init(database error: PostgresError) {
     // Functions of ours say which of our codes it is.
+    let state = Cause.database(DatabaseFault(sqlstate: error.sqlstate))
     if let code = Code(rawValue: String(error.message.prefix(7))),
       error.message.dropFirst(7).hasPrefix(": "), code != .databaseUnreachable
     {
       self.init(
         code, String(error.message.dropFirst(9)), hint: error.hint,
-        facts: ["sqlstate": error.sqlstate])
+        cause: state)
       return
     }
     switch error.sqlstate {
     case "2200H":
       self.init(
         .schemaMismatch, "a counter of the ledger has come to its end: \(error.message)",
-        hint: "see `opsledger doctor`", facts: ["sqlstate": error.sqlstate])
+        hint: "see `opsledger doctor`", cause: state)
     case "42P01", "3F000", "42883", "42703":
       self.init(
         .schemaMismatch, "the database has no ledger that this release can use: \(error.message)",
-        hint: "lay the schema with `opsledger init`", facts: ["sqlstate": error.sqlstate])
+        hint: "lay the schema with `opsledger init`", cause: state)
     case "42501" where error.isHiddenByPolicy:
       self.init(
         .notAllowed, "rows would be hidden: \(error.message)",
         hint: "a row-level policy is forced on it; take that off by "
           + "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: the policy goes on holding for all "
-          + "who do not own the table", facts: ["sqlstate": error.sqlstate])
+          + "who do not own the table", cause: state)
     case "42501":
       self.init(
         .notAllowed, "the database login may not do this: \(error.message)",
         hint: "the engine's login is a member of opsledger_engine",
-        facts: ["sqlstate": error.sqlstate])
+        cause: state)
     case "40001", "40P01":
       self.init(
         .conflict, "others were quicker each time: \(error.message)", hint: "try again",
-        facts: ["sqlstate": error.sqlstate])
+        cause: state)
     case "55P03":
       self.init(
         .conflict, "another transaction holds a lock: \(error.message)",
         hint: "pg_blocking_pids() and pg_stat_activity say whose; try again when it has ended",
-        facts: ["sqlstate": error.sqlstate])
+        cause: state)
     default:
       let (code, message, hint) = Self.byClass(error)
-      self.init(
-        code, message, hint: hint,
-        facts: Self.facts(error))
+      self.init(code, message, hint: hint, cause: Self.cause(error))
     }
   }
 
   /// A connection that broke without a word has the SQLSTATE of that.
-  private static func facts(_ error: PostgresError) -> [String: String] {
-    if error.sqlstate.isEmpty { return error.connectionLost ? ["sqlstate": "08006"] : [:] }
-    var facts = ["sqlstate": error.sqlstate, "server": error.message]
-    facts["constraint"] = error.constraint
-    facts["table"] = error.table
-    return facts
+  private static func cause(_ error: PostgresError) -> Cause? {
+    if error.sqlstate.isEmpty {
+      return error.connectionLost ? .database(DatabaseFault(sqlstate: "08006")) : nil
+    }
+    return .database(
+      DatabaseFault(
+        sqlstate: error.sqlstate, message: error.message, constraint: error.constraint,
+        table: error.table))
   }
 
   /// - Source: PostgreSQL manual, appendix A: the first two characters of a SQLSTATE are its class.

@@ -62,7 +62,7 @@ struct RanSince {
   init(_ moment: Int64, upTo last: Int64, on log: LogReader) throws(OpsError) {
     var cold: Set<StreamID> = []
     try log.cold((moment + 1)...max(moment + 1, last), .all) { (event) throws(OpsError) in
-      if LoggedEvent(event).saysThatAStepRan { cold.insert(event.stream) }
+      if Self.saysThatAStepRan(event) { cold.insert(event.stream) }
     }
     var parameters = Parameters()
     parameters.int8(moment)
@@ -80,15 +80,35 @@ struct RanSince {
     }
   }
 
-  /// Claims by the origin's functions, and by hand, are amendments.
+  private static func saysThatAStepRan(_ event: EventLine) -> Bool {
+    guard case .step(let kind) = EventType(String(decoding: event.type, as: UTF8.self)) else {
+      return false
+    }
+    switch kind {
+    case .own(let kind): return kind.saysThatItRan
+    case .common(.amended):
+      guard case .common(let amended) = try? LoggedEvent(event).decoded(kind) else { return false }
+      let status = amended.value(of: "status")?.textValue.flatMap(Step.Status.init)
+      return status?.saysThatItRan ?? false
+    case .common(.inserted), .common(.removed), .common(.archived), .common(.restored),
+      .common(.erased):
+      return false
+    }
+  }
+
+  private static let typesThatRan = Step.Event.Kind.allCases.filter(\.saysThatItRan)
+    .map { "'\(Step.eventType($0))'" }.joined(separator: ", ")
+  private static let statusesThatRan = Step.Status.allCases.filter(\.saysThatItRan)
+    .map { "'\($0.rawValue)'" }.joined(separator: ", ")
+
+  /// As ``saysThatAStepRan(_:)``. Claims by the origin's functions, and by hand, are amendments.
   private static let find = Statement(
     """
     WITH ran AS MATERIALIZED (
       SELECT DISTINCT e.stream AS step FROM ledger.events AS e
       WHERE e.entry > $1::bigint AND e.entry <= $2::bigint
-        AND (e.type IN ('step.leased', 'step.succeeded', 'step.attempt_failed')
-          OR e.type = 'step.amended'
-            AND e.data -> 'changes' -> 'status' ->> 1 IN ('running', 'succeeded'))
+        AND (e.type IN (\(typesThatRan)) OR e.type = '\(Step.eventType(common: .amended))'
+            AND e.data -> 'changes' -> 'status' ->> 1 IN (\(statusesThatRan)))
       UNION SELECT unnest($3::uuid[]))
     SELECT DISTINCT ON (ran.step) ran.step, coalesce(s.executor, s.kind), m.proposal_id, r.id,
       r.event_id
@@ -185,7 +205,8 @@ extension Session {
     """
     SELECT (r.data #>> '{report,at}')::bigint, r.data #> '{report,run_again}'
     FROM ledger.events_at_hand AS r
-    WHERE r.stream = $1::uuid AND r.type = 'ledger.restored' AND r.data #> '{report,at}' IS NOT NULL
+    WHERE r.stream = $1::uuid AND r.type = '\(LedgerRecord.eventType(.restored))'
+      AND r.data #> '{report,at}' IS NOT NULL
       AND NOT EXISTS (SELECT FROM ledger.events_at_hand AS l
         WHERE l.stream = $2::uuid AND l.entry > r.entry AND 'running' IN (
           l.data #>> '{value,state}', l.data #>> '{columns,value,state}',
@@ -217,16 +238,22 @@ extension Session {
     """)
 }
 
-extension LoggedEvent {
-  fileprivate var saysThatAStepRan: Bool {
-    switch type {
-    case "step.leased", "step.succeeded", "step.attempt_failed": true
-    case "step.amended":
-      switch (try? JSON(parsing: data))?["changes"]?["status"]?.arrayValue?.last?.stringValue {
-      case "running", "succeeded": true
-      default: false
-      }
-    default: false
+extension Step.Event.Kind {
+  /// Whether the step ran, as far as anybody outside can tell: somebody had claimed it.
+  fileprivate var saysThatItRan: Bool {
+    switch self {
+    case .leased, .succeeded, .attemptFailed: true
+    case .created, .renewed, .retryScheduled, .deadLettered, .skipped, .requeued: false
+    }
+  }
+}
+
+extension Step.Status {
+  /// The same of a status that somebody's SQL gave it.
+  fileprivate var saysThatItRan: Bool {
+    switch self {
+    case .running, .succeeded: true
+    case .queued, .failed: false
     }
   }
 }

@@ -176,7 +176,7 @@ struct StateQuery {
       case "25006", "42501", "25001":
         throw OpsError(
           .notAllowed, "the query may only read: \(error.message)",
-          facts: ["sqlstate": error.sqlstate])
+          cause: .database(DatabaseFault(sqlstate: error.sqlstate)))
       case let state
       where ["42", "22", "0A", "25", "P0", "2F", "3F", "21"].contains(state.prefix(2)):
         throw OpsError(
@@ -184,7 +184,7 @@ struct StateQuery {
           hint: ["42883", "42704"].contains(state)
             ? "name functions, operators and types of your own with their schema: public.f(…)"
             : error.hint,
-          facts: ["sqlstate": error.sqlstate])
+          cause: .database(DatabaseFault(sqlstate: error.sqlstate)))
       default: throw OpsError(database: error)
       }
     }

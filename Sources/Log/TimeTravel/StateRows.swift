@@ -93,7 +93,7 @@ public final class StateRows {
     do throws(RowLineError) {
       return try Self.stream(of: line, noun.rowType)
     } catch {
-      throw OpsError(.storeDiverged, "a line is none of \(noun.rawValue)'s: \(error.reason)")
+      throw OpsError(store: .damaged, "a line is none of \(noun.rawValue)'s: \(error.reason)")
     }
   }
 

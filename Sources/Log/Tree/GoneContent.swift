@@ -27,5 +27,5 @@ package struct GoneContent: Sendable {
       .sorted { $0.1 < $1.1 }
   }
 
-  private static let erasure = ".erased"
+  private static let erasure = CommonKind.erased.typeSuffix
 }

@@ -48,7 +48,7 @@ package final class LogLines {
         "the database gives a line of the log that is none"
           + (entry.map { ", of entry \($0)" } ?? "") + ": \(error)",
         hint: "see `opsledger verify`",
-        facts: entry.map { [Self.entryFact: "\($0)", Self.faultFact: "\(error)"] } ?? [:])
+        cause: entry.map { .unreadableLine(entry: $0, fault: "\(error)") })
     }
   }
 
@@ -56,8 +56,4 @@ package final class LogLines {
   private static func entry(of line: UnsafeRawBufferPointer) -> Int64? {
     Int64(String(decoding: line.prefix { $0 != UInt8(ascii: "\t") }, as: UTF8.self))
   }
-
-  /// In the error of a line that is no event that can have been recorded.
-  static let entryFact = "entry"
-  static let faultFact = "fault"
 }

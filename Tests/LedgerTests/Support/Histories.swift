@@ -6,7 +6,7 @@ import Testing
 extension Sampled {
   /// Every type of this noun: `step.leased`.
   static var types: [String] {
-    StreamEvent<Self>.Kind.all.map { name.rawValue + "." + $0.suffix }
+    StreamEvent<Self>.Kind.all.map { eventType($0) }
   }
 
   /// A stream as nobody would live it: made, then anything in any order.

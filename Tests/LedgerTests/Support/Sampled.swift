@@ -45,7 +45,7 @@ extension Sampled {
   }
 
   private static func sampleCommon(
-    _ kind: CommonEvent<Self>.Kind, _ generator: inout Generator
+    _ kind: CommonKind, _ generator: inout Generator
   ) -> CommonEvent<Self> {
     switch kind {
     case .inserted: .inserted(sampleColumns(&generator))

@@ -58,11 +58,9 @@ extension OpsError {
   init(_ failure: S3Failure, _ request: S3Request, in bucket: S3Bucket) {
     let (code, reason, hint) = Self.meaning(of: failure, bucket)
     let place = bucket.place.text
-    var facts = ["store": place]
-    if let file = request.file { facts["file"] = file }
     self.init(
       code, "store \(place): cannot \(request.doing): \(bucket.withoutSecrets(reason))", hint: hint,
-      facts: facts)
+      cause: .store(StoreFault(code.storeFault, at: place, file: request.file)))
   }
 
   private static func meaning(

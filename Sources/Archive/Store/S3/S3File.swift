@@ -59,7 +59,8 @@ final class S3File: FileInTheMaking {
         isTaken ? .conflict : .storeDiverged,
         "store \(store.place): \(name.text) is not there after it was written",
         hint: "does somebody else remove files there?",
-        facts: ["store": store.place, "file": name.text])
+        cause: .store(
+          StoreFault(isTaken ? .unavailable : .damaged, at: store.place, file: name.text)))
     }
     // A server may keep no metadata: then the status is all there is.
     guard owner == mark || owner.isEmpty && !isTaken else { return false }
@@ -67,9 +68,9 @@ final class S3File: FileInTheMaking {
     // Nothing may rely on it; what may be another's stays.
     if owner == mark { try? store.remove(name.text) }
     throw OpsError(
-      .storeDiverged, "store \(store.place): \(name.text) reads back other than it was written",
-      hint: "the server is not to be trusted; see `opsledger archive verify`",
-      facts: ["store": store.place, "file": name.text])
+      store: .damaged, "store \(store.place): \(name.text) reads back other than it was written",
+      hint: "the server is not to be trusted; see `opsledger archive verify`", at: store.place,
+      file: name.text)
   }
 
   // MARK: One request
@@ -184,7 +185,7 @@ final class S3File: FileInTheMaking {
     OpsError(
       .databaseUnreachable, "store \(store.place): cannot write \(name.text): \(what)",
       hint: "does AWS_ENDPOINT_URL name an S3-compatible server?",
-      facts: ["store": store.place, "file": name.text])
+      cause: .store(StoreFault(.unavailable, at: store.place, file: name.text)))
   }
 
   private static func checksum(_ bytes: [UInt8]) -> String {

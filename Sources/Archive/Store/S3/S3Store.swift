@@ -81,7 +81,8 @@ public final class S3Store: ObjectStore {
   private func strange(_ what: String) -> OpsError {
     OpsError(
       .databaseUnreachable, "store \(place): \(what)",
-      hint: "does AWS_ENDPOINT_URL name an S3-compatible server?", facts: ["store": place])
+      hint: "does AWS_ENDPOINT_URL name an S3-compatible server?",
+      cause: .store(StoreFault(.unavailable, at: place)))
   }
 
   public func read(_ name: String, _ range: Range<UInt64>?) throws(OpsError) -> [UInt8] {
