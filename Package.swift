@@ -24,30 +24,39 @@ let package = Package(
   targets: [
     // One C library each.
     // Headers only, and no pkg-config, which would link it: CLazyPostgres loads it when it is needed.
-    .systemLibrary(name: "CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
-      name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "pkg-config"])]),
+      name: "CPostgres", path: "Sources/C/CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
-      name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev", "pkg-config"])]),
+      name: "CCrypto", path: "Sources/C/CCrypto", pkgConfig: "libcrypto",
+      providers: [.apt(["libssl-dev", "pkg-config"])]),
+    .systemLibrary(
+      name: "CLZ4", path: "Sources/C/CLZ4", pkgConfig: "liblz4",
+      providers: [.apt(["liblz4-dev", "pkg-config"])]),
     .target(
-      name: "CSimdJSON", cxxSettings: simd, linkerSettings: [.linkedLibrary("simdjson")]),
-    .target(name: "CSchema", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+      name: "CSimdJSON", path: "Sources/C/CSimdJSON", cxxSettings: simd,
+      linkerSettings: [.linkedLibrary("simdjson")]),
+    .target(
+      name: "CSchema", path: "Sources/C/CSchema",
+      cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
     // Thin Swift over one library each; they know nothing of the ledger.
     .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
-    .target(name: "CLazyPostgres", dependencies: ["CPostgres"]),
+    .target(
+      name: "CLazyPostgres", dependencies: ["CPostgres"], path: "Sources/C/CLazyPostgres"),
     .target(
       name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "LZ4", dependencies: ["CLZ4"], swiftSettings: settings),
     // Both are loaded when they are needed, as libpq is: they bring two dozen libraries with them.
-    .target(name: "CCurl"),
-    .target(name: "CXML", cSettings: [.unsafeFlags(["-I/usr/include/libxml2"])]),
+    .target(name: "CCurl", path: "Sources/C/CCurl"),
+    .target(
+      name: "CXML", path: "Sources/C/CXML",
+      cSettings: [.unsafeFlags(["-I/usr/include/libxml2"])]),
     .target(name: "HTTP", dependencies: ["CCurl"], swiftSettings: settings),
     .target(name: "XML", dependencies: ["CXML"], swiftSettings: settings),
     // Threads of POSIX, for work that is waited for.
     .target(name: "Threads", swiftSettings: settings),
-    .target(name: "CHost"),
+    .target(name: "CHost", path: "Sources/C/CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
 
     // Pure: streams, decisions, policies, errors.

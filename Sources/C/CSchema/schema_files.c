@@ -2,271 +2,271 @@
 #include "schema.h"
 
 static const unsigned char opsledger_schema_sql_0[] = {
-#embed "../../schema/migrations/0001_roles.sql"
+#embed "../../../schema/migrations/0001_roles.sql"
 };
 static const unsigned char opsledger_schema_sql_1[] = {
-#embed "../../schema/migrations/0002_ledger.sql"
+#embed "../../../schema/migrations/0002_ledger.sql"
 };
 static const unsigned char opsledger_schema_sql_2[] = {
-#embed "../../schema/migrations/0003_tables.sql"
+#embed "../../../schema/migrations/0003_tables.sql"
 };
 static const unsigned char opsledger_schema_sql_3[] = {
-#embed "../../schema/migrations/0004_log.sql"
+#embed "../../../schema/migrations/0004_log.sql"
 };
 static const unsigned char opsledger_schema_sql_4[] = {
-#embed "../../schema/migrations/0005_capture.sql"
+#embed "../../../schema/migrations/0005_capture.sql"
 };
 static const unsigned char opsledger_schema_sql_5[] = {
-#embed "../../schema/migrations/0006_archive.sql"
+#embed "../../../schema/migrations/0006_archive.sql"
 };
 static const unsigned char opsledger_schema_sql_6[] = {
-#embed "../../schema/migrations/0007_loop.sql"
+#embed "../../../schema/migrations/0007_loop.sql"
 };
 static const unsigned char opsledger_schema_sql_7[] = {
-#embed "../../schema/functions/capture/capture_columns.sql"
+#embed "../../../schema/functions/capture/capture_columns.sql"
 };
 static const unsigned char opsledger_schema_sql_8[] = {
-#embed "../../schema/functions/capture/capture_encode.sql"
+#embed "../../../schema/functions/capture/capture_encode.sql"
 };
 static const unsigned char opsledger_schema_sql_9[] = {
-#embed "../../schema/functions/capture/capture_is_own.sql"
+#embed "../../../schema/functions/capture/capture_is_own.sql"
 };
 static const unsigned char opsledger_schema_sql_10[] = {
-#embed "../../schema/functions/capture/capture_move.sql"
+#embed "../../../schema/functions/capture/capture_move.sql"
 };
 static const unsigned char opsledger_schema_sql_11[] = {
-#embed "../../schema/functions/capture/capture_pin.sql"
+#embed "../../../schema/functions/capture/capture_pin.sql"
 };
 static const unsigned char opsledger_schema_sql_12[] = {
-#embed "../../schema/functions/capture/capture_recorded.sql"
+#embed "../../../schema/functions/capture/capture_recorded.sql"
 };
 static const unsigned char opsledger_schema_sql_13[] = {
-#embed "../../schema/functions/capture/capture_tables.sql"
+#embed "../../../schema/functions/capture/capture_tables.sql"
 };
 static const unsigned char opsledger_schema_sql_14[] = {
-#embed "../../schema/functions/capture/guard_tables.sql"
+#embed "../../../schema/functions/capture/guard_tables.sql"
 };
 static const unsigned char opsledger_schema_sql_15[] = {
-#embed "../../schema/functions/capture/have_capture.sql"
+#embed "../../../schema/functions/capture/have_capture.sql"
 };
 static const unsigned char opsledger_schema_sql_16[] = {
-#embed "../../schema/functions/capture/have_trigger.sql"
+#embed "../../../schema/functions/capture/have_trigger.sql"
 };
 static const unsigned char opsledger_schema_sql_17[] = {
-#embed "../../schema/functions/capture/ignore_insert.sql"
+#embed "../../../schema/functions/capture/ignore_insert.sql"
 };
 static const unsigned char opsledger_schema_sql_18[] = {
-#embed "../../schema/functions/capture/table_faults.sql"
+#embed "../../../schema/functions/capture/table_faults.sql"
 };
 static const unsigned char opsledger_schema_sql_19[] = {
-#embed "../../schema/functions/capture/write_vote.sql"
+#embed "../../../schema/functions/capture/write_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_20[] = {
-#embed "../../schema/functions/log/add_partitions.sql"
+#embed "../../../schema/functions/log/add_partitions.sql"
 };
 static const unsigned char opsledger_schema_sql_21[] = {
-#embed "../../schema/functions/log/append_report.sql"
+#embed "../../../schema/functions/log/append_report.sql"
 };
 static const unsigned char opsledger_schema_sql_22[] = {
-#embed "../../schema/functions/log/appends_in_flight.sql"
+#embed "../../../schema/functions/log/appends_in_flight.sql"
 };
 static const unsigned char opsledger_schema_sql_23[] = {
-#embed "../../schema/functions/log/draw.sql"
+#embed "../../../schema/functions/log/draw.sql"
 };
 static const unsigned char opsledger_schema_sql_24[] = {
-#embed "../../schema/functions/log/expect_rows.sql"
+#embed "../../../schema/functions/log/expect_rows.sql"
 };
 static const unsigned char opsledger_schema_sql_25[] = {
-#embed "../../schema/functions/log/home.sql"
+#embed "../../../schema/functions/log/home.sql"
 };
 static const unsigned char opsledger_schema_sql_26[] = {
-#embed "../../schema/functions/log/json_whole.sql"
+#embed "../../../schema/functions/log/json_whole.sql"
 };
 static const unsigned char opsledger_schema_sql_27[] = {
-#embed "../../schema/functions/log/make_books.sql"
+#embed "../../../schema/functions/log/make_books.sql"
 };
 static const unsigned char opsledger_schema_sql_28[] = {
-#embed "../../schema/functions/log/mend_guarded.sql"
+#embed "../../../schema/functions/log/mend_guarded.sql"
 };
 static const unsigned char opsledger_schema_sql_29[] = {
-#embed "../../schema/functions/log/now.sql"
+#embed "../../../schema/functions/log/now.sql"
 };
 static const unsigned char opsledger_schema_sql_30[] = {
-#embed "../../schema/functions/log/refuse_change.sql"
+#embed "../../../schema/functions/log/refuse_change.sql"
 };
 static const unsigned char opsledger_schema_sql_31[] = {
-#embed "../../schema/functions/log/refuse_concurrent_ddl.sql"
+#embed "../../../schema/functions/log/refuse_concurrent_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_32[] = {
-#embed "../../schema/functions/log/refuse_ddl.sql"
+#embed "../../../schema/functions/log/refuse_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_33[] = {
-#embed "../../schema/functions/log/refuse_drop.sql"
+#embed "../../../schema/functions/log/refuse_drop.sql"
 };
 static const unsigned char opsledger_schema_sql_34[] = {
-#embed "../../schema/functions/log/runners.sql"
+#embed "../../../schema/functions/log/runners.sql"
 };
 static const unsigned char opsledger_schema_sql_35[] = {
-#embed "../../schema/functions/log/seal.sql"
+#embed "../../../schema/functions/log/seal.sql"
 };
 static const unsigned char opsledger_schema_sql_36[] = {
-#embed "../../schema/functions/log/sealed.sql"
+#embed "../../../schema/functions/log/sealed.sql"
 };
 static const unsigned char opsledger_schema_sql_37[] = {
-#embed "../../schema/functions/log/server_run.sql"
+#embed "../../../schema/functions/log/server_run.sql"
 };
 static const unsigned char opsledger_schema_sql_38[] = {
-#embed "../../schema/functions/log/show_bound.sql"
+#embed "../../../schema/functions/log/show_bound.sql"
 };
 static const unsigned char opsledger_schema_sql_39[] = {
-#embed "../../schema/functions/log/uuid_v5.sql"
+#embed "../../../schema/functions/log/uuid_v5.sql"
 };
 static const unsigned char opsledger_schema_sql_40[] = {
-#embed "../../schema/functions/origin/condition_holds.sql"
+#embed "../../../schema/functions/origin/condition_holds.sql"
 };
 static const unsigned char opsledger_schema_sql_41[] = {
-#embed "../../schema/functions/origin/executors.sql"
+#embed "../../../schema/functions/origin/executors.sql"
 };
 static const unsigned char opsledger_schema_sql_42[] = {
-#embed "../../schema/functions/origin/fail_attempt.sql"
+#embed "../../../schema/functions/origin/fail_attempt.sql"
 };
 static const unsigned char opsledger_schema_sql_43[] = {
-#embed "../../schema/functions/origin/fail_mission.sql"
+#embed "../../../schema/functions/origin/fail_mission.sql"
 };
 static const unsigned char opsledger_schema_sql_44[] = {
-#embed "../../schema/functions/origin/gate.sql"
+#embed "../../../schema/functions/origin/gate.sql"
 };
 static const unsigned char opsledger_schema_sql_45[] = {
-#embed "../../schema/functions/origin/halted.sql"
+#embed "../../../schema/functions/origin/halted.sql"
 };
 static const unsigned char opsledger_schema_sql_46[] = {
-#embed "../../schema/functions/origin/next_step.sql"
+#embed "../../../schema/functions/origin/next_step.sql"
 };
 static const unsigned char opsledger_schema_sql_47[] = {
-#embed "../../schema/functions/origin/objection.sql"
+#embed "../../../schema/functions/origin/objection.sql"
 };
 static const unsigned char opsledger_schema_sql_48[] = {
-#embed "../../schema/functions/origin/ops_cast_vote.sql"
+#embed "../../../schema/functions/origin/ops_cast_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_49[] = {
-#embed "../../schema/functions/origin/ops_check_consensus.sql"
+#embed "../../../schema/functions/origin/ops_check_consensus.sql"
 };
 static const unsigned char opsledger_schema_sql_50[] = {
-#embed "../../schema/functions/origin/ops_claim_next_step.sql"
+#embed "../../../schema/functions/origin/ops_claim_next_step.sql"
 };
 static const unsigned char opsledger_schema_sql_51[] = {
-#embed "../../schema/functions/origin/ops_create_mission_from_proposal.sql"
+#embed "../../../schema/functions/origin/ops_create_mission_from_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_52[] = {
-#embed "../../schema/functions/origin/ops_create_proposal_and_maybe_autoapprove.sql"
+#embed "../../../schema/functions/origin/ops_create_proposal_and_maybe_autoapprove.sql"
 };
 static const unsigned char opsledger_schema_sql_53[] = {
-#embed "../../schema/functions/origin/ops_extract_step_kinds.sql"
+#embed "../../../schema/functions/origin/ops_extract_step_kinds.sql"
 };
 static const unsigned char opsledger_schema_sql_54[] = {
-#embed "../../schema/functions/origin/ops_gate_proposal.sql"
+#embed "../../../schema/functions/origin/ops_gate_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_55[] = {
-#embed "../../schema/functions/origin/ops_is_auto_approvable.sql"
+#embed "../../../schema/functions/origin/ops_is_auto_approvable.sql"
 };
 static const unsigned char opsledger_schema_sql_56[] = {
-#embed "../../schema/functions/origin/ops_maybe_finalize_mission.sql"
+#embed "../../../schema/functions/origin/ops_maybe_finalize_mission.sql"
 };
 static const unsigned char opsledger_schema_sql_57[] = {
-#embed "../../schema/functions/origin/ops_recover_expired_leases.sql"
+#embed "../../../schema/functions/origin/ops_recover_expired_leases.sql"
 };
 static const unsigned char opsledger_schema_sql_58[] = {
-#embed "../../schema/functions/origin/ops_recover_stale_steps.sql"
+#embed "../../../schema/functions/origin/ops_recover_stale_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_59[] = {
-#embed "../../schema/functions/origin/ops_set_updated_at.sql"
+#embed "../../../schema/functions/origin/ops_set_updated_at.sql"
 };
 static const unsigned char opsledger_schema_sql_60[] = {
-#embed "../../schema/functions/origin/policy_fault.sql"
+#embed "../../../schema/functions/origin/policy_fault.sql"
 };
 static const unsigned char opsledger_schema_sql_61[] = {
-#embed "../../schema/functions/origin/policy_field_fits.sql"
+#embed "../../../schema/functions/origin/policy_field_fits.sql"
 };
 static const unsigned char opsledger_schema_sql_62[] = {
-#embed "../../schema/functions/origin/recover_steps.sql"
+#embed "../../../schema/functions/origin/recover_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_63[] = {
-#embed "../../schema/functions/origin/report_own.sql"
+#embed "../../../schema/functions/origin/report_own.sql"
 };
 static const unsigned char opsledger_schema_sql_64[] = {
-#embed "../../schema/functions/origin/require_read_committed.sql"
+#embed "../../../schema/functions/origin/require_read_committed.sql"
 };
 static const unsigned char opsledger_schema_sql_65[] = {
-#embed "../../schema/functions/origin/submit.sql"
+#embed "../../../schema/functions/origin/submit.sql"
 };
 static const unsigned char opsledger_schema_sql_66[] = {
-#embed "../../schema/functions/origin/template_steps.sql"
+#embed "../../../schema/functions/origin/template_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_67[] = {
-#embed "../../schema/functions/origin/vote_rules.sql"
+#embed "../../../schema/functions/origin/vote_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_68[] = {
-#embed "../../schema/functions/origin/worker_rules.sql"
+#embed "../../../schema/functions/origin/worker_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_69[] = {
-#embed "../../schema/functions/store/believed_departed.sql"
+#embed "../../../schema/functions/store/believed_departed.sql"
 };
 static const unsigned char opsledger_schema_sql_70[] = {
-#embed "../../schema/functions/store/believed_erasures.sql"
+#embed "../../../schema/functions/store/believed_erasures.sql"
 };
 static const unsigned char opsledger_schema_sql_71[] = {
-#embed "../../schema/functions/store/copies_of.sql"
+#embed "../../../schema/functions/store/copies_of.sql"
 };
 static const unsigned char opsledger_schema_sql_72[] = {
-#embed "../../schema/functions/store/drop_partition.sql"
+#embed "../../../schema/functions/store/drop_partition.sql"
 };
 static const unsigned char opsledger_schema_sql_73[] = {
-#embed "../../schema/functions/store/erase_content.sql"
+#embed "../../../schema/functions/store/erase_content.sql"
 };
 static const unsigned char opsledger_schema_sql_74[] = {
-#embed "../../schema/functions/store/forget_statistics.sql"
+#embed "../../../schema/functions/store/forget_statistics.sql"
 };
 static const unsigned char opsledger_schema_sql_75[] = {
-#embed "../../schema/functions/store/note_root.sql"
+#embed "../../../schema/functions/store/note_root.sql"
 };
 static const unsigned char opsledger_schema_sql_76[] = {
-#embed "../../schema/views/ledger_events_at_hand.sql"
+#embed "../../../schema/views/ledger_events_at_hand.sql"
 };
 static const unsigned char opsledger_schema_sql_77[] = {
-#embed "../../schema/views/ledger_policy_changes.sql"
+#embed "../../../schema/views/ledger_policy_changes.sql"
 };
 static const unsigned char opsledger_schema_sql_78[] = {
-#embed "../../schema/views/ops_policy_audit.sql"
+#embed "../../../schema/views/ops_policy_audit.sql"
 };
 static const unsigned char opsledger_schema_sql_79[] = {
-#embed "../../schema/views/ops_policy_history.sql"
+#embed "../../../schema/views/ops_policy_history.sql"
 };
 static const unsigned char opsledger_schema_sql_80[] = {
-#embed "../../schema/views/ops_proposal_votes.sql"
+#embed "../../../schema/views/ops_proposal_votes.sql"
 };
 static const unsigned char opsledger_schema_sql_81[] = {
-#embed "../../schema/views/ops_radar.sql"
+#embed "../../../schema/views/ops_radar.sql"
 };
 static const unsigned char opsledger_schema_sql_82[] = {
-#embed "../../schema/views/ops_step_dead_letters.sql"
+#embed "../../../schema/views/ops_step_dead_letters.sql"
 };
 static const unsigned char opsledger_schema_sql_83[] = {
-#embed "../../schema/guards/append_only.sql"
+#embed "../../../schema/guards/append_only.sql"
 };
 static const unsigned char opsledger_schema_sql_84[] = {
-#embed "../../schema/guards/capture.sql"
+#embed "../../../schema/guards/capture.sql"
 };
 static const unsigned char opsledger_schema_sql_85[] = {
-#embed "../../schema/guards/frozen_ddl.sql"
+#embed "../../../schema/guards/frozen_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_86[] = {
-#embed "../../schema/guards/grants.sql"
+#embed "../../../schema/guards/grants.sql"
 };
 static const unsigned char opsledger_schema_sql_87[] = {
-#embed "../../schema/guards/partitions.sql"
+#embed "../../../schema/guards/partitions.sql"
 };
 static const unsigned char opsledger_schema_sql_88[] = {
-#embed "../../schema/guards/permit_ends.sql"
+#embed "../../../schema/guards/permit_ends.sql"
 };
 
 static const opsledger_schema_file opsledger_schema_sql_files[] = {
@@ -364,28 +364,28 @@ const opsledger_schema_file *opsledger_schema_sql(void) { return opsledger_schem
 size_t opsledger_schema_sql_count(void) { return sizeof opsledger_schema_sql_files / sizeof opsledger_schema_sql_files[0]; }
 
 static const unsigned char opsledger_schema_policies_0[] = {
-#embed "../../schema/policies/agent_roles.json"
+#embed "../../../schema/policies/agent_roles.json"
 };
 static const unsigned char opsledger_schema_policies_1[] = {
-#embed "../../schema/policies/auto_approve.json"
+#embed "../../../schema/policies/auto_approve.json"
 };
 static const unsigned char opsledger_schema_policies_2[] = {
-#embed "../../schema/policies/loop.json"
+#embed "../../../schema/policies/loop.json"
 };
 static const unsigned char opsledger_schema_policies_3[] = {
-#embed "../../schema/policies/proposal_caps.json"
+#embed "../../../schema/policies/proposal_caps.json"
 };
 static const unsigned char opsledger_schema_policies_4[] = {
-#embed "../../schema/policies/reaction_matrix.json"
+#embed "../../../schema/policies/reaction_matrix.json"
 };
 static const unsigned char opsledger_schema_policies_5[] = {
-#embed "../../schema/policies/retention.json"
+#embed "../../../schema/policies/retention.json"
 };
 static const unsigned char opsledger_schema_policies_6[] = {
-#embed "../../schema/policies/voting_policy.json"
+#embed "../../../schema/policies/voting_policy.json"
 };
 static const unsigned char opsledger_schema_policies_7[] = {
-#embed "../../schema/policies/worker_policy.json"
+#embed "../../../schema/policies/worker_policy.json"
 };
 
 static const opsledger_schema_file opsledger_schema_policies_files[] = {
