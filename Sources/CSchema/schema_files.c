@@ -170,141 +170,147 @@ static const unsigned char opsledger_schema_sql_55[] = {
 #embed "../../schema/functions/objection.sql"
 };
 static const unsigned char opsledger_schema_sql_56[] = {
-#embed "../../schema/functions/ops_cast_vote.sql"
+#embed "../../schema/functions/open_times.sql"
 };
 static const unsigned char opsledger_schema_sql_57[] = {
-#embed "../../schema/functions/ops_check_consensus.sql"
+#embed "../../schema/functions/ops_cast_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_58[] = {
-#embed "../../schema/functions/ops_claim_next_step.sql"
+#embed "../../schema/functions/ops_check_consensus.sql"
 };
 static const unsigned char opsledger_schema_sql_59[] = {
-#embed "../../schema/functions/ops_create_mission_from_proposal.sql"
+#embed "../../schema/functions/ops_claim_next_step.sql"
 };
 static const unsigned char opsledger_schema_sql_60[] = {
-#embed "../../schema/functions/ops_create_proposal_and_maybe_autoapprove.sql"
+#embed "../../schema/functions/ops_create_mission_from_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_61[] = {
-#embed "../../schema/functions/ops_extract_step_kinds.sql"
+#embed "../../schema/functions/ops_create_proposal_and_maybe_autoapprove.sql"
 };
 static const unsigned char opsledger_schema_sql_62[] = {
-#embed "../../schema/functions/ops_gate_proposal.sql"
+#embed "../../schema/functions/ops_extract_step_kinds.sql"
 };
 static const unsigned char opsledger_schema_sql_63[] = {
-#embed "../../schema/functions/ops_is_auto_approvable.sql"
+#embed "../../schema/functions/ops_gate_proposal.sql"
 };
 static const unsigned char opsledger_schema_sql_64[] = {
-#embed "../../schema/functions/ops_maybe_finalize_mission.sql"
+#embed "../../schema/functions/ops_is_auto_approvable.sql"
 };
 static const unsigned char opsledger_schema_sql_65[] = {
-#embed "../../schema/functions/ops_recover_expired_leases.sql"
+#embed "../../schema/functions/ops_maybe_finalize_mission.sql"
 };
 static const unsigned char opsledger_schema_sql_66[] = {
-#embed "../../schema/functions/ops_recover_stale_steps.sql"
+#embed "../../schema/functions/ops_recover_expired_leases.sql"
 };
 static const unsigned char opsledger_schema_sql_67[] = {
-#embed "../../schema/functions/ops_set_updated_at.sql"
+#embed "../../schema/functions/ops_recover_stale_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_68[] = {
-#embed "../../schema/functions/policy_fault.sql"
+#embed "../../schema/functions/ops_set_updated_at.sql"
 };
 static const unsigned char opsledger_schema_sql_69[] = {
-#embed "../../schema/functions/policy_field_fits.sql"
+#embed "../../schema/functions/policy_fault.sql"
 };
 static const unsigned char opsledger_schema_sql_70[] = {
-#embed "../../schema/functions/recover_steps.sql"
+#embed "../../schema/functions/policy_field_fits.sql"
 };
 static const unsigned char opsledger_schema_sql_71[] = {
-#embed "../../schema/functions/refuse_change.sql"
+#embed "../../schema/functions/recover_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_72[] = {
-#embed "../../schema/functions/refuse_concurrent_ddl.sql"
+#embed "../../schema/functions/refuse_change.sql"
 };
 static const unsigned char opsledger_schema_sql_73[] = {
-#embed "../../schema/functions/refuse_ddl.sql"
+#embed "../../schema/functions/refuse_concurrent_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_74[] = {
-#embed "../../schema/functions/refuse_drop.sql"
+#embed "../../schema/functions/refuse_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_75[] = {
-#embed "../../schema/functions/report_own.sql"
+#embed "../../schema/functions/refuse_drop.sql"
 };
 static const unsigned char opsledger_schema_sql_76[] = {
-#embed "../../schema/functions/require_read_committed.sql"
+#embed "../../schema/functions/report_own.sql"
 };
 static const unsigned char opsledger_schema_sql_77[] = {
-#embed "../../schema/functions/runners.sql"
+#embed "../../schema/functions/require_read_committed.sql"
 };
 static const unsigned char opsledger_schema_sql_78[] = {
-#embed "../../schema/functions/seal.sql"
+#embed "../../schema/functions/runners.sql"
 };
 static const unsigned char opsledger_schema_sql_79[] = {
-#embed "../../schema/functions/sealed.sql"
+#embed "../../schema/functions/said_by.sql"
 };
 static const unsigned char opsledger_schema_sql_80[] = {
-#embed "../../schema/functions/server_run.sql"
+#embed "../../schema/functions/seal.sql"
 };
 static const unsigned char opsledger_schema_sql_81[] = {
-#embed "../../schema/functions/show_bound.sql"
+#embed "../../schema/functions/sealed.sql"
 };
 static const unsigned char opsledger_schema_sql_82[] = {
-#embed "../../schema/functions/submit.sql"
+#embed "../../schema/functions/server_run.sql"
 };
 static const unsigned char opsledger_schema_sql_83[] = {
-#embed "../../schema/functions/table_faults.sql"
+#embed "../../schema/functions/show_bound.sql"
 };
 static const unsigned char opsledger_schema_sql_84[] = {
-#embed "../../schema/functions/template_steps.sql"
+#embed "../../schema/functions/submit.sql"
 };
 static const unsigned char opsledger_schema_sql_85[] = {
-#embed "../../schema/functions/uuid_v5.sql"
+#embed "../../schema/functions/table_faults.sql"
 };
 static const unsigned char opsledger_schema_sql_86[] = {
-#embed "../../schema/functions/vote_rules.sql"
+#embed "../../schema/functions/template_steps.sql"
 };
 static const unsigned char opsledger_schema_sql_87[] = {
-#embed "../../schema/functions/worker_rules.sql"
+#embed "../../schema/functions/uuid_v5.sql"
 };
 static const unsigned char opsledger_schema_sql_88[] = {
-#embed "../../schema/functions/write_vote.sql"
+#embed "../../schema/functions/vote_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_89[] = {
-#embed "../../schema/views/ledger_events_at_hand.sql"
+#embed "../../schema/functions/worker_rules.sql"
 };
 static const unsigned char opsledger_schema_sql_90[] = {
-#embed "../../schema/views/ledger_policy_changes.sql"
+#embed "../../schema/functions/write_vote.sql"
 };
 static const unsigned char opsledger_schema_sql_91[] = {
-#embed "../../schema/views/ops_policy_audit.sql"
+#embed "../../schema/views/ledger_events_at_hand.sql"
 };
 static const unsigned char opsledger_schema_sql_92[] = {
-#embed "../../schema/views/ops_policy_history.sql"
+#embed "../../schema/views/ledger_policy_changes.sql"
 };
 static const unsigned char opsledger_schema_sql_93[] = {
-#embed "../../schema/views/ops_proposal_votes.sql"
+#embed "../../schema/views/ops_policy_audit.sql"
 };
 static const unsigned char opsledger_schema_sql_94[] = {
-#embed "../../schema/views/ops_radar.sql"
+#embed "../../schema/views/ops_policy_history.sql"
 };
 static const unsigned char opsledger_schema_sql_95[] = {
-#embed "../../schema/views/ops_step_dead_letters.sql"
+#embed "../../schema/views/ops_proposal_votes.sql"
 };
 static const unsigned char opsledger_schema_sql_96[] = {
-#embed "../../schema/guards/append_only.sql"
+#embed "../../schema/views/ops_radar.sql"
 };
 static const unsigned char opsledger_schema_sql_97[] = {
-#embed "../../schema/guards/capture.sql"
+#embed "../../schema/views/ops_step_dead_letters.sql"
 };
 static const unsigned char opsledger_schema_sql_98[] = {
-#embed "../../schema/guards/frozen_ddl.sql"
+#embed "../../schema/guards/append_only.sql"
 };
 static const unsigned char opsledger_schema_sql_99[] = {
-#embed "../../schema/guards/grants.sql"
+#embed "../../schema/guards/capture.sql"
 };
 static const unsigned char opsledger_schema_sql_100[] = {
-#embed "../../schema/guards/partitions.sql"
+#embed "../../schema/guards/frozen_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_101[] = {
+#embed "../../schema/guards/grants.sql"
+};
+static const unsigned char opsledger_schema_sql_102[] = {
+#embed "../../schema/guards/partitions.sql"
+};
+static const unsigned char opsledger_schema_sql_103[] = {
 #embed "../../schema/guards/permit_ends.sql"
 };
 
@@ -365,52 +371,54 @@ static const opsledger_schema_file opsledger_schema_sql_files[] = {
   {"functions/note_root.sql", opsledger_schema_sql_53, sizeof opsledger_schema_sql_53},
   {"functions/now.sql", opsledger_schema_sql_54, sizeof opsledger_schema_sql_54},
   {"functions/objection.sql", opsledger_schema_sql_55, sizeof opsledger_schema_sql_55},
-  {"functions/ops_cast_vote.sql", opsledger_schema_sql_56, sizeof opsledger_schema_sql_56},
-  {"functions/ops_check_consensus.sql", opsledger_schema_sql_57, sizeof opsledger_schema_sql_57},
-  {"functions/ops_claim_next_step.sql", opsledger_schema_sql_58, sizeof opsledger_schema_sql_58},
-  {"functions/ops_create_mission_from_proposal.sql", opsledger_schema_sql_59, sizeof opsledger_schema_sql_59},
-  {"functions/ops_create_proposal_and_maybe_autoapprove.sql", opsledger_schema_sql_60, sizeof opsledger_schema_sql_60},
-  {"functions/ops_extract_step_kinds.sql", opsledger_schema_sql_61, sizeof opsledger_schema_sql_61},
-  {"functions/ops_gate_proposal.sql", opsledger_schema_sql_62, sizeof opsledger_schema_sql_62},
-  {"functions/ops_is_auto_approvable.sql", opsledger_schema_sql_63, sizeof opsledger_schema_sql_63},
-  {"functions/ops_maybe_finalize_mission.sql", opsledger_schema_sql_64, sizeof opsledger_schema_sql_64},
-  {"functions/ops_recover_expired_leases.sql", opsledger_schema_sql_65, sizeof opsledger_schema_sql_65},
-  {"functions/ops_recover_stale_steps.sql", opsledger_schema_sql_66, sizeof opsledger_schema_sql_66},
-  {"functions/ops_set_updated_at.sql", opsledger_schema_sql_67, sizeof opsledger_schema_sql_67},
-  {"functions/policy_fault.sql", opsledger_schema_sql_68, sizeof opsledger_schema_sql_68},
-  {"functions/policy_field_fits.sql", opsledger_schema_sql_69, sizeof opsledger_schema_sql_69},
-  {"functions/recover_steps.sql", opsledger_schema_sql_70, sizeof opsledger_schema_sql_70},
-  {"functions/refuse_change.sql", opsledger_schema_sql_71, sizeof opsledger_schema_sql_71},
-  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_72, sizeof opsledger_schema_sql_72},
-  {"functions/refuse_ddl.sql", opsledger_schema_sql_73, sizeof opsledger_schema_sql_73},
-  {"functions/refuse_drop.sql", opsledger_schema_sql_74, sizeof opsledger_schema_sql_74},
-  {"functions/report_own.sql", opsledger_schema_sql_75, sizeof opsledger_schema_sql_75},
-  {"functions/require_read_committed.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
-  {"functions/runners.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
-  {"functions/seal.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
-  {"functions/sealed.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
-  {"functions/server_run.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
-  {"functions/show_bound.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
-  {"functions/submit.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
-  {"functions/table_faults.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
-  {"functions/template_steps.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
-  {"functions/uuid_v5.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
-  {"functions/vote_rules.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
-  {"functions/worker_rules.sql", opsledger_schema_sql_87, sizeof opsledger_schema_sql_87},
-  {"functions/write_vote.sql", opsledger_schema_sql_88, sizeof opsledger_schema_sql_88},
-  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_89, sizeof opsledger_schema_sql_89},
-  {"views/ledger_policy_changes.sql", opsledger_schema_sql_90, sizeof opsledger_schema_sql_90},
-  {"views/ops_policy_audit.sql", opsledger_schema_sql_91, sizeof opsledger_schema_sql_91},
-  {"views/ops_policy_history.sql", opsledger_schema_sql_92, sizeof opsledger_schema_sql_92},
-  {"views/ops_proposal_votes.sql", opsledger_schema_sql_93, sizeof opsledger_schema_sql_93},
-  {"views/ops_radar.sql", opsledger_schema_sql_94, sizeof opsledger_schema_sql_94},
-  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_95, sizeof opsledger_schema_sql_95},
-  {"guards/append_only.sql", opsledger_schema_sql_96, sizeof opsledger_schema_sql_96},
-  {"guards/capture.sql", opsledger_schema_sql_97, sizeof opsledger_schema_sql_97},
-  {"guards/frozen_ddl.sql", opsledger_schema_sql_98, sizeof opsledger_schema_sql_98},
-  {"guards/grants.sql", opsledger_schema_sql_99, sizeof opsledger_schema_sql_99},
-  {"guards/partitions.sql", opsledger_schema_sql_100, sizeof opsledger_schema_sql_100},
-  {"guards/permit_ends.sql", opsledger_schema_sql_101, sizeof opsledger_schema_sql_101},
+  {"functions/open_times.sql", opsledger_schema_sql_56, sizeof opsledger_schema_sql_56},
+  {"functions/ops_cast_vote.sql", opsledger_schema_sql_57, sizeof opsledger_schema_sql_57},
+  {"functions/ops_check_consensus.sql", opsledger_schema_sql_58, sizeof opsledger_schema_sql_58},
+  {"functions/ops_claim_next_step.sql", opsledger_schema_sql_59, sizeof opsledger_schema_sql_59},
+  {"functions/ops_create_mission_from_proposal.sql", opsledger_schema_sql_60, sizeof opsledger_schema_sql_60},
+  {"functions/ops_create_proposal_and_maybe_autoapprove.sql", opsledger_schema_sql_61, sizeof opsledger_schema_sql_61},
+  {"functions/ops_extract_step_kinds.sql", opsledger_schema_sql_62, sizeof opsledger_schema_sql_62},
+  {"functions/ops_gate_proposal.sql", opsledger_schema_sql_63, sizeof opsledger_schema_sql_63},
+  {"functions/ops_is_auto_approvable.sql", opsledger_schema_sql_64, sizeof opsledger_schema_sql_64},
+  {"functions/ops_maybe_finalize_mission.sql", opsledger_schema_sql_65, sizeof opsledger_schema_sql_65},
+  {"functions/ops_recover_expired_leases.sql", opsledger_schema_sql_66, sizeof opsledger_schema_sql_66},
+  {"functions/ops_recover_stale_steps.sql", opsledger_schema_sql_67, sizeof opsledger_schema_sql_67},
+  {"functions/ops_set_updated_at.sql", opsledger_schema_sql_68, sizeof opsledger_schema_sql_68},
+  {"functions/policy_fault.sql", opsledger_schema_sql_69, sizeof opsledger_schema_sql_69},
+  {"functions/policy_field_fits.sql", opsledger_schema_sql_70, sizeof opsledger_schema_sql_70},
+  {"functions/recover_steps.sql", opsledger_schema_sql_71, sizeof opsledger_schema_sql_71},
+  {"functions/refuse_change.sql", opsledger_schema_sql_72, sizeof opsledger_schema_sql_72},
+  {"functions/refuse_concurrent_ddl.sql", opsledger_schema_sql_73, sizeof opsledger_schema_sql_73},
+  {"functions/refuse_ddl.sql", opsledger_schema_sql_74, sizeof opsledger_schema_sql_74},
+  {"functions/refuse_drop.sql", opsledger_schema_sql_75, sizeof opsledger_schema_sql_75},
+  {"functions/report_own.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
+  {"functions/require_read_committed.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
+  {"functions/runners.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
+  {"functions/said_by.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
+  {"functions/seal.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
+  {"functions/sealed.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
+  {"functions/server_run.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
+  {"functions/show_bound.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
+  {"functions/submit.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
+  {"functions/table_faults.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
+  {"functions/template_steps.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
+  {"functions/uuid_v5.sql", opsledger_schema_sql_87, sizeof opsledger_schema_sql_87},
+  {"functions/vote_rules.sql", opsledger_schema_sql_88, sizeof opsledger_schema_sql_88},
+  {"functions/worker_rules.sql", opsledger_schema_sql_89, sizeof opsledger_schema_sql_89},
+  {"functions/write_vote.sql", opsledger_schema_sql_90, sizeof opsledger_schema_sql_90},
+  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_91, sizeof opsledger_schema_sql_91},
+  {"views/ledger_policy_changes.sql", opsledger_schema_sql_92, sizeof opsledger_schema_sql_92},
+  {"views/ops_policy_audit.sql", opsledger_schema_sql_93, sizeof opsledger_schema_sql_93},
+  {"views/ops_policy_history.sql", opsledger_schema_sql_94, sizeof opsledger_schema_sql_94},
+  {"views/ops_proposal_votes.sql", opsledger_schema_sql_95, sizeof opsledger_schema_sql_95},
+  {"views/ops_radar.sql", opsledger_schema_sql_96, sizeof opsledger_schema_sql_96},
+  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_97, sizeof opsledger_schema_sql_97},
+  {"guards/append_only.sql", opsledger_schema_sql_98, sizeof opsledger_schema_sql_98},
+  {"guards/capture.sql", opsledger_schema_sql_99, sizeof opsledger_schema_sql_99},
+  {"guards/frozen_ddl.sql", opsledger_schema_sql_100, sizeof opsledger_schema_sql_100},
+  {"guards/grants.sql", opsledger_schema_sql_101, sizeof opsledger_schema_sql_101},
+  {"guards/partitions.sql", opsledger_schema_sql_102, sizeof opsledger_schema_sql_102},
+  {"guards/permit_ends.sql", opsledger_schema_sql_103, sizeof opsledger_schema_sql_103},
 };
 const opsledger_schema_file *opsledger_schema_sql(void) { return opsledger_schema_sql_files; }
 size_t opsledger_schema_sql_count(void) { return sizeof opsledger_schema_sql_files / sizeof opsledger_schema_sql_files[0]; }
