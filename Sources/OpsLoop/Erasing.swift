@@ -26,6 +26,20 @@ public enum ErasureTarget: Equatable, Sendable {
   }
 }
 
+extension ErasureTarget {
+  fileprivate var notFound: OpsError {
+    switch self {
+    case .mission(let id): .notFound("mission", id)
+    case .event(let id): .notFound("event", id)
+    case .row(let id):
+      OpsError(
+        .notFound, "no row that can be erased has the id \(id)",
+        hint: "see `opsledger log show`; the ledger's own row is never erased",
+        facts: ["row_id": id.description])
+    }
+  }
+}
+
 /// What an erasure came to.
 public struct ErasureReport: Sendable {
   /// Rows whose content goes, also those that have left, by noun.
@@ -54,8 +68,8 @@ extension Engine {
   ) throws(OpsError) -> ErasureReport {
     // What came of it meanwhile is found by asking again under its locks.
     for _ in 0..<Self.lookingMax {
-      var search = try ErasureSearch(target, session)
-      try search.run()
+      let search = try copies(of: target)
+      let held = try session.heldRows(search.rows)
       let found = search.holders
       let due = found.filter(\.isDue)
       var report = ErasureReport(erasedBefore: found.count - due.count)
@@ -63,11 +77,11 @@ extension Engine {
       report.sameWords = try SameWordsSearch.run(
         due: due.map(\.stream), holders: found.map(\.stream), session)
       if onlyLooking {
-        if !due.isEmpty { try refuseUnready(search, due) }
+        if !due.isEmpty { try refuseUnready(search, due, held) }
         return report
       }
       if !due.isEmpty {
-        guard let entry = try erase(search, due, why) else { continue }
+        guard let entry = try erase(search, due, held, why) else { continue }
         report.entry = entry
         report.events = try erasedEvents(of: due)
       }
@@ -81,24 +95,37 @@ extension Engine {
 
   private static let lookingMax = 10
 
-  /// - Returns: The entry; nil where more came of it meanwhile.
+  /// - Throws: `OPS_011` where there is no such row.
+  private func copies(of target: ErasureTarget) throws(OpsError) -> CopySearch {
+    var noun = target.noun
+    if noun == nil { noun = try session.noun(of: target.id) }
+    guard let noun, noun != .ledger else { throw target.notFound }
+    var search = CopySearch(of: target.id, noun, session)
+    try search.run()
+    guard search.holders.first(where: { $0.stream == target.id })?.noun == noun else {
+      throw target.notFound
+    }
+    return search
+  }
+
+  /// - Returns: The entry; nil where more came of it, or a hold was placed or released, meanwhile.
   private func erase(
-    _ search: ErasureSearch, _ due: [Holder], _ why: String
+    _ search: CopySearch, _ due: [CopyHolder], _ held: HeldRows, _ why: String
   ) throws(OpsError) -> Int64? {
     var (named, locked) = (Parameters(), Parameters())
     named.uuids(due.map(\.stream))
     locked.uuids(Set(due.map(\.stream)).union(search.missions))
     var content = named
-    content.uuids(search.departed.commands)
+    content.uuids(search.departedCommands)
     var reads = Reads()
     let rows = ErasedRows(locked, in: &reads)
     let tombstones = reads.add(Self.tombstones, named)
     _ = reads.add(Session.lockRetention)
     let copies = reads.add(search.question)
-    let holds = reads.add(Self.holds, Self.covered(search))
+    let holds = reads.rows(of: Hold.self, HeldRows.inForce)
     var command = Command(reads) { (found, draft) throws(OpsError) in
-      guard try search.isSame(try found[copies]) else { return }
-      try Self.refuseHeld(try found[holds])
+      guard try search.isSame(try found[copies]), held.isOf(try found[holds]) else { return }
+      try Self.refuse(held, search)
       try rows.load(found, &draft)
       try Self.loadTombstones(try found[tombstones], due, &draft)
       for mission in draft.missions.rows where mission.row.isOpen {
@@ -121,8 +148,10 @@ extension Engine {
     """)
 
   /// What an erasure would be refused for now.
-  private func refuseUnready(_ search: ErasureSearch, _ due: [Holder]) throws(OpsError) {
-    try Self.refuseHeld(session.query(Self.holds, Self.covered(search)))
+  private func refuseUnready(
+    _ search: CopySearch, _ due: [CopyHolder], _ held: HeldRows
+  ) throws(OpsError) {
+    try Self.refuse(held, search)
     var named = Parameters()
     named.uuids(Set(due.map(\.stream)).union(search.missions))
     if let open = try session.query(Self.openMissions, named).rows(of: Mission.self).first {
@@ -137,8 +166,8 @@ extension Engine {
       facts: ["mission_id": mission.id.description])
   }
 
-  private static func refuseHeld(_ holds: Rows) throws(OpsError) {
-    guard let hold = try holds.ids().first else { return }
+  private static func refuse(_ held: HeldRows, _ search: CopySearch) throws(OpsError) {
+    guard let hold = held.hold(onAnyOf: search.rows) else { return }
     throw OpsError(
       .notAllowed, "hold \(hold) keeps it as it is",
       hint: "a hold wins over an erasure; see `opsledger hold list`",
@@ -146,7 +175,7 @@ extension Engine {
   }
 
   private static func loadTombstones(
-    _ rows: Rows, _ due: [Holder], _ draft: inout Draft
+    _ rows: Rows, _ due: [CopyHolder], _ draft: inout Draft
   ) throws(OpsError) {
     var versions: [StreamID: Int32] = [:]
     try onRow { () throws(PostgresError) in
@@ -165,7 +194,7 @@ extension Engine {
     }
   }
 
-  private func erasedEvents(of due: [Holder]) throws(OpsError) -> Int {
+  private func erasedEvents(of due: [CopyHolder]) throws(OpsError) -> Int {
     var named = Parameters()
     named.uuids(due.map(\.stream))
     let rows = try session.readBack(Self.countErased, named)
@@ -184,36 +213,6 @@ extension Engine {
 
   // MARK: Statements
 
-  private static func covered(_ search: ErasureSearch) -> Parameters {
-    var (from, until) = (ArrayBuilder(.timestamptz), ArrayBuilder(.timestamptz))
-    for time in search.departed.times.values {
-      from.timestamptz(microsSince1970: time.lowerBound.micros)
-      until.timestamptz(microsSince1970: time.upperBound.micros)
-    }
-    var parameters = Parameters()
-    parameters.uuids(Set(search.holders.map(\.stream)).union(search.missions))
-    parameters.texts(search.departed.sources)
-    parameters.array(from)
-    parameters.array(until)
-    return parameters
-  }
-
-  /// Holds in force on a mission, a source, or a time in which one of the missions was open.
-  private static let holds = Statement(
-    """
-    SELECT h.id FROM ledger.holds AS h WHERE h.released_at IS NULL AND (
-      h.mission_id = ANY ($1::uuid[]) OR h.source = ANY ($2::text[])
-      OR EXISTS (SELECT FROM unnest($3::timestamptz[], $4::timestamptz[]) AS t(began, ended)
-        WHERE t.began <= h.until_time AND t.ended >= h.from_time)
-      OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
-        AND e.type IN ('\(AgentEvent.eventType(.reported))', '\(AgentEvent.eventType(common: .inserted))',
-          '\(AgentEvent.eventType(common: .restored))')
-        AND e.content -> 'data' ->> 'source' = h.source)
-      OR EXISTS (SELECT FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])
-        AND e.type LIKE '\(Mission.name.rawValue).%' AND e.type <> '\(Mission.eventType(common: .erased))' GROUP BY e.stream
-        HAVING min(e.recorded_at) <= h.until_time AND max(e.recorded_at) >= h.from_time))
-    ORDER BY h.placed_at, h.id
-    """)
   private static let tombstones = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
@@ -263,12 +262,12 @@ private struct ErasedRows {
 }
 
 extension NounName {
-  /// The ledger's own row has none, and is never erased; see ``ErasureSearch``.
+  /// The ledger's own row has none, and is never erased; see ``CopySearch``.
   fileprivate var holdsContent: Bool { self != .ledger }
 }
 
 extension Draft {
-  fileprivate func isLoaded(_ holder: Holder) -> Bool {
+  fileprivate func isLoaded(_ holder: CopyHolder) -> Bool {
     !holder.noun.holdsContent || isLoaded(holder.stream, of: holder.noun.rowType)
   }
 
@@ -277,13 +276,13 @@ extension Draft {
   }
 
   fileprivate mutating func load(
-    _ holder: Holder, tombstone version: Int32
+    _ holder: CopyHolder, tombstone version: Int32
   ) throws(OpsError) {
     guard holder.noun.holdsContent else { return }
     try load(tombstone: version, of: holder.noun.rowType, as: holder.stream)
   }
 
-  fileprivate mutating func erase(_ holder: Holder, _ why: String) {
+  fileprivate mutating func erase(_ holder: CopyHolder, _ why: String) {
     guard holder.noun.holdsContent else { return }
     erase(holder.noun.rowType, holder.stream, why)
   }

@@ -12,13 +12,12 @@ struct Candidate {
   let rows: Int64
   /// Of its rows, as stored.
   let bytes: Int64
-  let hold: StreamID?
   let isUnprocessed: Bool
   let isReactedTo: Bool
   let isWorkedOn: Bool
 
+  /// Besides a hold.
   var reason: RetentionPlan.Reason? {
-    if hold != nil { return .held }
     if isWorkedOn { return .stepsOpen }
     if isUnprocessed { return .agentEventsUnprocessed }
     return isReactedTo ? .reactionsOpen : nil
@@ -28,26 +27,14 @@ struct Candidate {
   /// these missions; NULL: all.
   static let question = Statement(
     """
-    WITH held AS MATERIALIZED (SELECT * FROM ledger.holds WHERE released_at IS NULL),
-    ended AS MATERIALIZED (
-      SELECT m.id, m.proposal_id, m.version, m.status::text AS status, m.created_at,
+    WITH ended AS MATERIALIZED (
+      SELECT m.id, m.proposal_id, m.version, m.status::text AS status,
         coalesce(m.completed_at, m.updated_at) AS ended_at, pg_column_size(m) AS bytes
       FROM public.ops_missions AS m
       WHERE ($3::uuid[] IS NULL OR m.id = ANY ($3::uuid[]))
         AND (m.status = 'succeeded' AND coalesce(m.completed_at, m.updated_at) <= $1::timestamptz
-          OR m.status = 'failed' AND coalesce(m.completed_at, m.updated_at) <= $2::timestamptz)),
-    origins AS MATERIALIZED (
-      SELECT r.payload -> 'result' ->> 'r_proposal_id' AS proposal, a.data ->> 'source' AS source
-      FROM public.ops_agent_reactions AS r JOIN public.ops_agent_events AS a ON a.id = r.event_id
-      WHERE a.data ->> 'source' IN (SELECT h.source FROM held AS h))
+          OR m.status = 'failed' AND coalesce(m.completed_at, m.updated_at) <= $2::timestamptz))
     SELECT e.id, e.status, e.ended_at, v.print, v.rows, v.bytes,
-      (SELECT h.id FROM held AS h
-        WHERE h.mission_id = e.id OR h.from_time <= e.ended_at AND h.until_time >= e.created_at
-          OR EXISTS (SELECT FROM origins AS o
-            WHERE o.source = h.source AND o.proposal = e.proposal_id::text)
-          OR h.source IS NOT NULL AND EXISTS (SELECT FROM public.ops_agent_events AS a
-            WHERE a.mission_id = e.id AND a.data ->> 'source' = h.source)
-        ORDER BY h.id LIMIT 1),
       EXISTS (SELECT FROM public.ops_agent_events AS a
         WHERE a.mission_id = e.id AND a.processed_at IS NULL),
       EXISTS (SELECT FROM public.ops_agent_events AS a JOIN public.ops_agent_reactions AS r ON r.event_id = a.id
@@ -95,9 +82,8 @@ struct Candidate {
             endedAt: Instant(micros: try rows.timestamptz(row, 2)),
             fingerprint: try rows.text(row, 3), rows: try rows.int8(row, 4),
             bytes: try rows.int8(row, 5),
-            hold: try rows.uuidIfPresent(row, 6).map { StreamID($0) },
-            isUnprocessed: try rows.bool(row, 7), isReactedTo: try rows.bool(row, 8),
-            isWorkedOn: try rows.bool(row, 9)))
+            isUnprocessed: try rows.bool(row, 6), isReactedTo: try rows.bool(row, 7),
+            isWorkedOn: try rows.bool(row, 8)))
       }
       return found
     }

@@ -10,6 +10,8 @@ public struct MissionRestored: Sendable {
   public let archived: Int64
   public let entry: Int64
   public let rows: Int
+  /// The hold that keeps it; nil where the next `retention apply` may archive it again.
+  public let hold: StreamID?
 }
 
 /// Brings an archived mission back into the tables, with all that left with it: rows as they were but for their
@@ -58,10 +60,13 @@ public struct MissionRestorer {
       }
       return count
     }
+    // Its return changes nothing about that; what cannot be told is refused before anything is done.
+    let hold = try session.heldRows([mission]).hold(on: mission)
     let committed = try perform(command)
     guard let entry = committed.entry else { throw Self.isBack(mission) }
     return MissionRestored(
-      mission: mission, archived: archived, entry: entry, rows: committed.answer)
+      mission: mission, archived: archived, entry: entry, rows: committed.answer,
+      hold: hold)
   }
 
   /// A row that a constraint refuses now, and the log has, comes back without the constraint.

@@ -34,15 +34,21 @@ struct Pruner {
   let segment: String
   /// The reactions that made each mission's proposal: looked for once, since no index finds them.
   private let origins: [StreamID: [StreamID]]
+  private let missions: Set<StreamID>
+  /// Which of them the holds keep that were in force when it was last asked.
+  private var held: HeldRows
 
   init(
-    _ session: Session, _ plan: RetentionPlan, actor: String, segment: String
+    _ session: Session, _ plan: RetentionPlan, _ missions: [StreamID], actor: String,
+    segment: String
   ) throws(OpsError) {
     self.session = session
     self.actor = actor
     self.segment = segment
     policy = plan.policy
     cut = plan.cut
+    self.missions = Set(missions)
+    held = try session.heldRows(self.missions)
     let rows = try session.query(Self.reactionsOfMissions)
     origins = try onDatabase { () throws(PostgresError) in
       var origins: [StreamID: [StreamID]] = [:]
@@ -63,8 +69,13 @@ struct Pruner {
 
   /// - Returns: What became of each, in the order of the missions.
   /// - Throws: What concerns all missions: the database is out of reach, or may not be written.
-  func prune(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
-    do throws(OpsError) { return try once(missions) } catch {
+  mutating func prune(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
+    do throws(OpsError) {
+      while true {
+        if let outcomes = try once(missions) { return outcomes }
+        held = try session.heldRows(self.missions)
+      }
+    } catch {
       guard error.concernsOne else { throw error }
       // The one that is refused is found by halves, and the others leave.
       if missions.count == 1 { return [.refused(error)] }
@@ -75,18 +86,21 @@ struct Pruner {
 
   /// The locks first: the row that holds lock too, then the missions and their rows; what is asked then is as it stays
   /// until the commit.
-  private func once(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
+  ///
+  /// - Returns: Nil where holds were placed or released since it was asked which missions they keep.
+  private func once(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome]? {
     let ids = missions.map(\.mission)
     var reads = Reads()
     _ = reads.add(Self.settings)
     _ = reads.add(Session.lockRetention)
+    let holds = reads.rows(of: Hold.self, HeldRows.inForce)
     let leaving = LeavingRows.Asked(ids, origins: ids.flatMap { origins[$0] ?? [] }, in: &reads)
     let candidates = reads.add(
       Candidate.question, Candidate.parameters(policy, at: cut, missions: ids)
     ) { (rows) throws(OpsError) in try Candidate.all(rows) }
-    let command = Command(reads) { (found, draft) throws(OpsError) in
-      try decide(
-        missions, LeavingRows(leaving, found), try found[candidates], &draft)
+    let command = Command(reads) { (found, draft) throws(OpsError) -> [Outcome]? in
+      guard held.isOf(try found[holds]) else { return nil }
+      return try decide(missions, LeavingRows(leaving, found), try found[candidates], &draft)
     }
     // A batch that is refused is divided at once, and not tried again as it is.
     let attempts = session.attemptsMax
@@ -104,10 +118,11 @@ struct Pruner {
     for candidate in standing { candidates[candidate.mission] = candidate }
     let outcomes = missions.map { planned -> Outcome in
       guard rows.holds(planned.mission) else { return .gone }
-      guard let now = candidates[planned.mission], now.fingerprint == planned.fingerprint,
-        now.hold != nil || now.reason == nil
-      else { return .changed }
-      return now.hold == nil ? .left : .held
+      guard let now = candidates[planned.mission], now.fingerprint == planned.fingerprint else {
+        return .changed
+      }
+      if held.hold(on: planned.mission) != nil { return .held }
+      return now.reason == nil ? .left : .changed
     }
     let leaving = zip(missions, outcomes).filter { $0.1 == .left }.map(\.0.mission)
     if !leaving.isEmpty { CrashSite.leaving.reach() }

@@ -143,7 +143,7 @@ public struct Retention {
   ) throws(OpsError) {
     guard !run.missions.isEmpty else { return }
     let plan = RetentionPlan(policy: run.policy, cut: run.cut)
-    let pruner = try Pruner(session, plan, actor: actor, segment: segment)
+    var pruner = try Pruner(session, plan, run.missions, actor: actor, segment: segment)
     progress.expect(run.missions.count)
     let planned = zip(run.missions, run.fingerprints).map { mission, fingerprint in
       Pruner.Planned(mission: mission, fingerprint: fingerprint)

@@ -4,7 +4,8 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What would leave the database by the rule, and what stays and why. Needs no store, and changes nothing.
+/// What would leave the database by the rule, and what stays and why. Changes nothing, and needs no store but where a
+/// part of the log has left and a hold is on a source or a time.
 public struct RetentionPlan: Sendable {
   public enum Reason: String, CaseIterable, Sendable {
     /// Approved or running.
@@ -99,12 +100,15 @@ extension Session {
       (Candidate.question, parameters), (Self.missionCounts, Parameters()),
     ])
     let candidates = try Candidate.all(answers[0])
+    let held = try heldRows(Set(candidates.map(\.mission)))
     for candidate in candidates {
+      if let hold = held.hold(on: candidate.mission) {
+        plan.staying[.held, default: 0] += 1
+        plan.held.append(.init(mission: candidate.mission, hold: hold))
+        continue
+      }
       if let reason = candidate.reason {
         plan.staying[reason, default: 0] += 1
-        if let hold = candidate.hold {
-          plan.held.append(.init(mission: candidate.mission, hold: hold))
-        }
         continue
       }
       plan.leaving.append(

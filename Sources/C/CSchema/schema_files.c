@@ -230,42 +230,48 @@ static const unsigned char opsledger_schema_sql_75[] = {
 #embed "../../../schema/functions/store/note_root.sql"
 };
 static const unsigned char opsledger_schema_sql_76[] = {
-#embed "../../../schema/views/ledger_events_at_hand.sql"
+#embed "../../../schema/functions/store/open_times.sql"
 };
 static const unsigned char opsledger_schema_sql_77[] = {
-#embed "../../../schema/views/ledger_policy_changes.sql"
+#embed "../../../schema/functions/store/said_by.sql"
 };
 static const unsigned char opsledger_schema_sql_78[] = {
-#embed "../../../schema/views/ops_policy_audit.sql"
+#embed "../../../schema/views/ledger_events_at_hand.sql"
 };
 static const unsigned char opsledger_schema_sql_79[] = {
-#embed "../../../schema/views/ops_policy_history.sql"
+#embed "../../../schema/views/ledger_policy_changes.sql"
 };
 static const unsigned char opsledger_schema_sql_80[] = {
-#embed "../../../schema/views/ops_proposal_votes.sql"
+#embed "../../../schema/views/ops_policy_audit.sql"
 };
 static const unsigned char opsledger_schema_sql_81[] = {
-#embed "../../../schema/views/ops_radar.sql"
+#embed "../../../schema/views/ops_policy_history.sql"
 };
 static const unsigned char opsledger_schema_sql_82[] = {
-#embed "../../../schema/views/ops_step_dead_letters.sql"
+#embed "../../../schema/views/ops_proposal_votes.sql"
 };
 static const unsigned char opsledger_schema_sql_83[] = {
-#embed "../../../schema/guards/append_only.sql"
+#embed "../../../schema/views/ops_radar.sql"
 };
 static const unsigned char opsledger_schema_sql_84[] = {
-#embed "../../../schema/guards/capture.sql"
+#embed "../../../schema/views/ops_step_dead_letters.sql"
 };
 static const unsigned char opsledger_schema_sql_85[] = {
-#embed "../../../schema/guards/frozen_ddl.sql"
+#embed "../../../schema/guards/append_only.sql"
 };
 static const unsigned char opsledger_schema_sql_86[] = {
-#embed "../../../schema/guards/grants.sql"
+#embed "../../../schema/guards/capture.sql"
 };
 static const unsigned char opsledger_schema_sql_87[] = {
-#embed "../../../schema/guards/partitions.sql"
+#embed "../../../schema/guards/frozen_ddl.sql"
 };
 static const unsigned char opsledger_schema_sql_88[] = {
+#embed "../../../schema/guards/grants.sql"
+};
+static const unsigned char opsledger_schema_sql_89[] = {
+#embed "../../../schema/guards/partitions.sql"
+};
+static const unsigned char opsledger_schema_sql_90[] = {
 #embed "../../../schema/guards/permit_ends.sql"
 };
 
@@ -346,19 +352,21 @@ static const opsledger_schema_file opsledger_schema_sql_files[] = {
   {"functions/store/erase_content.sql", opsledger_schema_sql_73, sizeof opsledger_schema_sql_73},
   {"functions/store/forget_statistics.sql", opsledger_schema_sql_74, sizeof opsledger_schema_sql_74},
   {"functions/store/note_root.sql", opsledger_schema_sql_75, sizeof opsledger_schema_sql_75},
-  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
-  {"views/ledger_policy_changes.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
-  {"views/ops_policy_audit.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
-  {"views/ops_policy_history.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
-  {"views/ops_proposal_votes.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
-  {"views/ops_radar.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
-  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
-  {"guards/append_only.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
-  {"guards/capture.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
-  {"guards/frozen_ddl.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
-  {"guards/grants.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
-  {"guards/partitions.sql", opsledger_schema_sql_87, sizeof opsledger_schema_sql_87},
-  {"guards/permit_ends.sql", opsledger_schema_sql_88, sizeof opsledger_schema_sql_88},
+  {"functions/store/open_times.sql", opsledger_schema_sql_76, sizeof opsledger_schema_sql_76},
+  {"functions/store/said_by.sql", opsledger_schema_sql_77, sizeof opsledger_schema_sql_77},
+  {"views/ledger_events_at_hand.sql", opsledger_schema_sql_78, sizeof opsledger_schema_sql_78},
+  {"views/ledger_policy_changes.sql", opsledger_schema_sql_79, sizeof opsledger_schema_sql_79},
+  {"views/ops_policy_audit.sql", opsledger_schema_sql_80, sizeof opsledger_schema_sql_80},
+  {"views/ops_policy_history.sql", opsledger_schema_sql_81, sizeof opsledger_schema_sql_81},
+  {"views/ops_proposal_votes.sql", opsledger_schema_sql_82, sizeof opsledger_schema_sql_82},
+  {"views/ops_radar.sql", opsledger_schema_sql_83, sizeof opsledger_schema_sql_83},
+  {"views/ops_step_dead_letters.sql", opsledger_schema_sql_84, sizeof opsledger_schema_sql_84},
+  {"guards/append_only.sql", opsledger_schema_sql_85, sizeof opsledger_schema_sql_85},
+  {"guards/capture.sql", opsledger_schema_sql_86, sizeof opsledger_schema_sql_86},
+  {"guards/frozen_ddl.sql", opsledger_schema_sql_87, sizeof opsledger_schema_sql_87},
+  {"guards/grants.sql", opsledger_schema_sql_88, sizeof opsledger_schema_sql_88},
+  {"guards/partitions.sql", opsledger_schema_sql_89, sizeof opsledger_schema_sql_89},
+  {"guards/permit_ends.sql", opsledger_schema_sql_90, sizeof opsledger_schema_sql_90},
 };
 const opsledger_schema_file *opsledger_schema_sql(void) { return opsledger_schema_sql_files; }
 size_t opsledger_schema_sql_count(void) { return sizeof opsledger_schema_sql_files / sizeof opsledger_schema_sql_files[0]; }

@@ -1,7 +1,7 @@
 public import JSON
 
-/// What must not leave: a row of `ledger.holds`. Retention keeps the missions that it covers, whatever the rule says,
-/// until it is released.
+/// A row of `ledger.holds`: until it is released, retention archives none of the missions that it covers, and no erasure
+/// touches a row of theirs.
 public struct Hold: Sendable {
   public var id: StreamID
   /// Which missions; a row that a hand made may name several of these, or none.
@@ -25,7 +25,8 @@ public struct Hold: Sendable {
   public enum Scope: Equatable, Sendable {
     /// One mission.
     case mission(StreamID)
-    /// Missions that an agent event of this source led to, or that have one.
+    /// Missions that hold a copy of what an agent event of this source said: it led to them, through however many
+    /// reactions, it is about them, or one of their steps listed what came of it.
     case source(String)
     /// Missions that were open at any moment of this time, both ends included.
     case time(from: Instant, until: Instant)
@@ -37,6 +38,66 @@ public struct Hold: Sendable {
   }
 
   public var isReleased: Bool { releasedAt != nil }
+
+  /// Whether this hold, while it is in force, keeps a row. Nothing else decides that.
+  ///
+  /// - Parameters:
+  ///   - open: When it was open, if it is a mission.
+  ///   - hasCopy: Whether it, or a row of the mission that it is, has a copy of what a source's agent events said.
+  public func keeps(
+    _ row: StreamID, open: ClosedRange<Instant>?, hasCopy: (_ ofSource: String) -> Bool
+  ) -> Bool {
+    if row == missionID { return true }
+    if let open, let fromTime, let untilTime, open.lowerBound <= untilTime,
+      fromTime <= open.upperBound
+    {
+      return true
+    }
+    return source.map(hasCopy) ?? false
+  }
+}
+
+extension Mission {
+  /// The moments at which an event shows a mission to have been open. It was open from the first of them to the last.
+  ///
+  /// What the archive and erasures record of a mission does not count, nor does a change by hand of another column.
+  public static func openMoments(
+    _ event: StreamEvent<Mission>, at recorded: Instant
+  ) -> [Instant] {
+    switch event {
+    case .own(let event):
+      switch event {
+      case .created, .started, .succeeded, .failed, .reopened: [recorded]
+      }
+    case .common(let event):
+      switch event {
+      case .inserted(let values): openMoments(of: values, insertedAt: recorded)
+      case .amended(let changes): changes.flatMap { openMoments(of: $0, at: recorded) }
+      case .removed: [recorded]
+      case .archived, .restored, .erased: []
+      }
+    }
+  }
+
+  /// A row that a hand put in says itself when it was open.
+  private static func openMoments(
+    of values: [ColumnValue], insertedAt recorded: Instant
+  ) -> [Instant] {
+    var row: Mission?
+    let inserted = Recorded(stream: StreamID(high: 0, low: 0), version: 1, at: recorded)
+    evolve(&row, .common(.inserted(values)), inserted)
+    guard let row else { return [] }
+    return [row.createdAt, row.completedAt ?? row.updatedAt] + (row.isOpen ? [recorded] : [])
+  }
+
+  private static func openMoments(of change: ColumnChange, at recorded: Instant) -> [Instant] {
+    switch change.column {
+    case "status": [recorded]
+    case "created_at", "completed_at":
+      [change.from, change.to].compactMap { if case .time(let time) = $0 { time } else { nil } }
+    default: []
+    }
+  }
 }
 
 extension Hold: Noun {

@@ -9,11 +9,11 @@
 -- Takes    what is to be erased, with its noun, and what else is known of by now: where the log's beginning is in the
 --          store only, who asks reads that beside this, and asks again with what it found.
 -- Returns  stream; noun and last version where it has events here; its noun where it is what others came of;
---          whether there is anything left to erase; and the mission that the row belongs to, where an event says so.
+--          whether there is anything left to erase; and the missions that the row belongs to, as events say.
 -- Locks    none. Reads the log once.
--- Used by  erase.
+-- Used by  erase; retention and archive restore, for what a hold on a source covers.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], root_nouns text[], others uuid[])
-RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean, mission uuid)
+RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean, missions uuid[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
     WITH RECURSIVE facts AS MATERIALIZED (
         SELECT e.stream::text AS stream, split_part(e.type, '.', 1) AS noun,
@@ -75,12 +75,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream WHERE e.child IS NOT NULL
     )
     SELECT d.stream::uuid, e.noun, e.version, up.noun,
-        x.entry IS NULL OR coalesce(e.salted > x.entry, false), m.mission::uuid
+        x.entry IS NULL OR coalesce(e.salted > x.entry, false), coalesce(m.missions, '{}')
     FROM down AS d LEFT JOIN up ON up.stream = d.stream
         LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream::uuid
         LEFT JOIN (
-            SELECT g.child, max(g.parent) AS mission FROM edges AS g
-            WHERE g.parent_noun = 'mission' AND g.child IN (SELECT n.stream FROM down AS n)
+            SELECT g.child, array_agg(DISTINCT g.parent::uuid) AS missions FROM edges AS g
+            WHERE g.parent_noun = 'mission' AND g.parent IS NOT NULL AND g.child IN (SELECT n.stream FROM down AS n)
             GROUP BY g.child) AS m ON m.child = d.stream
         LEFT JOIN (
             SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,

@@ -9,19 +9,22 @@ enum HoldCommands {
   static let all = [place, list, release]
 
   static let place = Command(
-    group: .keep, name: "hold place", summary: "keep missions, whatever the retention rule says",
+    group: .keep, name: "hold place", summary: "keep missions from retention and erasures",
     options: [
       .init(name: "mission", value: "ID", help: "this mission"),
       .init(
         name: "source", value: "S",
-        help: "those that agent events of this source led to, or that have one"),
+        help: "those that hold a copy of what an agent event of this source said"),
       .init(name: "from", value: "TIME", help: "those that were open at any moment from then on"),
       .init(name: "until", value: "TIME", help: "and until then (now)"),
       .why, .key,
     ],
     notes: [
+      "Until it is released, no retention run archives a mission that the hold covers, and no erasure touches a row "
+        + "of it. A source covers the missions that its agent events led to, through however many reactions, those "
+        + "that they are about, and those with a step that listed what came of them.",
       "A hold stays until it is released. It takes effect at once: a prune that has begun ends before it is "
-        + "placed, and one that begins later sees it."
+        + "placed, and one that begins later sees it.",
     ],
     examples: [
       .init(

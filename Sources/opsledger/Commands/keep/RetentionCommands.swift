@@ -13,8 +13,9 @@ enum RetentionCommands {
     summary: "say what would leave the database by policy retention, what stays, and why",
     options: [.init(name: "list", help: "name every mission that would leave")],
     notes: [
-      "It changes nothing and needs no store. The digest that it prints names what would leave, for "
-        + "retention apply: what was looked at is what is done."
+      "It changes nothing. It needs a store only where a part of the log has left the database and a hold is on a "
+        + "source or a time. The digest that it prints names what would leave, for retention apply: what was looked "
+        + "at is what is done."
     ],
     examples: [.init(line: "retention plan", meaning: "what is old enough?")]
   ) { (call) throws(OpsError) in
@@ -81,10 +82,12 @@ enum RetentionCommands {
       out.int("archived_entry", restored.archived)
       out.int("entry", restored.entry)
       out.int("rows", restored.rows)
+      if let hold = restored.hold { out.string("hold_id", hold.description) }
       Output.standard.line(out.finish())
     } else {
       Output.standard.line(
         "mission \(id) is back with \(Shown.count(restored.rows, "row")), recorded in entry \(restored.entry)"
+          + (restored.hold.map { "; hold \($0) keeps it from leaving again" } ?? "")
       )
     }
     return .fine

@@ -1,0 +1,148 @@
+import JSON
+public import Ledger
+public import Postgres
+
+/// A row that holds a copy of what a search is about, or held it.
+public struct CopyHolder: Equatable, Sendable {
+  public let stream: StreamID
+  public let noun: NounName
+  /// Nil where all of its events are in the store only.
+  public let version: Int32?
+  /// Whether it has content that no erasure was about.
+  public let isDue: Bool
+}
+
+/// Finds the rows that hold copies of other rows' content. It follows the names that events carry, in the database by
+/// `ledger.copies_of` and beside it in the part of the log that has left, until it finds nothing more.
+public struct CopySearch {
+  private let session: Session
+  /// What others came of, up to an agent event.
+  private var roots: [StreamID: NounName] = [:]
+  private var others: Set<StreamID> = []
+  /// A source of agent events, all of which are searched for too.
+  private var source: String?
+  public private(set) var holders: [CopyHolder] = []
+  private var departed = DepartedCopies()
+  private var missionsHere: Set<StreamID> = []
+  /// The missions of the rows that hold a copy, also where the missions themselves hold none.
+  public var missions: Set<StreamID> { missionsHere.union(departed.missions) }
+  /// All of these rows.
+  public var rows: Set<StreamID> { missions.union(holders.map(\.stream)) }
+  /// The commands of those rows' events that have left the database.
+  public var departedCommands: Set<StreamID> { departed.commands }
+
+  /// The rows with a copy of one row, and of what that row itself was copied from.
+  public init(of row: StreamID, _ noun: NounName, _ session: Session) {
+    self.session = session
+    roots = [row: noun]
+  }
+
+  /// The agent events of a source, and the rows with a copy of one of them.
+  public init(ofSource source: String, _ session: Session) {
+    self.session = session
+    self.source = source
+  }
+
+  public mutating func run() throws(OpsError) {
+    if let source {
+      var parameters = Parameters()
+      parameters.text(source)
+      others = Set(try session.query(Self.ofSource, parameters).ids())
+    }
+    let erased = try session.erasedEntries()
+    while true {
+      try take(session.query(Self.copies, parameters))
+      let known = roots.count + others.count
+      var (roots, others, found) = (roots, others, DepartedCopies())
+      let hasDeparted = try session.eachDeparted { (event) throws(OpsError) in
+        if let source, event.hasSource(source) { others.insert(event.stream) }
+        found.take(event, &roots, &others, erased)
+      }
+      guard hasDeparted else { return }
+      (self.roots, self.others, departed) = (roots, others, found)
+      if roots.count + others.count == known { break }
+    }
+    try take(session.query(Self.copies, parameters))
+  }
+
+  /// What is asked again under the locks: the answer must be the same.
+  public var question: (Statement, Parameters) { (Self.copies, parameters) }
+
+  public func isSame(_ rows: Rows) throws(OpsError) -> Bool {
+    var other = self
+    try other.take(rows)
+    return other.holders == holders && other.missions == missions
+  }
+
+  private var parameters: Parameters {
+    let known = roots.sorted { $0.key < $1.key }
+    var parameters = Parameters()
+    parameters.uuids(known.map(\.key))
+    parameters.texts(known.map(\.value.rawValue))
+    parameters.uuids(others)
+    return parameters
+  }
+
+  private static let copies = Statement(
+    """
+    SELECT stream, noun, version, root_noun, is_due, array_to_string(missions, ' ') AS missions
+    FROM ledger.copies_of($1::uuid[], $2::text[], $3::uuid[])
+    """)
+
+  private static let ofSource = Statement("SELECT stream FROM ledger.said_by($1::text)")
+
+  private mutating func take(_ rows: Rows) throws(OpsError) {
+    holders = []
+    try onDatabase { () throws(PostgresError) in
+      for row in 0..<rows.count {
+        let stream = StreamID(try rows.uuid(row, 0))
+        others.insert(stream)
+        for mission in try rows.text(row, 5).split(separator: " ") {
+          if let mission = StreamID(String(mission)) { missionsHere.insert(mission) }
+        }
+        if let root = try rows.textIfPresent(row, 3).flatMap(NounName.init) { roots[stream] = root }
+        let here = try rows.textIfPresent(row, 1).flatMap(NounName.init)
+        guard let noun = here ?? departed.nouns[stream] else { continue }
+        let isDue = try rows.bool(row, 4) || departed.due.contains(stream)
+        let version = here == nil ? nil : try rows.int4(row, 2)
+        holders.append(CopyHolder(stream: stream, noun: noun, version: version, isDue: isDue))
+      }
+    }
+  }
+}
+
+extension Session {
+  /// The noun of a stream, also of one whose row or events have left.
+  public func noun(of stream: StreamID) throws(OpsError) -> NounName? {
+    var parameters = Parameters()
+    parameters.uuid(stream)
+    let rows = try query(
+      Statement(
+        """
+        SELECT split_part(e.type, '.', 1) FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid
+        UNION ALL SELECT t.noun FROM ledger.tombstones AS t WHERE t.stream = $1::uuid LIMIT 1
+        """), parameters)
+    if let noun = try onDatabase({ () throws(PostgresError) in
+      rows.count == 0 ? nil : NounName(rawValue: try rows.text(0, 0))
+    }) {
+      return noun
+    }
+    var noun: NounName?
+    _ = try eachDeparted { (event) throws(OpsError) in
+      guard event.stream == stream else { return }
+      noun = NounName(ofType: String(decoding: event.type, as: UTF8.self))
+    }
+    return noun
+  }
+
+  fileprivate func erasedEntries() throws(OpsError) -> [StreamID: Int64] {
+    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x"))
+    return try onDatabase { () throws(PostgresError) in
+      var entries: [StreamID: Int64] = [:]
+      for row in 0..<rows.count {
+        entries[StreamID(try rows.uuid(row, 0))] = try rows.int8(row, 1)
+      }
+      return entries
+    }
+  }
+}
