@@ -100,7 +100,7 @@ extension Engine {
     var noun = target.noun
     if noun == nil { noun = try session.noun(of: target.id) }
     guard let noun, noun != .ledger else { throw target.notFound }
-    var search = CopySearch(of: target.id, noun, session)
+    var search = CopySearch(of: target.id, session)
     try search.run()
     guard search.holders.first(where: { $0.stream == target.id })?.noun == noun else {
       throw target.notFound

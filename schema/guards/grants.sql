@@ -73,7 +73,7 @@ GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint
     TO opsledger_keeper;
 GRANT EXECUTE ON FUNCTION ledger.condition_holds(jsonb, text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], text[], uuid[]), ledger.open_times(uuid[]), ledger.said_by(text)
+GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], uuid[]), ledger.open_times(uuid[]), ledger.said_by(text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.believed_erasures(), ledger.believed_departed()
     TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;

@@ -64,6 +64,10 @@ public protocol NounEvent: Equatable, Sendable {
   /// Whether the row needs the payload of such an event; what it does not need is not parsed.
   static func isRead(_ kind: Kind) -> Bool
 
+  /// The fields of such an event that name other rows, and which of the two copies from the other. An erasure, and a
+  /// hold on a source, reach what these say, and nothing else.
+  static func links(_ kind: Kind) -> [StreamLink]
+
   /// Reads a payload that was recorded, perhaps years ago, perhaps erased since.
   init(_ kind: Kind, from payload: Payload) throws(Unreadable)
 }
@@ -81,6 +85,9 @@ public protocol Noun: Sendable {
   static var table: String { get }
   /// The ledger columns. The first is the primary key.
   static var columns: [Column<Self>] { get }
+
+  /// The columns that name other rows, for the events that carry columns; see ``NounEvent/links(_:)``.
+  static var columnLinks: [StreamLink] { get }
 
   /// Where a command keeps its rows of this noun.
   static var drafted: any WritableKeyPath<Draft, DraftTable<Self>> & Sendable { get }

@@ -17,7 +17,7 @@ public struct CopyHolder: Equatable, Sendable {
 public struct CopySearch {
   private let session: Session
   /// What others came of, up to an agent event.
-  private var roots: [StreamID: NounName] = [:]
+  private var roots: Set<StreamID> = []
   private var others: Set<StreamID> = []
   /// A source of agent events, all of which are searched for too.
   private var source: String?
@@ -32,9 +32,9 @@ public struct CopySearch {
   public var departedCommands: Set<StreamID> { departed.commands }
 
   /// The rows with a copy of one row, and of what that row itself was copied from.
-  public init(of row: StreamID, _ noun: NounName, _ session: Session) {
+  public init(of row: StreamID, _ session: Session) {
     self.session = session
-    roots = [row: noun]
+    roots = [row]
   }
 
   /// The agent events of a source, and the rows with a copy of one of them.
@@ -75,18 +75,16 @@ public struct CopySearch {
   }
 
   private var parameters: Parameters {
-    let known = roots.sorted { $0.key < $1.key }
     var parameters = Parameters()
-    parameters.uuids(known.map(\.key))
-    parameters.texts(known.map(\.value.rawValue))
+    parameters.uuids(roots)
     parameters.uuids(others)
     return parameters
   }
 
   private static let copies = Statement(
     """
-    SELECT stream, noun, version, root_noun, is_due, array_to_string(missions, ' ') AS missions
-    FROM ledger.copies_of($1::uuid[], $2::text[], $3::uuid[])
+    SELECT stream, noun, version, is_root, is_due, array_to_string(missions, ' ') AS missions
+    FROM ledger.copies_of($1::uuid[], $2::uuid[])
     """)
 
   private static let ofSource = Statement("SELECT stream FROM ledger.said_by($1::text)")
@@ -100,7 +98,7 @@ public struct CopySearch {
         for mission in try rows.text(row, 5).split(separator: " ") {
           if let mission = StreamID(String(mission)) { missionsHere.insert(mission) }
         }
-        if let root = try rows.textIfPresent(row, 3).flatMap(NounName.init) { roots[stream] = root }
+        if try rows.bool(row, 3) { roots.insert(stream) }
         let here = try rows.textIfPresent(row, 1).flatMap(NounName.init)
         guard let noun = here ?? departed.nouns[stream] else { continue }
         let isDue = try rows.bool(row, 4) || departed.due.contains(stream)

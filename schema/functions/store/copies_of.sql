@@ -6,88 +6,97 @@
 -- reports of that step, and what comes of the report, holds a copy as well. Events are asked, not rows, so that rows
 -- which have left are found too.
 --
--- Takes    what is to be erased, with its noun, and what else is known of by now: where the log's beginning is in the
+-- Takes    what is to be erased, and what else is known of by now: where the log's beginning is in the
 --          store only, who asks reads that beside this, and asks again with what it found.
--- Returns  stream; noun and last version where it has events here; its noun where it is what others came of;
+-- Returns  stream; noun and last version where it has events here; whether it is what others came of;
 --          whether there is anything left to erase; and the missions that the row belongs to, as events say.
 -- Locks    none. Reads the log once.
 -- Used by  erase; retention and archive restore, for what a hold on a source covers.
-CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], root_nouns text[], others uuid[])
-RETURNS TABLE (stream uuid, noun text, version integer, root_noun text, is_due boolean, missions uuid[])
+CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], others uuid[])
+RETURNS TABLE (stream uuid, noun text, version integer, is_root boolean, is_due boolean, missions uuid[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
-    WITH RECURSIVE facts AS MATERIALIZED (
-        SELECT e.stream::text AS stream, split_part(e.type, '.', 1) AS noun,
-            split_part(e.type, '.', 2) AS what, e.entry, e.data, e.content
-        FROM ledger.events AS e
-        WHERE e.type IN ('reaction.queued', 'reaction.done', 'mission.created', 'mission.failed', 'step.created',
-                'step.succeeded', 'run.started', 'agent_event.reported')
-            OR split_part(e.type, '.', 2) IN ('inserted', 'amended', 'restored')
-    ), edges (parent, parent_noun, child) AS MATERIALIZED (
-        -- Whose row names another, in the event that made it or by hand.
-        SELECT coalesce(f.data ->> r.name, f.data -> 'columns' ->> r.name, f.data -> 'changes' -> r.name ->> 1),
-            r.parent, f.stream
-        FROM facts AS f JOIN (VALUES
-            ('reaction', 'agent_event', 'event_id'), ('mission', 'proposal', 'proposal_id'),
-            ('step', 'mission', 'mission_id'), ('run', 'step', 'step_id'),
-            ('agent_event', 'mission', 'mission_id')) AS r(noun, parent, name) USING (noun)
-        WHERE f.what NOT IN ('done', 'succeeded', 'failed')
-        UNION ALL
-        SELECT f.stream, 'reaction', coalesce(f.data ->> 'proposal_id',
-            f.data -> 'columns' -> 'payload' -> 'result' ->> 'r_proposal_id',
-            f.data -> 'changes' -> 'payload' -> 1 -> 'result' ->> 'r_proposal_id')
-        FROM facts AS f WHERE f.noun = 'reaction' AND f.what <> 'queued'
-        UNION ALL
-        SELECT f.content -> 'data' ->> 'proposal_id', 'proposal', f.stream
-        FROM facts AS f
-        WHERE f.noun = 'agent_event' AND f.what IN ('reported', 'inserted')
-            AND coalesce(f.data ->> 'type', f.data -> 'columns' ->> 'type') LIKE 'proposal:%'
-        UNION ALL
-        SELECT f.stream, 'step', e.stream::text
-        FROM facts AS f JOIN ledger.events AS e ON e.entry = f.entry AND e.type LIKE 'radar.%'
-            AND e.stream::text = f.content -> 'result' ->> 'id'
-        WHERE f.noun = 'step' AND f.what = 'succeeded'
-        UNION ALL
-        -- A result that repeats other rows.
-        SELECT r.stream, 'radar', f.stream
-        FROM facts AS f CROSS JOIN LATERAL json_array_elements_text(f.data -> 'reads') AS r(stream)
-        WHERE f.noun = 'step' AND f.what = 'succeeded' AND json_typeof(f.data -> 'reads') = 'array'
-        UNION ALL
-        -- What the loop, or a function of the schema, reported of a step: its result, or its error.
-        SELECT f.content -> 'data' ->> 'step_id', 'step', f.stream
-        FROM facts AS f
-        WHERE f.noun = 'agent_event' AND f.what IN ('reported', 'inserted')
-            AND coalesce(f.data ->> 'type', f.data -> 'columns' ->> 'type') LIKE 'step:%'
-        UNION ALL
-        -- A failed mission's report has the error of the step that failed it.
-        SELECT f.data ->> 'step_id', 'step', a.stream
-        FROM facts AS f JOIN facts AS a ON a.entry = f.entry AND a.noun = 'agent_event' AND a.what = 'reported'
-            AND a.data ->> 'mission_id' = f.stream
-        WHERE f.noun = 'mission' AND f.what = 'failed'
-    ), up (stream, noun) AS (
-        SELECT r.stream::text, r.noun FROM unnest(roots, root_nouns) AS r(stream, noun)
+    WITH RECURSIVE links (type, part, path, noun, copy, is_origin, meaning, of_type) AS (VALUES
+        -- StreamLink has the same list, and StreamLinkTests compares them.
+        ('mission.created', 'data', '{proposal_id}', 'proposal', 'from', true, 'row', ''),
+        ('mission.inserted', 'data', '{columns,proposal_id}', 'proposal', 'from', true, 'row', ''),
+        ('mission.amended', 'data', '{changes,proposal_id,1}', 'proposal', 'from', true, 'row', ''),
+        ('mission.restored', 'data', '{columns,proposal_id}', 'proposal', 'from', true, 'row', ''),
+        ('agent_event.reported', 'data', '{mission_id}', 'mission', 'from', false, 'row', ''),
+        ('agent_event.reported', 'data', '{mission_id}', 'step', 'from', false, 'failed', 'mission:failed'),
+        ('agent_event.reported', 'content', '{data,proposal_id}', 'proposal', 'from', false, 'row', 'proposal:'),
+        ('agent_event.reported', 'content', '{data,step_id}', 'step', 'from', false, 'row', 'step:'),
+        ('agent_event.inserted', 'data', '{columns,mission_id}', 'mission', 'from', false, 'row', ''),
+        ('agent_event.inserted', 'content', '{data,proposal_id}', 'proposal', 'from', false, 'row', 'proposal:'),
+        ('agent_event.inserted', 'content', '{data,step_id}', 'step', 'from', false, 'row', 'step:'),
+        ('agent_event.amended', 'data', '{changes,mission_id,1}', 'mission', 'from', false, 'row', ''),
+        ('agent_event.amended', 'content', '{data,1,proposal_id}', 'proposal', 'from', false, 'row', 'proposal:'),
+        ('agent_event.amended', 'content', '{data,1,step_id}', 'step', 'from', false, 'row', 'step:'),
+        ('agent_event.restored', 'data', '{columns,mission_id}', 'mission', 'from', false, 'row', ''),
+        ('agent_event.restored', 'content', '{data,proposal_id}', 'proposal', 'from', false, 'row', 'proposal:'),
+        ('agent_event.restored', 'content', '{data,step_id}', 'step', 'from', false, 'row', 'step:'),
+        ('reaction.queued', 'data', '{event_id}', 'agent_event', 'from', true, 'row', ''),
+        ('reaction.done', 'data', '{proposal_id}', 'proposal', 'into', true, 'row', ''),
+        ('reaction.inserted', 'data', '{columns,event_id}', 'agent_event', 'from', true, 'row', ''),
+        ('reaction.inserted', 'data', '{columns,payload,result,r_proposal_id}', 'proposal', 'into', true, 'row', ''),
+        ('reaction.amended', 'data', '{changes,event_id,1}', 'agent_event', 'from', true, 'row', ''),
+        ('reaction.amended', 'data', '{changes,payload,1,result,r_proposal_id}', 'proposal', 'into', true, 'row', ''),
+        ('reaction.restored', 'data', '{columns,event_id}', 'agent_event', 'from', true, 'row', ''),
+        ('reaction.restored', 'data', '{columns,payload,result,r_proposal_id}', 'proposal', 'into', true, 'row', ''),
+        ('step.created', 'data', '{mission_id}', 'mission', 'from', false, 'row', ''),
+        ('step.succeeded', 'data', '{reads}', 'radar', 'from', false, 'row', ''),
+        ('step.succeeded', 'content', '{result,id}', 'radar', 'into', false, 'changed', ''),
+        ('step.inserted', 'data', '{columns,mission_id}', 'mission', 'from', false, 'row', ''),
+        ('step.amended', 'data', '{changes,mission_id,1}', 'mission', 'from', false, 'row', ''),
+        ('step.restored', 'data', '{columns,mission_id}', 'mission', 'from', false, 'row', ''),
+        ('run.started', 'data', '{step_id}', 'step', 'from', false, 'row', ''),
+        ('run.inserted', 'data', '{columns,step_id}', 'step', 'from', false, 'row', ''),
+        ('run.amended', 'data', '{changes,step_id,1}', 'step', 'from', false, 'row', ''),
+        ('run.restored', 'data', '{columns,step_id}', 'step', 'from', false, 'row', '')
+    ), names AS MATERIALIZED (
+        SELECT e.entry, e.stream, split_part(e.type, '.', 1) AS noun, l.noun AS named_noun, l.copy, l.is_origin,
+            l.meaning, CASE WHEN n.value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.value::uuid END AS named
+        FROM ledger.events AS e JOIN links AS l ON l.type = e.type
+            CROSS JOIN LATERAL (SELECT CASE l.part WHEN 'data' THEN e.data ELSE e.content END #> l.path::text[]) AS f(field)
+            CROSS JOIN LATERAL json_array_elements_text(
+                CASE json_typeof(f.field) WHEN 'array' THEN f.field ELSE json_build_array(f.field) END) AS n(value)
+        WHERE l.of_type = '' OR coalesce(e.data ->> 'type', e.data -> 'columns' ->> 'type') LIKE l.of_type || '%'
+    ), edges (parent, parent_noun, child, is_origin) AS MATERIALIZED (
+        SELECT CASE n.copy WHEN 'from' THEN r.named ELSE n.stream END,
+            CASE n.copy WHEN 'from' THEN n.named_noun ELSE n.noun END,
+            CASE n.copy WHEN 'from' THEN n.stream ELSE r.named END, n.is_origin
+        FROM names AS n CROSS JOIN LATERAL (
+            SELECT n.named WHERE n.meaning = 'row'
+            UNION ALL
+            SELECT n.named WHERE n.meaning = 'changed' AND EXISTS (SELECT FROM ledger.events AS e
+                WHERE e.entry = n.entry AND e.stream = n.named)
+            UNION ALL
+            SELECT (e.data ->> 'step_id')::uuid FROM ledger.events AS e
+            WHERE n.meaning = 'failed' AND e.entry = n.entry AND e.stream = n.named AND e.type = 'mission.failed'
+        ) AS r(named)
+        WHERE r.named IS NOT NULL
+    ), up (stream) AS (
+        SELECT unnest(roots)
         UNION
-        SELECT e.parent, e.parent_noun FROM up JOIN edges AS e ON e.child = up.stream
-        WHERE e.parent IS NOT NULL AND (up.noun, e.parent_noun) IN (('mission', 'proposal'),
-            ('proposal', 'reaction'), ('reaction', 'agent_event'))
+        SELECT e.parent FROM up JOIN edges AS e ON e.child = up.stream WHERE e.is_origin
     ), down (stream) AS (
-        (SELECT up.stream FROM up UNION ALL SELECT o.stream::text FROM unnest(others) AS o(stream))
+        (SELECT up.stream FROM up UNION ALL SELECT unnest(others))
         UNION
-        SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream WHERE e.child IS NOT NULL
+        SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream
     )
-    SELECT d.stream::uuid, e.noun, e.version, up.noun,
+    SELECT d.stream, e.noun, e.version, up.stream IS NOT NULL,
         x.entry IS NULL OR coalesce(e.salted > x.entry, false), coalesce(m.missions, '{}')
     FROM down AS d LEFT JOIN up ON up.stream = d.stream
-        LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream::uuid
+        LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream
         LEFT JOIN (
-            SELECT g.child, array_agg(DISTINCT g.parent::uuid) AS missions FROM edges AS g
-            WHERE g.parent_noun = 'mission' AND g.parent IS NOT NULL AND g.child IN (SELECT n.stream FROM down AS n)
+            SELECT g.child, array_agg(DISTINCT g.parent) AS missions FROM edges AS g
+            WHERE g.parent_noun = 'mission' AND g.child IN (SELECT n.stream FROM down AS n)
             GROUP BY g.child) AS m ON m.child = d.stream
         LEFT JOIN (
             SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,
                 max(e.entry) FILTER (WHERE e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') AS salted
             FROM ledger.events AS e
-            WHERE e.stream = ANY (ARRAY(SELECT n.stream::uuid FROM down AS n))
-            GROUP BY e.stream) AS e ON e.stream = d.stream::uuid
+            WHERE e.stream = ANY (ARRAY(SELECT n.stream FROM down AS n))
+            GROUP BY e.stream) AS e ON e.stream = d.stream
     ORDER BY d.stream
 $$;
-ALTER FUNCTION ledger.copies_of(uuid[], text[], uuid[]) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.copies_of(uuid[], uuid[]) OWNER TO opsledger_owner;
