@@ -118,15 +118,12 @@ public final class Worker {
   }
 
   private func start(_ claimed: ClaimedStep) {
-    @Sendable func run() -> WorkerStateMachine.Finished {
-      WorkerStateMachine.Finished(run: claimed.token.runID, result: Executors.run(claimed))
+    let execution = Executors.execution(of: claimed)
+    let run = { @Sendable [finished] () -> Void in
+      finished.put(.init(run: claimed.token.runID, result: execution.run()))
     }
-    if Executors.isInstant(claimed.step) {
-      finished.put(run())
-    } else {
-      // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
-      runOnThread { [finished] in finished.put(run()) }
-    }
+    // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
+    if execution.isInstant { run() } else { runOnThread(run) }
   }
 }
 

@@ -192,7 +192,7 @@ extension Timeline {
     id?.stringValue.flatMap { StreamID($0) }.map { name($0) } ?? "a step"
   }
 
-  /// `step 1 (noop)`
+  /// A step by its position and its kind.
   private func name(_ id: StreamID) -> String {
     guard let step = steps[id] else { return "step \(id)" }
     return "step \(step.ordinal.map { String($0) } ?? id.description) (\(step.kind))"

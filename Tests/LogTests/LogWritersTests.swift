@@ -1,4 +1,3 @@
-import Glibc
 import TestSupport
 import Testing
 
@@ -7,7 +6,7 @@ import Testing
   @Test("nothing writes the log but what the document lists")
   func writers() throws {
     var writers: Set<String> = []
-    for file in try files(in: ["Sources", "schema"]) {
+    for file in try Repository.files(in: ["Sources", "schema"], [".swift", ".sql"]) {
       let text = try Repository.read(file)
       if text.contains("INSERT INTO ledger.events ") || text.contains("COPY ledger.events FROM") {
         writers.insert(file)
@@ -24,27 +23,5 @@ import Testing
     }
     #expect(writers == Set(listed))
     #expect(listed.count > 4)
-  }
-
-  /// Swift and SQL below these folders, but for the copy of the schema that the program has in it.
-  private func files(in folders: [String]) throws -> [String] {
-    var found: [String] = []
-    var open = folders
-    while let folder = open.popLast() {
-      let directory = try #require(opendir(Repository.root + "/" + folder))
-      defer { closedir(directory) }
-      while let entry = readdir(directory) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        let path = folder + "/" + name
-        if entry.pointee.d_type == UInt8(DT_DIR) {
-          if !name.hasPrefix(".") { open.append(path) }
-        } else if path.hasSuffix(".swift") || path.hasSuffix(".sql") {
-          found.append(path)
-        }
-      }
-    }
-    return found
   }
 }

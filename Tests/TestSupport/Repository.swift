@@ -23,6 +23,28 @@ public enum Repository {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// The files below these folders whose names end so.
+  public static func files(in folders: [String], _ endings: [String]) throws -> [String] {
+    var found: [String] = []
+    var open = folders
+    while let folder = open.popLast() {
+      guard let directory = opendir(root + "/" + folder) else { throw Unreadable(path: folder) }
+      defer { closedir(directory) }
+      while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        let path = folder + "/" + name
+        if entry.pointee.d_type == UInt8(DT_DIR) {
+          if !name.hasPrefix(".") { open.append(path) }
+        } else if endings.contains(where: path.hasSuffix) {
+          found.append(path)
+        }
+      }
+    }
+    return found.sorted()
+  }
+
   /// Writes a file that is not there yet.
   public static func create(_ path: String, _ text: String) throws {
     guard let file = fopen(root + "/" + path, "wx") else { throw Unreadable(path: path) }
