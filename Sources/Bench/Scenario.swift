@@ -1,5 +1,6 @@
 import JSON
 import Ledger
+import OpsLoop
 
 /// The history of missions as the loop makes it: fifty agent events are reported, one by one, then
 /// matched, proposed, claimed and completed, each in one entry. Every mission has one step, which
@@ -56,7 +57,7 @@ struct Scenario {
     for reaction in reactions { try propose.load(reaction, as: reaction.id) }
     for reaction in reactions {
       _ = propose.propose(
-        reaction.request, existing: nil, policies: policies, executors: ["noop", "radar"],
+        reaction.request, existing: nil, policies: policies, executors: Executors.names,
         today: &today, cause: nil)
     }
     entries.append(keep(propose, "heartbeat"))

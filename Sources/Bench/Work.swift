@@ -49,7 +49,7 @@ struct Work {
   /// A hundred steps a mission, at the same time: what a mission costs is not measured here.
   private func queue() throws(OpsError) {
     let engine = Engine(try Session(target), actor: "bench")
-    let step = JSON.object(["kind": .string("noop")])
+    let step = JSON.object(["kind": .string(Noop.name)])
     let template = JSON.object([
       "risk_level": .string("low"), "parallel": .bool(true),
       "steps": .array(Array(repeating: step, count: 100)),
@@ -82,7 +82,7 @@ struct Wake {
     let engine = Engine(session, actor: "bench")
     usleep(500_000)
     let template = JSON.object([
-      "risk_level": .string("low"), "steps": .array([.object(["kind": .string("noop")])]),
+      "risk_level": .string("low"), "steps": .array([.object(["kind": .string(Noop.name)])]),
     ])
     for number in 0..<300 {
       _ = try engine.submit(template, source: .api, dedupeKey: nil)

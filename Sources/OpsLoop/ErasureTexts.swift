@@ -116,7 +116,8 @@ struct SameWordsSearch {
   }
 
   private static let ours = Set(
-    ["noop executor", "Lease expired"] + Radar.Stage.allCases.map(\.rawValue))
+    ["Lease expired"] + Executors.all.flatMap { $0.ownTexts } + Radar.Stage.allCases.map(\.rawValue)
+  )
 
   // MARK: Where it is found
 

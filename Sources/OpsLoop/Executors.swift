@@ -1,94 +1,72 @@
-import Glibc
 import JSON
 import Ledger
 
-/// What a step can be run by.
-enum Executors {
-  /// What each does, by its name.
-  static let summaries = [
-    "noop": "does nothing, as well or as badly as its params say",
-    "radar": "adds to the radar, changes it, or lists it",
-  ]
-  /// The names that a template may use.
-  static let names = Set(summaries.keys)
+/// Runs the steps of one kind of work. An instance is made of one step's params.
+///
+/// A new executor is a file with its type and a line in ``Executors/all``.
+protocol Executor: Sendable {
+  /// What templates and policies call it.
+  static var name: String { get }
+  /// What it does, in one line for people.
+  static var summary: String { get }
+  /// Texts that it writes into results by itself: an erasure does not take them for somebody's.
+  static var ownTexts: [String] { get }
 
-  /// Runs a step to its end, on whichever thread calls.
+  /// Checks the params. Fields that it does not know mean nothing.
   ///
-  static func run(_ claimed: ClaimedStep) -> StepOutcome.Result {
-    let step = claimed.step
-    // Queued again by hand.
-    if step.isErased {
-      return .failed(.refused, error: step.erased.description, result: nil)
-    }
-    let params = (try? JSON(parsing: step.params)) ?? .null
-    switch step.executor ?? step.kind {
-    case "noop":
-      return refusing { () throws(OpsError) in try Noop(params).run(failures: claimed.failedRuns) }
-    case "radar":
-      return refusing { () throws(OpsError) in .radar(try Radar.Command(params: params)) }
-    case let name:
-      return .failed(.refused, error: "OPS_005: there is no executor \(name)", result: nil)
-    }
-  }
+  /// - Throws: ``Ledger/OpsError/wrongParam(_:isNot:)``, which fails the attempt.
+  init(params: JSON) throws(OpsError)
 
-  /// What an executor does not understand of its params fails the attempt.
-  private static func refusing(
-    _ run: () throws(OpsError) -> StepOutcome.Result
-  ) -> StepOutcome.Result {
-    do { return try run() } catch {
-      return .failed(.refused, error: error.description, result: nil)
-    }
-  }
+  /// Whether it runs on the thread that claimed the step, since it takes no time worth a thread of its own.
+  var isInstant: Bool { get }
 
-  /// Whether running the step takes no time worth a thread.
-  static func isInstant(_ step: Step) -> Bool {
-    guard step.executor ?? step.kind == "noop" else { return true }
-    return !step.params.utf8.contains(UInt8(ascii: "_")) || Noop.sleepMillis(step) == 0
-  }
+  /// Runs the step to its end, on whichever thread calls.
+  ///
+  /// - Parameter failedRuns: How often the step has failed so far.
+  func run(failedRuns: Int) -> StepOutcome.Result
 }
 
-/// The executor that does nothing, as well or as badly as it is told.
-private struct Noop {
-  static let sleepMillisMax = 3_600_000
+extension Executor {
+  static var ownTexts: [String] { [] }
+  var isInstant: Bool { false }
+}
 
-  private let sleepMillis: Int
-  private let error: String?
-  private let failTimes: Int
+/// What steps can be run by.
+public enum Executors {
+  static let all: [any Executor.Type] = [Noop.self, RadarExecutor.self]
 
-  /// - Throws: `OPS_004` that names the field.
-  init(_ params: JSON) throws(OpsError) {
-    sleepMillis = min(try Self.count("sleep_ms", in: params), Self.sleepMillisMax)
-    failTimes = try Self.count("fail_times", in: params)
-    error = params["error"]?.stringValue
-    if error == nil, let other = params["error"], other != .null {
-      throw Self.wrong("error", "text")
+  /// The names that a template may use.
+  public static let names: Set<String> = Set(byName.keys)
+
+  private static let byName: [String: any Executor.Type] = Dictionary(
+    uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  /// A claimed step with what runs it.
+  struct Execution: Sendable {
+    let isInstant: Bool
+    /// Runs the step to its end, on whichever thread calls.
+    let run: @Sendable () -> StepOutcome.Result
+  }
+
+  /// How a step is run. What nothing can run fails at once.
+  static func execution(of claimed: ClaimedStep) -> Execution {
+    let step = claimed.step
+    // An erased step that was queued again by hand.
+    if step.isErased { return refusing(step.erased) }
+    let name = step.executor ?? step.kind
+    guard let type = byName[name] else {
+      return refusing(OpsError(.executorNotFound, "there is no executor \(name)"))
+    }
+    do throws(OpsError) {
+      let executor = try type.init(params: (try? JSON(parsing: step.params)) ?? .null)
+      let failedRuns = claimed.failedRuns
+      return Execution(isInstant: executor.isInstant) { executor.run(failedRuns: failedRuns) }
+    } catch {
+      return refusing(OpsError(error.code, "\(name): \(error.message)"))
     }
   }
 
-  private static func count(_ field: String, in params: JSON) throws(OpsError) -> Int {
-    guard let value = params[field], value != .null else { return 0 }
-    guard let count = value.intValue, count >= 0 else {
-      throw wrong(field, "a whole number of at least 0")
-    }
-    return count
-  }
-
-  private static func wrong(_ field: String, _ expected: String) -> OpsError {
-    OpsError(.templateInvalid, "noop: \(field) is not \(expected)", facts: ["path": field])
-  }
-
-  static func sleepMillis(_ step: Step) -> Int {
-    (try? Noop((try? JSON(parsing: step.params)) ?? .null).sleepMillis) ?? 0
-  }
-
-  func run(failures: Int) -> StepOutcome.Result {
-    if sleepMillis > 0 { usleep(UInt32(sleepMillis) * 1000) }
-    if let error { return .failed(.exit, error: "OPS_007: \(error)", result: nil) }
-    if failures < failTimes {
-      return .failed(
-        .exit, error: "OPS_007: told to fail \(failTimes) times, this was number \(failures + 1)",
-        result: nil)
-    }
-    return .succeeded(#"{"ok": true, "note": "noop executor"}"#)
+  private static func refusing(_ error: OpsError) -> Execution {
+    Execution(isInstant: true) { .failed(.refused, error: error.description, result: nil) }
   }
 }

@@ -2,22 +2,17 @@ public import Ledger
 public import Log
 import Postgres
 
-/// A worker's word that it is there, in an unlogged table: written now and then, never with an append.
+/// A worker's word that it is there, and of what it passes over: written now and then, never with an append. Nothing
+/// depends on it, so that a failure is left to whatever comes next on the connection.
 struct Presence {
   private let options: Worker.Options
-  private var writtenAt = -Double.infinity
+  private var hasPassedOver = false
 
   static let everySeconds = 5.0
 
   init(_ options: Worker.Options) { self.options = options }
 
-  /// Nothing depends on it, so that a failure is left to whatever comes next on the connection.
-  ///
-  /// - Returns: Whether it was time to write.
-  mutating func note(_ engine: Engine, running: Int, claimed: Int) -> Bool {
-    let now = monotonicSeconds()
-    guard now - writtenAt >= Self.everySeconds else { return false }
-    writtenAt = now
+  mutating func note(_ engine: Engine, running: Int, claimed: Int) {
     var parameters = Parameters()
     parameters.text(options.name)
     parameters.text(options.host)
@@ -27,13 +22,20 @@ struct Presence {
     parameters.int4(Int32(clamping: running))
     parameters.int8(Int64(claimed))
     _ = try? engine.session.query(Self.write, parameters)
-    return true
+    notePassedOver(engine)
   }
 
-  func leave(_ engine: Engine) {
+  mutating func leave(_ engine: Engine) {
+    notePassedOver(engine)
     var parameters = Parameters()
     parameters.text(options.name)
     _ = try? engine.session.query(Self.remove, parameters)
+  }
+
+  private mutating func notePassedOver(_ engine: Engine) {
+    if engine.passedOver.isEmpty, !hasPassedOver { return }
+    hasPassedOver = !engine.passedOver.isEmpty
+    try? engine.notePassedOver(as: options.name)
   }
 
   private static let write = Statement(

@@ -33,7 +33,7 @@ enum Queue {
 
   private static func failedRuns(of step: String) -> String {
     """
-    CASE WHEN \(step).params ? 'fail_times' THEN (SELECT count(*) FROM public.ops_action_runs AS r
+    CASE WHEN \(step).params ? '\(Noop.failTimesField)' THEN (SELECT count(*) FROM public.ops_action_runs AS r
       WHERE r.step_id = \(step).id AND r.status = 'failed') ELSE 0 END
     """
   }

@@ -111,11 +111,13 @@ extension Engine {
       }
     }
     var standings: [ExecutorStanding] = []
-    for (name, summary) in Executors.summaries.sorted(by: { $0.key < $1.key }) {
+    for executor in Executors.all.sorted(by: { $0.name < $1.name }) {
+      let (queued, running) = counts[executor.name] ?? (0, 0)
       standings.append(
         ExecutorStanding(
-          name: name, summary: summary, state: try state(of: name, policy),
-          queued: counts[name]?.0 ?? 0, running: counts[name]?.1 ?? 0))
+          name: executor.name, summary: executor.summary,
+          state: try state(of: executor.name, policy),
+          queued: queued, running: running))
     }
     return standings
   }

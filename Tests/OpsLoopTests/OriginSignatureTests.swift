@@ -84,14 +84,6 @@ struct OriginSignatureTests {
     }
   }
 
-  @Test("SQL and program know the same executors")
-  func executors() throws {
-    try TestLedger.with { ledger in
-      let names = try ledger.value("array_to_string(ledger.executors(), ',')")
-      #expect(names == Executors.names.sorted().joined(separator: ","))
-    }
-  }
-
   @Test("who may not write the tables cannot by a function; who may not call it, not at all")
   func noRightGained() throws {
     try TestLedger.with { ledger in

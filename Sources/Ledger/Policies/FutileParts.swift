@@ -65,7 +65,8 @@ extension Policies {
       parts.append("its dedupe_key is empty: it never reacts")
     }
     if let template = pattern["template"] ?? pattern["proposal"] {
-      do { _ = try Template(sample(of: template), executors: executors) } catch {
+      let sample = sample(of: template, executor: executors.min() ?? "")
+      do { _ = try Template(sample, executors: executors) } catch {
         parts.append("its proposals cannot run: \(error.message)")
       }
     }
@@ -73,26 +74,29 @@ extension Policies {
   }
 
   /// A template as an event might fill it: where a placeholder stands there is something that is allowed.
-  private static func sample(of template: JSON) -> JSON {
+  private static func sample(of template: JSON, executor: String) -> JSON {
     guard var members = template.objectValue else { return template }
     fill(
       &members, ["title": .string(""), "description": .string(""), "risk_level": .string("low")])
     fill(&members, ["parallel": .bool(false)])
-    let step = JSON.object(["kind": .string("noop")])
+    let step = JSON.object(["kind": .string(executor)])
     fill(&members, ["steps": .array([step])])
     if let steps = members["steps"]?.arrayValue {
-      members["steps"] = .array(steps.map { isFilled($0) ? step : sample(ofStep: $0) })
+      members["steps"] = .array(
+        steps.map { isFilled($0) ? step : sample(ofStep: $0, executor: executor) })
     }
     return .object(members)
   }
 
-  private static func sample(ofStep step: JSON) -> JSON {
+  private static func sample(ofStep step: JSON, executor: String) -> JSON {
     guard var members = step.objectValue else { return step }
     // The executor is the kind, where it is not named.
     if members["executor"] == nil, let kind = members["kind"], isFilled(kind) {
-      members["executor"] = .string("noop")
+      members["executor"] = .string(executor)
     }
-    fill(&members, ["kind": .string("noop"), "executor": .string("noop"), "params": .object([:])])
+    fill(
+      &members,
+      ["kind": .string(executor), "executor": .string(executor), "params": .object([:])])
     fill(&members, ["max_retries": .int(1), "needs": .array([])])
     if let needs = members["needs"]?.arrayValue {
       members["needs"] = .array(needs.filter { !isFilled($0) })

@@ -20,20 +20,20 @@ extension Radar {
       switch params["action"]?.stringValue {
       case "add":
         guard let title = fields["title"]?.stringValue, !title.isEmpty else {
-          throw Self.wrong("params.title", "text")
+          throw .wrongParam("params.title", isNot: "text")
         }
         self = .add(try Self.fields(fields, title: title))
       case "update":
         if let id = fields["id"]?.stringValue {
-          guard let id = StreamID(id) else { throw Self.wrong("params.id", "a UUID") }
+          guard let id = StreamID(id) else { throw .wrongParam("params.id", isNot: "a UUID") }
           self = .update(.id(id), try Self.fields(fields, title: fields["title"]?.stringValue))
         } else if let title = fields["title"]?.stringValue {
           self = .update(.title(title), try Self.fields(fields, title: nil))
         } else {
-          throw Self.wrong("params.id or params.title", "given")
+          throw .wrongParam("params.id or params.title", isNot: "given")
         }
       case "list": self = .list
-      default: throw Self.wrong("action", "add, update or list")
+      default: throw .wrongParam("action", isNot: "add, update or list")
       }
     }
 
@@ -41,17 +41,13 @@ extension Radar {
       var stage: Stage?
       if let text = value["stage"], text != .null {
         guard let known = text.stringValue.flatMap(Stage.init) else {
-          throw wrong("params.stage", "watching, validating, building or shipped")
+          throw .wrongParam("params.stage", isNot: "watching, validating, building or shipped")
         }
         stage = known
       }
       return Fields(
         stage: stage, title: title, description: value["description"]?.stringValue,
         notes: value["notes"]?.stringValue)
-    }
-
-    private static func wrong(_ field: String, _ expected: String) -> OpsError {
-      OpsError(.templateInvalid, "radar: \(field) is not \(expected)", facts: ["path": field])
     }
   }
 

@@ -1,6 +1,6 @@
 -- ledger.executors: the names that a step may be run by; the same that the binary knows.
 --
--- Returns  the names, sorted. A test compares them with `opsledger executor list`'s.
+-- Returns  the names, sorted. A test compares them with the list of the program, Executors.swift.
 -- Locks    none.
 -- Used by  template_steps.
 CREATE OR REPLACE FUNCTION ledger.executors() RETURNS text[]

@@ -7,7 +7,8 @@ import OpsLoop
 enum ExecutorCommands {
   static let all = [list, pause, resume]
 
-  private static let name = Command.Argument(name: "NAME", help: "the executor: noop, radar, …")
+  private static let name = Command.Argument(
+    name: "NAME", help: "one of: " + Executors.names.sorted().joined(separator: ", "))
 
   static let list = Command(
     group: .work, name: "executor list",
@@ -77,7 +78,8 @@ enum ExecutorCommands {
       ],
       examples: [
         .init(
-          line: "executor \(verb) radar --why 'its source is down'", meaning: "history keeps why")
+          line: "executor \(verb) \(RadarExecutor.name) --why 'its source is down'",
+          meaning: "history keeps why")
       ]
     ) { (call) throws(OpsError) in
       let name = call.argument(0)

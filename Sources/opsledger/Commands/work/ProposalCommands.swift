@@ -20,8 +20,8 @@ enum ProposalCommands {
     notes: [
       "Exit 0 once it is recorded, also where the gate refused it: the reason then begins OPS_003. "
         + "A template that cannot run is refused, with the path of what is wrong, and leaves nothing.",
-      "A template: {\"title\": \"Look into build 1042\", \"risk_level\": \"low\", \"steps\": [{\"kind\": \"noop\"}, "
-        + "{\"kind\": \"radar\", \"params\": {\"action\": \"list\"}, \"max_retries\": 2, \"needs\": [0]}]}. A step's kind "
+      "A template: {\"title\": \"Look into build 1042\", \"risk_level\": \"low\", \"steps\": [{\"kind\": \"\(Noop.name)\"}, "
+        + "{\"kind\": \"\(RadarExecutor.name)\", \"params\": {\"action\": \"list\"}, \"max_retries\": 2, \"needs\": [0]}]}. A step's kind "
         + "names its executor, unless it has an executor of its own; needs counts steps from 0.",
     ],
     examples: [

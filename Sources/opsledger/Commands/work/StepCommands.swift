@@ -91,7 +91,9 @@ enum StepCommands {
       .init(
         line: "step retry 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'the disk is back'",
         meaning: "one"),
-      .init(line: "step retry --dead --kind radar --why 'the source is back'", meaning: "in bulk"),
+      .init(
+        line: "step retry --dead --kind \(RadarExecutor.name) --why 'the source is back'",
+        meaning: "in bulk"),
     ]
   ) { (call) throws(OpsError) in
     let why = try call.prose("why")

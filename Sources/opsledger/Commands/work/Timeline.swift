@@ -198,7 +198,7 @@ extension Timeline {
     }
   }
 
-  /// `step 1 (noop)`
+  /// A step by its position and its kind.
   private func name(_ id: StreamID) -> String {
     guard let step = steps[id] else { return "step \(id)" }
     return "step \(step.ordinal.map { String($0) } ?? id.description) (\(step.kind))"

@@ -1,0 +1,16 @@
+import JSON
+import Ledger
+
+/// The executor that changes the radar. The change is recorded with the step's outcome, in one entry.
+public struct RadarExecutor: Executor {
+  public static let name = "radar"
+  static let summary = "adds to the radar, changes it, or lists it"
+
+  private let command: Radar.Command
+
+  init(params: JSON) throws(OpsError) { command = try Radar.Command(params: params) }
+
+  let isInstant = true
+
+  func run(failedRuns: Int) -> StepOutcome.Result { .radar(command) }
+}

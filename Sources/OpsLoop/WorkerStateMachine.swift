@@ -1,0 +1,436 @@
+import Ledger
+
+/// Decides what a worker does next: claim steps, run them, renew their leases while they run, record what came of them.
+///
+/// It performs nothing and reads no clock: ``next(after:_:)`` takes what came of the last action and returns the next
+/// one, which ``Worker`` performs. What was executed stays here until its outcome is recorded, or cannot be any more.
+struct WorkerStateMachine: Sendable {
+  enum Action: Sendable {
+    /// Hear of steps that others make runnable. Answered by ``Event/done``, as is each action that tells nothing.
+    case subscribe
+    /// Say that this worker is there.
+    case note(running: Int, claimed: Int)
+    /// Take back steps whose leases have run out, but not these. Answered by ``Event/recovered(_:)``.
+    case recover(but: [StreamID])
+    /// Answered by ``Event/claimed(_:)``.
+    case claim(limit: Int, Following)
+    /// Ask when the next step that follows others is due, by a worker that looked at all of them so many seconds ago.
+    /// Answered by ``Event/retry(inSeconds:)``.
+    case findRetry(elapsed: Double)
+    /// Run a step; what came of it is among the next that are collected.
+    case start(ClaimedStep)
+    /// Wait until steps have run, for so long at most. Answered by ``Event/finished(_:)``.
+    case collect(seconds: Double)
+    /// Record outcomes in one entry: several of one claim, or one alone whose batch the database refused. Answered by
+    /// ``Event/recorded(_:)``.
+    case record([StepOutcome], isAlone: Bool)
+    /// Answered by ``Event/renewed(_:)``.
+    case renew([ClaimedStep])
+    /// Note that the database refuses what this step needs.
+    case passOver(StreamID, OpsError)
+    /// Ask whether there is anything to do. Answered by ``Event/looked(_:)``.
+    case look
+    /// Wait until others say that there is work, for so long at most. Answered by ``Event/heard(_:)``.
+    case listen(seconds: Double)
+    /// Tell other workers that there is work.
+    case wake
+    case pause(seconds: Double)
+    case say(String)
+  }
+
+  /// What came of an action.
+  enum Event: Sendable {
+    /// The worker begins, or goes on after ``failure``.
+    case began
+    case done
+    case recovered(Int)
+    case claimed(Claim)
+    case retry(inSeconds: Double?)
+    case finished([Finished])
+    case recorded(Completion)
+    case renewed([StreamID: Step.Token])
+    case looked(QueueLook)
+    case heard(Bool)
+    case failed(OpsError)
+  }
+
+  /// A step that has run, by the run that its claim began: a step that was lost and claimed again has another.
+  struct Finished: Sendable {
+    let run: StreamID
+    let result: StepOutcome.Result
+  }
+
+  /// What is so at the moment of a decision.
+  struct Reading: Sendable {
+    /// Of a clock that never goes back.
+    var seconds: Double
+    var isToldToStop: Bool
+    var leaseSeconds: Double
+    /// Behind a pooler nobody can say that there is work.
+    var isPooled: Bool
+  }
+
+  private let options: Worker.Options
+  private(set) var report = WorkerReport()
+  /// Why the worker ends, where it does not end by itself.
+  private(set) var failure: OpsError?
+
+  private var reading = Reading(seconds: 0, isToldToStop: false, leaseSeconds: 0, isPooled: false)
+  private var asked: (action: Action, seconds: Double)?
+  /// Actions that are due before anything is decided.
+  private var errands: [Action] = []
+  /// Claimed steps by their runs, until their outcomes are recorded.
+  private var held: [StreamID: Held] = [:]
+  private var round = Round.heard
+  /// Whether the worker ends with steps in hand, and goes on with them at the next ``Event/began``.
+  private var isSuspended = false
+
+  /// Whether there may be something to claim; false until somebody says so, or a look.
+  private var isHopeful = true
+  /// Missions of which steps have ended since the last claim: what follows them may run now.
+  private var ended: Set<StreamID> = []
+  /// Claims in a row that gave nothing: what a look sees, others may hold.
+  private var disappointments = 0
+  private var waiting: (until: Double, rank: Int)?
+  private var notedAt = -Double.infinity
+  private var recoveredAt = -Double.infinity
+  private var fullLookAt = -Double.infinity
+  /// When a step that follows others may be tried again, as far as this worker knows.
+  private var nextRetry = Double.infinity
+  /// When all followers were looked at, until it is known which of them is due next.
+  private var retryUnknownSince: Double?
+
+  init(_ options: Worker.Options) { self.options = options }
+
+  /// How far a round is: what has run is collected, recorded and renewed; then the worker hears what others say, and
+  /// claims once.
+  private enum Round: Comparable { case collected, heard, claimed }
+
+  private struct Held: Sendable {
+    var claimed: ClaimedStep
+    /// Its place among all that this worker claimed.
+    let number: Int
+    var renewAt: Double
+    /// When others may take it. Once it has run, its outcome is tried until then where only a lock is in the way.
+    var leaseEnds: Double
+    var isRenewedAlone = false
+    /// What came of it, from the moment at which it has run.
+    var outcome: Outcome?
+  }
+
+  private struct Outcome: Sendable {
+    var result: StepOutcome.Result
+    /// When it is recorded, or tried again.
+    var dueAt: Double
+    var isAlone = false
+    /// How often it could not be recorded by itself, and how often of these no lock was in the way.
+    var tries = 0
+    var refusals = 0
+    var isLocked = false
+  }
+
+  private var now: Double { reading.seconds }
+  private var isStopping: Bool { failure != nil || reading.isToldToStop }
+  private var isLeaving: Bool { isStopping || !options.watch }
+
+  // MARK: Deciding
+
+  /// - Parameter event: What came of the action that it returned last.
+  /// - Returns: Nil where the worker ends; ``failure`` says why.
+  mutating func next(after event: Event, _ reading: Reading) -> Action? {
+    self.reading = reading
+    take(event)
+    let action = decide()
+    asked = action.map { ($0, now) }
+    return action
+  }
+
+  /// The most urgent first.
+  private mutating func decide() -> Action? {
+    if !errands.isEmpty { return errands.removeFirst() }
+    if isSuspended { return nil }
+    if let action = wait() ?? record() ?? renew() ?? keepUp() { return action }
+    if !held.isEmpty {
+      round = .collected
+      return .collect(seconds: 0.05)
+    }
+    return isLeaving ? nil : .look
+  }
+
+  private mutating func keepUp() -> Action? {
+    if isStopping { return nil }
+    return findRetry() ?? hear() ?? note() ?? recover() ?? claim()
+  }
+
+  private mutating func take(_ event: Event) {
+    switch event {
+    case .began:
+      (failure, isSuspended) = (nil, false)
+      if options.watch { errands.append(.subscribe) }
+    case .done: break
+    case .recovered(let count): if count > 0 { isHopeful = true }
+    case .claimed(let claim): hold(claim)
+    case .retry(let seconds): (nextRetry, retryUnknownSince) = (now + (seconds ?? .infinity), nil)
+    case .finished(let finished):
+      let dueAt = now
+      for one in finished { held[one.run]?.outcome = Outcome(result: one.result, dueAt: dueAt) }
+    case .recorded(let completion): letGo(completion)
+    case .renewed(let tokens): keep(tokens)
+    case .looked(let look): waitAfter(look)
+    case .heard(let isWork): if isWork { hearOfWork() }
+    case .failed(let error): fail(error)
+    }
+  }
+
+  // MARK: Claiming
+
+  private mutating func note() -> Action? {
+    guard now - notedAt >= Presence.everySeconds else { return nil }
+    notedAt = now
+    return .note(running: held.count, claimed: report.claimed)
+  }
+
+  private mutating func recover() -> Action? {
+    // While nothing runs here, a look says when a lease has ended.
+    guard isHopeful || !held.isEmpty, now - recoveredAt >= 1 else { return nil }
+    recoveredAt = now
+    // What has run here is recorded, and not taken back from ourselves.
+    return .recover(but: held.values.map(\.claimed.step.id))
+  }
+
+  private mutating func claim() -> Action? {
+    let isDue = now - fullLookAt >= options.fullLookSeconds || now >= nextRetry
+    if isDue { isHopeful = true }
+    // What only waits for its outcome to be recorded takes no room.
+    let room = options.concurrency - held.values.count { ($0.outcome?.tries ?? 0) == 0 }
+    guard isHopeful, room > 0, round < .claimed || held.isEmpty else { return nil }
+    round = .claimed
+    // The last look before it ends is a full one: nothing runs that could tell it more.
+    let isFull = isDue || held.isEmpty && ended.isEmpty
+    return .claim(limit: room, isFull ? .all : .of(Array(ended)))
+  }
+
+  private mutating func hold(_ claim: Claim) {
+    guard case (.claim(let room, let following), let askedAt)? = asked else { return }
+    let isFull = if case .all = following { true } else { false }
+    disappointments = claim.steps.isEmpty ? disappointments + 1 : 0
+    if claim.steps.count(where: { $0.step.needs?.isEmpty == false }) < room { ended = [] }
+    if claim.steps.count < room {
+      // What it had not asked for may be there still: the next look tells.
+      isHopeful =
+        claim.hasLeftSome || !isFull && claim.halt == nil && held.isEmpty && claim.steps.isEmpty
+      if isFull {
+        fullLookAt = askedAt
+        if nextRetry <= askedAt { nextRetry = .infinity }
+        if options.watch { retryUnknownSince = askedAt }
+      }
+    }
+    report.halt = claim.halt
+    for step in claim.steps {
+      held[step.token.runID] = Held(
+        claimed: step, number: report.claimed, renewAt: askedAt + reading.leaseSeconds / 3,
+        leaseEnds: askedAt + reading.leaseSeconds)
+      report.claimed += 1
+      errands.append(.start(step))
+    }
+  }
+
+  private func findRetry() -> Action? {
+    retryUnknownSince.map { .findRetry(elapsed: now - $0) }
+  }
+
+  // MARK: Recording
+
+  /// Outcomes that were claimed together, together; by itself what could not be recorded so.
+  private func record() -> Action? {
+    let due = held.values.compactMap { held in
+      held.outcome.flatMap { $0.dueAt <= now ? (held: held, outcome: $0) : nil }
+    }.sorted { $0.held.number < $1.held.number }
+    guard let first = due.first(where: { !$0.outcome.isAlone }) ?? due.first else { return nil }
+    let isAlone = first.outcome.isAlone
+    let group =
+      isAlone
+      ? [first]
+      : due.filter { !$0.outcome.isAlone && $0.held.claimed.entry == first.held.claimed.entry }
+    return .record(
+      group.map { StepOutcome($0.held.claimed, $0.outcome.result) }, isAlone: isAlone)
+  }
+
+  private mutating func letGo(_ completion: Completion) {
+    guard case .record(let outcomes, _)? = asked?.action else { return }
+    for outcome in outcomes { held[outcome.token.runID] = nil }
+    for (outcome, error) in completion.refused {
+      errands.append(.say("step \(outcome.stepID): \(error)"))
+    }
+    report.refused += completion.refused.count
+    report.succeeded += completion.succeeded
+    report.failed += completion.failed
+    ended.formUnion(completion.open)
+    nextRetry = min(nextRetry, now + (completion.retrySeconds ?? .infinity))
+    // Where nothing may follow, a look tells whether there is more, for less than a claim.
+    if !ended.isEmpty || !options.watch { isHopeful = true }
+    // It will not take what follows: somebody else may.
+    if reading.isToldToStop { errands.append(.wake) }
+  }
+
+  /// How often a worker that leaves tries to record what the database refuses, and no lock is in the way of.
+  private static let refusalsMax = 3
+
+  /// An outcome could not be recorded although it was alone.
+  private mutating func postpone(_ run: StreamID, after error: OpsError) {
+    guard let lease = held[run], var outcome = lease.outcome else { return }
+    errands.append(.passOver(lease.claimed.step.id, error))
+    let isForGood =
+      isLeaving && !error.isOfALock && outcome.refusals >= Self.refusalsMax
+      || now > lease.leaseEnds && (isLeaving || !error.isOfALock)
+    outcome.dueAt = now + min(0.1 * Double(1 << min(outcome.tries, 6)), 1)
+    outcome.tries += 1
+    outcome.isLocked = error.isOfALock
+    if !outcome.isLocked { outcome.refusals += 1 }
+    if let failed = outcome.result.refused(by: error) {
+      (outcome.result, outcome.dueAt) = (failed, now)
+    } else if isForGood {
+      return giveUp(run, error)
+    }
+    held[run]?.outcome = outcome
+  }
+
+  private mutating func giveUp(_ run: StreamID, _ error: OpsError) {
+    guard let lease = held.removeValue(forKey: run) else { return }
+    report.refused += 1
+    errands.append(
+      .say(
+        "step \(lease.claimed.step.id): its outcome could not be recorded; it is tried again when its lease has "
+          + "ended: \(error)"))
+  }
+
+  // MARK: Renewing
+
+  /// A lease is renewed after a third of it, while its step runs or a lock keeps its outcome from being recorded.
+  private func renew() -> Action? {
+    let due = held.values.filter {
+      $0.renewAt <= now && ($0.outcome == nil || $0.outcome?.isLocked == true)
+    }
+    let group = due.filter { !$0.isRenewedAlone }
+    if !group.isEmpty { return .renew(group.map(\.claimed)) }
+    return due.first.map { .renew([$0.claimed]) }
+  }
+
+  private mutating func keep(_ tokens: [StreamID: Step.Token]) {
+    guard case (.renew(let steps), let askedAt)? = asked else { return }
+    let leaseSeconds = reading.leaseSeconds
+    for step in steps {
+      let run = step.token.runID
+      if let token = tokens[step.step.id], token.runID == run {
+        held[run]?.claimed.token = token
+        held[run]?.isRenewedAlone = false
+        held[run]?.renewAt = askedAt + leaseSeconds / 3
+        if held[run]?.outcome == nil { held[run]?.leaseEnds = askedAt + leaseSeconds }
+      } else {
+        // Lost, or locked by another transaction at this moment.
+        held[run]?.renewAt = askedAt + min(1, leaseSeconds / 3)
+      }
+    }
+  }
+
+  // MARK: Failures
+
+  private mutating func fail(_ error: OpsError) {
+    guard error.isOfARow else { return stop(error) }
+    switch asked?.action {
+    case .record(let outcomes, isAlone: false):
+      // Whose fault it was is found out one by one.
+      for outcome in outcomes { held[outcome.token.runID]?.outcome?.isAlone = true }
+    case .record(let outcomes, isAlone: true):
+      for outcome in outcomes { postpone(outcome.token.runID, after: error) }
+    case .renew(let steps):
+      let renewAt = now + reading.leaseSeconds / 3
+      for step in steps {
+        let run = step.token.runID
+        if held[run]?.isRenewedAlone == true {
+          errands.append(.passOver(step.step.id, error))
+          held[run]?.renewAt = renewAt
+        }
+        held[run]?.isRenewedAlone = true
+      }
+    case .subscribe, .note, .recover, .claim, .findRetry, .start, .collect, .passOver, .look,
+      .listen, .wake, .pause, .say, nil:
+      stop(error)
+    }
+  }
+
+  /// Records what has run, and ends then. A worker that watches ends at once where the database is away, and keeps
+  /// what it holds: it is called again when the database is back.
+  private mutating func stop(_ error: OpsError) {
+    isSuspended = options.watch && error.code == .databaseUnreachable && !isStopping
+    if failure == nil {
+      failure = error
+      if !isSuspended, !held.isEmpty {
+        errands.append(.say("records what has run, and ends then: \(error)"))
+      }
+    }
+    if isSuspended || held.isEmpty { return }
+    // What waited to be recorded for longer than its lease is another's by now.
+    for (run, lease) in held where lease.leaseEnds < now { giveUp(run, error) }
+    errands.append(.pause(seconds: 0.1))
+  }
+
+  // MARK: Waiting
+
+  private static let pooledLookSeconds = 0.25
+  private static let rankMax = 8
+  private static let turnSeconds = 0.01
+
+  private mutating func waitAfter(_ look: QueueLook) {
+    let secondsMax = reading.isPooled ? Self.pooledLookSeconds : options.lookSeconds
+    var seconds = min(max(min(look.seconds ?? .infinity, nextRetry - now), 0.02), secondsMax)
+    if look.isClaimable && report.halt == nil || look.isLeaseExpired {
+      isHopeful = true
+      if disappointments == 0 {
+        recoveredAt = -.infinity
+        return
+      }
+      seconds = min(0.05 * Double(1 << min(disappointments, 6)), secondsMax)
+    }
+    waiting = (now + seconds, look.rank)
+  }
+
+  private mutating func wait() -> Action? {
+    if let waiting, !isStopping, waiting.until > now {
+      // In slices, since a signal does not end the wait.
+      return .listen(seconds: min(waiting.until - now, 0.2))
+    }
+    waiting = nil
+    return nil
+  }
+
+  private mutating func hear() -> Action? {
+    guard options.watch, !isHopeful, round < .heard else { return nil }
+    round = .heard
+    return .listen(seconds: 0)
+  }
+
+  /// What one call wakes all workers for, one of them mostly takes whole: the first claims at once, the others look in
+  /// their turn whether anything is left.
+  private mutating func hearOfWork() {
+    let rank = waiting?.rank ?? 0
+    waiting = nil
+    if rank == 0 {
+      isHopeful = true
+    } else {
+      errands.append(.pause(seconds: Double(min(rank, Self.rankMax)) * Self.turnSeconds))
+    }
+  }
+}
+
+extension StepOutcome.Result {
+  /// What is recorded in place of an outcome that the database refuses for what it holds: a failed attempt.
+  /// Nil where it is refused for another reason, or is one already.
+  fileprivate func refused(by error: OpsError) -> StepOutcome.Result? {
+    if case .failed(.refused, _, _) = self { return nil }
+    guard let fault = error.database, ![.rollback, .state].contains(fault.errorClass),
+      [.conflict, .badInput, .schemaMismatch].contains(error.code)
+    else { return nil }
+    return .failed(.refused, error: "its outcome cannot be recorded: \(error)", result: nil)
+  }
+}
