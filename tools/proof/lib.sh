@@ -46,6 +46,10 @@ wait_until() {
     done
 }
 
+# wait_for WHAT QUERY [OPTION…]: until the query answers t.
+wait_for() { wait_until "$1" is_true "${@:2}"; }
+is_true() { [ "$(ask "${@:2}" -c "$1")" = t ]; }
+
 # --- The program
 
 # build_program: sets opsledger to the program, built for release, or to the one that OPSLEDGER names.
