@@ -52,7 +52,7 @@ end_scratch() {
     local status=$? command data
     trap - EXIT
     for command in "${at_end[@]}"; do eval "$command" || true; done
-    [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
+    [ ${#started[@]} = 0 ] || { kill -KILL "${started[@]}" && wait "${started[@]}"; } 2>/dev/null || true
     [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
     for data in "$scratch"/*/postmaster.pid; do
         [ ! -f "$data" ] || stop_server "$(basename "${data%/*}")" immediate || true

@@ -1,8 +1,8 @@
 # What proofs share: how they look at a ledger, change it behind its guards, and say what is untrue. Sourced, not run.
 # What starts and stops a cluster, the program or a bucket is in tools/library.sh, which this sources.
 #
-# A proof that takes --s3 keeps its stores in a bucket then, of an object store on loopback (tools/s3_server.py). Sourcing
-# this takes the option off the proof's arguments, forgets the caller's databases, and goes to the root of the repository.
+# A proof that takes --s3 then keeps its stores in a bucket, of an object store on loopback (tools/s3_server.py). Sourcing
+# this file takes the option off the proof's arguments, forgets the caller's databases, and changes to the repository's root.
 
 set -euo pipefail
 export LC_ALL=C
@@ -87,7 +87,7 @@ refused() {
     local code=$1 what=$2
     shift 2
     if "$@" >"$scratch/out" 2>"$scratch/err" </dev/null; then fail "$what went through"; fi
-    cat "$scratch/out" "$scratch/err" | grep -qE "$code" || fail_with_output "$what was refused, but not with $code"
+    grep -qE -e "$code" "$scratch/out" "$scratch/err" || fail_with_output "$what was refused, but not with $code"
 }
 
 # equals WHAT EXPECTED FOUND: fails unless both are the same.
@@ -106,7 +106,7 @@ lay_schema() {
     createdb "$1"
     schema_sql | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
 }
-schema_sql() { cat schema/migrations/*.sql schema/functions/*.sql schema/views/*.sql schema/guards/*.sql; }
+schema_sql() { (cd "$root/schema" && cat migrations/*.sql functions/*.sql views/*.sql guards/*.sql); }
 
 # begin_ledger DATABASE: makes a database, begins a ledger in it, and names it in PGDATABASE and OPS_DATABASE_URL. With
 # --s3 the bucket is begun, too.
@@ -182,11 +182,11 @@ guards_off="SET client_min_messages = error; DO \$\$ DECLARE name text; BEGIN FO
     WHERE evtname LIKE 'opsledger%' LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END LOOP; END \$\$;"
 guards_on=${guards_off/DISABLE/ENABLE ALWAYS}
 
-# forge [OPTION…]: runs the SQL on its input as a superuser behind every guard, the triggers of the tables among them, in
-# one transaction with what puts them all back.
+# forge [OPTION…]: runs the SQL on its input as a superuser behind every guard, without triggers and foreign keys, in one
+# transaction with what puts every guard back.
 forge() {
     {
-        echo "BEGIN; $guards_off"
+        echo "BEGIN; SET LOCAL session_replication_role = replica; $guards_off"
         table_triggers DISABLE
         cat
         echo ';'
@@ -219,18 +219,27 @@ start() {
 # stop PID…: ends processes by TERM; each must end well.
 stop() {
     local pid status
-    kill -TERM "$@"
+    kill -TERM "$@" 2>/dev/null || true
     for pid in "$@"; do
         status=0
         wait "$pid" || status=$?
         [ "$status" = 0 ] || fail "process $pid ended with $status: $(tail -qn 5 "$scratch"/*.err)"
     done
+    not_started "$@"
 }
 
 # kill_now PID…: kills processes outright, where they still run, and waits until they are gone.
 kill_now() {
     kill -KILL "$@" 2>/dev/null || true
     { wait "$@"; } 2>/dev/null || true
+    not_started "$@"
+}
+
+# not_started PID…: these have ended; their numbers may be those of other processes by the end of the proof.
+not_started() {
+    local process left=()
+    for process in "${started[@]}"; do [[ " $* " == *" $process "* ]] || left+=("$process"); done
+    started=("${left[@]}")
 }
 
 # free_port: sets port to a TCP port that nobody listens on, with two more above it.
