@@ -1,13 +1,11 @@
-# What the scripts here share. Sourced, not run.
+# Starts and stops what a script needs: the program, a PostgreSQL cluster and a bucket of its own. Sourced, not run.
+# Tests, proofs, bench and demo use it. What looks at a ledger, and checks it, is in tools/proof/lib.sh.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Nothing of the caller's settings may send a test or a demo to a database of theirs.
+# forget_databases: removes the caller's settings, so that none leads a test or a demo to a database of theirs.
 forget_databases() {
-    unset OPS_DATABASE_URL DATABASE_URL SUPABASE_URL OPSLEDGER_HOME OPS_DATABASE_URL_FILE \
-        DATABASE_URL_FILE SUPABASE_URL_FILE PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS \
-        PGSERVICE PGHOSTADDR OPS_STORE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN \
-        AWS_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE
+    unset "${!PG@}" "${!OPS_@}" "${!AWS_@}" DATABASE_URL SUPABASE_URL DATABASE_URL_FILE SUPABASE_URL_FILE OPSLEDGER_HOME
 }
 
 # quietly LABEL COMMAND…: runs a command; its output only where it fails. On a terminal its last
@@ -30,7 +28,7 @@ quietly() {
     return "$status"
 }
 
-# build_release: leaves the program at $opsledger.
+# build_release: builds the program, and sets opsledger to its path.
 build_release() {
     quietly 'building opsledger (the first time takes a few minutes)' \
         swift build --package-path "$root" -c release --static-swift-stdlib --product opsledger
@@ -38,61 +36,78 @@ build_release() {
         --product opsledger --show-bin-path)/opsledger
 }
 
-# Prints the directory of the newest PostgreSQL's programs.
-postgres_programs() {
-    local directory
-    directory=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
-    [ -n "$directory" ] || { echo 'no PostgreSQL in /usr/lib/postgresql' >&2; return 1; }
-    echo "$directory"
+# --- A directory of the script's own, and what ends with the script
+
+started=() # Ids of processes that are killed when the script ends: started+=($!)
+at_end=()  # Commands that run first when the script ends: at_end+=('umount /mnt')
+
+# scratch_directory: makes the directory $scratch, which is removed when the script ends.
+scratch_directory() {
+    scratch=$(mktemp -d /tmp/opsledger-scratch.XXXXXX)
+    trap end_scratch EXIT
+    trap 'exit 130' INT TERM
 }
 
-# start_scratch_postgres: a server of our own in a temporary directory, on a unix socket only.
-# Sets scratch_url, a superuser's. It is stopped and deleted when the script ends.
-start_scratch_postgres() {
-    local programs
-    programs=$(postgres_programs)
-    scratch=$(mktemp -d /tmp/opsledger-test.XXXXXX)
-    scratch_pid=
-    trap stop_scratch_postgres EXIT
-    trap 'exit 130' INT TERM
-    as_server=()
-    if [ "$(id -u)" = 0 ]; then
-        chown postgres: "$scratch"
-        as_server=(setpriv --reuid=postgres --regid=postgres --clear-groups --)
-    fi
-    (
-        cd /
-        "${as_server[@]}" "$programs/initdb" -D "$scratch/data" -U postgres --auth=trust \
-            --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$scratch/initdb.log" 2>&1 ||
-            { cat "$scratch/initdb.log" >&2; exit 1; }
-    )
-    cd /
-    setsid "${as_server[@]}" "$programs/postgres" -D "$scratch/data" -c listen_addresses= \
-        -c unix_socket_directories="$scratch" -c max_connections=200 -c timezone=UTC \
-        -c max_locks_per_transaction=256 >"$scratch/log" 2>&1 </dev/null &
-    scratch_pid=$!
-    cd "$root"
-    for _ in $(seq 600); do
-        if "$programs/pg_isready" -q -h "$scratch" -U postgres; then
-            scratch_url="postgresql://postgres@/postgres?host=$scratch"
-            return
-        fi
-        kill -0 "$scratch_pid" 2>/dev/null || break
-        sleep 0.1
+end_scratch() {
+    local status=$? command data
+    trap - EXIT
+    for command in "${at_end[@]}"; do eval "$command" || true; done
+    [ ${#started[@]} = 0 ] || { kill -KILL "${started[@]}" && wait "${started[@]}"; } 2>/dev/null || true
+    [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
+    for data in "$scratch"/*/postmaster.pid; do
+        [ ! -f "$data" ] || stop_server "$(basename "${data%/*}")" immediate || true
     done
-    cat "$scratch/log" >&2
-    echo 'the scratch PostgreSQL does not start' >&2
+    rm -rf "$scratch"
+    exit "$status"
+}
+
+# --- A PostgreSQL cluster of the script's own
+
+# as_server COMMAND…: runs a command as the system's user postgres where we are root, as whom PostgreSQL does not run.
+as_server() {
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
+    else
+        "$@"
+    fi
+}
+
+# scratch_cluster [-c NAME=VALUE…]: starts a cluster in $scratch/data, on a Unix socket in $scratch, and points libpq at it
+# as its superuser. Its log is $scratch/data.log. It is stopped and removed when the script ends.
+scratch_cluster() {
+    local programs
+    programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) || true
+    PATH=${programs:-$(pg_config --bindir)}:$PATH
+    scratch_directory
+    [ "$(id -u)" != 0 ] || chown postgres: "$scratch"
+    make_cluster data
+    start_server data "$scratch" "$@"
+    unset "${!PG@}"
+    export PATH PGHOST=$scratch PGUSER=postgres PGDATABASE=postgres
+}
+
+# make_cluster NAME: a new cluster in $scratch/NAME.
+make_cluster() {
+    (cd "$scratch" && as_server initdb -D "$1" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) \
+        >"$scratch/initdb.log" 2>&1 || { cat "$scratch/initdb.log" >&2; return 1; }
+}
+
+# start_server NAME SOCKETS [-c NAME=VALUE…]: starts the cluster in $scratch/NAME, with its socket in the directory SOCKETS.
+start_server() {
+    (cd "$scratch" && as_server pg_ctl -D "$1" -l "$1.log" -w -t 60 \
+        -o "-c listen_addresses= -c unix_socket_directories=$2 ${*:3}" start >/dev/null) && return
+    tail -n 20 "$scratch/$1.log" >&2
+    echo "the cluster in $scratch/$1 does not start" >&2
     return 1
 }
 
-stop_scratch_postgres() {
-    [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
-    if [ -n "${scratch_pid:-}" ]; then
-        kill -INT "$scratch_pid" 2>/dev/null || true
-        wait "$scratch_pid" 2>/dev/null || true
-    fi
-    rm -rf "$scratch"
-}
+# stop_server NAME [MODE]: stops the cluster in $scratch/NAME, fast unless another of pg_ctl's modes is named.
+stop_server() { (cd "$scratch" && as_server pg_ctl -D "$1" -m "${2:-fast}" -w stop >/dev/null); }
+
+# url DATABASE [LOGIN]: how a command reaches a database of the scratch cluster, as its superuser or as another login.
+url() { echo "postgresql://${2:-postgres}@/$1?host=$scratch"; }
+
+# --- An object store of the script's own
 
 # s3_python: prints a Python with what tools/s3_server.py stands on; made the first time.
 s3_python() {
@@ -107,7 +122,7 @@ s3_python() {
 }
 
 # start_s3 DIRECTORY [--tls]: an object store for tests on loopback. Writes DIRECTORY/s3, settings for a
-# shell to source; sets s3_pid. It ends when it is killed, or when its standard input closes.
+# shell to source; sets s3_pid. It ends with the script, or when its standard input closes.
 start_s3() {
     local place=$1 python
     shift

@@ -281,11 +281,11 @@ struct WorkerStateMachine: Sendable {
     guard let lease = held[run], var outcome = lease.outcome else { return }
     errands.append(.passOver(lease.claimed.step.id, error))
     let isForGood =
-      isLeaving && !error.isOfALock && outcome.refusals >= Self.refusalsMax
-      || now > lease.leaseEnds && (isLeaving || !error.isOfALock)
+      isLeaving && !error.isLockTimeout && outcome.refusals >= Self.refusalsMax
+      || now > lease.leaseEnds && (isLeaving || !error.isLockTimeout)
     outcome.dueAt = now + min(0.1 * Double(1 << min(outcome.tries, 6)), 1)
     outcome.tries += 1
-    outcome.isLocked = error.isOfALock
+    outcome.isLocked = error.isLockTimeout
     if !outcome.isLocked { outcome.refusals += 1 }
     if let failed = outcome.result.refused(by: error) {
       (outcome.result, outcome.dueAt) = (failed, now)

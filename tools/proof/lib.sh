@@ -1,25 +1,14 @@
-# Shared by the proofs; source it. Needs PostgreSQL's server programs, and nothing of ours but schema/.
+# What proofs share: how they look at a ledger, change it behind its guards, and say what is untrue. Sourced, not run.
+# What starts and stops a cluster, the program or a bucket is in tools/library.sh, which this sources.
 #
-# A proof that takes --s3 has its stores in a bucket then, of an object store on loopback (tools/s3_server.py). The option
-# is taken off its arguments here.
-#
-#   scratch_cluster [-c name=value …]  starts a cluster of its own and points libpq at it; it is stopped
-#                                      and removed when the script ends
-#   start_pooler [name=value …]        PgBouncer in transaction mode before the scratch cluster, with two server
-#                                      connections a database and login; its socket lies in $pooler, which is a PGHOST too
-#   lay_schema DATABASE                makes a database and lays the schema in it by psql
-#   same_ledger A B ENTRY              two databases have the same log up to an entry, and the same tables
-#   store_at NAME                      where a store of the proof's lies: a directory, or with --s3 a folder of the bucket
-#   store_out STORE DIRECTORY          what a store holds, in a new directory, to be looked at or changed
-#   store_in DIRECTORY STORE           makes a store hold what a directory does, and nothing else
-#   control METHOD WHAT                of the object store: what stands in tools/s3_server.py
-#   wait_until WHAT COMMAND…           until the command succeeds, however busy the machine is; after five minutes it fails
-#   forge [-d DATABASE]                runs the SQL on its input as a superuser behind every guard, and puts them all back
-#   say TEXT, fail TEXT                one line of progress; the reason why the line proved is untrue
+# A proof that takes --s3 then keeps its stores in a bucket, of an object store on loopback (tools/s3_server.py). Sourcing
+# this file takes the option off the proof's arguments, forgets the caller's databases, and changes to the repository's root.
 
 set -euo pipefail
 export LC_ALL=C
-proof_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+source "$(dirname "${BASH_SOURCE[0]}")/../library.sh"
+forget_databases
+cd "$root"
 
 s3=
 arguments=()
@@ -28,14 +17,23 @@ for argument in "$@"; do
 done
 set -- "${arguments[@]}"
 
+# The eight tables of operators.
+ops_tables=(ops_policy ops_mission_proposals ops_missions ops_mission_steps ops_agent_events ops_agent_reactions
+    ops_action_runs ops_demand_radar)
+
+# --- What a proof says
+
+# say TEXT: one line of progress.
 say() { printf '%s\n' "$*"; }
 
+# fail TEXT: ends the proof with the reason why what it proves is untrue.
 fail() {
     printf 'UNTRUE: %s\n' "$*" >&2
     exit 1
 }
 
-# Where the reason needs more than WHAT, a function `seen` prints it.
+# wait_until WHAT COMMAND…: until the command succeeds, however busy the machine is; after five minutes it fails.
+# A function `seen`, where the proof has one, prints what else is of interest then.
 wait_until() {
     local what=$1 end=$((SECONDS + 300))
     shift
@@ -48,41 +46,211 @@ wait_until() {
     done
 }
 
-# Runs a command as the system's user postgres when we are root, which PostgreSQL refuses to run as.
-as_server() {
-    if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=postgres --regid=postgres --clear-groups "$@"
-    else
-        "$@"
-    fi
+# wait_for WHAT QUERY [OPTION…]: until the query answers t.
+wait_for() { wait_until "$1" is_true "${@:2}"; }
+is_true() { [ "$(ask "${@:2}" -c "$1")" = t ]; }
+
+# --- The program
+
+# build_program: sets opsledger to the program, built for release, or to the one that OPSLEDGER names.
+build_program() {
+    if [ -n "${OPSLEDGER:-}" ]; then opsledger=$(realpath "$OPSLEDGER"); else build_release; fi
 }
 
-scratch_cluster() {
-    local bin
-    bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) || true
-    [ -n "$bin" ] || bin=$(pg_config --bindir)
-    export PATH="$bin:$PATH"
-    scratch=$(mktemp -d /tmp/opsledger-proof.XXXXXX)
-    trap scratch_end EXIT
-    [ "$(id -u)" != 0 ] || chown postgres:postgres "$scratch"
-    (
-        cd "$scratch"
-        as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 >initdb.log 2>&1 &&
-            as_server pg_ctl -D data -l server.log -w -t 60 \
-                -o "-c listen_addresses= -c unix_socket_directories=$scratch $*" start >/dev/null
-    ) || {
-        tail -n 20 "$scratch"/*.log >&2
-        fail 'the scratch cluster does not start'
-    }
-    export PGHOST=$scratch PGUSER=postgres PGDATABASE=postgres
-    unset PGPORT PGPASSWORD PGSERVICE PGOPTIONS
-    stores=$scratch
-    [ -z "$s3" ] || begin_bucket
+# build_product NAME [OPTION…]: builds another program of the package, and sets product to its path.
+build_product() {
+    quietly "building $1" swift build --package-path "$root" "${@:2}" --product "$1" || fail "$1 does not build"
+    product=$(swift build --package-path "$root" "${@:2}" --show-bin-path)/$1
 }
 
-# --- A pooler
+# expect_exit STATUS COMMAND…: fails unless the command exits so. What it prints is in $scratch/out and $scratch/err.
+expect_exit() {
+    local expected=$1 status=0
+    shift
+    "$@" >"$scratch/out" 2>"$scratch/err" </dev/null || status=$?
+    [ "$status" = "$expected" ] || fail_with_output "exit $status, not $expected: $*"
+}
 
-# PgBouncer's settings may be given; doing it again starts it anew.
+# expect_out PATTERN WHY, expect_err PATTERN WHY: fails unless what the last command printed (out), or its messages (err),
+# match an extended regular expression.
+expect_out() { grep -qE -e "$1" "$scratch/out" || fail_with_output "$2"; }
+expect_err() { grep -qE -e "$1" "$scratch/err" || fail_with_output "$2"; }
+
+# fail_with_output TEXT: as fail, with what the last command printed.
+fail_with_output() {
+    cat "$scratch/out" "$scratch/err" >&2 2>/dev/null || true
+    fail "$@"
+}
+
+# refused CODE WHAT COMMAND…: fails unless the command fails and says so with the error code.
+refused() {
+    local code=$1 what=$2
+    shift 2
+    if "$@" >"$scratch/out" 2>"$scratch/err" </dev/null; then fail "$what went through"; fi
+    grep -qE -e "$code" "$scratch/out" "$scratch/err" || fail_with_output "$what was refused, but not with $code"
+}
+
+# equals WHAT EXPECTED FOUND: fails unless both are the same.
+equals() { [ "$2" = "$3" ] || fail "$1: $3, not $2"; }
+
+# json FILTER [FILE]: prints what jq finds in JSON, of a file or of its input; fails where there is nothing.
+json() { jq -er "$@" || fail "no $1 in the JSON${2:+ of $2}"; }
+
+# expect_json FILTER FILE: fails unless the filter is true of the JSON in the file.
+expect_json() { jq -e "$1" "$2" >/dev/null || { cat "$2" >&2; fail "not so: $1"; }; }
+
+# --- A ledger
+
+# lay_schema DATABASE: makes a database and lays the schema in it by psql alone.
+lay_schema() {
+    createdb "$1"
+    schema_sql | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
+}
+schema_sql() { (cd "$root/schema" && cat migrations/*.sql functions/*/*.sql views/*.sql guards/*.sql); }
+
+# begin_ledger DATABASE: makes a database, begins a ledger in it, and names it in PGDATABASE and OPS_DATABASE_URL. With
+# --s3 the bucket is begun, too.
+begin_ledger() {
+    [ -z "$s3" ] || [ -n "${s3_pid:-}" ] || begin_bucket
+    createdb "$1"
+    export PGDATABASE=$1 OPS_DATABASE_URL
+    OPS_DATABASE_URL=$(url "$1")
+    "$opsledger" init >/dev/null
+}
+
+# new_database NAME: an empty database, in place of one of that name.
+new_database() {
+    dropdb --if-exists --force "$1" 2>/dev/null
+    createdb "$1"
+}
+
+# copy_database FROM TO: a copy of a ledger that may be written to, in place of a database of that name.
+copy_database() {
+    dropdb --if-exists --force "$2" 2>/dev/null
+    createdb -T "$1" "$2"
+    ask -d "$2" -c 'SELECT ledger.settle_home(0)' >/dev/null
+}
+
+# make_login NAME ROLE…: a login that is a member of opsledger_ROLE, of each.
+make_login() { ask -c "CREATE ROLE $1 LOGIN IN ROLE $(printf 'opsledger_%s,' "${@:2}" | sed 's/,$//')"; }
+
+# ask [OPTION…]: runs SQL by psql; prints rows without ornament; fails when a statement does.
+ask() { psql -X -Atq -v ON_ERROR_STOP=1 "$@"; }
+
+# count FROM [OPTION…]: how many rows there are: count "ops_missions WHERE status = 'failed'".
+count() { ask "${@:2}" -c "SELECT count(*) FROM $1"; }
+
+# set_policy KEY JSON: sets a policy by command.
+set_policy() { "$opsledger" policy set "$1" --file - --why proof <<<"$2" >/dev/null; }
+
+# emit SUMMARY [OPTION…]: reports an agent event that the seeded matrix makes a mission of.
+emit() {
+    "$opsledger" event emit scout:find --data "{\"summary\": \"$1\", \"source\": \"scout\"}" "${@:2}" >/dev/null
+}
+
+# drain [OPTION…]: a heartbeat and a worker, each until there is nothing more to do.
+drain() {
+    "$opsledger" "$@" heartbeat --drain >/dev/null && "$opsledger" "$@" worker >/dev/null
+}
+
+# plan_digest: what `retention apply --plan` wants, of a plan that is made now. What ended in this very second is in no
+# plan, hence the pause.
+plan_digest() {
+    sleep 1.1
+    "$opsledger" retention plan --json | json .digest
+}
+
+# same_ledger A B ENTRY: fails unless two databases have the same log up to an entry, but for what a restore records of
+# itself, and the same tables.
+same_ledger() {
+    local database table
+    for database in "$1" "$2"; do
+        ask -d "$database" -c "SELECT e::text FROM ledger.events AS e WHERE e.entry <= $3 AND e.type NOT IN
+            ('ledger.restored', 'ledger.moved') ORDER BY e.entry, e.index" | sha256sum >"$scratch/log.$database"
+        for table in "${ops_tables[@]}"; do
+            ask -d "$database" -c "SELECT t::text FROM $table AS t ORDER BY 1"
+        done | sha256sum >"$scratch/tables.$database"
+    done
+    cmp "$scratch/log.$1" "$scratch/log.$2" || fail "the logs of $1 and $2 differ"
+    cmp "$scratch/tables.$1" "$scratch/tables.$2" || fail "the tables of $1 and $2 differ"
+}
+
+# --- Behind the guards
+
+# SQL that switches off what refuses DDL, and switches it on again as it was: ask -c "$guards_off" -c … -c "$guards_on".
+guards_off="SET client_min_messages = error; DO \$\$ DECLARE name text; BEGIN FOR name IN SELECT evtname FROM pg_event_trigger
+    WHERE evtname LIKE 'opsledger%' LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END LOOP; END \$\$;"
+guards_on=${guards_off/DISABLE/ENABLE ALWAYS}
+
+# forge [OPTION…]: runs the SQL on its input as a superuser behind every guard, without triggers and foreign keys, in one
+# transaction with what puts every guard back.
+forge() {
+    {
+        echo "BEGIN; SET LOCAL session_replication_role = replica; $guards_off"
+        table_triggers DISABLE
+        cat
+        echo ';'
+        table_triggers 'ENABLE ALWAYS'
+        echo "$guards_on COMMIT;"
+    } | ask "$@"
+}
+table_triggers() { # DISABLE or ENABLE ALWAYS
+    cat <<SQL
+DO \$\$ DECLARE target regclass; name text; BEGIN
+    FOR target, name IN SELECT t.tgrelid, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND (c.relnamespace = 'ledger'::regnamespace
+            OR t.tgname LIKE 'capture\_%') ORDER BY c.relkind <> 'p' LOOP
+        EXECUTE format('ALTER TABLE %s $1 TRIGGER %I', target, name);
+    END LOOP;
+END \$\$;
+SQL
+}
+
+# --- Processes
+
+# start NAME COMMAND…: runs a command in the background, until the proof ends at the latest. Sets pid; what it prints is in
+# $scratch/NAME.out and $scratch/NAME.err.
+start() {
+    "${@:2}" >"$scratch/$1.out" 2>"$scratch/$1.err" </dev/null &
+    pid=$!
+    started+=("$pid")
+}
+
+# stop PID…: ends processes by TERM; each must end well.
+stop() {
+    local pid status
+    kill -TERM "$@" 2>/dev/null || true
+    for pid in "$@"; do
+        status=0
+        wait "$pid" || status=$?
+        [ "$status" = 0 ] || fail "process $pid ended with $status: $(tail -qn 5 "$scratch"/*.err)"
+    done
+    not_started "$@"
+}
+
+# kill_now PID…: kills processes outright, where they still run, and waits until they are gone.
+kill_now() {
+    kill -KILL "$@" 2>/dev/null || true
+    { wait "$@"; } 2>/dev/null || true
+    not_started "$@"
+}
+
+# not_started PID…: these have ended; their numbers may be those of other processes by the end of the proof.
+not_started() {
+    local process left=()
+    for process in "${started[@]}"; do [[ " $* " == *" $process "* ]] || left+=("$process"); done
+    started=("${left[@]}")
+}
+
+# free_port: sets port to a TCP port that nobody listens on, with two more above it.
+free_port() {
+    port=$((20000 + $$ % 20000))
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 3)); done
+}
+
+# start_pooler [NAME=VALUE…]: PgBouncer in transaction mode before the scratch cluster, with two server connections a
+# database and login, and with settings of its own. Its socket lies in $pooler, which is a PGHOST too. Sets pooler_pid.
+# A second call starts it anew.
 start_pooler() {
     local pgbouncer
     pgbouncer=$(PATH="$PATH:/usr/sbin" command -v pgbouncer) || fail 'there is no pgbouncer: see tools/setup'
@@ -96,7 +264,7 @@ start_pooler() {
                 admin_users=postgres server_login_retry=1 "logfile = $pooler/log" "pidfile = $pooler/pid" "$@"
         } >"$pooler/ini"
         ask -d postgres -c "SELECT format('\"%s\" \"\"', rolname) FROM pg_roles" >"$pooler/users"
-        [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$pooler"
+        [ "$(id -u)" != 0 ] || chown -R postgres: "$pooler"
     fi
     as_server "$pgbouncer" -q "$pooler/ini" >/dev/null 2>&1 &
     wait_until 'PgBouncer answers' psql -X -Atq -h "$pooler" -d pgbouncer -c 'SHOW VERSION' >/dev/null
@@ -107,26 +275,17 @@ start_pooler() {
 
 # --- Stores
 
-bucket=proof-bucket
-begin_bucket() {
-    source "$proof_root/tools/library.sh"
-    unset AWS_SESSION_TOKEN AWS_REGION AWS_CA_BUNDLE
-    start_s3 "$scratch"
-    set -a
-    source "$scratch/s3"
-    set +a
-    control PUT bucket
+# store_at NAME: where a store of the proof's lies: a directory, or with --s3 a folder of the bucket.
+store_at() {
+    if [ -n "$s3" ]; then
+        [ -n "${s3_pid:-}" ] || fail 'begin_ledger comes first'
+        echo "s3://$bucket/$1"
+    else
+        echo "${stores:-$scratch}/$1"
+    fi
 }
 
-control() {
-    python3 - "$1" "$AWS_ENDPOINT_URL/_test/$bucket/$2" <<'PYTHON'
-import sys, urllib.request
-print(urllib.request.urlopen(urllib.request.Request(sys.argv[2], method=sys.argv[1])).read().decode(), end='')
-PYTHON
-}
-
-store_at() { if [ -n "$s3" ]; then echo "s3://$bucket/$1"; else echo "$stores/$1"; fi; }
-
+# store_out STORE DIRECTORY: what a store holds, in a new directory, to be looked at or changed.
 store_out() {
     rm -rf "$2"
     if [ -n "$s3" ]; then
@@ -138,6 +297,7 @@ store_out() {
     fi
 }
 
+# store_in DIRECTORY STORE: makes a store hold what a directory does, and nothing else.
 store_in() {
     if [ -n "$s3" ]; then
         control POST "in?folder=${2#"s3://$bucket/"}&directory=$1"
@@ -147,104 +307,53 @@ store_in() {
     fi
 }
 
-# --- Processes
+# change_store DIRECTORY STORE COMMAND…: makes a store hold a copy of a directory in which the command was run.
+change_store() {
+    rm -rf "$scratch/changed"
+    cp -a "$1" "$scratch/changed"
+    chmod -R u+w "$scratch/changed"
+    (cd "$scratch/changed" && "${@:3}")
+    store_in "$scratch/changed" "$2"
+}
 
-# Processes that end with the proof, whatever fails: `started+=($!)`.
-started=()
-scratch_end() {
-    local status=${1:-$?}
-    trap - EXIT
-    [ ${#started[@]} = 0 ] || kill -KILL "${started[@]}" 2>/dev/null || true
-    [ -z "${s3_pid:-}" ] || kill "$s3_pid" 2>/dev/null || true
-    local running
-    for running in "$scratch"/*/postmaster.pid; do
-        [ ! -f "$running" ] ||
-            (cd "$scratch" && as_server pg_ctl -D "${running%/*}" -m immediate -w stop >/dev/null) || true
+# flip_bit FILE BYTE BIT: changes one bit of a file.
+flip_bit() {
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "\\x$(printf %x $((byte ^ 1 << $3)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# random_bits DIRECTORY COUNT SEED: that many places in its files: FILE BYTE BIT. A seed gives the same places again.
+random_bits() {
+    local number file files
+    RANDOM=$3
+    mapfile -t files < <(cd "$1" && find . -type f -size +0 | sort)
+    for ((number = 0; number < $2; number++)); do
+        file=${files[RANDOM % ${#files[@]}]#./}
+        echo "$file $(((RANDOM << 15 | RANDOM) % $(stat -c %s "$1/$file"))) $((RANDOM % 8))"
     done
-    rm -rf "$scratch"
-    exit "$status"
 }
 
-lay_schema() {
-    createdb "$1"
-    (
-        cd "$proof_root"
-        cat schema/migrations/*.sql schema/functions/*/*.sql schema/views/*.sql schema/guards/*.sql
-    ) | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
-}
-
-# One value or several lines, unadorned; fails when the statement does.
-ask() { psql -X -Atq -v ON_ERROR_STOP=1 "$@"; }
-
-# The program, built for release; at $opsledger. OPSLEDGER names one that is there already.
-build_program() {
-    opsledger=${OPSLEDGER:-}
-    [ -n "$opsledger" ] && return
-    (cd "$proof_root" && swift build -c release --static-swift-stdlib --product opsledger >/dev/null)
-    opsledger=$(cd "$proof_root" &&
-        swift build -c release --static-swift-stdlib --product opsledger --show-bin-path)/opsledger
-}
-
-# Runs a command and fails unless it exits with the status that is expected.
-expect_exit() {
-    local expected=$1 status=0
-    shift
-    "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
-    [ "$status" = "$expected" ] || {
-        cat "$scratch/out" "$scratch/err" >&2
-        fail "exit $status, not $expected: $*"
-    }
-}
-
-# Fails unless two databases have the same log up to an entry, but for what a restore records of itself, and the
-# same tables.
-same_ledger() { # DATABASE OTHER ENTRY
-    local database
-    for database in "$1" "$2"; do
-        ask -d "$database" -c "SELECT e::text FROM ledger.events AS e WHERE e.entry <= $3 AND e.type NOT IN
-            ('ledger.restored', 'ledger.moved') ORDER BY e.entry, e.index" | sha256sum >"$scratch/log.$database"
-        for table in agent_events agent_reactions mission_proposals missions mission_steps action_runs demand_radar policy; do
-            ask -d "$database" -c "SELECT t::text FROM ops_$table AS t ORDER BY 1"
-        done | sha256sum >"$scratch/tables.$database"
+# files_with TEXT STORE: the files of a store that have the text, decompressed or as they lie.
+files_with() {
+    local file
+    store_out "$2" "$scratch/seen"
+    for file in $(find "$scratch/seen" -type f); do
+        if grep -qa "$1" "$file" || { [[ $file == *.lz4 ]] && lz4 -dc "$file" 2>/dev/null | grep -qa "$1"; }
+        then echo "$file"; fi
     done
-    cmp "$scratch/log.$1" "$scratch/log.$2" || fail "the logs of $1 and $2 differ"
-    cmp "$scratch/tables.$1" "$scratch/tables.$2" || fail "the tables of $1 and $2 differ"
 }
 
-# Runs the SQL on its input behind the guards, in one transaction with what puts every one of them back.
-forge() {
-    {
-        echo 'BEGIN;'
-        guards DISABLE
-        cat
-        echo ';'
-        guards 'ENABLE ALWAYS'
-        echo 'COMMIT;'
-    } | psql -X -Atq -v ON_ERROR_STOP=1 "$@"
+# --- The bucket of --s3
+
+bucket=proof-bucket
+begin_bucket() {
+    start_s3 "$scratch"
+    set -a
+    source "$scratch/s3"
+    set +a
+    control PUT bucket
 }
 
-guards() {
-    cat <<SQL
-DO \$guards\$ DECLARE target regclass; name text; BEGIN
-    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
-        IF '$1' = 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END IF;
-    END LOOP;
-    FOR target, name IN SELECT t.tgrelid, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
-        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND (c.relnamespace = 'ledger'::regnamespace
-            OR t.tgname LIKE 'capture\_%') ORDER BY c.relkind <> 'p' LOOP
-        EXECUTE format('ALTER TABLE %s $1 TRIGGER %I', target, name);
-    END LOOP;
-    FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'opsledger%' LOOP
-        IF '$1' <> 'DISABLE' THEN EXECUTE format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', name); END IF;
-    END LOOP;
-END \$guards\$;
-SQL
-}
-
-# A database made and begun by `init`, named in OPS_DATABASE_URL.
-begin_ledger() {
-    unset DATABASE_URL SUPABASE_URL OPSLEDGER_HOME
-    createdb "$1"
-    export PGDATABASE=$1 OPS_DATABASE_URL="postgresql://postgres@/$1?host=$scratch"
-    "$opsledger" init >/dev/null
-}
+# control METHOD WHAT: asks the object store for what stands in tools/s3_server.py.
+control() { curl -gsSf --noproxy '*' -X "$1" "$AWS_ENDPOINT_URL/_test/$bucket/$2"; }
