@@ -14,7 +14,7 @@
 -- Used by  erase; retention and archive restore, for what a hold on a source covers.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], others uuid[])
 RETURNS TABLE (stream uuid, noun text, version integer, is_root boolean, is_due boolean, missions uuid[])
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
     WITH RECURSIVE links (type, part, path, noun, copy, is_origin, meaning, of_type) AS (VALUES
         -- StreamLink has the same list, and StreamLinkTests compares them.
         ('mission.created', 'data', '{proposal_id}', 'proposal', 'from', true, 'row', ''),
@@ -57,22 +57,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
             l.meaning, CASE WHEN n.value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.value::uuid END AS named
         FROM ledger.events AS e JOIN links AS l ON l.type = e.type
             CROSS JOIN LATERAL (SELECT CASE l.part WHEN 'data' THEN e.data ELSE e.content END #> l.path::text[]) AS f(field)
-            CROSS JOIN LATERAL json_array_elements_text(
-                CASE json_typeof(f.field) WHEN 'array' THEN f.field ELSE json_build_array(f.field) END) AS n(value)
+            CROSS JOIN LATERAL unnest(CASE json_typeof(f.field) WHEN 'array'
+                THEN ARRAY(SELECT json_array_elements_text(f.field)) ELSE ARRAY[f.field #>> '{}'] END) AS n(value)
         WHERE l.of_type = '' OR coalesce(e.data ->> 'type', e.data -> 'columns' ->> 'type') LIKE l.of_type || '%'
     ), edges (parent, parent_noun, child, is_origin) AS MATERIALIZED (
+        -- Written so that the planner expects few rows: it sizes hash tables by them.
         SELECT CASE n.copy WHEN 'from' THEN r.named ELSE n.stream END,
             CASE n.copy WHEN 'from' THEN n.named_noun ELSE n.noun END,
             CASE n.copy WHEN 'from' THEN n.stream ELSE r.named END, n.is_origin
-        FROM names AS n CROSS JOIN LATERAL (
-            SELECT n.named WHERE n.meaning = 'row'
-            UNION ALL
-            SELECT n.named WHERE n.meaning = 'changed' AND EXISTS (SELECT FROM ledger.events AS e
-                WHERE e.entry = n.entry AND e.stream = n.named)
-            UNION ALL
-            SELECT (e.data ->> 'step_id')::uuid FROM ledger.events AS e
-            WHERE n.meaning = 'failed' AND e.entry = n.entry AND e.stream = n.named AND e.type = 'mission.failed'
-        ) AS r(named)
+        FROM names AS n CROSS JOIN LATERAL (SELECT CASE n.meaning WHEN 'row' THEN n.named
+            WHEN 'changed' THEN (SELECT n.named FROM ledger.events AS e
+                WHERE e.entry = n.entry AND e.stream = n.named LIMIT 1)
+            ELSE (SELECT (e.data ->> 'step_id')::uuid FROM ledger.events AS e
+                WHERE e.entry = n.entry AND e.stream = n.named AND e.type = 'mission.failed' LIMIT 1) END) AS r(named)
         WHERE r.named IS NOT NULL
     ), up (stream) AS (
         SELECT unnest(roots)
