@@ -44,7 +44,7 @@ struct StreamLinkTests {
 
   @Test("ledger.copies_of follows the links that copy, and no others")
   func sql() throws {
-    let file = try Repository.read("schema/functions/copies_of.sql").split(separator: "\n")
+    let file = try Repository.read("schema/functions/store/copies_of.sql").split(separator: "\n")
     let lines = file.map { String($0.drop { $0 == " " }) }
     let first = try #require(lines.firstIndex { $0.hasPrefix("WITH RECURSIVE links") }) + 1
     let last = try #require(lines[first...].firstIndex { $0.hasPrefix("), ") })

@@ -155,9 +155,12 @@ extension QueueLook {
 
 extension OpsError {
   static let away = OpsError(.databaseUnreachable, "it is away")
-  static let locked = OpsError(.conflict, "a lock", facts: ["sqlstate": "55P03"])
+  static let locked = OpsError(
+    .conflict, "a lock", cause: .database(DatabaseFault(sqlstate: "55P03")))
   /// What it holds is refused.
-  static let poisoned = OpsError(.conflict, "a check", facts: ["sqlstate": "23514"])
+  static let poisoned = OpsError(
+    .conflict, "a check", cause: .database(DatabaseFault(sqlstate: "23514")))
   /// It is refused for a reason that says nothing about it.
-  static let lostRace = OpsError(.conflict, "a race", facts: ["sqlstate": "40001"])
+  static let lostRace = OpsError(
+    .conflict, "a race", cause: .database(DatabaseFault(sqlstate: "40001")))
 }

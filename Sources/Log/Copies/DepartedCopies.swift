@@ -41,7 +41,9 @@ struct DepartedCopies {
     guard others.contains(event.stream) || roots.contains(event.stream) else { return }
     nouns[event.stream] = noun
     if let command = event.command { commands.insert(command) }
-    if event.salt != nil, !type.hasSuffix(CommonKind.erased.typeSuffix), event.entry > erased[event.stream] ?? 0 {
+    if event.salt != nil, !type.hasSuffix(CommonKind.erased.typeSuffix),
+      event.entry > erased[event.stream] ?? 0
+    {
       due.insert(event.stream)
     }
   }
