@@ -104,6 +104,10 @@ start_server() {
 # stop_server NAME [MODE]: stops the cluster in $scratch/NAME, fast unless another of pg_ctl's modes is named.
 stop_server() { (cd "$scratch" && as_server pg_ctl -D "$1" -m "${2:-fast}" -w stop >/dev/null); }
 
+# matches [OPTION…] PATTERN: as grep -q, for the end of a pipe. It reads all of its input: grep -q ends at the first match,
+# and pipefail takes the broken pipe of the command before it for no match.
+matches() { grep "$@" | cat >/dev/null; }
+
 # url DATABASE [LOGIN]: how a command reaches a database of the scratch cluster, as its superuser or as another login.
 url() { echo "postgresql://${2:-postgres}@/$1?host=$scratch"; }
 

@@ -339,7 +339,7 @@ files_with() {
     local file
     store_out "$2" "$scratch/seen"
     for file in $(find "$scratch/seen" -type f); do
-        if grep -qa "$1" "$file" || { [[ $file == *.lz4 ]] && lz4 -dc "$file" 2>/dev/null | grep -qa "$1"; }
+        if grep -qa "$1" "$file" || { [[ $file == *.lz4 ]] && lz4 -dc "$file" 2>/dev/null | matches -a "$1"; }
         then echo "$file"; fi
     done
 }
