@@ -1,4 +1,3 @@
-import Glibc
 import JSON
 public import Ledger
 public import Log
@@ -356,10 +355,4 @@ public final class Demo {
   private func onClock<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
     do { return try body() } catch { throw OpsError(database: error) }
   }
-}
-
-private func monotonicSeconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
 }

@@ -53,19 +53,7 @@ enum CleanFiles {
 extension Session {
   /// - Parameter tip: What a later entry erased is left for when that is stored.
   func erasures(upTo tip: Int64) throws(OpsError) -> Erasures {
-    var parameters = Parameters()
-    parameters.int8(tip)
-    let rows = try query(
-      Statement(
-        "SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x WHERE x.entry <= $1::bigint"),
-      parameters)
-    return try onDatabase { () throws(PostgresError) in
-      var entries: [StreamID: Int64] = [:]
-      for row in 0..<rows.count {
-        entries[StreamID(try rows.uuid(row, 0))] = try rows.int8(row, 1)
-      }
-      return Erasures(entries: entries)
-    }
+    Erasures(entries: try erasedEntries(upTo: tip))
   }
 
   /// Erases what was put back although it had been erased.

@@ -262,6 +262,6 @@ struct Leaving {
 extension Reaction {
   /// The proposal that it led to.
   fileprivate var proposalMade: StreamID? {
-    (try? JSON(parsing: payload))?["result"]?["r_proposal_id"]?.stringValue.flatMap { StreamID($0) }
+    (try? JSON(parsing: payload))?["result"]?["r_proposal_id"]?.idValue
   }
 }

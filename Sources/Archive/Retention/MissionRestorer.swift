@@ -148,7 +148,7 @@ public struct MissionRestorer {
 extension LoggedEvent {
   /// The mission that an `archived` event's row left with.
   fileprivate var missionID: StreamID? {
-    (try? JSON(parsing: data))?["mission_id"]?.stringValue.flatMap { StreamID($0) }
+    (try? JSON(parsing: data))?["mission_id"]?.idValue
   }
 
   /// Whether it takes the mission's name off an agent event.

@@ -35,7 +35,7 @@ struct Pruner {
   /// The reactions that made each mission's proposal: looked for once, since no index finds them.
   private let origins: [StreamID: [StreamID]]
   private let missions: Set<StreamID>
-  /// Which of them the holds keep that were in force when it was last asked.
+  /// What the holds kept when they were last asked.
   private var held: HeldRows
 
   init(

@@ -76,12 +76,12 @@ public struct StoreRecord: Equatable, Sendable {
     guard text.dropLast(3 + 64).hasSuffix(Self.mark), SHA256.hash(String(open)).hex == digest else {
       throw damaged("it does not have the SHA-256 that it names")
     }
-    guard let identity = json["identity"]?.stringValue.flatMap({ StreamID($0) }),
+    guard let identity = json["identity"]?.idValue,
       let title = json["name"]?.stringValue
     else { throw damaged("identity or name is missing") }
     self.init(identity: identity, title: title)
     guard let parent = json["parent"] else { return }
-    guard let of = parent["identity"]?.stringValue.flatMap({ StreamID($0) }),
+    guard let of = parent["identity"]?.idValue,
       let entry = parent["entry"]?.intValue, (0...EntryNumber.last).contains(Int64(entry)),
       let root = parent["root"]?.stringValue.flatMap({ hexDecoded($0).flatMap { Digest($0) } })
     else { throw damaged("its parent is not whole") }

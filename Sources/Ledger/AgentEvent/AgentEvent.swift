@@ -195,7 +195,7 @@ extension AgentEvent.PatternOutcome {
 
   private static func result(_ outcome: JSON) throws(Unreadable) -> Result {
     if outcome["matched"]?.boolValue == true {
-      guard let id = outcome["reaction_id"]?.stringValue.flatMap({ StreamID($0) }) else {
+      guard let id = outcome["reaction_id"]?.idValue else {
         throw Unreadable("reaction_id is not a UUID")
       }
       return .matched(reaction: id)

@@ -50,7 +50,7 @@ public struct StreamLink: Equatable, Sendable {
       }
     }
     guard let field else { return [] }
-    return (field.arrayValue ?? [field]).compactMap { $0.stringValue.flatMap { StreamID($0) } }
+    return (field.arrayValue ?? [field]).compactMap(\.idValue)
   }
 
   /// A copy of what a named row says.

@@ -241,7 +241,7 @@ extension CommonEvent {
       switch column.type {
       case .int: value.intValue.flatMap(Int32.init(exactly:)).map(Value.int)
       case .text, .label: value.stringValue.map(Value.text)
-      case .uuid: value.stringValue.flatMap { StreamID($0) }.map(Value.uuid)
+      case .uuid: value.idValue.map(Value.uuid)
       case .time: value.stringValue.flatMap(Moment.read).map(Value.time)
       case .json: .json(WrappedJSON.unwrap(value.text))
       case .ints:

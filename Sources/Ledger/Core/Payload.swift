@@ -108,7 +108,7 @@ public struct Payload {
     }
     var ids: [StreamID] = []
     for element in elements {
-      guard let id = element.stringValue.flatMap({ StreamID($0) }) else {
+      guard let id = element.idValue else {
         throw Unreadable("\(key) holds what is no UUID")
       }
       ids.append(id)

@@ -1,3 +1,5 @@
+public import JSON
+
 /// The id of a stream, which is the id of its row: a UUID as two big-endian halves.
 ///
 /// Our own type and not Foundation's: it must be made as version 7, hash fast, and cost no library.
@@ -109,4 +111,9 @@ extension StreamID: CustomStringConvertible {
     guard isHex else { return nil }
     self.init(high: high, low: low)
   }
+}
+
+extension JSON {
+  /// The id that a string spells; nil for anything else.
+  public var idValue: StreamID? { stringValue.flatMap { StreamID($0) } }
 }

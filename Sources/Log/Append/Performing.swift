@@ -14,7 +14,7 @@ extension StreamID: RecordedAnswer {
   public var recorded: JSON { .string(description) }
 
   public init?(recorded: JSON) {
-    guard let id = recorded.stringValue.flatMap({ StreamID($0) }) else { return nil }
+    guard let id = recorded.idValue else { return nil }
     self = id
   }
 }

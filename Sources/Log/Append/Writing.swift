@@ -14,7 +14,7 @@ extension Draft {
     let written = NounName.allCases.map { rows(of: $0, session) }
     batch += written.compactMap(\.inserted) + written.compactMap(\.updated)
     // And children before parents, so that none is taken along by a foreign key.
-    batch += NounName.allCases.reversed().compactMap { removed(of: $0) }
+    batch += written.reversed().compactMap(\.removed)
     return batch
   }
 
@@ -101,7 +101,8 @@ extension Parameters {
 
 extension Draft {
   private typealias Written = (
-    inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?
+    inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?,
+    removed: (Statement, Parameters)?
   )
 
   // A switch, and not ``NounName/rowType``: code that is made for one row type appends a sixth faster.
@@ -120,47 +121,32 @@ extension Draft {
     }
   }
 
-  private func removed(of noun: NounName) -> (Statement, Parameters)? {
-    switch noun {
-    case .ledger: removed(ledger)
-    case .policy: removed(policies)
-    case .radar: removed(radar)
-    case .proposal: removed(proposals)
-    case .mission: removed(missions)
-    case .agentEvent: removed(agentEvents)
-    case .reaction: removed(reactions)
-    case .step: removed(steps)
-    case .run: removed(runs)
-    case .hold: removed(holds)
-    }
-  }
-
   /// The statements that write the rows of one table, as far as there are any.
   private func rows<N: Noun>(_ table: DraftTable<N>, _ session: Session) -> Written {
-    if table.isEmpty { return (nil, nil) }
-    var inserted: [N] = []
+    if table.isEmpty { return (nil, nil, nil) }
+    var (inserted, removed): ([N], [N]) = ([], [])
     var (originals, updated): ([N], [N]) = ([], [])
     for slot in table.slots {
-      guard let current = slot.current else { continue }
-      if let original = slot.original {
+      switch (slot.original, slot.current) {
+      case (nil, let current?): inserted.append(current)
+      case (let original?, let current?):
         guard original.version != current.version else { continue }
         originals.append(original)
         updated.append(current)
-      } else {
-        inserted.append(current)
+      case (let original?, nil): removed.append(original)
+      case (nil, nil): continue
       }
     }
     return (
       inserted.isEmpty
         ? nil : (N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))),
-      updated.isEmpty ? nil : Self.update(originals, to: updated, session)
+      updated.isEmpty ? nil : Self.update(originals, to: updated, session),
+      removed.isEmpty ? nil : Self.remove(removed)
     )
   }
 
   /// Rows that an event of the command took away, on the version that each is expected to have.
-  private func removed<N: Noun>(_ table: DraftTable<N>) -> (Statement, Parameters)? {
-    let gone = table.slots.compactMap { $0.current == nil ? $0.original : nil }
-    guard !gone.isEmpty else { return nil }
+  private static func remove<N: Noun>(_ gone: [N]) -> (Statement, Parameters) {
     let key = N.columns[0]
     var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
     for row in gone {

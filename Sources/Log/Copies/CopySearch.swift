@@ -133,8 +133,13 @@ extension Session {
     return noun
   }
 
-  fileprivate func erasedEntries() throws(OpsError) -> [StreamID: Int64] {
-    let rows = try query(Statement("SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x"))
+  /// The streams that were erased up to an entry, with the entry that erased each last.
+  package func erasedEntries(
+    upTo last: Int64 = .max
+  ) throws(OpsError) -> [StreamID: Int64] {
+    var parameters = Parameters()
+    parameters.int8(last)
+    let rows = try query(Self.erased, parameters)
     return try onDatabase { () throws(PostgresError) in
       var entries: [StreamID: Int64] = [:]
       for row in 0..<rows.count {
@@ -143,4 +148,6 @@ extension Session {
       return entries
     }
   }
+  private static let erased = Statement(
+    "SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x WHERE x.entry <= $1::bigint")
 }

@@ -30,7 +30,7 @@ struct DepartedCopies {
     guard let links = Self.links[type], let noun = NounName(ofType: type) else { return }
     if event.entry != entry { (entry, changed, failed) = (event.entry, [], [:]) }
     changed.insert(event.stream)
-    if type == Self.missionFailed { failed[event.stream] = event.data.json?["step_id"]?.id }
+    if type == Self.missionFailed { failed[event.stream] = event.data.json?["step_id"]?.idValue }
     for edge in edges(event, noun, links) {
       if edge.isOrigin, roots.contains(edge.child) { roots.insert(edge.parent) }
       if others.contains(edge.parent) || roots.contains(edge.parent) { others.insert(edge.child) }
@@ -59,7 +59,9 @@ struct DepartedCopies {
 
   private func edges(_ event: EventLine, _ noun: NounName, _ links: [StreamLink]) -> [Edge] {
     guard !links.isEmpty else { return [] }
-    let (data, content) = (event.data.json ?? .null, event.content?.json ?? .null)
+    let data = event.data.json ?? .null
+    let isContentNamed = links.contains { $0.part == .content }
+    let content = isContentNamed ? event.content?.json ?? .null : .null
     let about = (data["type"] ?? data["columns"]?["type"])?.stringValue ?? ""
     return links.filter { about.hasPrefix($0.ofType) }.flatMap { link in
       link.named(in: link.part == .data ? data : content).compactMap { named -> Edge? in
@@ -82,10 +84,6 @@ struct DepartedCopies {
     case .failedStep: failed[named]
     }
   }
-}
-
-extension JSON {
-  fileprivate var id: StreamID? { stringValue.flatMap { StreamID($0) } }
 }
 
 extension UnsafeRawBufferPointer {

@@ -216,7 +216,8 @@ extension Session {
     """)
 }
 
-private func monotonicSeconds() -> Double {
+/// Only differences mean anything.
+package func monotonicSeconds() -> Double {
   var now = timespec()
   clock_gettime(CLOCK_MONOTONIC, &now)
   return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9

@@ -40,10 +40,10 @@ public struct RunAgain: Equatable, Sendable {
     }
     self.count = count
     steps = named.compactMap { item in
-      guard let step = item["step"]?.stringValue.flatMap({ StreamID($0) }),
+      guard let step = item["step"]?.idValue,
         let kind = item["kind"]?.stringValue,
         let noun = item["waits_as"]?.stringValue.flatMap({ NounName(rawValue: $0) }),
-        let id = item["id"]?.stringValue.flatMap({ StreamID($0) })
+        let id = item["id"]?.idValue
       else { return nil }
       return Step(step: step, kind: kind, waitsAs: noun, waiting: id)
     }

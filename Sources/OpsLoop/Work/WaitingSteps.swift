@@ -12,7 +12,7 @@ public struct WaitingSteps: Equatable, Sendable {
   public var notBefore = 0
   /// The next moment at which one of those may run.
   public var nextAt: Instant?
-  /// Whom nothing keeps: queued since this worker looked, or held by another at that moment.
+  /// Steps that a worker could claim now: queued since this worker looked, or locked by another at that moment.
   public var claimable = 0
 }
 

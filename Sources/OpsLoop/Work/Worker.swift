@@ -126,9 +126,3 @@ public final class Worker {
     if execution.isInstant { run() } else { runOnThread(run) }
   }
 }
-
-func monotonicSeconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
-}

@@ -123,8 +123,9 @@ struct WorkerStateMachine: Sendable {
     /// When it is recorded, or tried again.
     var dueAt: Double
     var isAlone = false
-    /// How often it could not be recorded by itself, and how often of these no lock was in the way.
+    /// Failed attempts to record it alone.
     var tries = 0
+    /// Those among them that failed for another reason than a lock.
     var refusals = 0
     var isLocked = false
   }
