@@ -5,10 +5,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_action_runs()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
@@ -17,34 +17,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_action_runs', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'run', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'run.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'run.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'run.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_action_runs', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -55,10 +55,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_agent_events()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
@@ -67,34 +67,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_agent_events', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'agent_event', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'agent_event.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'agent_event.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'agent_event.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_agent_events', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -105,10 +105,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_agent_reactions()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
@@ -117,34 +117,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_agent_reactions', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'reaction', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'reaction.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'reaction.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'reaction.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_agent_reactions', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -155,10 +155,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_demand_radar()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
@@ -167,34 +167,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_demand_radar', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'radar', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'radar.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'radar.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'radar.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_demand_radar', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -205,10 +205,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_mission_proposals()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
@@ -217,34 +217,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_mission_proposals', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'proposal', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'proposal.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'proposal.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'proposal.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_mission_proposals', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -255,10 +255,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_mission_steps()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
@@ -267,34 +267,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_mission_steps', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'step', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'step.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'step.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'step.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_mission_steps', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -305,10 +305,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_missions()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
@@ -317,34 +317,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_missions', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'mission', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = o.id AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = o.id AND e.version = o.version + 1
           AND e.type = 'mission.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'mission.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'mission.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_missions', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -355,10 +355,10 @@ CREATE OR REPLACE FUNCTION ledger.capture_delete_ops_policy()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
@@ -367,34 +367,34 @@ BEGIN
     PERFORM ledger.capture_next_version('ops_policy', o.key::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), 'policy', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key) AND e.version = o.version + 1
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key) AND e.version = o.version + 1
           AND e.type = 'policy.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1, 'policy.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1, 'policy.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_policy', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $function$
 
@@ -404,28 +404,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_action_runs()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -434,9 +434,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'run.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -447,17 +447,17 @@ BEGIN
             '"status": ' || coalesce(CASE WHEN n.status IS NULL OR n.status::text = ANY ('{started,succeeded,failed}') THEN to_json(n.status::text)::text ELSE ledger.capture_refuse_value('ops_action_runs.status', n.status::text) END, ledger.capture_refuse_value('ops_action_runs.status', NULL)),
             '"started_at": ' || coalesce(ledger.capture_time(n.started_at), ledger.capture_refuse_value('ops_action_runs.started_at', NULL)),
             '"completed_at": ' || coalesce(ledger.capture_time(n.completed_at), 'null'),
-            '"meta": ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', n.meta)), 'null')) || '}, ' || hand || '}',
+            '"meta": ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', n.meta)), 'null')) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"meta": ' || ledger.capture_json(n.meta),
             '"error": ' || to_json(n.error::text)::text) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_action_runs', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -468,28 +468,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_agent_events()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -498,9 +498,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'agent_event.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -509,22 +509,22 @@ BEGIN
             '"type": ' || coalesce(to_json(n.type::text)::text, ledger.capture_refuse_value('ops_agent_events.type', NULL)),
             '"mission_id": ' || coalesce('"' || n.mission_id || '"', 'null'),
             '"processed_at": ' || coalesce(ledger.capture_time(n.processed_at), 'null'),
-            '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_events.created_at', NULL))) || '}, ' || hand || '}',
+            '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_events.created_at', NULL))) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"data": ' || coalesce(ledger.capture_json(n.data), ledger.capture_refuse_value('ops_agent_events.data', NULL)),
             '"thought": ' || to_json(n.thought::text)::text) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_refuse_key('agent_event', n.id, n.dedupe_key) FROM new_rows AS n
-    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE n.dedupe_key IS NOT NULL AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own));
     PERFORM ledger.capture_check('ops_agent_events', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -535,28 +535,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_agent_reactions()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -565,9 +565,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'reaction.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -576,16 +576,16 @@ BEGIN
             '"status": ' || coalesce(CASE WHEN n.status IS NULL OR n.status::text = ANY ('{queued,processing,done,failed}') THEN to_json(n.status::text)::text ELSE ledger.capture_refuse_value('ops_agent_reactions.status', n.status::text) END, ledger.capture_refuse_value('ops_agent_reactions.status', NULL)),
             '"payload": ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_agent_reactions', n.payload)), ledger.capture_refuse_value('ops_agent_reactions.payload', NULL)),
             '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_reactions.created_at', NULL)),
-            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_agent_reactions.updated_at', NULL))) || '}, ' || hand || '}',
+            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_agent_reactions.updated_at', NULL))) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"payload": ' || coalesce(ledger.capture_json(n.payload), ledger.capture_refuse_value('ops_agent_reactions.payload', NULL))) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_agent_reactions', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -596,28 +596,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_demand_radar()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -626,27 +626,27 @@ BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'radar.inserted',
         '{"columns": {' || concat_ws(', ',
             '"id": ' || coalesce('"' || n.id || '"', ledger.capture_refuse_value('ops_demand_radar.id', NULL)),
             '"stage": ' || coalesce(CASE WHEN n.stage IS NULL OR n.stage::text = ANY ('{watching,validating,building,shipped}') THEN to_json(n.stage::text)::text ELSE ledger.capture_refuse_value('ops_demand_radar.stage', n.stage::text) END, ledger.capture_refuse_value('ops_demand_radar.stage', NULL)),
             '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_demand_radar.created_at', NULL)),
-            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_demand_radar.updated_at', NULL))) || '}, ' || hand || '}',
+            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_demand_radar.updated_at', NULL))) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"title": ' || coalesce(to_json(n.title::text)::text, ledger.capture_refuse_value('ops_demand_radar.title', NULL)),
             '"description": ' || to_json(n.description::text)::text,
             '"notes": ' || to_json(n.notes::text)::text) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_demand_radar', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -657,28 +657,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_mission_proposals()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -687,9 +687,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'proposal.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -700,23 +700,23 @@ BEGIN
             '"policy_snapshot": ' || coalesce(ledger.capture_json(n.policy_snapshot), 'null'),
             '"approved_at": ' || coalesce(ledger.capture_time(n.approved_at), 'null'),
             '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_mission_proposals.created_at', NULL)),
-            '"votes": ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', n.votes)), 'null')) || '}, ' || hand || '}',
+            '"votes": ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', n.votes)), 'null')) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"template": ' || coalesce(ledger.capture_json(n.template), ledger.capture_refuse_value('ops_mission_proposals.template', NULL)),
             '"reason": ' || to_json(n.reason::text)::text,
             '"votes": ' || ledger.capture_json(n.votes)) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_refuse_key('proposal', n.id, n.dedupe_key) FROM new_rows AS n
-    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE n.dedupe_key IS NOT NULL AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own));
     PERFORM ledger.capture_check('ops_mission_proposals', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -727,28 +727,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_mission_steps()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -757,9 +757,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'step.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -777,18 +777,18 @@ BEGIN
             '"ordinal": ' || coalesce(n.ordinal::text, 'null'),
             '"needs": ' || coalesce(ledger.capture_integers(n.needs), 'null'),
             '"not_before": ' || coalesce(ledger.capture_time(n.not_before), 'null'),
-            '"leased_by": ' || coalesce(to_json(n.leased_by::text)::text, 'null')) || '}, ' || hand || '}',
+            '"leased_by": ' || coalesce(to_json(n.leased_by::text)::text, 'null')) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             '"params": ' || coalesce(ledger.capture_json(n.params), ledger.capture_refuse_value('ops_mission_steps.params', NULL)),
             '"last_error": ' || to_json(n.last_error::text)::text,
             '"result": ' || ledger.capture_json(n.result)) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_mission_steps', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -799,28 +799,28 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_missions()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -829,9 +829,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'mission.inserted',
         '{"columns": {' || concat_ws(', ',
@@ -842,15 +842,15 @@ BEGIN
             '"started_at": ' || coalesce(ledger.capture_time(n.started_at), 'null'),
             '"completed_at": ' || coalesce(ledger.capture_time(n.completed_at), 'null'),
             '"created_at": ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_missions.created_at', NULL)),
-            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_missions.updated_at', NULL))) || '}, ' || hand || '}',
+            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_missions.updated_at', NULL))) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', NULL) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_missions', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -861,18 +861,18 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_ops_policy()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -881,23 +881,23 @@ BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version, 'policy.inserted',
         '{"columns": {' || concat_ws(', ',
             '"key": ' || coalesce(to_json(n.key::text)::text, ledger.capture_refuse_value('ops_policy.key', NULL)),
             '"value": ' || coalesce(ledger.capture_json(n.value), ledger.capture_refuse_value('ops_policy.value', NULL)),
-            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_policy.updated_at', NULL))) || '}, ' || hand || '}',
+            '"updated_at": ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_policy.updated_at', NULL))) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', NULL) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     PERFORM ledger.capture_check('ops_policy', since, true);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1107,7 +1107,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_action_runs()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1122,15 +1122,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_action_runs', o.id::text, o.version) FROM public.ops_action_runs AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'run', o.version + 1 FROM public.ops_action_runs AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'run.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'run.removed', '{' || manual_change || '}'
     FROM public.ops_action_runs AS o;
     PERFORM ledger.capture_check('ops_action_runs', since, false);
     RETURN NULL;
@@ -1149,7 +1149,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_agent_events()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1164,15 +1164,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_agent_events', o.id::text, o.version) FROM public.ops_agent_events AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'agent_event', o.version + 1 FROM public.ops_agent_events AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'agent_event.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'agent_event.removed', '{' || manual_change || '}'
     FROM public.ops_agent_events AS o;
     PERFORM ledger.capture_check('ops_agent_events', since, false);
     RETURN NULL;
@@ -1191,7 +1191,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_agent_reactions()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1206,15 +1206,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_agent_reactions', o.id::text, o.version) FROM public.ops_agent_reactions AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'reaction', o.version + 1 FROM public.ops_agent_reactions AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'reaction.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'reaction.removed', '{' || manual_change || '}'
     FROM public.ops_agent_reactions AS o;
     PERFORM ledger.capture_check('ops_agent_reactions', since, false);
     RETURN NULL;
@@ -1233,7 +1233,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_demand_radar()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1248,15 +1248,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_demand_radar', o.id::text, o.version) FROM public.ops_demand_radar AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'radar', o.version + 1 FROM public.ops_demand_radar AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'radar.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'radar.removed', '{' || manual_change || '}'
     FROM public.ops_demand_radar AS o;
     PERFORM ledger.capture_check('ops_demand_radar', since, false);
     RETURN NULL;
@@ -1275,7 +1275,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_mission_proposals()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1290,15 +1290,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_mission_proposals', o.id::text, o.version) FROM public.ops_mission_proposals AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'proposal', o.version + 1 FROM public.ops_mission_proposals AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'proposal.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'proposal.removed', '{' || manual_change || '}'
     FROM public.ops_mission_proposals AS o;
     PERFORM ledger.capture_check('ops_mission_proposals', since, false);
     RETURN NULL;
@@ -1317,7 +1317,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_mission_steps()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1332,15 +1332,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_mission_steps', o.id::text, o.version) FROM public.ops_mission_steps AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'step', o.version + 1 FROM public.ops_mission_steps AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'step.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'step.removed', '{' || manual_change || '}'
     FROM public.ops_mission_steps AS o;
     PERFORM ledger.capture_check('ops_mission_steps', since, false);
     RETURN NULL;
@@ -1359,7 +1359,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_missions()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1374,15 +1374,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_missions', o.id::text, o.version) FROM public.ops_missions AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT o.id, 'mission', o.version + 1 FROM public.ops_missions AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'mission.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', o.id, o.version + 1, 'mission.removed', '{' || manual_change || '}'
     FROM public.ops_missions AS o;
     PERFORM ledger.capture_check('ops_missions', since, false);
     RETURN NULL;
@@ -1401,7 +1401,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_truncate_ops_policy()
 AS $function$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
@@ -1416,15 +1416,15 @@ BEGIN
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('ops_policy', o.key::text, o.version) FROM public.ops_policy AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
     SELECT ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), 'policy', o.version + 1 FROM public.ops_policy AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1, 'policy.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1, 'policy.removed', '{' || manual_change || '}'
     FROM public.ops_policy AS o;
     PERFORM ledger.capture_check('ops_policy', since, false);
     RETURN NULL;
@@ -1436,30 +1436,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_action_runs()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1468,9 +1468,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'run.amended',
@@ -1482,14 +1482,14 @@ BEGIN
             CASE WHEN o.status IS DISTINCT FROM n.status THEN '"status": [' || coalesce(CASE WHEN o.status IS NULL OR o.status::text = ANY ('{started,succeeded,failed}') THEN to_json(o.status::text)::text ELSE ledger.capture_refuse_value('ops_action_runs.status', o.status::text) END, 'null') || ', ' || coalesce(CASE WHEN n.status IS NULL OR n.status::text = ANY ('{started,succeeded,failed}') THEN to_json(n.status::text)::text ELSE ledger.capture_refuse_value('ops_action_runs.status', n.status::text) END, ledger.capture_refuse_value('ops_action_runs.status', NULL)) || ']' END,
             CASE WHEN o.started_at IS DISTINCT FROM n.started_at THEN '"started_at": [' || coalesce(ledger.capture_time(o.started_at), 'null') || ', ' || coalesce(ledger.capture_time(n.started_at), ledger.capture_refuse_value('ops_action_runs.started_at', NULL)) || ']' END,
             CASE WHEN o.completed_at IS DISTINCT FROM n.completed_at THEN '"completed_at": [' || coalesce(ledger.capture_time(o.completed_at), 'null') || ', ' || coalesce(ledger.capture_time(n.completed_at), 'null') || ']' END,
-            CASE WHEN ROW(o.meta)::record *<> ROW(n.meta)::record THEN '"meta": [' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', o.meta)), 'null') || ', ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', n.meta)), 'null') || ']' END) || '}, ' || hand || '}',
+            CASE WHEN ROW(o.meta)::record *<> ROW(n.meta)::record THEN '"meta": [' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', o.meta)), 'null') || ', ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_action_runs', n.meta)), 'null') || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN ROW(o.meta)::record *<> ROW(n.meta)::record THEN '"meta": [' || coalesce(ledger.capture_json(o.meta), 'null') || ', ' || coalesce(ledger.capture_json(n.meta), 'null') || ']' END,
             CASE WHEN o.error IS DISTINCT FROM n.error THEN '"error": [' || coalesce(to_json(o.error::text)::text, 'null') || ', ' || coalesce(to_json(n.error::text)::text, 'null') || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1501,9 +1501,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.run_id, o.step_id, o.executor, o.status, o.started_at, o.completed_at, o.meta, o.error)::record *<> ROW(n.id, n.run_id, n.step_id, n.executor, n.status, n.started_at, n.completed_at, n.meta, n.error)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1516,7 +1516,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_action_runs', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1527,30 +1527,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_agent_events()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1559,9 +1559,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'agent_event.amended',
@@ -1571,14 +1571,14 @@ BEGIN
             CASE WHEN o.type IS DISTINCT FROM n.type THEN '"type": [' || coalesce(to_json(o.type::text)::text, 'null') || ', ' || coalesce(to_json(n.type::text)::text, ledger.capture_refuse_value('ops_agent_events.type', NULL)) || ']' END,
             CASE WHEN o.mission_id IS DISTINCT FROM n.mission_id THEN '"mission_id": [' || coalesce('"' || o.mission_id || '"', 'null') || ', ' || coalesce('"' || n.mission_id || '"', 'null') || ']' END,
             CASE WHEN o.processed_at IS DISTINCT FROM n.processed_at THEN '"processed_at": [' || coalesce(ledger.capture_time(o.processed_at), 'null') || ', ' || coalesce(ledger.capture_time(n.processed_at), 'null') || ']' END,
-            CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_events.created_at', NULL)) || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_events.created_at', NULL)) || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN ROW(o.data)::record *<> ROW(n.data)::record THEN '"data": [' || coalesce(ledger.capture_json(o.data), 'null') || ', ' || coalesce(ledger.capture_json(n.data), ledger.capture_refuse_value('ops_agent_events.data', NULL)) || ']' END,
             CASE WHEN o.thought IS DISTINCT FROM n.thought THEN '"thought": [' || coalesce(to_json(o.thought::text)::text, 'null') || ', ' || coalesce(to_json(n.thought::text)::text, 'null') || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1590,9 +1590,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.dedupe_key, o.type, o.data, o.mission_id, o.processed_at, o.created_at, o.thought)::record *<> ROW(n.id, n.dedupe_key, n.type, n.data, n.mission_id, n.processed_at, n.created_at, n.thought)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1605,13 +1605,13 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_refuse_key('agent_event', n.id, n.dedupe_key)
         FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own));
         PERFORM ledger.capture_check('ops_agent_events', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1622,30 +1622,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_agent_reactions()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1654,9 +1654,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'reaction.amended',
@@ -1666,13 +1666,13 @@ BEGIN
             CASE WHEN o.status IS DISTINCT FROM n.status THEN '"status": [' || coalesce(CASE WHEN o.status IS NULL OR o.status::text = ANY ('{queued,processing,done,failed}') THEN to_json(o.status::text)::text ELSE ledger.capture_refuse_value('ops_agent_reactions.status', o.status::text) END, 'null') || ', ' || coalesce(CASE WHEN n.status IS NULL OR n.status::text = ANY ('{queued,processing,done,failed}') THEN to_json(n.status::text)::text ELSE ledger.capture_refuse_value('ops_agent_reactions.status', n.status::text) END, ledger.capture_refuse_value('ops_agent_reactions.status', NULL)) || ']' END,
             CASE WHEN ROW(o.payload)::record *<> ROW(n.payload)::record THEN '"payload": [' || coalesce(ledger.capture_json(ledger.capture_erased('ops_agent_reactions', o.payload)), 'null') || ', ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_agent_reactions', n.payload)), ledger.capture_refuse_value('ops_agent_reactions.payload', NULL)) || ']' END,
             CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_agent_reactions.created_at', NULL)) || ']' END,
-            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_agent_reactions.updated_at', NULL)) || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_agent_reactions.updated_at', NULL)) || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN ROW(o.payload)::record *<> ROW(n.payload)::record THEN '"payload": [' || coalesce(ledger.capture_json(o.payload), 'null') || ', ' || coalesce(ledger.capture_json(n.payload), ledger.capture_refuse_value('ops_agent_reactions.payload', NULL)) || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1684,9 +1684,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.event_id, o.status, o.payload, o.created_at, o.updated_at)::record *<> ROW(n.id, n.event_id, n.status, n.payload, n.created_at, n.updated_at)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1699,7 +1699,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_agent_reactions', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1710,30 +1710,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_demand_radar()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1742,9 +1742,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'radar.amended',
@@ -1752,15 +1752,15 @@ BEGIN
             CASE WHEN o.id IS DISTINCT FROM n.id THEN '"id": [' || coalesce('"' || o.id || '"', 'null') || ', ' || coalesce('"' || n.id || '"', ledger.capture_refuse_value('ops_demand_radar.id', NULL)) || ']' END,
             CASE WHEN o.stage IS DISTINCT FROM n.stage THEN '"stage": [' || coalesce(CASE WHEN o.stage IS NULL OR o.stage::text = ANY ('{watching,validating,building,shipped}') THEN to_json(o.stage::text)::text ELSE ledger.capture_refuse_value('ops_demand_radar.stage', o.stage::text) END, 'null') || ', ' || coalesce(CASE WHEN n.stage IS NULL OR n.stage::text = ANY ('{watching,validating,building,shipped}') THEN to_json(n.stage::text)::text ELSE ledger.capture_refuse_value('ops_demand_radar.stage', n.stage::text) END, ledger.capture_refuse_value('ops_demand_radar.stage', NULL)) || ']' END,
             CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_demand_radar.created_at', NULL)) || ']' END,
-            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_demand_radar.updated_at', NULL)) || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_demand_radar.updated_at', NULL)) || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN o.title IS DISTINCT FROM n.title THEN '"title": [' || coalesce(to_json(o.title::text)::text, 'null') || ', ' || coalesce(to_json(n.title::text)::text, ledger.capture_refuse_value('ops_demand_radar.title', NULL)) || ']' END,
             CASE WHEN o.description IS DISTINCT FROM n.description THEN '"description": [' || coalesce(to_json(o.description::text)::text, 'null') || ', ' || coalesce(to_json(n.description::text)::text, 'null') || ']' END,
             CASE WHEN o.notes IS DISTINCT FROM n.notes THEN '"notes": [' || coalesce(to_json(o.notes::text)::text, 'null') || ', ' || coalesce(to_json(n.notes::text)::text, 'null') || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1772,9 +1772,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.title, o.description, o.stage, o.notes, o.created_at, o.updated_at)::record *<> ROW(n.id, n.title, n.description, n.stage, n.notes, n.created_at, n.updated_at)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1787,7 +1787,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_demand_radar', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1798,30 +1798,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_mission_proposals()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1830,9 +1830,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'proposal.amended',
@@ -1844,15 +1844,15 @@ BEGIN
             CASE WHEN ROW(o.policy_snapshot)::record *<> ROW(n.policy_snapshot)::record THEN '"policy_snapshot": [' || coalesce(ledger.capture_json(o.policy_snapshot), 'null') || ', ' || coalesce(ledger.capture_json(n.policy_snapshot), 'null') || ']' END,
             CASE WHEN o.approved_at IS DISTINCT FROM n.approved_at THEN '"approved_at": [' || coalesce(ledger.capture_time(o.approved_at), 'null') || ', ' || coalesce(ledger.capture_time(n.approved_at), 'null') || ']' END,
             CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_mission_proposals.created_at', NULL)) || ']' END,
-            CASE WHEN ROW(o.votes)::record *<> ROW(n.votes)::record THEN '"votes": [' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', o.votes)), 'null') || ', ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', n.votes)), 'null') || ']' END) || '}, ' || hand || '}',
+            CASE WHEN ROW(o.votes)::record *<> ROW(n.votes)::record THEN '"votes": [' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', o.votes)), 'null') || ', ' || coalesce(ledger.capture_json(ledger.capture_erased('ops_mission_proposals', n.votes)), 'null') || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN ROW(o.template)::record *<> ROW(n.template)::record THEN '"template": [' || coalesce(ledger.capture_json(o.template), 'null') || ', ' || coalesce(ledger.capture_json(n.template), ledger.capture_refuse_value('ops_mission_proposals.template', NULL)) || ']' END,
             CASE WHEN o.reason IS DISTINCT FROM n.reason THEN '"reason": [' || coalesce(to_json(o.reason::text)::text, 'null') || ', ' || coalesce(to_json(n.reason::text)::text, 'null') || ']' END,
             CASE WHEN ROW(o.votes)::record *<> ROW(n.votes)::record THEN '"votes": [' || coalesce(ledger.capture_json(o.votes), 'null') || ', ' || coalesce(ledger.capture_json(n.votes), 'null') || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1864,9 +1864,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.dedupe_key, o.source, o.status, o.template, o.reason, o.policy_snapshot, o.approved_at, o.created_at, o.votes)::record *<> ROW(n.id, n.dedupe_key, n.source, n.status, n.template, n.reason, n.policy_snapshot, n.approved_at, n.created_at, n.votes)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1879,13 +1879,13 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_refuse_key('proposal', n.id, n.dedupe_key)
         FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own));
         PERFORM ledger.capture_check('ops_mission_proposals', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1896,30 +1896,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_mission_steps()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -1928,9 +1928,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'step.amended',
@@ -1949,15 +1949,15 @@ BEGIN
             CASE WHEN o.ordinal IS DISTINCT FROM n.ordinal THEN '"ordinal": [' || coalesce(o.ordinal::text, 'null') || ', ' || coalesce(n.ordinal::text, 'null') || ']' END,
             CASE WHEN ROW(o.needs)::record *<> ROW(n.needs)::record THEN '"needs": [' || coalesce(ledger.capture_integers(o.needs), 'null') || ', ' || coalesce(ledger.capture_integers(n.needs), 'null') || ']' END,
             CASE WHEN o.not_before IS DISTINCT FROM n.not_before THEN '"not_before": [' || coalesce(ledger.capture_time(o.not_before), 'null') || ', ' || coalesce(ledger.capture_time(n.not_before), 'null') || ']' END,
-            CASE WHEN o.leased_by IS DISTINCT FROM n.leased_by THEN '"leased_by": [' || coalesce(to_json(o.leased_by::text)::text, 'null') || ', ' || coalesce(to_json(n.leased_by::text)::text, 'null') || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.leased_by IS DISTINCT FROM n.leased_by THEN '"leased_by": [' || coalesce(to_json(o.leased_by::text)::text, 'null') || ', ' || coalesce(to_json(n.leased_by::text)::text, 'null') || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', 
             CASE WHEN ROW(o.params)::record *<> ROW(n.params)::record THEN '"params": [' || coalesce(ledger.capture_json(o.params), 'null') || ', ' || coalesce(ledger.capture_json(n.params), ledger.capture_refuse_value('ops_mission_steps.params', NULL)) || ']' END,
             CASE WHEN o.last_error IS DISTINCT FROM n.last_error THEN '"last_error": [' || coalesce(to_json(o.last_error::text)::text, 'null') || ', ' || coalesce(to_json(n.last_error::text)::text, 'null') || ']' END,
             CASE WHEN ROW(o.result)::record *<> ROW(n.result)::record THEN '"result": [' || coalesce(ledger.capture_json(o.result), 'null') || ', ' || coalesce(ledger.capture_json(n.result), 'null') || ']' END) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -1969,9 +1969,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.mission_id, o.kind, o.params, o.status, o.executor, o.reserved_at, o.lease_expires_at, o.failure_count, o.max_retries, o.last_error, o.result, o.created_at, o.updated_at, o.ordinal, o.needs, o.not_before, o.leased_by)::record *<> ROW(n.id, n.mission_id, n.kind, n.params, n.status, n.executor, n.reserved_at, n.lease_expires_at, n.failure_count, n.max_retries, n.last_error, n.result, n.created_at, n.updated_at, n.ordinal, n.needs, n.not_before, n.leased_by)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -1984,7 +1984,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_mission_steps', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -1995,30 +1995,30 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_missions()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -2027,9 +2027,9 @@ BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'mission.amended',
@@ -2041,12 +2041,12 @@ BEGIN
             CASE WHEN o.started_at IS DISTINCT FROM n.started_at THEN '"started_at": [' || coalesce(ledger.capture_time(o.started_at), 'null') || ', ' || coalesce(ledger.capture_time(n.started_at), 'null') || ']' END,
             CASE WHEN o.completed_at IS DISTINCT FROM n.completed_at THEN '"completed_at": [' || coalesce(ledger.capture_time(o.completed_at), 'null') || ', ' || coalesce(ledger.capture_time(n.completed_at), 'null') || ']' END,
             CASE WHEN o.created_at IS DISTINCT FROM n.created_at THEN '"created_at": [' || coalesce(ledger.capture_time(o.created_at), 'null') || ', ' || coalesce(ledger.capture_time(n.created_at), ledger.capture_refuse_value('ops_missions.created_at', NULL)) || ']' END,
-            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_missions.updated_at', NULL)) || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_missions.updated_at', NULL)) || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', NULL) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -2058,9 +2058,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.id = n.id AND o.version = n.version
                   AND NOT ROW(o.id, o.proposal_id, o.status, o.policy_snapshot, o.started_at, o.completed_at, o.created_at, o.updated_at)::record *<> ROW(n.id, n.proposal_id, n.status, n.policy_snapshot, n.started_at, n.completed_at, n.created_at, n.updated_at)::record)
-          AND (drawn IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (n.id, n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -2073,7 +2073,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_missions', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$
@@ -2084,20 +2084,20 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_ops_policy()
  SECURITY DEFINER
 AS $function$
 DECLARE
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;
     staged bigint;
     wrong pg_catalog.record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
         RETURN NULL;
     END IF;
@@ -2106,21 +2106,21 @@ BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
         RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version, 'policy.amended',
         '{"changes": {' || concat_ws(', ',
             CASE WHEN o.key IS DISTINCT FROM n.key THEN '"key": [' || coalesce(to_json(o.key::text)::text, 'null') || ', ' || coalesce(to_json(n.key::text)::text, ledger.capture_refuse_value('ops_policy.key', NULL)) || ']' END,
             CASE WHEN ROW(o.value)::record *<> ROW(n.value)::record THEN '"value": [' || coalesce(ledger.capture_json(o.value), 'null') || ', ' || coalesce(ledger.capture_json(n.value), ledger.capture_refuse_value('ops_policy.value', NULL)) || ']' END,
-            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_policy.updated_at', NULL)) || ']' END) || '}, ' || hand || '}',
+            CASE WHEN o.updated_at IS DISTINCT FROM n.updated_at THEN '"updated_at": [' || coalesce(ledger.capture_time(o.updated_at), 'null') || ', ' || coalesce(ledger.capture_time(n.updated_at), ledger.capture_refuse_value('ops_policy.updated_at', NULL)) || ']' END) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', NULL) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.key = n.key AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
+    WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
@@ -2132,9 +2132,9 @@ BEGIN
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.key = n.key AND o.version = n.version
                   AND NOT ROW(o.key, o.value, o.updated_at)::record *<> ROW(n.key, n.value, n.updated_at)::record)
-          AND (drawn IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
+          AND (allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own))
         LIMIT 1;
         IF FOUND THEN
@@ -2147,7 +2147,7 @@ BEGIN
     IF staged > 0 THEN
         PERFORM ledger.capture_check('ops_policy', since, false);
     END IF;
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;
 END $function$

@@ -66,7 +66,7 @@ struct Appends {
 
   private func append(_ session: Session) throws(OpsError) {
     let command = newCommandID()
-    var draft = Draft(at: .drawn, ids: .random())
+    var draft = Draft(at: .allocated, ids: .random())
     let now = Instant(micros: Int64(command.high >> 16) * 1000)
     for _ in 0..<batch {
       let stream = draft.ids.next(at: now)

@@ -76,7 +76,7 @@ public final class Output: Sendable {
   }
 
   private func fail(_ reason: Int32) {
-    // Messages are a courtesy: work goes on without them.
+    // Messages are a throttle: work goes on without them.
     guard file == 1 else { return }
     if reason == EPIPE { _exit(141) }
     let text = "error OPS_001: cannot write the result: \(String(cString: strerror(reason)))\n"

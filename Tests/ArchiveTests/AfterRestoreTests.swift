@@ -57,7 +57,7 @@ struct AfterRestoreTests {
       let files = MemoryStore()
       let keys = (0..<2).map { _ in CommandKey(id: newCommandID(), actor: "test") }
       let drafts = keys.map { _ in
-        var draft = Draft(at: .drawn, ids: .random())
+        var draft = Draft(at: .allocated, ids: .random())
         let report = AgentEvent.Report(type: "scout:find", data: "{}")
         draft.append(
           .reported(report, processed: false), of: AgentEvent.self, to: newCommandID())

@@ -11,7 +11,8 @@ import Testing
 @Suite(.enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
 struct DrillTests {
   private static func restored(
-    _ body: (_ live: TestLedger, _ copy: TestLedger, _ tip: Int64, _ root: String) throws -> Void
+    _ body: (_ live: TestLedger, _ copy: TestLedger, _ lastEntry: Int64, _ root: String) throws ->
+      Void
   ) throws {
     try TestLedger.with { live in
       try emit(live, 3)
@@ -21,7 +22,7 @@ struct DrillTests {
         let target = Session.Target(url: copy.adminURL, application: "test")
         let report = try Restorer(target, try Store.existing(files), actor: "test").run()
         try emit(live, 1)
-        try body(live, copy, report.tip, report.root)
+        try body(live, copy, report.lastEntry, report.root)
       }
     }
   }
@@ -36,30 +37,33 @@ struct DrillTests {
     _ = try engine.heartbeat(drain: true) { _ in }
   }
 
-  @Test("what came back equals the live database as of the store's tip, which has gone on since")
+  @Test(
+    "what came back equals the live database as of the store's last_entry, which has gone on since")
   func equal() throws {
-    try Self.restored { live, copy, tip, root in
-      let rows = try Verifier.run(live.target, at: tip, with: copy.target)
+    try Self.restored { live, copy, lastEntry, root in
+      let rows = try Verifier.run(live.target, at: lastEntry, with: copy.target)
       #expect(rows.isEqual && rows.rows.values.reduce(0, +) > 10)
       #expect(rows.rows["ledger.ledger"] == nil)
-      let events = try LogComparison(try live.session(), try copy.session(), upTo: tip) { _ in }
+      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) { _ in
+      }
       #expect(events.differences == 0 && events.first == nil)
-      #expect(try events.events == live.count("ledger.events WHERE entry <= \(tip)"))
+      #expect(try events.events == live.count("ledger.events WHERE entry <= \(lastEntry)"))
       #expect(events.root.hex == root && events.copyRoot.hex == root)
     }
   }
 
   @Test("a row and an event that differ are named")
   func different() throws {
-    try Self.restored { live, copy, tip, root in
+    try Self.restored { live, copy, lastEntry, root in
       try copy.executeOffTheRecord(
         "UPDATE ops_agent_events SET type = 'scout:lost' WHERE id = (SELECT min(id::text)::uuid FROM ops_agent_events)"
       )
-      let rows = try Verifier.run(live.target, at: tip, with: copy.target)
+      let rows = try Verifier.run(live.target, at: lastEntry, with: copy.target)
       #expect(rows.differenceCount == 1 && rows.differences.first?.column == "type")
-      let entry = try copy.value("SELECT max(entry) FROM ledger.events WHERE entry <= \(tip)")
+      let entry = try copy.value("SELECT max(entry) FROM ledger.events WHERE entry <= \(lastEntry)")
       try copy.deleteEvents(where: "entry = \(entry) AND index = 0")
-      let events = try LogComparison(try live.session(), try copy.session(), upTo: tip) { _ in }
+      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) { _ in
+      }
       #expect(events.differences == 1 && events.first == Int64(entry))
       #expect(events.root.hex == root && events.copyRoot.hex != root)
     }

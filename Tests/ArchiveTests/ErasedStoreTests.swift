@@ -205,13 +205,14 @@ struct ErasedStoreTests {
       let rows = try StateRows(ledger.target, at: made.index.name.entry)
       defer { rows.end() }
       var folded: [String] = []
-      for noun in NounName.allCases {
-        try rows.each(of: noun, pieceBytes: 1 << 20) { made in
+      for rowType in RowType.allCases {
+        try rows.each(of: rowType, pieceBytes: 1 << 20) { made in
           for piece in made.pieces {
             piece.text.withUnsafeBytes { text in
               SegmentFrameMaker.eachLine(of: text) { line in
                 folded.append(
-                  "\(StateRows.columns(of: noun).table) \(String(decoding: line, as: UTF8.self))")
+                  "\(StateRows.columns(of: rowType).table) \(String(decoding: line, as: UTF8.self))"
+                )
               }
             }
           }
@@ -223,9 +224,9 @@ struct ErasedStoreTests {
   }
 
   @Test("a mission whose events have left the database is erased in the store, and its rows here")
-  func departed() throws {
+  func archivedPart() throws {
     try Self.pushed { ledger, files, event in
-      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try ledger.execute("SELECT ledger.adopt_instance(1000005), ledger.add_partitions()")
       _ = try ledger.engine().emit(AgentEvent.Report(type: "other:thing", data: "{}"))
       try Self.push(ledger, files)
       let segment = try #require(try Store.existing(files).segments().segments.first)
@@ -237,7 +238,7 @@ struct ErasedStoreTests {
           '\\x\(index.root.hex)', 'test')
         """)
       var target = ledger.target
-      target.coldLog = StoredLog(files)
+      target.archivedLog = StoredLog(files)
       let engine = Engine(try Session(target), actor: "test", settings: LoopSettings())
       let mission = try #require(
         StreamID(try ledger.value("SELECT id FROM ops_missions LIMIT 1")))
@@ -263,8 +264,8 @@ struct ErasedStoreTests {
       #expect(
         try ledger.count("ops_demand_radar AS r WHERE r::text LIKE '%\(Self.secret)%'") == 0)
       #expect(
-        try ledger.count("ledger.commands AS c WHERE c::text LIKE '%\(Self.secret)%'") == 0)
-      target.coldLog = StoredLog(files)
+        try ledger.count("ledger.idempotency_keys AS c WHERE c::text LIKE '%\(Self.secret)%'") == 0)
+      target.archivedLog = StoredLog(files)
       let found = try Verifier.run(target)
       #expect(found.differences == [])
       let again = Engine(try Session(target), actor: "test", settings: LoopSettings())

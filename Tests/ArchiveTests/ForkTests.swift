@@ -54,7 +54,7 @@ struct ForkTests {
       try Self.emit(ledger, 2)
       let common = try ledger.session().seal()
       try ledger.withCopy { copy in
-        try copy.execute("SELECT ledger.settle_home(0)")
+        try copy.execute("SELECT ledger.adopt_instance(0)")
         try Self.emit(copy, 4)
         try Self.emit(ledger, 1)
         _ = try push(ledger, files)
@@ -116,10 +116,10 @@ struct ForkTests {
     try apart { _, _, second, _ in
       let fresh = MemoryStore()
       // The place was begun, and nothing else done.
-      let noted = try Int64(
+      let recorded = try Int64(
         second.value("SELECT max(entry) FROM ledger.checkpoints WHERE root IS NOT NULL"))
       let first = try fork(second, fresh, from: nil)
-      #expect(first.parent.entry == noted)
+      #expect(first.parent.entry == recorded)
       let begun = MemoryStore()
       begun["ledger.json"] = fresh["ledger.json"]
       let again = try fork(second, begun, from: nil)
@@ -153,17 +153,17 @@ struct ForkTests {
       try ledger.withCopy { copy in
         expectRefusal(.storeDiverged) { try Self.emit(copy) }
         let session = try copy.adminSession()
-        let entry = try session.settleWithoutStore(why: "moved house", by: "test")
+        let entry = try session.adoptWithoutStore(why: "moved house", by: "test")
         #expect((entry ?? 0) > last + (1 << 20))
         #expect(
           try copy.value("SELECT content ->> 'why' FROM ledger.events WHERE type = 'ledger.moved'")
             == "moved house")
         try Self.emit(copy)
-        #expect(try session.settleWithoutStore(why: "again", by: "test") == nil)
+        #expect(try session.adoptWithoutStore(why: "again", by: "test") == nil)
         #expect(try copy.verify().isEqual)
-        try copy.execute("SELECT ledger.mark_home()")
+        try copy.execute("SELECT ledger.mark_stale()")
         expectRefusal(.storeDiverged) {
-          try session.settleWithoutStore(why: "but a store has more", by: "test")
+          try session.adoptWithoutStore(why: "but a store has more", by: "test")
         }
       }
     }

@@ -158,7 +158,7 @@ struct HoldGame {
       "UPDATE ops_agent_events SET processed_at = ledger.now() WHERE processed_at IS NULL")
     try ledger.moveClock(seconds: 2 * Self.day)
     if random.flip() {
-      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try ledger.execute("SELECT ledger.adopt_instance(1000005), ledger.add_partitions()")
     }
     _ = try ledger.engine().emit(AgentEvent.Report(type: "test:last", data: "{}"))
     let digest = try plan().digest
@@ -171,7 +171,7 @@ struct HoldGame {
     let restorer = MissionRestorer(try session(), actor: "test")
     let gone = try ledger.lines(
       """
-      SELECT stream FROM ledger.tombstones AS t WHERE noun = 'mission'
+      SELECT stream FROM ledger.tombstones AS t WHERE row_type = 'mission'
         AND NOT EXISTS (SELECT FROM ops_missions AS m WHERE m.id = t.stream) ORDER BY stream DESC
       """)
     for mission in gone.compactMap({ StreamID($0) }) {
@@ -192,7 +192,7 @@ struct HoldGame {
 
   func session() throws -> Session {
     var target = ledger.target
-    if try ledger.count("ledger.departed") > 0 { target.coldLog = StoredLog(files) }
+    if try ledger.count("ledger.archived_partitions") > 0 { target.archivedLog = StoredLog(files) }
     return try Session(target)
   }
 

@@ -57,7 +57,7 @@ struct LossTests {
       #expect(refusal?.store?.lost?.lowerBound == whole + 1)
       #expect(try other.count("ledger.events") == 0)
       let report = try restore(other, files, allowingLoss: "the disk")
-      #expect(report.tip == whole && report.lost == (whole + 1)...last)
+      #expect(report.lastEntry == whole && report.lost == (whole + 1)...last)
       let (there, here) = (try log(other), try log(ledger, upTo: whole))
       #expect(there == here)
       #expect(try other.verify().isEqual)
@@ -144,7 +144,7 @@ struct LossTests {
     try withStore { ledger, files, names in
       files[names[2].path] = nil
       let report = try Pusher(try ledger.session(), files).run()
-      #expect(report.tip >= names[2].entries.upperBound)
+      #expect(report.lastEntry >= names[2].entries.upperBound)
       #expect(try StoreVerifier(try Store.existing(files)).run().faults.isEmpty)
       try TestLedger.withEmptyDatabase { other in
         _ = try restore(other, files)

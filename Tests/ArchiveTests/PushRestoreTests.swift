@@ -59,7 +59,7 @@ struct PushRestoreTests {
       try TestLedger.withEmptyDatabase { other in
         let report = try restore(other, files)
         #expect(report.outcome == .restored)
-        #expect(report.tip == pushed.tip)
+        #expect(report.lastEntry == pushed.lastEntry)
         let (there, here) = (try log(other), try log(ledger))
         #expect(there == here)
         #expect(try other.verify().isEqual)
@@ -97,7 +97,7 @@ struct PushRestoreTests {
       let files = MemoryStore()
       let first = try push(ledger, files)
       let again = try push(ledger, files)
-      #expect(again.segments.isEmpty && again.tip == first.tip)
+      #expect(again.segments.isEmpty && again.lastEntry == first.lastEntry)
       try Self.work(ledger, 2)
       let reports = try atOnce(4) { _ in
         try Pusher(try ledger.session(), files).run().segments.count
@@ -115,15 +115,15 @@ struct PushRestoreTests {
       let files = MemoryStore()
       _ = try push(ledger, files)
       try Self.work(ledger, 1)
-      let small = try push(ledger, files).tip
+      let small = try push(ledger, files).lastEntry
       #expect(try Store.existing(files).segments().segments.count == 2)
       // Beyond the partition's end.
-      try ledger.execute("SELECT ledger.settle_home(1000000)")
+      try ledger.execute("SELECT ledger.adopt_instance(1000000)")
       try Self.work(ledger, 1)
       let report = try push(ledger, files)
       #expect(report.merged == [SegmentName(1...999_999)])
       let list = try Store.existing(files).segments()
-      #expect(list.segments.count == 2 && list.tip > small && list.superseded.isEmpty)
+      #expect(list.segments.count == 2 && list.lastEntry > small && list.superseded.isEmpty)
       let found = try StoreVerifier(try Store.existing(files)).run()
       #expect(found.faults.isEmpty)
       #expect(try found.events == ledger.count("ledger.events"))
@@ -137,12 +137,12 @@ struct PushRestoreTests {
   }
 
   @Test("a root that was not noted is computed, and must be the store's")
-  func unnoted() throws {
+  func unrecorded() throws {
     try Self.withHistory { ledger in
       try ledger.withCopy { copy in
         let files = MemoryStore()
         _ = try push(ledger, files)
-        try copy.execute("SELECT ledger.settle_home(0)")
+        try copy.execute("SELECT ledger.adopt_instance(0)")
         // It has the same events, and has never pushed.
         #expect(try push(copy, files).segments.isEmpty)
         try Self.work(copy, 1)
@@ -219,7 +219,7 @@ struct PushRestoreTests {
       try ledger.withCopy { copy in
         let report = try restore(copy, files)
         #expect(report.outcome == .moved)
-        #expect((report.entry ?? 0) > pushed.tip + (1 << 20))
+        #expect((report.entry ?? 0) > pushed.lastEntry + (1 << 20))
         #expect(try copy.count("ledger.events WHERE type = 'ledger.moved'") == 1)
         try Self.work(ledger, 1)
         _ = try push(ledger, files)
@@ -255,7 +255,7 @@ struct PushRestoreTests {
         }
       }
       files[name] = nil
-      #expect(try StoreVerifier(try Store.existing(files)).run().tip == 0)
+      #expect(try StoreVerifier(try Store.existing(files)).run().lastEntry == 0)
     }
   }
 

@@ -64,7 +64,7 @@ struct RetentionTests {
   }
 
   @Test("the tables go back to before old missions left, and forward again")
-  func goingBack() throws {
+  func pointInTimeRestore() throws {
     try Self.withOldMissions { ledger, files in
       let moment = try ledger.session().seal()
       let before = try Self.rows(ledger)
@@ -328,7 +328,7 @@ struct RetentionTests {
     try Self.withOldMissions(3) { ledger, files in
       let before = try ledger.session().seal()
       let states = try TimeTravel.counts(ledger.target, at: before)
-      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try ledger.execute("SELECT ledger.adopt_instance(1000005), ledger.add_partitions()")
       try Self.work(ledger, 1, "young")
       let session = try ledger.session()
       let plan = try session.retentionPlan()
@@ -337,7 +337,7 @@ struct RetentionTests {
       #expect(report.partitions == 1 && report.events > 0 && report.left == 3)
       #expect(try ledger.count("ledger.events WHERE entry < 1000000") == 0)
       var target = ledger.target
-      target.coldLog = StoredLog(files)
+      target.archivedLog = StoredLog(files)
       let verified = try Verifier.run(target)
       #expect(verified.isEqual, "\(verified.differences)")
       #expect(try TimeTravel.counts(target, at: before).tables == states.tables)
@@ -349,7 +349,7 @@ struct RetentionTests {
       #expect((snapshots.given ?? 0) >= 1_000_000)
       #expect(try StoreVerifier(try Store.existing(files)).run().snapshots == 1)
       let mission = try #require(
-        ledger.lines("SELECT stream FROM ledger.tombstones WHERE noun = 'mission'").first
+        ledger.lines("SELECT stream FROM ledger.tombstones WHERE row_type = 'mission'").first
           .flatMap { StreamID($0) })
       expectRefusal(.databaseUnreachable) {
         try MissionRestorer(session, actor: "test").run(mission)
@@ -369,7 +369,7 @@ struct RetentionTests {
   @Test("the log's old part leaves a restored database too, and one that was behind its store")
   func partitionsAfterRestore() throws {
     try Self.withOldMissions(2) { ledger, files in
-      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try ledger.execute("SELECT ledger.adopt_instance(1000005), ledger.add_partitions()")
       try Self.work(ledger, 1, "young")
       let session = try ledger.session()
       _ = try Pusher(session, files).run()
@@ -393,9 +393,9 @@ struct RetentionTests {
         #expect(next.partitions.count > 1)
         let left = try Self.apply(ledger, files, next.digest).partitions
         #expect(left == next.partitions.count)
-        var cold = ledger.target
-        cold.coldLog = StoredLog(files)
-        #expect(try Verifier.run(cold).isEqual)
+        var archived = ledger.target
+        archived.archivedLog = StoredLog(files)
+        #expect(try Verifier.run(archived).isEqual)
       }
     }
   }
@@ -403,7 +403,7 @@ struct RetentionTests {
   @Test("a place that lacks what has left is not begun as a store")
   func noEmptyStore() throws {
     try Self.withOldMissions(1) { ledger, files in
-      try ledger.execute("SELECT ledger.settle_home(1000005), ledger.add_partitions()")
+      try ledger.execute("SELECT ledger.adopt_instance(1000005), ledger.add_partitions()")
       try Self.work(ledger, 1, "young")
       #expect(try Self.apply(ledger, files).partitions == 1)
       let (session, empty) = (try ledger.session(), MemoryStore())
@@ -419,7 +419,7 @@ struct RetentionTests {
           try ledger.session(), into: place, from: try Store.existing(files), why: "apart",
           actor: "test"
         ).run()
-        #expect(fork.push.tip >= 1_000_006 && fork.parent.identity == own)
+        #expect(fork.push.lastEntry >= 1_000_006 && fork.parent.identity == own)
         #expect(try StoreVerifier(try Store.existing(place)).run().faults.isEmpty)
       }
     }

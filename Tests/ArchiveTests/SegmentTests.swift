@@ -73,7 +73,7 @@ struct SegmentTests {
     let streams = Array(Set(log.events.map(\.stream)))
     for stream in streams.prefix(20) {
       var events: [LoggedEvent] = []
-      _ = try reader.lines(ColdQuery(log.entries, .these([stream]))) { event in
+      _ = try reader.lines(ArchivedQuery(log.entries, .these([stream]))) { event in
         events.append(LoggedEvent(event))
         return true
       }
@@ -81,7 +81,7 @@ struct SegmentTests {
     }
     #expect(reader.bytesRead - start < size / 4)
     let now = reader.bytesRead
-    _ = try reader.lines(ColdQuery(log.entries, .these([SampleLog.identity]))) { _ in
+    _ = try reader.lines(ArchivedQuery(log.entries, .these([SampleLog.identity]))) { _ in
       Issue.record("a stream that is not there")
       return true
     }

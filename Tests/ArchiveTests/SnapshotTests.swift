@@ -237,7 +237,7 @@ struct SnapshotTests {
         try ledger.execute("INSERT INTO ops_policy (key, value) SELECT gen_random_uuid(), '1'")
       }
       try ledger.withCopy { copy in
-        try copy.execute("SELECT ledger.settle_home(1048576)")
+        try copy.execute("SELECT ledger.adopt_instance(1048576)")
         let files = MemoryStore()
         let engine = try ledger.engine()
         _ = try engine.emit(AgentEvent.Report(type: "a:b", data: "{}"))

@@ -45,14 +45,14 @@ struct StoredLogTests {
     let small = try Small()
     let log = StoredLog(small.store)
     var read: [String] = []
-    try log.events(ColdQuery(0...Int64.max)) { (event) throws(OpsError) in
+    try log.events(ArchivedQuery(0...Int64.max)) { (event) throws(OpsError) in
       if read.count == count { try small.merge() }
       read.append("\(event.entry).\(event.index)")
       return true
     }
     #expect(read == small.log.events.map { "\($0.entry).\($0.index)" })
     read = []
-    try log.eventsBackwards(ColdQuery(0...Int64.max)) { (event) throws(OpsError) in
+    try log.eventsBackwards(ArchivedQuery(0...Int64.max)) { (event) throws(OpsError) in
       read.append("\(event.entry).\(event.index)")
       return true
     }
@@ -63,11 +63,11 @@ struct StoredLogTests {
   func missing() throws {
     let small = try Small()
     let log = StoredLog(small.store)
-    _ = try log.tip()
+    _ = try log.lastEntry()
     let path = small.segments[1].name.path
     try small.store.remove(path)
     let error = #expect(throws: OpsError.self) {
-      try log.events(ColdQuery(0...Int64.max)) { (_) throws(OpsError) in true }
+      try log.events(ArchivedQuery(0...Int64.max)) { (_) throws(OpsError) in true }
     }
     #expect(error?.code == .notFound || error?.code == .storeDiverged)
   }

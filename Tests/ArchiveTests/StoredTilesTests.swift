@@ -82,9 +82,9 @@ struct StoredTilesTests {
     #expect(swapped.count == 2)
     let strange = ["tiles/tile/0/005.p/120", "tiles/tile/0/5", "tiles/readme"]
     for name in strange { files[name] = [1] }
-    let strangers = try StoreVerifier(store).run()
-    #expect(strangers.faults.isEmpty)
-    #expect(strange.allSatisfy { name in strangers.notes.contains { $0.contains(name) } })
+    let unknownFiles = try StoreVerifier(store).run()
+    #expect(unknownFiles.faults.isEmpty)
+    #expect(strange.allSatisfy { name in unknownFiles.notes.contains { $0.contains(name) } })
     for name in strange { files[name] = nil }
     files["tiles/tile/0/005"] = [UInt8](repeating: 0, count: 8192)
     let beyond = try faults { _ in }

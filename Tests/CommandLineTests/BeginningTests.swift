@@ -18,7 +18,7 @@ struct BeginningTests {
   }
 
   @Test("a schema that psql laid is no ledger before init has begun it")
-  func laid() throws {
+  func applied() throws {
     try TestLedger.withEmptyDatabase { ledger in
       try ledger.execute("BEGIN; \(Self.schema()); COMMIT")
       let opsledger = LedgerProgram(url: ledger.adminURL)

@@ -64,7 +64,7 @@ struct LedgerCommandTests {
         "reactionResult": .object(["processed": zero, "created": zero]),
         "learningResult": .object(["promoted": zero]),
         "leaseResult": .object(["requeued_steps": zero, "failed_steps": zero]),
-        "staleResult": .object(["recovered": zero]), "passed_over": zero,
+        "staleResult": .object(["recovered": zero]), "quarantined": zero,
       ])
       let opsledger = LedgerProgram(ledger)
       for _ in 0..<2 {
@@ -120,7 +120,7 @@ struct LedgerCommandTests {
       let after = try opsledger.json("proposal", "show", id)
       #expect(after["status"] == .string("approved"))
       #expect(after["mission_id"] == .string(mission))
-      #expect(after["objection"]?["rule"] == .string("auto_approve.max_risk_level"))
+      #expect(after["auto_approval_refusal"]?["rule"] == .string("auto_approve.max_risk_level"))
     }
   }
 

@@ -24,7 +24,7 @@ struct ReplayCommandTests {
   }
 
   @Test("what is broken past the log is named, mended, and equal again")
-  func mend() throws {
+  func repair() throws {
     try withMission { ledger, opsledger, id in
       try ledger.executeOffTheRecord("UPDATE ops_missions SET status = 'succeeded'")
       let text = try opsledger("verify")

@@ -61,7 +61,8 @@ struct StateCommandTests {
       #expect(rows[0]?["n"] == .null)
       let none = try opsledger("state", "at", "\(entry)", "--query", "SELECT 1 AS one WHERE false")
       #expect(none.output == "one\n")
-      let refused = try opsledger("state", "at", "\(entry)", "--query", "SELECT ledger.draw()")
+      let refused = try opsledger(
+        "state", "at", "\(entry)", "--query", "SELECT ledger.allocate_entry()")
       #expect(refused.code == 1)
       #expect(refused.output.isEmpty)
     }

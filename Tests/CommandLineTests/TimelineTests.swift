@@ -23,16 +23,16 @@ struct TimelineTests {
     return Timeline(history).lines.map(\.what)
   }
 
-  @Test("an event that cannot be read is shown as what it is", arguments: NounName.allCases)
-  func unreadable(noun: NounName) {
-    check(noun.rowType)
+  @Test("an event that cannot be read is shown as what it is", arguments: RowType.allCases)
+  func unreadable(rowType: RowType) {
+    check(rowType.type)
   }
 
-  private func check<N: Noun>(_: N.Type) {
-    for kind in StreamEvent<N>.Kind.all {
+  private func check<R: Row>(_: R.Type) {
+    for kind in StreamEvent<R>.Kind.all {
       for data in ["", "{}", "null", "[1, {", #"{"changes": 7, "columns": [], "patterns": {}}"#] {
         for content in [nil, "", "{}", "7"] {
-          let event = Self.event(N.eventType(kind), data, content)
+          let event = Self.event(R.eventType(kind), data, content)
           let isReadable = (try? event.decoded(kind)) != nil
           let what = Self.lines(event)
           #expect(isReadable || what.first?.hasPrefix(event.type + ", which cannot") == true)
@@ -40,7 +40,7 @@ struct TimelineTests {
         }
       }
     }
-    let unknown = Self.lines(Self.event("\(N.name.rawValue).invented", #"{"why": 1}"#))
+    let unknown = Self.lines(Self.event("\(R.name.rawValue).invented", #"{"why": 1}"#))
     #expect(unknown[0].contains(".invented, which this release does not know: {\"why\": 1}"))
   }
 

@@ -5,7 +5,7 @@ final class Coverage: Sendable {
   /// A row a transition: what it was, and how many there were in one history.
   static let transitions = """
     WITH e AS (
-      SELECT e.stream, e.version, e.entry, split_part(e.type, '.', 1) AS noun, e.type, e.data,
+      SELECT e.stream, e.version, e.entry, split_part(e.type, '.', 1) AS row_type, e.type, e.data,
         lead(e.entry) OVER w AS next_entry, lag(e.data) OVER w AS before
       FROM ledger.events AS e
       WHERE e.entry > (SELECT entry FROM public.first_entry) AND e.stream IN (
@@ -31,7 +31,7 @@ final class Coverage: Sendable {
       FROM e
     )
     SELECT t.name, count(*)::text FROM (
-      SELECT noun || ': ' || coalesce(lag(state) OVER w, 'new') || ' to ' || state || CASE type
+      SELECT row_type || ': ' || coalesce(lag(state) OVER w, 'new') || ' to ' || state || CASE type
         WHEN 'step.retry_scheduled' THEN ' (' || (before->>'class') || ')'
         WHEN 'step.dead_lettered' THEN ' (' || (before->>'class') || ')'
         ELSE '' END AS name

@@ -23,15 +23,15 @@ final class Side {
         EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name);
       END LOOP;
     END $$;
-    -- What the keeper writes is then neither captured nor questioned.
-    CREATE OR REPLACE FUNCTION ledger.capture_note_keeper() RETURNS void LANGUAGE sql AS '';
+    -- What the repair role writes is then neither captured nor questioned.
+    CREATE OR REPLACE FUNCTION ledger.capture_note_repair() RETURNS void LANGUAGE sql AS '';
     CREATE OR REPLACE FUNCTION ledger.now() RETURNS timestamptz
     LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
         SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,
             pg_catalog.clock_timestamp())
     $$;
     CREATE TABLE public.first_policies AS SELECT * FROM public.ops_policy;
-    GRANT SELECT ON public.first_policies TO opsledger_keeper;
+    GRANT SELECT ON public.first_policies TO opsledger_repair;
     CREATE TABLE public.first_entry AS SELECT max(entry) AS entry FROM ledger.events;
     DO $$ DECLARE part regclass; BEGIN
       FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ledger.events'::regclass
@@ -44,7 +44,7 @@ final class Side {
   func empty() throws {
     try admin.execute(
       """
-      BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL ROLE opsledger_keeper;
+      BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL ROLE opsledger_repair;
       DELETE FROM public.ops_action_runs; DELETE FROM public.ops_agent_events; DELETE FROM public.ops_mission_steps;
       DELETE FROM public.ops_missions; DELETE FROM public.ops_mission_proposals; DELETE FROM public.ops_policy;
       INSERT INTO public.ops_policy SELECT * FROM public.first_policies;

@@ -6,9 +6,9 @@ import Testing
 /// typed by hand stays behind.
 @Suite("The catalogue of event types")
 struct CatalogueTests {
-  private static let types = Set(NounName.allCases.flatMap { $0.sampled.types })
+  private static let types = Set(RowType.allCases.flatMap { $0.sampled.types })
   private static let ends = Set(types.map { "." + $0.split(separator: ".")[1] })
-  private static let beginnings = Set(NounName.allCases.map { $0.rawValue + "." })
+  private static let beginnings = Set(RowType.allCases.map { $0.rawValue + "." })
 
   @Test("the name of each type is read back, and no other")
   func names() {
@@ -17,11 +17,13 @@ struct CatalogueTests {
       #expect(EventType(name + "s") == nil)
       #expect(EventType("x." + name) == nil)
     }
-    for noun in NounName.allCases {
-      let common = CommonKind.allCases.filter { EventType("\(noun.rawValue).\($0)")?.common == $0 }
-      #expect(common.count == (noun == .ledger ? 3 : 6))
-      #expect(NounName(ofType: "\(noun.rawValue).invented") == noun)
-      #expect(EventType("\(noun.rawValue).invented") == nil)
+    for rowType in RowType.allCases {
+      let common = CommonKind.allCases.filter {
+        EventType("\(rowType.rawValue).\($0)")?.common == $0
+      }
+      #expect(common.count == (rowType == .ledger ? 3 : 6))
+      #expect(RowType(ofType: "\(rowType.rawValue).invented") == rowType)
+      #expect(EventType("\(rowType.rawValue).invented") == nil)
     }
     for odd in ["", ".", "step", "step.", ".leased", "Step.leased", "step.leased ", "é.leased"] {
       #expect(EventType(odd) == nil, "\(odd)")
@@ -47,7 +49,7 @@ struct CatalogueTests {
     for file in try Repository.files(in: ["Sources"], endingIn: ".swift") {
       for literal in SwiftLiterals.all(in: try Repository.read(file)) {
         for name in Self.named(in: literal.text) {
-          Issue.record("\(file):\(literal.line) spells \(name): Noun.eventType says it")
+          Issue.record("\(file):\(literal.line) spells \(name): Row.eventType says it")
         }
       }
     }
@@ -59,7 +61,7 @@ struct CatalogueTests {
       (#"case "step.leased": 1"#, ["step.leased"]),
       (#"f("e.type IN ('run.failed', 'hold.placed')")"#, ["hold.placed", "run.failed"]),
       (#"f("LIKE '%.erased'")"#, [".erased"]), (#"f("LIKE 'mission.%'")"#, ["mission."]),
-      (#"f("\(noun).archived")"#, [".archived"]), (#"f("--type 'step.*'")"#, ["step."]),
+      (#"f("\(row_type).archived")"#, [".archived"]), (#"f("--type 'step.*'")"#, ["step."]),
       ("f(\"\"\"\n  a \"quoted\" agent_event.reported\n  \"\"\")", ["agent_event.reported"]),
       (##"f(#"a "b" policy.set"#)"##, ["policy.set"]),
       ("// step.leased\nlet x = step.leased", []), (#"f("\(step.leased) ")"#, []),

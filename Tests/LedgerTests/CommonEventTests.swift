@@ -3,34 +3,34 @@ import Ledger
 import TestSupport
 import Testing
 
-@Suite("The six events that every noun has")
+@Suite("The six events that every row_type has")
 struct CommonEventTests {
   @Test("the ledger's own row is neither archived nor restored nor erased by them")
   func kinds() {
-    for noun in NounName.allCases {
-      let common = noun.sampled.types.filter { type in
+    for rowType in RowType.allCases {
+      let common = rowType.sampled.types.filter { type in
         ["inserted", "amended", "removed", "archived", "erased"].contains {
           type.hasSuffix("." + $0)
         }
       }
-      #expect(common.count == (noun == .ledger ? 3 : 5), "\(noun)")
+      #expect(common.count == (rowType == .ledger ? 3 : 5), "\(rowType)")
     }
   }
 
-  @Test("what a hand inserts is the row, column by column", arguments: NounName.allCases)
-  func inserted(noun: NounName) throws {
-    try checkInserted(noun.sampled)
+  @Test("what a hand inserts is the row, column by column", arguments: RowType.allCases)
+  func inserted(rowType: RowType) throws {
+    try checkInserted(rowType.sampled)
   }
 
-  private func checkInserted<N: Sampled>(_: N.Type) throws {
+  private func checkInserted<R: Sampled>(_: R.Type) throws {
     for seed in Seeds.some(50) {
       var generator = Generator(seed: seed)
-      let values = N.sampleColumns(&generator)
-      for event in [CommonEvent<N>.inserted(values), .restored(values)] {
-        guard N.name != .ledger || event.kind == .inserted else { continue }
+      let values = R.sampleColumns(&generator)
+      for event in [CommonEvent<R>.inserted(values), .restored(values)] {
+        guard R.name != .ledger || event.kind == .inserted else { continue }
         let row = try #require(fold([try StreamEvent.common(event).reread()], after: 41))
         for value in values where value.column != "version" {
-          let column = try #require(N.column(named: value.column))
+          let column = try #require(R.column(named: value.column))
           #expect(column.get(row).same(as: value.value), "\(value.column), seed \(seed)")
         }
         #expect(row.version == 42)
@@ -39,20 +39,20 @@ struct CommonEventTests {
   }
 
   @Test(
-    "an amendment changes the columns that it names and the version", arguments: NounName.allCases)
-  func amended(noun: NounName) throws {
-    try checkAmended(noun.sampled)
+    "an amendment changes the columns that it names and the version", arguments: RowType.allCases)
+  func amended(rowType: RowType) throws {
+    try checkAmended(rowType.sampled)
   }
 
-  private func checkAmended<N: Sampled>(_: N.Type) throws {
-    for state in N.states {
+  private func checkAmended<R: Sampled>(_: R.Type) throws {
+    for state in R.states {
       var generator = Generator(seed: 11)
-      for column in N.columns.dropFirst() where column.name != "version" {
-        let value = N.sampleValue(column, &generator)
-        let event = StreamEvent<N>.common(
+      for column in R.columns.dropFirst() where column.name != "version" {
+        let value = R.sampleValue(column, &generator)
+        let event = StreamEvent<R>.common(
           .amended([ColumnChange(column.name, from: column.get(state.row), to: value)]))
-        var row: N? = state.row
-        N.evolve(&row, try event.reread(), recorded)
+        var row: R? = state.row
+        R.evolve(&row, try event.reread(), recorded)
         var expected = try setting([column.name: value], in: state.row)
         expected.version = recorded.version
         #expect(differences(row, expected) == [], "\(state.name)")
@@ -62,19 +62,19 @@ struct CommonEventTests {
 
   @Test("what leaves leaves no row, and what comes back goes on from its version")
   func leaving() throws {
-    for noun in NounName.allCases { try checkLeaving(noun.sampled) }
+    for rowType in RowType.allCases { try checkLeaving(rowType.sampled) }
   }
 
-  private func checkLeaving<N: Sampled>(_: N.Type) throws {
+  private func checkLeaving<R: Sampled>(_: R.Type) throws {
     var generator = Generator(seed: 5)
-    let first = StreamEvent<N>.common(.inserted(N.sampleColumns(&generator)))
-    let second = N.sampleColumns(&generator)
-    for gone in [CommonEvent<N>.removed, .archived(segment: "segments/1-9.lz4")] {
-      guard N.name != .ledger || gone.kind == .removed else { continue }
+    let first = StreamEvent<R>.common(.inserted(R.sampleColumns(&generator)))
+    let second = R.sampleColumns(&generator)
+    for gone in [CommonEvent<R>.removed, .archived(segment: "segments/1-9.lz4")] {
+      guard R.name != .ledger || gone.kind == .removed else { continue }
       #expect(differences(fold([first, .common(gone)]), nil) == [])
       let back = try #require(fold([first, .common(gone), .common(.inserted(second))]))
       #expect(back.version == 3)
-      let alone = try #require(fold([StreamEvent<N>.common(.inserted(second))], after: 2))
+      let alone = try #require(fold([StreamEvent<R>.common(.inserted(second))], after: 2))
       #expect(differences(back, alone) == [])
     }
   }
@@ -90,19 +90,19 @@ struct CommonEventTests {
     #expect(row?.version == 2)
   }
 
-  @Test("only events that make a row make one of nothing", arguments: NounName.allCases)
-  func onNothing(noun: NounName) throws {
-    try checkOnNothing(noun.sampled)
+  @Test("only events that make a row make one of nothing", arguments: RowType.allCases)
+  func onNothing(rowType: RowType) throws {
+    try checkOnNothing(rowType.sampled)
   }
 
-  private func checkOnNothing<N: Sampled>(_: N.Type) throws {
-    let creating = Set(N.creating.map(\.rawValue) + ["inserted", "restored"])
+  private func checkOnNothing<R: Sampled>(_: R.Type) throws {
+    let creating = Set(R.creating.map(\.rawValue) + ["inserted", "restored"])
     for seed in Seeds.some(20) {
       var generator = Generator(seed: seed)
-      for kind in StreamEvent<N>.Kind.all {
-        var row: N?
-        N.evolve(&row, N.sample(kind, &generator), recorded)
-        let isOwnRestored = N.name == .ledger && kind.suffix == "restored"
+      for kind in StreamEvent<R>.Kind.all {
+        var row: R?
+        R.evolve(&row, R.sample(kind, &generator), recorded)
+        let isOwnRestored = R.name == .ledger && kind.suffix == "restored"
         #expect(
           (row != nil) == (creating.contains(kind.suffix) && !isOwnRestored), "\(kind.suffix)")
       }

@@ -96,8 +96,9 @@ struct GateTests {
     let text =
       #"{"risk_level": "\#(risk)", "steps": [{"kind": "noop", "executor": "\#(executor)"}]}"#
     let template = try Template(JSON(parsing: text), executors: ["noop", "radar"])
-    let objection = try AutoApprove(JSON(parsing: policy)).objection(to: template)
-    #expect((objection == nil) == approves)
+    let autoApprovalRefusal = try AutoApprove(JSON(parsing: policy)).autoApprovalRefusal(
+      to: template)
+    #expect((autoApprovalRefusal == nil) == approves)
   }
 
   @Test("a missing risk level counts as medium")

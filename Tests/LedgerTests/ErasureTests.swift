@@ -7,20 +7,20 @@ import Testing
 struct ErasureTests {
   @Test(
     "an event whose content is erased folds to the marker of each column",
-    arguments: NounName.allCases)
-  func markers(noun: NounName) throws {
-    try checkMarkers(noun.sampled)
+    arguments: RowType.allCases)
+  func markers(rowType: RowType) throws {
+    try checkMarkers(rowType.sampled)
   }
 
   /// Every column of content, where the event sets it: NULL where it can be, else the marker.
-  private func checkMarkers<N: Sampled>(_: N.Type) throws {
+  private func checkMarkers<R: Sampled>(_: R.Type) throws {
     var generator = Generator(seed: 7)
     generator.isFull = true
-    for kind in N.creating {
-      let event = StreamEvent<N>.own(N.sample(kind, &generator))
+    for kind in R.creating {
+      let event = StreamEvent<R>.own(R.sample(kind, &generator))
       let row = try #require(fold([try event.erased()]))
       let whole = try #require(fold([event]))
-      for column in N.columns {
+      for column in R.columns {
         let value = column.get(row)
         switch column.part {
         case .data: #expect(value.same(as: column.get(whole)), "\(column.name)")
@@ -91,16 +91,16 @@ struct ErasureTests {
         + #""pattern_id": "p", "proposal_source": "api", "proposal_template": {"erased": true}}"#)
   }
 
-  @Test("a row that is erased equals the fold of its erased events", arguments: NounName.allCases)
-  func liveEqualsReplay(noun: NounName) throws {
-    if noun == .ledger { return }
-    try checkReplay(noun.sampled)
+  @Test("a row that is erased equals the fold of its erased events", arguments: RowType.allCases)
+  func liveEqualsReplay(rowType: RowType) throws {
+    if rowType == .ledger { return }
+    try checkReplay(rowType.sampled)
   }
 
-  private func checkReplay<N: Sampled>(_: N.Type) throws {
+  private func checkReplay<R: Sampled>(_: R.Type) throws {
     for seed in Seeds.some(150) {
       var generator = Generator(seed: seed)
-      let events = N.randomHistory(&generator)
+      let events = R.randomHistory(&generator)
       let live = fold(events + [.common(.erased(why: nil))])
       let replayed = fold(try events.map { try $0.erased() } + [.common(.erased(why: nil))])
       #expect(differences(live, replayed) == [], "seed \(seed)")
@@ -115,14 +115,14 @@ struct ErasureTests {
 
   @Test(
     "nothing that was content is left in an erased row, nor in any data",
-    arguments: NounName.allCases)
-  func nothingLeft(noun: NounName) throws {
-    if noun == .ledger { return }
-    try checkNothingLeft(noun.sampled)
+    arguments: RowType.allCases)
+  func nothingLeft(rowType: RowType) throws {
+    if rowType == .ledger { return }
+    try checkNothingLeft(rowType.sampled)
   }
 
   /// Plants one word in every value of content that a hand can write.
-  private func checkNothingLeft<N: Sampled>(_: N.Type) throws {
+  private func checkNothingLeft<R: Sampled>(_: R.Type) throws {
     let secret = "hush"
     let json =
       #"{"note": "hush", "result": {"r_reason": "hush", "x": "hush"}, "error": "hush", "#
@@ -132,13 +132,13 @@ struct ErasureTests {
     ] {
       var generator = Generator(seed: 3)
       generator.isFull = true
-      let values = N.columns.map { column -> ColumnValue in
+      let values = R.columns.map { column -> ColumnValue in
         guard column.part != .data else {
-          return ColumnValue(column.name, N.sampleValue(column, &generator))
+          return ColumnValue(column.name, R.sampleValue(column, &generator))
         }
         return ColumnValue(column.name, column.type == .json ? .json(text) : .text(secret))
       }
-      let events: [StreamEvent<N>] = [
+      let events: [StreamEvent<R>] = [
         .common(.inserted(values)),
         .common(
           .amended(values.dropFirst().map { ColumnChange($0.column, from: $0.value, to: $0.value) })
@@ -147,7 +147,7 @@ struct ErasureTests {
       ]
       for event in events { #expect(!event.payload().data.contains(secret), "\(event.type)") }
       let row = try #require(fold(events + [.common(.erased(why: nil))]))
-      for column in N.columns where column.part != .data {
+      for column in R.columns where column.part != .data {
         #expect(column.get(row).printed?.contains(secret) != true, "\(column.name)")
       }
     }

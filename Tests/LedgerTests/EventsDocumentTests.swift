@@ -11,25 +11,25 @@ struct EventsDocumentTests {
 
   @Test("it names every type that there is, once, and no other")
   func types() {
-    let own = NounName.allCases.flatMap { noun in noun.sampled.ownTypes }
-    let common = NounName.mission.sampled.commonSuffixes.map { "*." + $0 }
+    let own = RowType.allCases.flatMap { rowType in rowType.sampled.ownTypes }
+    let common = RowType.mission.sampled.commonSuffixes.map { "*." + $0 }
     #expect(document.types.map(\.name).sorted() == (own + common).sorted())
   }
 
-  @Test("it names every field that a type writes, and no other", arguments: NounName.allCases)
-  func fields(noun: NounName) throws {
-    try checkFields(noun.sampled)
+  @Test("it names every field that a type writes, and no other", arguments: RowType.allCases)
+  func fields(rowType: RowType) throws {
+    try checkFields(rowType.sampled)
   }
 
-  private func checkFields<N: Sampled>(_: N.Type) throws {
-    for kind in StreamEvent<N>.Kind.all {
-      let type = try #require(document.type(N.self, kind))
+  private func checkFields<R: Sampled>(_: R.Type) throws {
+    for kind in StreamEvent<R>.Kind.all {
+      let type = try #require(document.type(R.self, kind))
       var (data, content) = (Set<String>(), Set<String>())
       var (alwaysData, alwaysContent): (Set<String>?, Set<String>?)
       for seed in 0..<40 as Range<UInt64> {
         var generator = Generator(seed: seed)
         generator.isFull = seed == 0
-        let payload = N.sample(kind, &generator).payload()
+        let payload = R.sample(kind, &generator).payload()
         let (inData, inContent) = (
           Set(try fieldNames(payload.data)), Set(try fieldNames(payload.content ?? "{}"))
         )
@@ -47,34 +47,34 @@ struct EventsDocumentTests {
     }
   }
 
-  @Test("it names every column that a type sets, and no other", arguments: NounName.allCases)
-  func columns(noun: NounName) throws {
-    try checkColumns(noun.sampled)
+  @Test("it names every column that a type sets, and no other", arguments: RowType.allCases)
+  func columns(rowType: RowType) throws {
+    try checkColumns(rowType.sampled)
   }
 
   /// What a type sets is what changes, over rows in every state and with anything in them.
-  private func checkColumns<N: Sampled>(_: N.Type) throws {
-    for kind in N.Event.Kind.allCases {
-      let type = try #require(document.type(N.self, .own(kind)))
-      let isCreating = N.creating.contains { $0.rawValue == kind.rawValue }
+  private func checkColumns<R: Sampled>(_: R.Type) throws {
+    for kind in R.Event.Kind.allCases {
+      let type = try #require(document.type(R.self, .own(kind)))
+      let isCreating = R.creating.contains { $0.rawValue == kind.rawValue }
       var changed = Set<String>()
       for seed in 0..<200 as Range<UInt64> {
         var generator = Generator(seed: seed)
         generator.isFull = generator.flip()
-        let values = N.sampleColumns(&generator)
+        let values = R.sampleColumns(&generator)
         let start =
-          isCreating && N.name != .policy
-          ? N(blank: Fixed.stream) : fold([StreamEvent<N>.common(.inserted(values))])
+          isCreating && R.name != .policy
+          ? R(blank: Fixed.stream) : fold([StreamEvent<R>.common(.inserted(values))])
         var row = start
-        N.evolve(&row, .own(N.sample(kind, &generator)), Fixed.recorded(1_000_000_000))
-        for column in N.columns {
+        R.evolve(&row, .own(R.sample(kind, &generator)), Fixed.recorded(1_000_000_000))
+        for column in R.columns {
           guard let start, let row, !column.get(start).same(as: column.get(row)) else { continue }
           changed.insert(column.name)
         }
       }
       // Columns that a new row has anyway.
       let defaults: Set<String> = isCreating ? ["status", "stage"] : []
-      let named = type.sets.intersection(N.columns.map(\.name))
+      let named = type.sets.intersection(R.columns.map(\.name))
       #expect(
         named.subtracting(defaults) == changed.subtracting(defaults.union(["version"])),
         "\(type.name)")
@@ -85,15 +85,15 @@ struct EventsDocumentTests {
   func content() {
     var content: Set<String> = []
     var mixed: Set<String> = []
-    for noun in NounName.allCases { noun.sampled.collectContent(&content, &mixed) }
+    for rowType in RowType.allCases { rowType.sampled.collectContent(&content, &mixed) }
     #expect(Set(document.contentColumns) == content)
     #expect(Set(document.mixedColumns) == mixed)
   }
 
   @Test("its sections are the nouns, and each names its table")
   func sections() {
-    for noun in NounName.allCases {
-      #expect(document.sections[noun.rawValue]?.contains("`\(noun.sampled.table)`") == true)
+    for rowType in RowType.allCases {
+      #expect(document.sections[rowType.rawValue]?.contains("`\(rowType.sampled.table)`") == true)
     }
   }
 }
@@ -135,7 +135,7 @@ private struct EventsDocument {
     let sets: Set<String>
   }
 
-  private static let tables = Set(NounName.allCases.map { $0.sampled.table })
+  private static let tables = Set(RowType.allCases.map { $0.sampled.table })
 
   private(set) var types: [EventType] = []
   private(set) var contentColumns: [String] = []
@@ -168,13 +168,13 @@ private struct EventsDocument {
     }
   }
 
-  func type<N: Sampled>(_: N.Type, _ kind: StreamEvent<N>.Kind) -> EventType? {
-    let noun =
+  func type<R: Sampled>(_: R.Type, _ kind: StreamEvent<R>.Kind) -> EventType? {
+    let rowType =
       switch kind {
-      case .own: N.name.rawValue
+      case .own: R.name.rawValue
       case .common: "*"
       }
-    return types.first { $0.name == noun + "." + kind.suffix }
+    return types.first { $0.name == rowType + "." + kind.suffix }
   }
 
   private static func fields(_ cell: String) -> Fields {

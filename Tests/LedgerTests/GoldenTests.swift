@@ -38,7 +38,7 @@ struct GoldenTests {
   @Test("they hold every type that there is")
   func complete() throws {
     let recorded = try GoldenFiles.editions.flatMap { try Golden(edition: $0).lines.map(\.type) }
-    let types = Set(NounName.allCases.flatMap { $0.sampled.types })
+    let types = Set(RowType.allCases.flatMap { $0.sampled.types })
     #expect(
       types.subtracting(recorded) == [],
       "A new type comes with a new edition of these files, never with a change of one.")

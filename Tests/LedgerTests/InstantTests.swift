@@ -114,9 +114,9 @@ struct InstantTests {
     #expect(moment.adding(seconds: -1e300) == Instant(micros: .min))
     #expect(moment.adding(milliseconds: .max) == Instant(micros: .max))
     #expect(moment.adding(milliseconds: .min) == Instant(micros: .min))
-    #expect(Instant.drawn.adding(seconds: 1) == .drawn)
-    #expect(Instant.drawn.seconds(since: Instant(micros: .min)) > 1e13)
-    #expect(!Instant.drawn.description.isEmpty)
+    #expect(Instant.allocated.adding(seconds: 1) == .allocated)
+    #expect(Instant.allocated.seconds(since: Instant(micros: .min)) > 1e13)
+    #expect(!Instant.allocated.description.isEmpty)
     #expect(!Instant(micros: .min).description.isEmpty)
   }
 }
@@ -157,23 +157,23 @@ struct ValueTests {
 
   @Test(
     "a column takes values of its type, NULL where it may, and no others",
-    arguments: NounName.allCases)
-  func columns(noun: NounName) throws {
-    try check(noun.sampled)
+    arguments: RowType.allCases)
+  func columns(rowType: RowType) throws {
+    try check(rowType.sampled)
   }
 
-  private func check<N: Sampled>(_: N.Type) throws {
+  private func check<R: Sampled>(_: R.Type) throws {
     var generator = Generator(seed: 2)
     generator.isFull = true
-    #expect(Set(N.columns.map(\.name)).count == N.columns.count)
-    for column in N.columns {
-      var row = N(blank: Fixed.stream)
-      let value = N.sampleValue(column, &generator)
+    #expect(Set(R.columns.map(\.name)).count == R.columns.count)
+    for column in R.columns {
+      var row = R(blank: Fixed.stream)
+      let value = R.sampleValue(column, &generator)
       #expect(column.set(&row, value), "\(column.name)")
       #expect(column.get(row).same(as: value), "\(column.name)")
       #expect(column.set(&row, .null) == column.isNullable, "\(column.name)")
       #expect(column.get(row).same(as: column.isNullable ? .null : value), "\(column.name)")
-      if N.labels[column.name] != nil {
+      if R.labels[column.name] != nil {
         #expect(!column.set(&row, .text("no such label")), "\(column.name)")
       }
     }

@@ -4,18 +4,18 @@ import Testing
 
 @Suite("What is recorded is read back")
 struct RoundTripTests {
-  @Test("an event of every kind is read back as it was", arguments: NounName.allCases)
-  func everyKind(noun: NounName) throws {
-    try check(noun.sampled)
+  @Test("an event of every kind is read back as it was", arguments: RowType.allCases)
+  func everyKind(rowType: RowType) throws {
+    try check(rowType.sampled)
   }
 
-  private func check<N: Sampled>(_: N.Type) throws {
+  private func check<R: Sampled>(_: R.Type) throws {
     for seed in Seeds.some(40) {
       var generator = Generator(seed: seed)
-      for kind in StreamEvent<N>.Kind.all {
+      for kind in StreamEvent<R>.Kind.all {
         generator.isFull = generator.flip()
-        let event = N.sample(kind, &generator)
-        #expect(event.type == N.eventType(kind))
+        let event = R.sample(kind, &generator)
+        #expect(event.type == R.eventType(kind))
         let again = try event.reread()
         if case .own(let mine) = event, case .own(let read) = again { #expect(mine == read) }
         let (written, rewritten) = (event.payload(), again.payload())
@@ -43,15 +43,15 @@ struct RoundTripTests {
     #expect(event.payload().content == #"{"details": {"p": "for 5 more minutes"}}"#)
   }
 
-  @Test("an event folds to the same row as what is read back of it", arguments: NounName.allCases)
-  func sameRow(noun: NounName) throws {
-    try checkFold(noun.sampled)
+  @Test("an event folds to the same row as what is read back of it", arguments: RowType.allCases)
+  func sameRow(rowType: RowType) throws {
+    try checkFold(rowType.sampled)
   }
 
-  private func checkFold<N: Sampled>(_: N.Type) throws {
+  private func checkFold<R: Sampled>(_: R.Type) throws {
     for seed in Seeds.some(40) {
       var generator = Generator(seed: seed)
-      let events = N.randomHistory(&generator)
+      let events = R.randomHistory(&generator)
       let found = differences(fold(events), fold(try events.map { try $0.reread() }))
       #expect(found.isEmpty, "seed \(seed)")
     }
@@ -59,23 +59,23 @@ struct RoundTripTests {
 
   @Test("the names of all types are distinct")
   func names() {
-    let types = NounName.allCases.flatMap { $0.sampled.types }
+    let types = RowType.allCases.flatMap { $0.sampled.types }
     #expect(Set(types).count == types.count)
   }
 
   @Test("a payload with a field missing or of another kind is unreadable, and traps nothing")
   func damaged() throws {
-    for noun in NounName.allCases { try checkDamaged(noun.sampled) }
+    for rowType in RowType.allCases { try checkDamaged(rowType.sampled) }
   }
 
-  private func checkDamaged<N: Sampled>(_: N.Type) throws {
+  private func checkDamaged<R: Sampled>(_: R.Type) throws {
     var generator = Generator(seed: 1)
     generator.isFull = true
     let odd = ["null", "true", "-1", "99999999999", "1.5", "\"x\"", "[]", "[null]", "{}", "[1, 2]"]
-    for kind in StreamEvent<N>.Kind.all {
-      var (data, content) = N.sample(kind, &generator).payload()
+    for kind in StreamEvent<R>.Kind.all {
+      var (data, content) = R.sample(kind, &generator).payload()
       while data.utf8.count + (content?.utf8.count ?? 0) > 2_000 {
-        (data, content) = N.sample(kind, &generator).payload()
+        (data, content) = R.sample(kind, &generator).payload()
       }
       for part in [data, content ?? "{}"] {
         for name in try fieldNames(part) {
@@ -83,7 +83,7 @@ struct RoundTripTests {
             let changed = try replacing(name, in: part, with: value)
             let (mine, other) = part == data ? (changed, content) : (data, changed)
             do {
-              let event: StreamEvent<N> = try read(kind.suffix, data: mine, content: other)
+              let event: StreamEvent<R> = try read(kind.suffix, data: mine, content: other)
               _ = fold([event])
             } catch is Unreadable {}
           }
@@ -92,7 +92,7 @@ struct RoundTripTests {
     }
   }
 
-  @Test("a column that the noun does not have is unreadable")
+  @Test("a column that the row_type does not have is unreadable")
   func unknownColumn() {
     #expect(throws: Unreadable.self) {
       try read("inserted", data: #"{"columns": {"colour": "red"}}"#, content: nil, as: Step.self)

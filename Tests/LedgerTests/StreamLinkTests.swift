@@ -7,20 +7,20 @@ import Testing
 /// has the same list.
 @Suite("What events name")
 struct StreamLinkTests {
-  @Test("every id in a payload is declared, and no other is", arguments: NounName.allCases)
-  func ids(noun: NounName) throws { try checkIDs(noun.sampled) }
+  @Test("every id in a payload is declared, and no other is", arguments: RowType.allCases)
+  func ids(rowType: RowType) throws { try checkIDs(rowType.sampled) }
 
-  private func checkIDs<N: Sampled>(_: N.Type) throws {
-    for kind in N.Event.Kind.allCases {
+  private func checkIDs<R: Sampled>(_: R.Type) throws {
+    for kind in R.Event.Kind.allCases {
       var found: Set<[String]> = []
       for seed in 0..<40 as Range<UInt64> {
         var generator = Generator(seed: seed)
         generator.isFull = seed == 0
-        let payload = StreamEvent<N>.own(N.sample(kind, &generator)).payload()
+        let payload = StreamEvent<R>.own(R.sample(kind, &generator)).payload()
         Self.collectIDs(try JSON(parsing: payload.data), [], &found)
       }
-      let declared = StreamEvent<N>.links(.own(kind)).filter { $0.part == .data }.map(\.path)
-      #expect(found.subtracting(Self.noStreams) == Set(declared), "\(N.name) \(kind)")
+      let declared = StreamEvent<R>.links(.own(kind)).filter { $0.part == .data }.map(\.path)
+      #expect(found.subtracting(Self.noStreams) == Set(declared), "\(R.name) \(kind)")
     }
   }
 
@@ -33,13 +33,13 @@ struct StreamLinkTests {
     for (name, member) in value.objectValue ?? [:] { collectIDs(member, path + [name], &found) }
   }
 
-  @Test("every column that names a row is declared", arguments: NounName.allCases)
-  func columns(noun: NounName) { checkColumns(noun.rowType) }
+  @Test("every column that names a row is declared", arguments: RowType.allCases)
+  func columns(rowType: RowType) { checkColumns(rowType.type) }
 
-  private func checkColumns<N: Noun>(_: N.Type) {
-    let ids = N.columns.dropFirst().filter { $0.type == .uuid && $0.name != "identity" }.map(\.name)
-    let declared = N.columnLinks.filter { $0.path.count == 1 }.flatMap(\.path)
-    #expect(declared.sorted() == ids.sorted(), "\(N.name)")
+  private func checkColumns<R: Row>(_: R.Type) {
+    let ids = R.columns.dropFirst().filter { $0.type == .uuid && $0.name != "identity" }.map(\.name)
+    let declared = R.columnLinks.filter { $0.path.count == 1 }.flatMap(\.path)
+    #expect(declared.sorted() == ids.sorted(), "\(R.name)")
   }
 
   @Test("ledger.copies_of follows the links that copy, and no others")
@@ -51,7 +51,7 @@ struct StreamLinkTests {
     let found = lines[first..<last].filter { !$0.hasPrefix("--") }
     let declared = StreamLink.all.flatMap { type, links in
       links.filter { $0.copy != .none }.map { link in
-        "('\(type)', '\(link.part)', '{\(link.path.joined(separator: ","))}', '\(link.noun.rawValue)', "
+        "('\(type)', '\(link.part)', '{\(link.path.joined(separator: ","))}', '\(link.rowType.rawValue)', "
           + "'\(link.copy.rawValue)', \(link.isOrigin), '\(link.meaning.rawValue)', '\(link.ofType)')"
       }
     }

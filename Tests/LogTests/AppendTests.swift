@@ -21,7 +21,7 @@ struct AppendTests {
           SELECT index, version, type, actor, command = first_value(command) OVER (ORDER BY index) FROM ledger.events WHERE entry = \(entry) ORDER BY index
           """) == (0..<3).map { "\($0)|1|agent_event.reported|test|true" })
       // A key from outside is kept, and the engine's own is not.
-      #expect(try ledger.count("ledger.commands") == 0)
+      #expect(try ledger.count("ledger.idempotency_keys") == 0)
       #expect(
         try ledger.count("ops_agent_events WHERE version = 1 AND type IN ('a', 'b', 'c')") == 3)
       #expect(try ledger.verify().isEqual)
@@ -32,7 +32,7 @@ struct AppendTests {
   func idempotent() throws {
     try TestLedger.with { ledger in
       let session = try ledger.session()
-      let key = RequestKey.new()
+      let key = IdempotencyKey.new()
       let first = try session.performOnce(key, .report(.sample()))
       let second = try session.performOnce(key, .report(.sample()))
       #expect(second.entry == first.entry)
@@ -46,7 +46,7 @@ struct AppendTests {
     try TestLedger.with { ledger in
       let session = try ledger.session()
       let id = newCommandID()
-      let (one, other) = (RequestKey.new(id, of: "one"), RequestKey.new(id, of: "other"))
+      let (one, other) = (IdempotencyKey.new(id, of: "one"), IdempotencyKey.new(id, of: "other"))
       _ = try session.performOnce(one, .report(.sample()))
       let refusal = #expect(throws: OpsError.self) {
         try session.performOnce(other, .report(.sample()))
@@ -59,7 +59,7 @@ struct AppendTests {
   @Test("many at once under one key record once")
   func idempotentAtOnce() throws {
     try TestLedger.with { ledger in
-      let key = RequestKey.new()
+      let key = IdempotencyKey.new()
       let committed = try atOnce(6) { _ in
         try ledger.session().performOnce(key, .report(.sample()))
       }

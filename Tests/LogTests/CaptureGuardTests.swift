@@ -152,7 +152,7 @@ struct CaptureGuardTests {
           asked CONSTANT uuid := gen_random_uuid();
           made CONSTANT uuid := gen_random_uuid();
         BEGIN
-          SELECT * INTO d FROM ledger.draw();
+          SELECT * INTO d FROM ledger.allocate_entry();
           INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, command,
               data, content, salt)
             SELECT d.entry, 0, made, 1, e.type, d.recorded_at, 'test', asked, e.data, e.content, e.salt
@@ -173,10 +173,10 @@ struct CaptureGuardTests {
   func writer() throws {
     try TestLedger.with { ledger in
       let append = """
-        SELECT ledger.append_report(gen_random_uuid(), 'a', gen_random_uuid(), 1, NULL, '{}',
+        SELECT ledger.append_agent_event(gen_random_uuid(), 'a', gen_random_uuid(), 1, NULL, '{}',
           NULL, NULL, NULL, 'a', '{}', NULL, NULL, now(), NULL)
         """
-      for role in ["operator", "tables", "keeper", "auditor"].map({ "opsledger_\($0)" }) {
+      for role in ["operator", "tables", "repair", "auditor"].map({ "opsledger_\($0)" }) {
         for sql in [append, "SET ROLE opsledger_writer"] {
           do {
             try ledger.execute("SET SESSION AUTHORIZATION \(role); \(sql)")

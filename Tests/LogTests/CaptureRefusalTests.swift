@@ -48,7 +48,7 @@ struct CaptureRefusalTests {
       "22000"
     ),
     (
-      "INSERT INTO ops_demand_radar (title, stage) VALUES ('a', 'watching'); SELECT ledger.draw()",
+      "INSERT INTO ops_demand_radar (title, stage) VALUES ('a', 'watching'); SELECT ledger.allocate_entry()",
       "55000"
     ),
     (
@@ -63,18 +63,18 @@ struct CaptureRefusalTests {
       INSERT INTO ops_demand_radar (id, title, stage) SELECT id, 'b', 'watching' FROM d
       """, "40001"
     ),
-    ("SET ROLE opsledger_keeper; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
+    ("SET ROLE opsledger_repair; UPDATE ops_demand_radar SET notes = 'unseen'", "42501"),
     // Capture lifted, and left so, whatever the order.
-    ("SET ROLE opsledger_keeper; SELECT ledger_guard.lift_capture()", "42501"),
+    ("SET ROLE opsledger_repair; SELECT ledger_guard.lift_capture()", "42501"),
     (
       """
-      BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SET ROLE opsledger_keeper;
+      BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SET ROLE opsledger_repair;
       SELECT ledger_guard.lift_capture()
       """, "42501"
     ),
     (
       """
-      BEGIN; SET ROLE opsledger_keeper; SELECT ledger_guard.lift_capture(), ledger_guard.restore_capture();
+      BEGIN; SET ROLE opsledger_repair; SELECT ledger_guard.lift_capture(), ledger_guard.restore_capture();
       SELECT ledger_guard.lift_capture(); COMMIT
       """, "42501"
     ),
@@ -115,10 +115,10 @@ struct CaptureRefusalTests {
       try ledger.execute(
         """
         BEGIN; UPDATE ops_demand_radar SET notes = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
-        SET LOCAL opsledger.hand = ''; SET LOCAL opsledger.entry = '';
+        SET LOCAL opsledger.manual_change = ''; SET LOCAL opsledger.entry = '';
         UPDATE ops_demand_radar SET notes = 'b'; COMMIT;
         BEGIN; SET LOCAL opsledger.entry = '2'; UPDATE ops_demand_radar SET notes = 'c';
-        SET LOCAL opsledger.hand = ''; UPDATE ops_demand_radar SET notes = 'd'; COMMIT;
+        SET LOCAL opsledger.manual_change = ''; UPDATE ops_demand_radar SET notes = 'd'; COMMIT;
         """)
       #expect(try ledger.count("ledger.events WHERE type = 'radar.amended'") == 4)
       try expectEqual(ledger)

@@ -197,8 +197,8 @@ struct CaptureTests {
     }
   }
 
-  private static func columns<N: Noun>(_ noun: N.Type) -> [String] {
-    N.columns.map { column in
+  private static func columns<R: Row>(_ rowType: R.Type) -> [String] {
+    R.columns.map { column in
       let type =
         switch column.type {
         case .int: "integer"
@@ -209,7 +209,7 @@ struct CaptureTests {
         case .ints: "integer[]"
         case .label(let name): name
         }
-      return "\(N.table)|\(column.name)|\(type)|\(column.part)"
+      return "\(R.table)|\(column.name)|\(type)|\(column.part)"
     }
   }
 

@@ -30,13 +30,13 @@ struct DefinitionTests {
       "GRANT UPDATE ON ledger.events TO opsledger_operator"
     ),
     (
-      "function ledger.draw(integer): the schema has no such thing",
-      "CREATE FUNCTION ledger.draw(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+      "function ledger.allocate_entry(integer): the schema has no such thing",
+      "CREATE FUNCTION ledger.allocate_entry(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
     ),
   ]
 
   @Test("what is not as it was laid is named, and laid again")
-  func laidAgain() throws {
+  func appliedAgain() throws {
     // Not a copy of the tests' ledger, whose clock is another.
     try TestLedger.withEmptyDatabase { ledger in
       _ = try install(ledger)
@@ -47,8 +47,8 @@ struct DefinitionTests {
         #expect(
           finding.verdict == .fail && finding.saw.contains { $0.hasPrefix(said) }, "\(finding.saw)")
         let report = try install(ledger)
-        #expect(report.mended.contains { $0.hasPrefix(said) }, "\(report.mended)")
-        #expect(report.unmended == [])
+        #expect(report.repaired.contains { $0.hasPrefix(said) }, "\(report.repaired)")
+        #expect(report.unrepaired == [])
         #expect(try definitions(ledger).verdict == .pass)
       }
     }
@@ -64,7 +64,7 @@ struct DefinitionTests {
         UPDATE ledger.migrations SET sha256 = sha256(name::bytea) WHERE name LIKE 'functions/%'
         """)
       let report = try install(ledger)
-      #expect(report.unmended.contains { $0.hasPrefix("type public.ops_step_status: labels") })
+      #expect(report.unrepaired.contains { $0.hasPrefix("type public.ops_step_status: labels") })
       #expect(try definitions(ledger).verdict == .fail)
     }
   }
@@ -74,7 +74,7 @@ struct DefinitionTests {
   private static let droppable = """
     SELECT string_agg('DROP ' || d.object || ' CASCADE', '; ') FROM ledger_guard.definitions AS d
     WHERE d.fact = 'kind' AND d.value = 'r' AND d.object NOT LIKE '%.events\\_p*'
-      OR d.fact = 'START' AND d.object NOT IN ('sequence ledger.home_sequence', 'sequence ledger.pending_seq_seq')
+      OR d.fact = 'START' AND d.object NOT IN ('sequence ledger.instance_mark', 'sequence ledger.pending_seq_seq')
       OR d.fact = 'labels'
     GROUP BY d.fact, split_part(d.object, '.', 1)
     UNION ALL
@@ -101,7 +101,7 @@ struct DefinitionTests {
         _ = try install(ledger)
         _ = try Rebuilder.run(ledger.target, actor: "test", checkOnly: false)
         // Columns that may not be empty are full now.
-        #expect(try install(ledger).unmended == [], "\(sql)")
+        #expect(try install(ledger).unrepaired == [], "\(sql)")
         #expect(try definitions(ledger).verdict == .pass, "\(sql)")
         #expect(try ledger.verify().isEqual, "\(sql)")
       }
@@ -138,9 +138,9 @@ struct DefinitionTests {
         LANGUAGE sql IMMUTABLE AS 'SELECT gen_random_uuid()';
         \(Self.loudly)
         """)
-      let unmended = try install(ledger).unmended
+      let unrepaired = try install(ledger).unrepaired
       #expect(
-        unmended.contains { $0.hasPrefix("table ledger.hidden: the schema has no such thing") })
+        unrepaired.contains { $0.hasPrefix("table ledger.hidden: the schema has no such thing") })
       #expect(
         try ledger.count("ledger_guard.definitions WHERE object LIKE '%ledger.hidden%'") == 0)
       #expect(
@@ -157,11 +157,11 @@ struct DefinitionTests {
       for sql in [
         "UPDATE pg_class SET relhastriggers = false WHERE oid = 'ops_demand_radar'::regclass",
         "UPDATE pg_class SET relchecks = 0 WHERE oid = 'ledger.checkpoints'::regclass",
-        "UPDATE pg_index SET indisunique = false WHERE indexrelid = 'ledger.commands_pkey'::regclass",
+        "UPDATE pg_index SET indisunique = false WHERE indexrelid = 'ledger.idempotency_keys_pkey'::regclass",
       ] {
         try ledger.execute(sql)
         #expect(try definitions(ledger).verdict == .fail, "\(sql)")
-        #expect(try install(ledger).unmended == [], "\(sql)")
+        #expect(try install(ledger).unrepaired == [], "\(sql)")
         #expect(try definitions(ledger).verdict == .pass, "\(sql)")
       }
     }

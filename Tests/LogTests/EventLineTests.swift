@@ -142,16 +142,16 @@ struct EventLineServerTests {
     }
   }
 
-  private struct Printer: NounVisitor {
+  private struct Printer: RowVisitor {
     let fold: Fold
     var rows: Set<String> = []
 
     init(fold: Fold) { self.fold = fold }
 
-    mutating func visit<N: Noun>(_ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>) {
+    mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
       fold[keyPath: table].withEachRow { row in
-        let values = N.columns.map { "\($0.name)=\($0.get(row.pointee).printed ?? "null")" }
-        rows.insert("\(N.table) \(row.pointee.version) \(values)")
+        let values = R.columns.map { "\($0.name)=\($0.get(row.pointee).printed ?? "null")" }
+        rows.insert("\(R.table) \(row.pointee.version) \(values)")
       }
     }
   }

@@ -42,7 +42,7 @@ struct InstallerTests {
 
   @Test("what psql laid is adopted, and is the same schema")
   func afterPsql() throws {
-    let laid = try TestLedger.withEmptyDatabase { ledger in
+    let applied = try TestLedger.withEmptyDatabase { ledger in
       let files = UnsafeBufferPointer(
         start: opsledger_schema_sql(), count: opsledger_schema_sql_count())
       let all = files.map { file in
@@ -67,7 +67,7 @@ struct InstallerTests {
       _ = try install(ledger)
       return try catalogue(ledger)
     }
-    #expect(laid == installed)
+    #expect(applied == installed)
   }
 
   @Test("a policy that somebody edited is not seeded over")

@@ -53,10 +53,11 @@ extension CommandKey {
   static func new() -> CommandKey { CommandKey(id: newCommandID(), actor: "test") }
 }
 
-extension RequestKey {
-  static func new(_ key: StreamID = newCommandID(), of request: String = "a request") -> RequestKey
+extension IdempotencyKey {
+  static func new(_ key: StreamID = newCommandID(), of request: String = "a request")
+    -> IdempotencyKey
   {
-    RequestKey(key, actor: "test", request: SHA256.hash(request))
+    IdempotencyKey(key, actor: "test", request: SHA256.hash(request))
   }
 }
 
@@ -70,7 +71,7 @@ extension AgentEvent.Report {
 
 /// New agent events, for an append in one statement.
 func freshDraft(_ reports: AgentEvent.Report...) -> Draft {
-  var draft = Draft(at: .drawn, ids: .random())
+  var draft = Draft(at: .allocated, ids: .random())
   for report in reports {
     draft.append(
       .reported(report, processed: false), of: AgentEvent.self, to: newCommandID())

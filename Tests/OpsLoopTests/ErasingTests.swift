@@ -73,8 +73,9 @@ struct ErasingTests {
       #expect(report.rows == seen.rows)
       #expect(try Self.holders(ledger) == [])
       try ledger.expectEqual()
-      for (noun, count) in report.rows {
-        #expect(try ledger.history(noun.rawValue).count { $0 == "erased" } == count, "\(noun)")
+      for (rowType, count) in report.rows {
+        #expect(
+          try ledger.history(rowType.rawValue).count { $0 == "erased" } == count, "\(rowType)")
       }
       // Of both missions.
       #expect(report.rows[.mission] == 2 && report.rows[.proposal] == 2 && report.rows[.radar] == 1)
@@ -103,7 +104,7 @@ struct ErasingTests {
   }
 
   @Test("a row that has left is erased too, and comes back with its next number")
-  func departed() throws {
+  func archivedPart() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
       let event = try engine.emit("other:thing", .object(["note": .string(Self.secret)])).eventID
@@ -195,14 +196,14 @@ struct ErasingTests {
       }
       // Without an `erased` event there is nothing to erase.
       try ledger.execute(
-        "SET ROLE opsledger_keeper; SELECT ledger.erase_content(ARRAY['\(event)'::uuid])")
+        "SET ROLE opsledger_repair; SELECT ledger.erase_content(ARRAY['\(event)'::uuid])")
       #expect(try Self.holders(ledger).contains("ops_agent_events"))
       #expect(throws: PostgresError.self) {
         try ledger.execute(
           "SET ROLE opsledger_engine; SELECT ledger.erase_content(ARRAY['\(event)'::uuid])")
       }
       #expect(throws: PostgresError.self) {
-        try ledger.execute("SET ROLE opsledger_keeper; \(permit)")
+        try ledger.execute("SET ROLE opsledger_repair; \(permit)")
       }
       try ledger.expectEqual()
     }

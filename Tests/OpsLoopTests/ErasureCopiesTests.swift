@@ -124,7 +124,7 @@ struct ErasureCopiesTests {
       let keyed = try engine.emit("other:key", key: "find-\(Self.secret)").eventID
       let found = try engine.erase(.event(event), why: "asked for").sameWords
       let fields = Dictionary(
-        uniqueKeysWithValues: found.rows.map { ($0.noun, $0) }.filter { $0.1.stream != keyed })
+        uniqueKeysWithValues: found.rows.map { ($0.rowType, $0) }.filter { $0.1.stream != keyed })
       #expect(found.rows.count == 5, "\(found)")
       #expect(fields[.radar]?.fields == ["content.title"])
       #expect(fields[.agentEvent]?.fields == ["content.data"])

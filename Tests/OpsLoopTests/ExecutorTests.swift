@@ -19,7 +19,7 @@ struct ExecutorTests {
 
   @Test("SQL knows the executors that the program has")
   func sql() throws {
-    let text = try Repository.read("schema/functions/origin/executors.sql")
+    let text = try Repository.read("schema/functions/predecessor/executors.sql")
     let names = Executors.names.sorted().joined(separator: ",")
     #expect(
       text.contains("SELECT '{\(names)}'::text[]"), "the list in executors.sql is not \(names)")

@@ -68,11 +68,11 @@ extension TestLedger {
   }
 
   /// The types of the events of one noun, in the order of the log.
-  func history(_ noun: String) throws -> [String] {
+  func history(_ rowType: String) throws -> [String] {
     try lines(
       """
-      SELECT substr(type, \(noun.utf8.count + 2)) FROM ledger.events
-      WHERE type LIKE '\(noun).%' ORDER BY entry, index
+      SELECT substr(type, \(rowType.utf8.count + 2)) FROM ledger.events
+      WHERE type LIKE '\(rowType).%' ORDER BY entry, index
       """)
   }
 

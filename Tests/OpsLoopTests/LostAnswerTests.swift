@@ -56,7 +56,7 @@ struct LostAnswerTests {
         }
         var cuts = 0
         for statements in 0..<12 {
-          let key = RequestKey(newCommandID(), actor: "test", request: .zero)
+          let key = IdempotencyKey(newCommandID(), actor: "test", request: .zero)
           proxy.arm(.afterStatements(statements))
           let first = try engine.session.performOnce(key, command)
           if proxy.disarm() { cuts += 1 }

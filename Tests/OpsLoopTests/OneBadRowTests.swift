@@ -41,7 +41,7 @@ struct OneBadRowTests {
 
   /// What makes a row of a noun that the loop looks at, in each of the states in which it does; the last
   /// statement names it in a temporary table.
-  private static func makings(of noun: NounName) -> [String] {
+  private static func makings(of rowType: RowType) -> [String] {
     let proposal = """
       INSERT INTO ops_mission_proposals (id, source, status, template)
       VALUES (gen_random_uuid(), 'manual', '@', '{"risk_level": "low", "steps": [{"kind": "noop"}]}')
@@ -62,7 +62,7 @@ struct OneBadRowTests {
       "'running', ledger.now() - interval '9 min', ledger.now() - interval '1 min', 'gone'",
       mission: "running")
     let made: [String] =
-      switch noun {
+      switch rowType {
       case .agentEvent:
         [
           """
@@ -110,21 +110,21 @@ struct OneBadRowTests {
 
   @Test(
     "no value that a column takes stops the rows beside it",
-    arguments: NounName.allCases.filter { $0.isOfTheEight && $0 != .policy })
-  func values(noun: NounName) throws {
+    arguments: RowType.allCases.filter { $0.isOfTheEight && $0 != .policy })
+  func values(rowType: RowType) throws {
     try TestLedger.with { ledger in
       let engine = try ledger.engine()
       try engine.set("proposal_caps", "{}")
       let hand = try Connection(url: ledger.adminURL)
       defer { hand.close() }
       let columns = try ledger.lines(
-        "SELECT relation, name, type FROM ledger.captured_columns() WHERE noun = '\(noun.rawValue)'"
+        "SELECT relation, name, type FROM ledger.captured_columns() WHERE row_type = '\(rowType.rawValue)'"
       )
       var taken = 0
       for column in columns.map({ $0.split(separator: "|").map(String.init) })
       where column[1] != "id" && column[1] != "version" {
         for value in try Self.values(column[2], ledger) {
-          for making in Self.makings(of: noun) {
+          for making in Self.makings(of: rowType) {
             let id = try hand.query(Statement(making)).uuid(0, 0)
             do throws(PostgresError) {
               try hand.execute(
@@ -139,7 +139,7 @@ struct OneBadRowTests {
           try expectGoesOn(engine, ledger, "\(column[0]).\(column[1]) = \(value)")
         }
       }
-      #expect(taken > columns.count, "of \(noun) nothing was tried")
+      #expect(taken > columns.count, "of \(rowType) nothing was tried")
       try ledger.expectEqual()
     }
   }
@@ -167,7 +167,7 @@ struct OneBadRowTests {
   // MARK: Triggers
 
   /// Which rows of a table belong to what was reported as poisoned.
-  private static let poisoned: [(noun: NounName, table: String, condition: String)] = [
+  private static let poisoned: [(rowType: RowType, table: String, condition: String)] = [
     (.agentEvent, "ops_agent_events", "NEW.data::text LIKE '%poisoned%'"),
     (.reaction, "ops_agent_reactions", "NEW.payload::text LIKE '%poisoned%'"),
     (.proposal, "ops_mission_proposals", "NEW.template::text LIKE '%poisoned%'"),
@@ -190,17 +190,17 @@ struct OneBadRowTests {
 
   @Test(
     "a row that an owner's trigger refuses is passed over and named, and the others go on",
-    arguments: NounName.allCases.filter { $0.isOfTheEight && $0 != .policy })
-  func triggers(noun: NounName) throws {
+    arguments: RowType.allCases.filter { $0.isOfTheEight && $0 != .policy })
+  func triggers(rowType: RowType) throws {
     let (_, table, condition) = try #require(
-      Self.poisoned.first { $0.noun == noun }, "a new table must choose")
+      Self.poisoned.first { $0.rowType == rowType }, "a new table must choose")
     try TestLedger.with { ledger in
       let kinds = [
         ("P0001", "INSERT", false), ("55P03", "UPDATE", false), ("23505", "INSERT", true),
         ("42883", "UPDATE", true), ("22023", "UPDATE", false), ("08001", "UPDATE", false),
         ("57014", "INSERT", true), ("ended", "UPDATE", false), ("ended", "UPDATE", true),
       ]
-      for (state, event, isDeferred) in kinds where noun != .agentEvent || event == "UPDATE" {
+      for (state, event, isDeferred) in kinds where rowType != .agentEvent || event == "UPDATE" {
         let refusal =
           state == "ended"
           ? "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(1)"
@@ -253,22 +253,22 @@ struct OneBadRowTests {
       let event = try engine.emit("scout:find", .object(["summary": .string("fine")])).eventID
       let beat = try engine.heartbeat(drain: true)
       #expect(beat.events == 1)
-      #expect(beat.passedOver.map(\.noun) == [.agentEvent])
-      #expect(beat.passedOver.allSatisfy { $0.description.contains("no_such") })
+      #expect(beat.quarantined.map(\.rowType) == [.agentEvent])
+      #expect(beat.quarantined.allSatisfy { $0.description.contains("no_such") })
       #expect(
         try ledger.count("ops_agent_events WHERE id = '\(event)' AND processed_at IS NOT NULL") == 1
       )
       let status = try engine.session.status()
-      #expect(status.passedOver.map(\.by) == ["heartbeat"])
-      #expect(status.passedOver.map(\.why) == beat.passedOver.map(\.error.description))
+      #expect(status.quarantined.map(\.by) == ["heartbeat"])
+      #expect(status.quarantined.map(\.why) == beat.quarantined.map(\.error.description))
       let finding = try #require(engine.session.examine().first { $0.name == "passed over" })
       #expect(finding.verdict == .warn)
-      #expect(try engine.heartbeat(drain: true).passedOver == [], "it is named once")
-      #expect(try engine.session.status().passedOverCount == 1)
+      #expect(try engine.heartbeat(drain: true).quarantined == [], "it is named once")
+      #expect(try engine.session.status().quarantinedCount == 1)
 
       try ledger.execute("ALTER TABLE ops_agent_reactions DROP CONSTRAINT no_such")
       #expect(try ledger.engine().heartbeat(drain: true).events == 1)
-      #expect(try engine.session.status().passedOverCount == 0)
+      #expect(try engine.session.status().quarantinedCount == 0)
       try ledger.expectEqual()
     }
   }
@@ -287,7 +287,7 @@ struct OneBadRowTests {
       for _ in 0..<35 { try engine.emit("scout:find", .object(["summary": .string("poisoned")])) }
       try engine.emit("scout:find", .object(["summary": .string("fine")]))
       let beat = try engine.heartbeat(drain: true)
-      #expect(beat.passedOver.count == 35)
+      #expect(beat.quarantined.count == 35)
       #expect(beat.events == 1)
     }
   }
@@ -310,8 +310,8 @@ struct OneBadRowTests {
       let event = try engine.emit("any:other", .object(["summary": .string("fine")])).eventID
       let beat = try engine.heartbeat(drain: true)
       #expect(beat.failure == nil)
-      #expect(beat.passedOver.map(\.row) == [bad])
-      #expect(beat.passedOver.first?.error.code == .patternInvalid)
+      #expect(beat.quarantined.map(\.row) == [bad])
+      #expect(beat.quarantined.first?.error.code == .patternInvalid)
       #expect(
         try ledger.count("ops_agent_events WHERE id = '\(event)' AND processed_at IS NOT NULL") == 1
       )

@@ -37,7 +37,7 @@ struct StateQueryTests {
       ("RELEASE SAVEPOINT opsledger_query", "OPS_019"),
       ("SET TRANSACTION READ WRITE", "OPS_019"), ("RESET ALL", "OPS_019"),
       ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "OPS_019"),
-      ("SET ROLE opsledger_keeper", "OPS_019"), ("DISCARD ALL", "OPS_019"),
+      ("SET ROLE opsledger_repair", "OPS_019"), ("DISCARD ALL", "OPS_019"),
       ("COPY ops_missions TO STDOUT", "OPS_019"), ("COPY ops_missions FROM STDIN", "OPS_019"),
       ("COPY (SELECT 1) TO PROGRAM 'true'", "OPS_019"), ("LOCK ops_missions", "OPS_019"),
       ("DO $$ BEGIN DELETE FROM public.ops_missions; END $$", "OPS_019"),
@@ -48,7 +48,8 @@ struct StateQueryTests {
       ("SELECT nonsense", "OPS_019"), ("SELECT 1/0", "OPS_019"), ("SELECT FROM nowhere", "OPS_019"),
       ("SELECT set_config('transaction_read_only', 'off', true)", "OPS_013"),
       ("SELECT set_config('transaction_read_only', 'off', false)", "OPS_013"),
-      ("SELECT nextval('ledger.entry_sequence')", "OPS_013"), ("SELECT ledger.draw()", "OPS_013"),
+      ("SELECT nextval('ledger.entry_sequence')", "OPS_013"),
+      ("SELECT ledger.allocate_entry()", "OPS_013"),
       ("SELECT * FROM public.ops_missions", "OPS_019"), ("TABLE public.live_view", "OPS_019"),
       ("SELECT (SELECT count(*) FROM public.ops_policy) FROM ops_missions", "OPS_019"),
       ("SELECT public.write_live()", "OPS_013"), ("SELECT public.loosen()", "OPS_013"),
@@ -86,7 +87,7 @@ struct StateQueryTests {
     "even a superuser's query writes nothing",
     arguments: [
       "DELETE FROM ops_missions RETURNING id", "SELECT public.write_live()",
-      "SELECT set_config('role', 'opsledger_keeper', false)",
+      "SELECT set_config('role', 'opsledger_repair', false)",
     ])
   func superuser(sql: String) throws {
     try withHistory { ledger, entry in

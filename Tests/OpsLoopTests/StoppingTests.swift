@@ -44,12 +44,12 @@ struct StoppingTests {
       let report = try engine.work()
       #expect(report.succeeded == 1)
       #expect(report.waiting?.executors == ["radar": 1])
-      let standing = try #require(try engine.executors().first { $0.name == "radar" })
-      guard case .paused(let by, _, let why) = standing.state else {
+      let executor = try #require(try engine.executors().first { $0.name == "radar" })
+      guard case .paused(let by, _, let why) = executor.state else {
         Issue.record("not paused")
         return
       }
-      #expect((by, why, standing.queued) == ("test", "its source is down", 1))
+      #expect((by, why, executor.queued) == ("test", "its source is down", 1))
       #expect(
         try ledger.value("SELECT value->'max_retries' FROM ops_policy WHERE key = 'worker_policy'")
           == "3")

@@ -144,9 +144,9 @@ struct VotingTests {
           '{"steps": [{"kind": "noop"}]}', '{"vote": {"deadline": 7}}')
         """)
       #expect(try engine.heartbeat(drain: false).votesExpired == 0)
-      let byHand = StreamID(high: 7, low: 7)
-      _ = try engine.vote(.approve, on: byHand, as: "sage", why: nil)
-      #expect(try engine.vote(.approve, on: byHand, as: "quill", why: nil).status == .approved)
+      let manual = StreamID(high: 7, low: 7)
+      _ = try engine.vote(.approve, on: manual, as: "sage", why: nil)
+      #expect(try engine.vote(.approve, on: manual, as: "quill", why: nil).status == .approved)
       try ledger.expectEqual()
     }
   }

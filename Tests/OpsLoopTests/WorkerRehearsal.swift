@@ -65,7 +65,7 @@ struct WorkerRehearsal {
 
   private func quiet(_ action: WorkerStateMachine.Action) -> WorkerStateMachine.Event {
     switch action {
-    case .subscribe, .note, .start, .passOver, .wake, .pause, .say: .done
+    case .subscribe, .note, .start, .quarantine, .wake, .pause, .say: .done
     case .recover: .recovered(0)
     case .claim: .claimed(.of([]))
     case .findRetry: .retry(inSeconds: nil)
@@ -91,7 +91,7 @@ struct WorkerRehearsal {
     case .record(let outcomes, let isAlone):
       "record \(outcomes.map(\.stepID.low))" + (isAlone ? " alone" : "")
     case .renew(let steps): "renew \(steps.map(\.number).sorted())"
-    case .passOver(let step, let error): "pass over \(step.low): \(error.code.rawValue)"
+    case .quarantine(let step, let error): "pass over \(step.low): \(error.code.rawValue)"
     case .look: "look"
     case .listen(let seconds): "listen \((seconds * 1000).rounded() / 1000)"
     case .wake: "wake"

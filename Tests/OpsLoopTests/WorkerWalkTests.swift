@@ -172,7 +172,7 @@ private struct World {
       }
       return record(outcomes, isAlone)
     case .renew(let steps): return renew(steps)
-    case .passOver: return .done
+    case .quarantine: return .done
     case .look: return onDatabase { world in .looked(world.look()) }
     case .listen(let seconds):
       pass(seconds)

@@ -5,7 +5,7 @@ import Synchronization
 /// How often each command met each state: a sweep (claim, recover, heartbeat) meets every state that
 /// some row is in, the others the state of the row that they name.
 final class Pairs: Sendable {
-  static let states: [(noun: String, states: [String])] = [
+  static let states: [(rowType: String, states: [String])] = [
     ("step", ["queued", "running", "expired", "succeeded", "dead", "skipped", "requeued"]),
     ("mission", ["approved", "running", "succeeded", "failed", "reopened"]),
     ("proposal", ["pending", "voting", "auto_approved", "approved", "rejected", "refused"]),
@@ -22,8 +22,8 @@ final class Pairs: Sendable {
     "reaction": ["heartbeat"],
   ]
 
-  static func unreachable(_ noun: String, _ state: String, _ command: String) -> String? {
-    switch (noun, state, command) {
+  static func unreachable(_ rowType: String, _ state: String, _ command: String) -> String? {
+    switch (rowType, state, command) {
     case ("mission", "approved", "succeed"), ("mission", "approved", "fail"),
       ("mission", "approved", "radar"), ("mission", "approved", "renew"):
       "a worker holds a step of it only by a claim, which starts the mission"
@@ -35,8 +35,8 @@ final class Pairs: Sendable {
 
   private let counts = Mutex<[String: Int]>([:])
 
-  func count(_ noun: String, _ state: String, _ command: String) {
-    counts.withLock { $0["\(noun) \(state) \(command)", default: 0] += 1 }
+  func count(_ rowType: String, _ state: String, _ command: String) {
+    counts.withLock { $0["\(rowType) \(state) \(command)", default: 0] += 1 }
   }
 
   /// Prints the table.
@@ -46,20 +46,20 @@ final class Pairs: Sendable {
     let counts = counts.withLock { $0 }
     var missing: [String] = []
     var reasons: [String] = []
-    for (noun, states) in Self.states {
-      let commands = Self.commands[noun] ?? []
-      print("\n" + pad(noun, 14) + commands.map { pad($0, 11) }.joined())
+    for (rowType, states) in Self.states {
+      let commands = Self.commands[rowType] ?? []
+      print("\n" + pad(rowType, 14) + commands.map { pad($0, 11) }.joined())
       for state in states {
         var line = pad("  " + state, 14)
         for command in commands {
-          let count = counts["\(noun) \(state) \(command)"] ?? 0
-          let reason = Self.unreachable(noun, state, command)
+          let count = counts["\(rowType) \(state) \(command)"] ?? 0
+          let reason = Self.unreachable(rowType, state, command)
           line += pad(reason == nil ? "\(count)" : count == 0 ? "-" : "\(count)!", 11)
           if let reason {
-            reasons.append("\(noun) \(state), \(command): \(reason)")
-            if count > 0 { missing.append("\(noun) \(state) \(command) occurred: \(reason)") }
+            reasons.append("\(rowType) \(state), \(command): \(reason)")
+            if count > 0 { missing.append("\(rowType) \(state) \(command) occurred: \(reason)") }
           } else if count == 0 {
-            missing.append("\(noun) \(state) \(command) never occurred")
+            missing.append("\(rowType) \(state) \(command) never occurred")
           }
         }
         print(line)

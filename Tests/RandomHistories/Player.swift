@@ -128,8 +128,8 @@ final class Player {
   func countTarget(_ step: StreamID, _ command: String) throws {
     let states = try state(States.step, .id(step))
     guard states.count == 4 else { return }
-    for (noun, state) in zip(["step", "mission", "loop", "executor"], states) {
-      pairs?.count(noun, state, command)
+    for (rowType, state) in zip(["step", "mission", "loop", "executor"], states) {
+      pairs?.count(rowType, state, command)
     }
   }
 
@@ -137,9 +137,9 @@ final class Player {
     guard let pairs else { return }
     let rows = try clock.query(States.all)
     for row in 0..<rows.count {
-      let noun = try rows.text(row, 0)
-      guard Pairs.commands[noun]?.contains(command) == true else { continue }
-      pairs.count(noun, try rows.text(row, 1), command)
+      let rowType = try rows.text(row, 0)
+      guard Pairs.commands[rowType]?.contains(command) == true else { continue }
+      pairs.count(rowType, try rows.text(row, 1), command)
     }
   }
 }

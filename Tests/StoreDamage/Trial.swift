@@ -114,7 +114,7 @@ extension Trial {
       count += 1
       return files
     }
-    // The newest segment that is missing leaves a store that is whole: its database tells (old-copy, damaged-store).
+    // The newest segment that is missing leaves a store that is whole: its database tells (stale-copy, damaged-store).
     for name in segments.dropLast() {
       try expectHole(changed { $0.files[name] = nil }, of: name)
       let other = name.replacing("00.lz4", with: "01.lz4")

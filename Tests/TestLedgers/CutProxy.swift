@@ -257,7 +257,9 @@ private final class Relay: @unchecked Sendable {
 
   private static func kind(_ sql: ArraySlice<UInt8>) -> Kind {
     if sql.elementsEqual("COMMIT".utf8) { return .commit }
-    let whole = ["WITH d AS MATERIALIZED", "SELECT entry, recorded_at FROM ledger.append_report("]
+    let whole = [
+      "WITH d AS MATERIALIZED", "SELECT entry, recorded_at FROM ledger.append_agent_event(",
+    ]
     return whole.contains { sql.starts(with: $0.utf8) } ? .wholeTransaction : .other
   }
 

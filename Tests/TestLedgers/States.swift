@@ -8,7 +8,7 @@ import TestSupport
 /// Every ledger column of every row of the eight tables, a line a row, in order.
 public enum States {
   /// The nouns of the eight tables.
-  private static var nouns: [any Noun.Type] {
+  private static var rowTypes: [any Row.Type] {
     [
       AgentEvent.self, Reaction.self, Proposal.self, Mission.self, Step.self, Run.self,
       Policy.self, Radar.self,
@@ -17,18 +17,18 @@ public enum States {
 
   /// Gives those lines, wherever the unqualified names lead.
   public static let sql =
-    nouns.map { lines($0) }.joined(separator: " UNION ALL ") + " ORDER BY 1"
+    rowTypes.map { lines($0) }.joined(separator: " UNION ALL ") + " ORDER BY 1"
 
-  private static func lines<N: Noun>(_ noun: N.Type) -> String {
-    let values = N.columns.map { column in
+  private static func lines<R: Row>(_ rowType: R.Type) -> String {
+    let values = R.columns.map { column in
       let text =
         column.type == .time
         ? "to_char(\(column.name) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
         : "\(column.name)::text"
       return "coalesce(\(text), '-')"
     }
-    return "SELECT ('\(N.table)|' || \(values.joined(separator: " || '|' || "))) COLLATE \"C\" "
-      + "FROM \(N.table)"
+    return "SELECT ('\(R.table)|' || \(values.joined(separator: " || '|' || "))) COLLATE \"C\" "
+      + "FROM \(R.table)"
   }
 
   public static func live(_ ledger: TestLedger) throws -> [String] { try ledger.lines(sql) }
@@ -58,16 +58,16 @@ public enum States {
     var events: [LoggedEvent] = []
     try ledger.session().log(query) { events.append($0) }
     var lines: [String] = []
-    for noun in nouns { lines += try naive(noun, events) }
+    for rowType in rowTypes { lines += try naive(rowType, events) }
     return lines.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
   }
 
-  private static func naive<N: Noun>(_ noun: N.Type, _ events: [LoggedEvent]) throws -> [String] {
-    var rows: [StreamID: N] = [:]
+  private static func naive<R: Row>(_ rowType: R.Type, _ events: [LoggedEvent]) throws -> [String] {
+    var rows: [StreamID: R] = [:]
     let (data, content) = (JSONReader(), JSONReader())
-    for event in events where event.type.hasPrefix(N.name.rawValue + ".") {
-      let suffix = String(event.type.dropFirst(N.name.rawValue.count + 1))
-      guard let kind = StreamEvent<N>.Kind(suffix) else { throw TestFailure(event.type) }
+    for event in events where event.type.hasPrefix(R.name.rawValue + ".") {
+      let suffix = String(event.type.dropFirst(R.name.rawValue.count + 1))
+      guard let kind = StreamEvent<R>.Kind(suffix) else { throw TestFailure(event.type) }
       try event.data.utf8CString.withUnsafeBytes { dataBytes in
         try (event.content ?? "").utf8CString.withUnsafeBytes { contentBytes in
           let payload = Payload(
@@ -76,14 +76,14 @@ public enum States {
               ? .none
               : content.fields(UnsafeRawBufferPointer(rebasing: contentBytes.dropLast()))
                 ?? .none)
-          N.evolve(
-            &rows[event.stream], try StreamEvent<N>(kind, from: payload),
+          R.evolve(
+            &rows[event.stream], try StreamEvent<R>(kind, from: payload),
             Recorded(stream: event.stream, version: event.version, at: event.recordedAt))
         }
       }
     }
     return rows.values.map { row in
-      N.table + "|" + N.columns.map { $0.get(row).printed ?? "-" }.joined(separator: "|")
+      R.table + "|" + R.columns.map { $0.get(row).printed ?? "-" }.joined(separator: "|")
     }
   }
 }

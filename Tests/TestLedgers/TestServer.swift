@@ -54,7 +54,7 @@ public enum TestServer {
   private static func settle(_ name: String) throws(PostgresError) {
     guard let url else { return }
     let connection = try Connection(url: self.url(url, database: name))
-    try connection.execute("SELECT ledger.settle_home(0)")
+    try connection.execute("SELECT ledger.adopt_instance(0)")
     connection.close()
   }
 

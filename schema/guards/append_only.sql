@@ -16,8 +16,8 @@ BEGIN
     FOR target IN
         SELECT 'ledger.events'::regclass
         UNION ALL SELECT 'ledger.checkpoints'
-        UNION ALL SELECT 'ledger.departed'
-        UNION ALL SELECT 'ledger.standing_events'
+        UNION ALL SELECT 'ledger.archived_partitions'
+        UNION ALL SELECT 'ledger.kept_events'
         UNION ALL SELECT i.inhrelid FROM pg_inherits AS i
         WHERE i.inhparent = 'ledger.events'::regclass
     LOOP

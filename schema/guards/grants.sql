@@ -2,7 +2,7 @@
 --
 --                        the eight tables   log  commands  checkpoints  tombstones  ledger.ledger, holds
 --   opsledger_engine     read, write        RI   RI        R            R           read, write
---   opsledger_keeper     read, write        RI   RI        R            R           read, write
+--   opsledger_repair     read, write        RI   RI        R            R           read, write
 --   opsledger_operator   read, write        R    R         R            R           R
 --   opsledger_auditor    read               R    R         R            R           R
 --   opsledger_tables     own                -    -         -            -           -
@@ -13,7 +13,7 @@
 -- from them. Functions of the ledger are nobody's unless granted here.
 
 GRANT USAGE ON SCHEMA ledger
-    TO opsledger_tables, opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+    TO opsledger_tables, opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_repair;
 GRANT USAGE, CREATE ON SCHEMA public TO opsledger_tables;
 GRANT USAGE ON SCHEMA public TO opsledger_operator, opsledger_auditor;
 
@@ -23,90 +23,90 @@ GRANT SELECT ON public.ops_policy, public.ops_mission_proposals, public.ops_miss
     public.ops_action_runs, public.ops_demand_radar,
     public.ops_proposal_votes, public.ops_policy_history, public.ops_policy_audit,
     public.ops_step_dead_letters, public.ops_radar
-    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_repair;
 GRANT SELECT ON public.ops_policy_history, public.ops_policy_audit TO opsledger_tables;
 GRANT INSERT, UPDATE, DELETE ON public.ops_policy, public.ops_mission_proposals, public.ops_missions,
     public.ops_mission_steps, public.ops_agent_events, public.ops_agent_reactions,
     public.ops_action_runs, public.ops_demand_radar, public.ops_radar, public.ops_proposal_votes
-    TO opsledger_engine, opsledger_operator, opsledger_keeper;
+    TO opsledger_engine, opsledger_operator, opsledger_repair;
 -- Whoever may change a policy: the runbook's trigger inserts as them. It does nothing. Not PUBLIC: who may insert into a
 -- view may lock all that it reads, by its owner's rights.
 GRANT INSERT ON public.ops_policy_audit
-    TO opsledger_engine, opsledger_operator, opsledger_keeper, opsledger_tables;
+    TO opsledger_engine, opsledger_operator, opsledger_repair, opsledger_tables;
 REVOKE ALL ON public.ops_policy_audit FROM PUBLIC;
 
 -- The log and its books. The owner keeps what INSERT and SELECT need, and no more.
 REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
-    ON ledger.events, ledger.checkpoints, ledger.departed, ledger.standing_events
+    ON ledger.events, ledger.checkpoints, ledger.archived_partitions, ledger.kept_events
     FROM opsledger_owner;
 -- Nobody sets the sequence back; draw needs no more than USAGE.
 REVOKE UPDATE ON SEQUENCE ledger.entry_sequence FROM opsledger_owner;
-GRANT SELECT ON ledger.events, ledger.commands, ledger.checkpoints, ledger.tombstones,
+GRANT SELECT ON ledger.events, ledger.idempotency_keys, ledger.checkpoints, ledger.tombstones,
     ledger.ledger, ledger.holds, ledger.migrations, ledger.policy_changes, ledger.entry_sequence,
-    ledger.home_sequence, ledger.pending_seq_seq, ledger.workers, ledger.passed_over, ledger.departed,
-    ledger.standing_events, ledger.events_at_hand, ledger.erasures, ledger.retention_runs, ledger.runners,
+    ledger.instance_mark, ledger.pending_seq_seq, ledger.workers, ledger.quarantine, ledger.archived_partitions,
+    ledger.kept_events, ledger.events_in_database, ledger.erasures, ledger.retention_runs, ledger.task_leases,
     ledger.rechecks, ledger.ddl_permits
-    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_repair;
 -- Everything, sequences too, so that an auditor can take a dump. Partitions are granted where they are made.
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO opsledger_auditor;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA ledger TO opsledger_auditor;
-GRANT SELECT, DELETE ON ledger.attention TO opsledger_engine;
-GRANT INSERT ON ledger.events, ledger.commands TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_keeper;
-GRANT INSERT, UPDATE, DELETE ON ledger.workers, ledger.passed_over TO opsledger_engine;
+GRANT SELECT, DELETE ON ledger.follow_ups TO opsledger_engine;
+GRANT INSERT ON ledger.events, ledger.idempotency_keys TO opsledger_engine, opsledger_repair;
+GRANT INSERT, UPDATE, DELETE ON ledger.ledger, ledger.holds TO opsledger_engine, opsledger_repair;
+GRANT INSERT, UPDATE, DELETE ON ledger.workers, ledger.quarantine TO opsledger_engine;
 GRANT INSERT, UPDATE ON ledger.retention_runs, ledger.rechecks TO opsledger_engine;
 
 -- Functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger, ledger_guard FROM PUBLIC;
-REVOKE ALL ON FUNCTION ledger.draw() FROM opsledger_operator, opsledger_tables;
+REVOKE ALL ON FUNCTION ledger.allocate_entry() FROM opsledger_operator, opsledger_tables;
 GRANT EXECUTE ON FUNCTION ledger.now()
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
-GRANT EXECUTE ON FUNCTION ledger.draw(), ledger.captured_columns()
-    TO opsledger_engine, opsledger_keeper;
+    TO opsledger_engine, opsledger_repair, opsledger_operator, opsledger_auditor, opsledger_tables;
+GRANT EXECUTE ON FUNCTION ledger.allocate_entry(), ledger.captured_columns()
+    TO opsledger_engine, opsledger_repair;
 GRANT EXECUTE ON FUNCTION ledger.seal(), ledger.add_partitions(),
-    ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.settle_home(bigint), ledger.skip_numbers(bigint), ledger.take_seals_off(bigint), ledger.recount_seals(bigint[], bigint[]), ledger.have_partitions(bigint[]),
+    ledger.expect_rows(bigint, integer) TO opsledger_engine, opsledger_repair;
+GRANT EXECUTE ON FUNCTION ledger.adopt_instance(bigint), ledger.skip_numbers(bigint), ledger.take_seals_off(bigint), ledger.recount_seals(bigint[], bigint[]), ledger.have_partitions(bigint[]),
     ledger.drop_partition(bigint, text, bigint, bytea, text), ledger.erase_content(uuid[], uuid[]),
     ledger.forget_statistics(),
-    ledger.make_books(bigint, bigint), ledger.mend_books(uuid[], uuid[], uuid[], json, json, json),
-    ledger.mend_guarded(text[], json, bigint[], bigint[], bytea[], bytea[])
-    TO opsledger_keeper;
+    ledger.make_bookkeeping(bigint, bigint), ledger.repair_bookkeeping(uuid[], uuid[], uuid[], json, json, json),
+    ledger.repair_guarded(text[], json, bigint[], bigint[], bytea[], bytea[])
+    TO opsledger_repair;
 GRANT EXECUTE ON FUNCTION ledger.condition_holds(jsonb, text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.copies_of(uuid[], uuid[]), ledger.open_times(uuid[]), ledger.said_by(text)
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger.believed_erasures(), ledger.believed_departed()
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger.mark_home(), ledger.note_root(bigint, bigint, bytea, bytea, boolean),
-    ledger.server_run(), ledger.went_on() TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.home(), ledger.place(), ledger.has_history()
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger.take_runner(text, uuid, text, integer, text, integer), ledger.end_runner(text, uuid)
+GRANT EXECUTE ON FUNCTION ledger.confirmed_erasures(), ledger.confirmed_archived_partitions()
+    TO opsledger_engine, opsledger_repair, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.mark_stale(), ledger.record_root(bigint, bigint, bytea, bytea, boolean),
+    ledger.server_run(), ledger.pushed_since_start() TO opsledger_engine, opsledger_repair;
+GRANT EXECUTE ON FUNCTION ledger.current_mark(), ledger.place(), ledger.has_history()
+    TO opsledger_engine, opsledger_repair, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.lease_task(text, uuid, text, integer, text, integer), ledger.end_task(text, uuid)
     TO opsledger_engine;
-GRANT EXECUTE ON FUNCTION ledger.renew_runner(text, uuid) TO opsledger_engine, opsledger_keeper;
-GRANT EXECUTE ON FUNCTION ledger.runner_lease(), ledger.is_running(ledger.runners), ledger.runner_text(ledger.runners)
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor;
+GRANT EXECUTE ON FUNCTION ledger.renew_task(text, uuid) TO opsledger_engine, opsledger_repair;
+GRANT EXECUTE ON FUNCTION ledger.task_lease_duration(), ledger.is_running(ledger.task_leases), ledger.task_lease_text(ledger.task_leases)
+    TO opsledger_engine, opsledger_repair, opsledger_operator, opsledger_auditor;
 GRANT EXECUTE ON FUNCTION ledger.sealed(), ledger.appends_in_flight(), ledger.uuid_v5(uuid, text), ledger.sha1(bytea),
     ledger.capture_unwrap(json)
-    TO opsledger_engine, opsledger_keeper, opsledger_operator, opsledger_auditor, opsledger_tables;
+    TO opsledger_engine, opsledger_repair, opsledger_operator, opsledger_auditor, opsledger_tables;
 
 -- What is wrong with the eight tables, for doctor: the catalogue, which everybody may read.
 GRANT USAGE ON SCHEMA ledger_guard
-    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_repair;
 GRANT SELECT ON ledger_guard.definitions
-    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_keeper;
+    TO opsledger_engine, opsledger_operator, opsledger_auditor, opsledger_repair;
 GRANT EXECUTE ON FUNCTION ledger_guard.table_faults(), ledger.captured_columns()
     TO opsledger_engine, opsledger_operator, opsledger_auditor;
-GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture(), ledger.capture_note_keeper()
-    TO opsledger_keeper;
+GRANT EXECUTE ON FUNCTION ledger_guard.lift_capture(), ledger_guard.restore_capture(), ledger.capture_note_repair()
+    TO opsledger_repair;
 -- Asked by the triggers of the eight as whoever writes there.
-GRANT EXECUTE ON FUNCTION ledger.capture_looks(), ledger.capture_looks_at_reports(),
+GRANT EXECUTE ON FUNCTION ledger.capture_is_on(), ledger.capture_checks_reports(),
     ledger.capture_numbers(integer) TO PUBLIC;
 -- The one function of opsledger_writer.
 GRANT USAGE ON SCHEMA ledger TO opsledger_writer;
 GRANT INSERT ON ledger.events, public.ops_agent_events TO opsledger_writer;
-GRANT EXECUTE ON FUNCTION ledger.draw() TO opsledger_writer;
-GRANT EXECUTE ON FUNCTION ledger.append_report(uuid, text, uuid, integer, bigint, json, json, bytea, text,
+GRANT EXECUTE ON FUNCTION ledger.allocate_entry() TO opsledger_writer;
+GRANT EXECUTE ON FUNCTION ledger.append_agent_event(uuid, text, uuid, integer, bigint, json, json, bytea, text,
     text, jsonb, uuid, timestamptz, timestamptz, text) TO opsledger_engine;
 
 -- The origin's functions, and what they are made of. They run with their caller's rights, so what they may
@@ -121,9 +121,9 @@ BEGIN
         WHERE p.proowner = to_regrole('opsledger_owner') AND (
             p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\_%'
             OR p.pronamespace = 'ledger'::regnamespace AND p.proname IN (
-                'now', 'check_ballot', 'check_voter', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
-                'gate', 'halted', 'is_of_a_row', 'json_whole', 'next_follower', 'next_step', 'objection', 'policy_fault',
-                'policy_field_fits', 'recover_steps', 'refuse_template', 'report_own',
+                'now', 'check_vote', 'check_voter', 'count_votes', 'executors', 'fail_attempt', 'fail_mission',
+                'gate', 'halted', 'is_of_a_row', 'json_whole', 'next_follower', 'next_step', 'auto_approval_refusal', 'policy_fault',
+                'policy_field_fits', 'recover_steps', 'refuse_template', 'report_outcome',
                 'require_read_committed', 'step_fault', 'submit', 'template_fault', 'template_steps',
                 'texts_of', 'time_text', 'vote_rules', 'voters', 'worker_rules'))
     LOOP

@@ -3,7 +3,7 @@
 -- Apply    cat schema/migrations/*.sql schema/functions/*/*.sql schema/views/*.sql schema/guards/*.sql |
 --              psql -1 -v ON_ERROR_STOP=1
 --          on a database of PostgreSQL 15 or newer, as a superuser, in the C order of the file names.
---          One transaction. Laying it again changes nothing. `opsledger init` lays the same files in
+--          One transaction. SchemaApplication it again changes nothing. `opsledger init` lays the same files in
 --          the same order and then records `ledger.created` and the seeded policies as events.
 -- Rules    migrations run once each and are never edited once merged; functions, views and guards are
 --          current files that replace what is there. A migration names the oldest binary it serves.
@@ -71,7 +71,7 @@ END $$;
 -- keeper    repairs: rebuild and restore, one transaction at a time, by SET LOCAL ROLE
 -- repair    the way from engine to keeper: NOINHERIT, so that the engine's login has the keeper's
 --           rights only while it says that it is the keeper
--- writer    ledger.append_report runs as this role, and nobody is a member: capture passes over the rows
+-- writer    ledger.append_agent_event runs as this role, and nobody is a member: capture passes over the rows
 --           that it inserts, since the function writes a row and its event in one
 --
 -- And the roles that the origin's clients and the runbook's row-level policies name, where the cluster has none:
@@ -84,10 +84,10 @@ DECLARE
     inherit text;
 BEGIN
     FOREACH role IN ARRAY ARRAY['opsledger_owner', 'opsledger_tables', 'opsledger_engine',
-        'opsledger_operator', 'opsledger_auditor', 'opsledger_keeper', 'opsledger_repair', 'opsledger_writer',
+        'opsledger_operator', 'opsledger_auditor', 'opsledger_repair', 'opsledger_may_repair', 'opsledger_writer',
         'service_role', 'anon'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role);
-        inherit := CASE role WHEN 'opsledger_repair' THEN 'NOINHERIT' ELSE 'INHERIT' END;
+        inherit := CASE role WHEN 'opsledger_may_repair' THEN 'NOINHERIT' ELSE 'INHERIT' END;
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE %s',
                 role, inherit);
@@ -99,9 +99,9 @@ BEGIN
     FOR holder, role IN VALUES
         ('opsledger_owner', 'opsledger_tables'),
         ('opsledger_engine', 'opsledger_tables'),
-        ('opsledger_keeper', 'opsledger_tables'),
-        ('opsledger_repair', 'opsledger_keeper'),
-        ('opsledger_engine', 'opsledger_repair'),
+        ('opsledger_repair', 'opsledger_tables'),
+        ('opsledger_may_repair', 'opsledger_repair'),
+        ('opsledger_engine', 'opsledger_may_repair'),
         ('opsledger_writer', 'opsledger_tables'),  -- so that row-level policies hide nothing from it
         ('service_role', 'opsledger_operator')
     LOOP

@@ -55,7 +55,7 @@ DO $definitions$ BEGIN
     -- What the schema laid, as facts of the catalogue, for doctor and init to compare with what is there. Written by
     -- init alone; it stays with the installing superuser, so that no role of ours can change what it should be.
     CREATE TABLE ledger_guard.definitions (
-        object text NOT NULL,  -- 'function ledger.draw()'; each partition of the log is 'table ledger.events_p*'
+        object text NOT NULL,  -- 'function ledger.allocate_entry()'; each partition of the log is 'table ledger.events_p*'
         fact text NOT NULL,
         value text NOT NULL,
         CONSTRAINT definitions_pkey PRIMARY KEY (object, fact)

@@ -45,16 +45,16 @@ DO $migration$ BEGIN
 
     -- Commands whose key came from outside: who asks again gets the first answer. Their ids are made of the key, as
     -- UUIDs of version 5, by which the log tells them from the engine's own, of which nothing is kept here.
-    CREATE TABLE ledger.commands (
+    CREATE TABLE ledger.idempotency_keys (
         command uuid NOT NULL,
         entry bigint NOT NULL,
         digest bytea,  -- of the request; the same key with another request is refused
         result json,
         recorded_at timestamptz NOT NULL,
-        CONSTRAINT commands_pkey PRIMARY KEY (command),
+        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (command),
         CONSTRAINT a_key_is_from_outside CHECK (substr(command::text, 15, 1) = '5')
     );
-    ALTER TABLE ledger.commands OWNER TO opsledger_owner;
+    ALTER TABLE ledger.idempotency_keys OWNER TO opsledger_owner;
 
     -- Seals: every entry up to this one is committed or never will be. A seal's size is the number of events up to it,
     -- so that an event which is taken off the end of its stream is missed. A push that has hashed the events up to a
@@ -66,7 +66,7 @@ DO $migration$ BEGIN
         root bytea,
         frontier bytea,
         note text,
-        noted_in text,  -- the run of the server and the transaction in which a push noted the root (ledger.server_run)
+        recorded_in text,  -- the run of the server and the transaction in which a push noted the root (ledger.server_run)
         CONSTRAINT a_seal_is_of_an_entry CHECK (entry BETWEEN 0 AND 199999999999999),
         CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32),
         CONSTRAINT a_root_has_its_tree
@@ -79,27 +79,27 @@ DO $migration$ BEGIN
     -- archived rows also the dedupe key, which goes on refusing duplicates.
     CREATE TABLE ledger.tombstones (
         stream uuid NOT NULL,
-        noun text NOT NULL,
+        row_type text NOT NULL,
         version integer NOT NULL,
         dedupe_key text,
         CONSTRAINT tombstones_pkey PRIMARY KEY (stream)
     );
-    CREATE INDEX tombstones_dedupe_idx ON ledger.tombstones (noun, dedupe_key)
+    CREATE INDEX tombstones_dedupe_idx ON ledger.tombstones (row_type, dedupe_key)
         WHERE dedupe_key IS NOT NULL;
     ALTER TABLE ledger.tombstones OWNER TO opsledger_owner;
 
     -- Where this database lives, so that a copy of it, an old one put back, and a promoted standby are noticed before
     -- they draw numbers that another history has. A sequence, since every draw reads it without a query and it is set
-    -- for all sessions at once: its last value is the mark of the place (ledger.home). Never set: the database has no
+    -- for all sessions at once: its last value is the mark of the place (ledger.current_mark). Never set: the database has no
     -- home yet, and nothing is refused. 0: the store was seen to hold what this database lacks.
-    CREATE SEQUENCE ledger.home_sequence AS bigint
+    CREATE SEQUENCE ledger.instance_mark AS bigint
         MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
-    ALTER SEQUENCE ledger.home_sequence OWNER TO opsledger_owner;
+    ALTER SEQUENCE ledger.instance_mark OWNER TO opsledger_owner;
 
-    -- Where each backend keeps its own mark, as the sequence's current value; see ledger.require_home.
-    CREATE UNLOGGED SEQUENCE ledger.place_sequence AS bigint
+    -- Where each backend keeps its own mark, as the sequence's current value; see ledger.require_instance.
+    CREATE UNLOGGED SEQUENCE ledger.session_mark AS bigint
         MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807 START 0 NO CYCLE;
-    ALTER SEQUENCE ledger.place_sequence OWNER TO opsledger_owner;
+    ALTER SEQUENCE ledger.session_mark OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0004_log.sql', '0.1.0');
 END $migration$;

@@ -27,15 +27,15 @@ DO $migration$ BEGIN
     -- The proposals and steps whose rows SQL changed, for the loop to go on from. Capture adds to this list in the
     -- transaction of the change; a heartbeat looks at the rows as they then are and takes them off. Looking at one twice
     -- does no harm.
-    CREATE TABLE ledger.attention (
+    CREATE TABLE ledger.follow_ups (
         stream uuid NOT NULL,
-        noun text NOT NULL,
+        row_type text NOT NULL,
         mark bigint NOT NULL,  -- greater with each change
         is_new boolean NOT NULL,  -- put in, and not just changed: what belongs to it may follow
         noted_at timestamptz NOT NULL,
-        CONSTRAINT attention_pkey PRIMARY KEY (stream)
+        CONSTRAINT follow_ups_pkey PRIMARY KEY (stream)
     );
-    ALTER TABLE ledger.attention OWNER TO opsledger_owner;
+    ALTER TABLE ledger.follow_ups OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0005_capture.sql', '0.1.0');
 END $migration$;

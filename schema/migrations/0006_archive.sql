@@ -9,7 +9,7 @@ DO $migration$ BEGIN
     END IF;
 
     -- The parts of the log that left the database: whole partitions from its front, which the store holds.
-    CREATE TABLE ledger.departed (
+    CREATE TABLE ledger.archived_partitions (
         first bigint NOT NULL,  -- entry numbers, those that no entry has included
         last bigint NOT NULL,
         events bigint NOT NULL,
@@ -17,19 +17,19 @@ DO $migration$ BEGIN
         segment text NOT NULL,  -- the file that ends there
         actor text NOT NULL,
         dropped_at timestamptz NOT NULL,
-        CONSTRAINT departed_pkey PRIMARY KEY (last),
+        CONSTRAINT archived_partitions_pkey PRIMARY KEY (last),
         CONSTRAINT a_part_is_whole
             CHECK (first >= 0 AND last - first = 999999 AND last <= 199999999999999 AND events >= 0),
         CONSTRAINT a_part_left_at_a_time CHECK (isfinite(dropped_at)),
         CONSTRAINT a_root_is_sha256 CHECK (octet_length(root) = 32)
     );
-    ALTER TABLE ledger.departed OWNER TO opsledger_owner;
+    ALTER TABLE ledger.archived_partitions OWNER TO opsledger_owner;
 
     -- Copies, kept for ever, of what the loop and the views read without a store: the events of policies and of the
     -- ledger itself. Their originals are in the store, and only those are hashed.
-    CREATE TABLE ledger.standing_events (LIKE ledger.events INCLUDING ALL);
-    ALTER TABLE ledger.standing_events OWNER TO opsledger_owner;
-    CREATE UNIQUE INDEX standing_events_stream_idx ON ledger.standing_events (stream, version);
+    CREATE TABLE ledger.kept_events (LIKE ledger.events INCLUDING ALL);
+    ALTER TABLE ledger.kept_events OWNER TO opsledger_owner;
+    CREATE UNIQUE INDEX kept_events_stream_idx ON ledger.kept_events (stream, version);
 
     -- The entry that erased a stream last: what its events before that held is nowhere. Made again by restore.
     CREATE TABLE ledger.erasures (

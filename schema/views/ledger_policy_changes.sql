@@ -20,9 +20,9 @@ FROM (
         SELECT ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' || p.key) AS stream
         FROM public.ops_policy AS p
         UNION
-        SELECT t.stream FROM ledger.tombstones AS t WHERE t.noun = 'policy'
+        SELECT t.stream FROM ledger.tombstones AS t WHERE t.row_type = 'policy'
     ) AS s
-    JOIN ledger.events_at_hand AS e USING (stream)
+    JOIN ledger.events_in_database AS e USING (stream)
     WHERE e.type IN ('policy.set', 'policy.inserted', 'policy.removed')
        OR e.type = 'policy.amended' AND e.data -> 'changes' -> 'value' IS NOT NULL
 ) AS c;

@@ -101,8 +101,8 @@ expect_json() { jq -e "$1" "$2" >/dev/null || { cat "$2" >&2; fail "not so: $1";
 
 # --- A ledger
 
-# lay_schema DATABASE: makes a database and lays the schema in it by psql alone.
-lay_schema() {
+# apply_schema DATABASE: makes a database and lays the schema in it by psql alone.
+apply_schema() {
     createdb "$1"
     schema_sql | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
 }
@@ -128,7 +128,7 @@ new_database() {
 copy_database() {
     dropdb --if-exists --force "$2" 2>/dev/null
     createdb -T "$1" "$2"
-    ask -d "$2" -c 'SELECT ledger.settle_home(0)' >/dev/null
+    ask -d "$2" -c 'SELECT ledger.adopt_instance(0)' >/dev/null
 }
 
 # make_login NAME ROLE…: a login that is a member of opsledger_ROLE, of each.

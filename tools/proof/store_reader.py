@@ -287,12 +287,12 @@ def main():
     assert record["format"] == 1
     assert hashlib.sha256(text[: text.rindex(',"sha256"')].encode()).hexdigest() == record["sha256"]
     identity = uuid.UUID(record["identity"])
-    tip, frontier, leaves = read_segments(store, identity)
+    last_entry, frontier, leaves = read_segments(store, identity)
     snapshots = [
         read_snapshot(path, identity, leaves) for path in sorted((store / "snapshots").glob("*.lz4"))
     ]
     tiles = read_tiles(store, all_leaves(store))
-    print(json.dumps({"tip": tip, "events": frontier[0], "root": root(frontier).hex(), "snapshots": snapshots, "tiles": tiles}))
+    print(json.dumps({"last_entry": last_entry, "events": frontier[0], "root": root(frontier).hex(), "snapshots": snapshots, "tiles": tiles}))
 
 
 main()

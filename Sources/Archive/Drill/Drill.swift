@@ -85,7 +85,7 @@ public struct Drill {
 
   private func rehearse(_ scratch: DrillScratch, _ report: inout DrillReport) throws(OpsError) {
     let sealed = try live.sealed()
-    report.lost = try? lost(above: Store.existing(store).segments().tip, sealed)
+    report.lost = try? lost(above: Store.existing(store).segments().lastEntry, sealed)
     let child = DrillChild(scratch, storeEnvironment, stop)
     guard try restore(child, sealed, &report) else { return }
     try verify(child, &report)
@@ -109,15 +109,15 @@ public struct Drill {
       return (answer, isFine: answer.exit == 0)
     }
     report.add("restore", watch)
-    guard answer.exit == 0, let tip = answer.json["tip"]?.intValue,
+    guard answer.exit == 0, let lastEntry = answer.json["last_entry"]?.intValue,
       let root = answer.json["root"]?.stringValue
     else {
       report.failures.append("restore: \(answer.said)")
       return false
     }
-    (report.tip, report.root) = (Int64(tip), root)
-    report.lost = try lost(above: report.tip, sealed)
-    guard tip > 0 else {
+    (report.lastEntry, report.root) = (Int64(lastEntry), root)
+    report.lost = try lost(above: report.lastEntry, sealed)
+    guard lastEntry > 0 else {
       report.failures.append("the store holds no entry")
       return false
     }
@@ -142,20 +142,20 @@ public struct Drill {
   private func compare(
     _ scratch: DrillScratch, _ report: inout DrillReport
   ) throws(OpsError) {
-    say("comparing it with the live database as of entry \(report.tip)")
+    say("comparing it with the live database as of entry \(report.lastEntry)")
     let copy = Session.Target(
       url: scratch.url(.engine), application: "opsledger drill")
-    let rows = try Verifier.run(live.target, at: report.tip, with: copy, progress)
+    let rows = try Verifier.run(live.target, at: report.lastEntry, with: copy, progress)
     report.rowsCompared = rows.rows.values.reduce(0, +)
     report.notCovered = rows.notCovered
     if !rows.isEqual {
       let named = rows.differences.prefix(10).map { "\($0.table) \($0.row) \($0.column)" }
       report.failures.append(
-        "\(rows.differenceCount) differences from the live log at entry \(report.tip): "
+        "\(rows.differenceCount) differences from the live log at entry \(report.lastEntry): "
           + named.joined(separator: ", "))
     }
     let events = try LogComparison(
-      try Session(live.target), try Session(copy), upTo: report.tip
+      try Session(live.target), try Session(copy), upTo: report.lastEntry
     ) { (_) throws(OpsError) in
       if stop.isRaised { throw OpsError(.conflict, "stopped") }
     }
@@ -166,7 +166,7 @@ public struct Drill {
     }
     for (whose, root) in [("live", events.root.hex), ("restored", events.copyRoot.hex)]
     where root != report.root {
-      report.failures.append("the root of the \(whose) log at entry \(report.tip) is \(root)")
+      report.failures.append("the root of the \(whose) log at entry \(report.lastEntry) is \(root)")
     }
   }
 
@@ -222,10 +222,10 @@ public struct Drill {
 
   /// How much the live database has sealed that the store lacks.
   private func lost(
-    above tip: Int64, _ sealed: Int64
+    above lastEntry: Int64, _ sealed: Int64
   ) throws(OpsError) -> (entries: Int64, seconds: Double) {
     var parameters = Parameters()
-    parameters.int8(tip)
+    parameters.int8(lastEntry)
     parameters.int8(sealed)
     let rows = try live.query(Self.lost, parameters)
     return try onDatabase { () throws(PostgresError) in

@@ -10,7 +10,7 @@ public struct DrillReport: Sendable {
 
   public var store: String
   /// The last entry that was restored, and the root of the log there.
-  public var tip: Int64 = 0
+  public var lastEntry: Int64 = 0
   public var root = ""
   /// Newest sealed entry of the live database minus newest of the store; nil where the store cannot say.
   public var lost: (entries: Int64, seconds: Double)?
@@ -34,7 +34,8 @@ public struct DrillReport: Sendable {
     var times = Dictionary(uniqueKeysWithValues: phases.map { ($0.name, Self.number($0.seconds)) })
     times["total"] = Self.number(seconds)
     return .object([
-      "passed": .bool(passed), "store": .string(store), "tip": .int(tip), "root": .string(root),
+      "passed": .bool(passed), "store": .string(store), "last_entry": .int(lastEntry),
+      "root": .string(root),
       "rpo_entries": lost.map { .int($0.entries) } ?? .null,
       "rpo_seconds": lost.map { Self.number($0.seconds) } ?? .null,
       "rto_seconds": .object(times), "rows_compared": .int(rowsCompared),

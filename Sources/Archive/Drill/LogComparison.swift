@@ -17,20 +17,20 @@ struct LogComparison {
   ///   - from: The first entry that the live log still holds: what is before it only the copy can say.
   ///   - each: Called now and then; what it throws ends it.
   init(
-    _ live: Session, _ copy: Session, upTo tip: Int64,
+    _ live: Session, _ copy: Session, upTo lastEntry: Int64,
     _ each: (Int) throws(OpsError) -> Void
   ) throws(OpsError) {
     let hasher = TreeHasher()
     let from = try live.firstEntry(from: 0, to: .max) ?? 0
     var theirs = MerkleFrontier()
-    if from > 1, from <= tip {
+    if from > 1, from <= lastEntry {
       let before = try LogLines(0...(from - 1), on: try copy.connection())
       while let next = try before.nextLeaf() { theirs.append(next.leaf, hasher) }
     }
     var mine = theirs
     let (a, b) = (
-      try LogLines(0...tip, on: try live.connection()),
-      try LogLines(max(0, from)...max(tip, from), on: try copy.connection())
+      try LogLines(0...lastEntry, on: try live.connection()),
+      try LogLines(max(0, from)...max(lastEntry, from), on: try copy.connection())
     )
     var (x, y) = (try a.nextLeaf(), try b.nextLeaf())
     while x != nil || y != nil {

@@ -53,9 +53,9 @@ private struct ErasedRows {
     self.streams = Set(streams)
     let rows = try StateRows(target, at: entry)
     defer { rows.end() }
-    for noun in NounName.allCases {
+    for rowType in RowType.allCases {
       var found: [StreamID: [UInt8]] = [:]
-      try rows.each(of: noun, among: streams, pieceBytes: SnapshotWriter.frameTextBytes) {
+      try rows.each(of: rowType, among: streams, pieceBytes: SnapshotWriter.frameTextBytes) {
         (made) throws(OpsError) in
         for piece in made.pieces {
           var next = 0
@@ -94,16 +94,18 @@ private struct SnapshotRewriting {
   }
 
   /// The nouns whose rows a run has; nil of the one that has none.
-  private func noun(of run: SnapshotIndex.Run) -> NounName? {
-    NounName.allCases.first { StateRows.columns(of: $0).table == run.name }
+  private func rowType(of run: SnapshotIndex.Run) -> RowType? {
+    RowType.allCases.first { StateRows.columns(of: $0).table == run.name }
   }
 
   func isDue() throws(OpsError) -> Bool {
     var isDue = false
     for run in reader.index.runs {
-      guard let noun = noun(of: run) else { continue }
+      guard let rowType = rowType(of: run) else { continue }
       try reader.lines(of: run, among: rows.streams) { (line) throws(OpsError) in
-        if rows.line(try StateRows.stream(of: line, noun), inPlaceOf: line) != nil { isDue = true }
+        if rows.line(try StateRows.stream(of: line, rowType), inPlaceOf: line) != nil {
+          isDue = true
+        }
       }
     }
     return isDue
@@ -118,11 +120,11 @@ private struct SnapshotRewriting {
     let writer = try SnapshotWriter(store.files, next, identity: store.record.identity)
     for run in reader.index.runs {
       try writer.begin(run.name, columns: run.columns)
-      let noun = noun(of: run)
+      let rowType = rowType(of: run)
       var piece = RowLines.Piece()
       try reader.lines(of: run) { (line) throws(OpsError) in
-        let stream = try stream(of: line, noun)
-        let new = noun == nil ? nil : rows.line(stream, inPlaceOf: line)
+        let stream = try stream(of: line, rowType)
+        let new = rowType == nil ? nil : rows.line(stream, inPlaceOf: line)
         piece.text += new ?? Array(line)
         piece.streams.append(stream)
         guard piece.text.count >= SnapshotWriter.frameTextBytes else { return }
@@ -147,9 +149,9 @@ private struct SnapshotRewriting {
   }
 
   private func stream(
-    of line: UnsafeRawBufferPointer, _ noun: NounName?
+    of line: UnsafeRawBufferPointer, _ rowType: RowType?
   ) throws(OpsError) -> StreamID {
-    if let noun { return try StateRows.stream(of: line, noun) }
+    if let rowType { return try StateRows.stream(of: line, rowType) }
     guard line.count >= 36, let id = StreamID(utf8: UnsafeRawBufferPointer(rebasing: line[..<36]))
     else { throw reader.damage("it has a line of a gone row that cannot be read") }
     return id

@@ -52,17 +52,17 @@ enum CleanFiles {
 
 extension Session {
   /// - Parameter tip: What a later entry erased is left for when that is stored.
-  func erasures(upTo tip: Int64) throws(OpsError) -> Erasures {
-    Erasures(entries: try erasedEntries(upTo: tip))
+  func erasures(upTo lastEntry: Int64) throws(OpsError) -> Erasures {
+    Erasures(entries: try erasedEntries(upTo: lastEntry))
   }
 
   /// Erases what was put back although it had been erased.
   func eraseAgain() throws(OpsError) {
-    try asKeeper { (connection) throws(OpsError) in
+    try asRepairRole { (connection) throws(OpsError) in
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(
           Statement(
-            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.believed_erasures() AS x), '{}')"
+            "SELECT ledger.erase_content(ARRAY(SELECT x.stream FROM ledger.confirmed_erasures() AS x), '{}')"
           ))
       }
     }
@@ -96,7 +96,7 @@ extension Store {
     _ erasures: Erasures, _ streams: Set<StreamID>, _ segment: SegmentList.Segment
   ) throws(OpsError) -> Bool {
     // It is read up to the first that does.
-    let wanted = ColdQuery(segment.name.entries, .these(streams))
+    let wanted = ArchivedQuery(segment.name.entries, .these(streams))
     return try !reader(of: segment).lines(wanted) { (event) throws(OpsError) in
       !erasures.concern(event)
     }

@@ -44,22 +44,22 @@ public struct Forker {
 
   /// - Throws: `OPS_015` where the place holds another store, or the parent is another ledger's.
   public func run() throws(OpsError) -> ForkReport {
-    let runner = try Runner.take(.push, session)
-    defer { runner.end(session) }
-    runner.keep(session.target)
+    let taskLease = try TaskLease.take(.push, session)
+    defer { taskLease.end(session) }
+    taskLease.keep(session.target)
     let own = try session.ledgerRecord()
     let store = try begin(own)
     guard let parent = store.record.parent else { throw taken(store) }
     var entry: Int64?
     if own.identity != store.record.identity { entry = try record(store.record, parent) }
-    try copyDeparted(into: store)
-    try runner.renew(session)
-    let noted = try session.lastStoredRoot(upTo: .max)?.entry ?? 0
-    let push = try Pusher(session, files, progress).run(runner: runner)
+    try copyArchived(into: store)
+    try taskLease.renew(session)
+    let recorded = try session.lastStoredRoot(upTo: .max)?.entry ?? 0
+    let push = try Pusher(session, files, progress).run(taskLease: taskLease)
     // What was noted after the last common entry are roots of the line that was left.
-    if noted > parent.entry {
+    if recorded > parent.entry {
       var target = session.target
-      target.coldLog = StoredLog(files)
+      target.archivedLog = StoredLog(files)
       _ = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
     }
     return ForkReport(
@@ -84,7 +84,7 @@ public struct Forker {
           + "not of \(own.title) (\(own.identity))", hint: "name the store that it came from")
     }
     // Before anything is recorded.
-    if parent == nil, try session.lastDeparted() > 0 { throw try withoutParent() }
+    if parent == nil, try session.lastArchived() > 0 { throw try withoutParent() }
     var ids = IDSource.random()
     return try Store.begin(
       files,
@@ -103,7 +103,7 @@ public struct Forker {
   private func withoutParent() throws(OpsError) -> OpsError {
     OpsError(
       store: .diverged,
-      "entries up to \(try session.lastDeparted()) have left the database, and the new store wants "
+      "entries up to \(try session.lastArchived()) have left the database, and the new store wants "
         + "them too", hint: "name the store that has them: --from")
   }
 
@@ -111,14 +111,15 @@ public struct Forker {
 
   private func lastCommon(_ identity: StreamID) throws(OpsError) -> StoreRecord.Parent {
     guard let parent else {
-      let noted = try session.lastStoredRoot(upTo: .max)
+      let recorded = try session.lastStoredRoot(upTo: .max)
       return StoreRecord.Parent(
-        identity: identity, entry: noted?.entry ?? 0, root: noted?.root ?? TreeHasher.emptyRoot)
+        identity: identity, entry: recorded?.entry ?? 0,
+        root: recorded?.root ?? TreeHasher.emptyRoot)
     }
     let survey = try Survey(session, [Survey.Source(parent, try parent.foundSegments())]).run()
     let differing = [survey.firstMissing, survey.firstExtra, survey.firstOther]
       .compactMap { $0 }.min()
-    let last = min(survey.tip, (differing ?? .max) - 1)
+    let last = min(survey.lastEntry, (differing ?? .max) - 1)
     let entry = try session.lastEntry(upTo: last) ?? 0
     return StoreRecord.Parent(
       identity: parent.record.identity, entry: entry,
@@ -130,8 +131,8 @@ public struct Forker {
   private func record(
     _ line: StoreRecord, _ parent: StoreRecord.Parent
   ) throws(OpsError) -> Int64? {
-    let stored = try self.parent?.foundSegments().tip ?? 0
-    try session.settleHome(
+    let stored = try self.parent?.foundSegments().lastEntry ?? 0
+    try session.adoptInstance(
       above: try EntryNumber.jumped(over: try session.highestEntries().known, claimed: stored))
     var facts: [String: JSON] = [
       "store": .string(files.place), "parent": .string(parent.identity.description),
@@ -145,13 +146,15 @@ public struct Forker {
   // MARK: The store
 
   /// What has left the database, from the store that it left for.
-  private func copyDeparted(into store: Store) throws(OpsError) {
-    let departed = try session.lastDeparted()
-    let tip = try store.segments().tip
-    guard tip < departed else { return }
+  private func copyArchived(into store: Store) throws(OpsError) {
+    let archivedPart = try session.lastArchived()
+    let lastEntry = try store.segments().lastEntry
+    guard lastEntry < archivedPart else { return }
     guard let parent else { throw try withoutParent() }
     for segment in try parent.segments().segments
-    where segment.name.entries.lowerBound > tip && segment.name.entries.lowerBound <= departed {
+    where segment.name.entries.lowerBound > lastEntry
+      && segment.name.entries.lowerBound <= archivedPart
+    {
       let reader = try parent.reader(of: segment)
       let writer = try SegmentWriter(
         files, SegmentName(segment.name.entries), identity: store.record.identity,
@@ -174,7 +177,7 @@ extension Session {
     let rows = try query(
       Statement(
         """
-        SELECT (e.data #>> '{report,parent}')::uuid FROM ledger.events_at_hand AS e
+        SELECT (e.data #>> '{report,parent}')::uuid FROM ledger.events_in_database AS e
         WHERE e.stream = $1::uuid AND e.type = '\(LedgerRecord.eventType(.forked))' ORDER BY e.version DESC LIMIT 1
         """), parameters)
     guard rows.count == 1 else { return nil }
@@ -201,10 +204,10 @@ extension Session {
 
   /// The tree of the log up to an entry, hashed on from the last root that was noted.
   func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
-    let noted = try lastStoredRoot(upTo: entry)
-    var tree = noted?.frontier ?? MerkleFrontier()
+    let recorded = try lastStoredRoot(upTo: entry)
+    var tree = recorded?.frontier ?? MerkleFrontier()
     let hasher = TreeHasher()
-    let first = (noted?.entry ?? 0) + 1
+    let first = (recorded?.entry ?? 0) + 1
     if first <= entry {
       let lines = try LogLines(first...entry, on: try connection())
       while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }

@@ -8,7 +8,7 @@ import Postgres
 public struct PushReport: Equatable, Sendable {
   public var store: String
   /// The last entry that the store covers now.
-  public var tip: Int64
+  public var lastEntry: Int64
   /// Whether there was no store before.
   public var isBegun = false
   /// Written now.
@@ -47,48 +47,50 @@ public struct Pusher {
   /// - Throws: `OPS_015` where the store is another ledger's, or holds what this database lacks; this database is
   ///   then stopped until `restore` has settled it.
   public func run(
-    mayBegin: Bool = true, waitSeconds: Double? = nil, runner given: Runner? = nil
+    mayBegin: Bool = true, waitSeconds: Double? = nil, taskLease given: TaskLease? = nil
   ) throws(OpsError) -> PushReport {
     if let given { return try run(mayBegin, given) }
-    let runner = try Runner.take(.push, session, waitSeconds: waitSeconds)
-    defer { runner.end(session) }
-    runner.keep(session.target)
-    return try run(mayBegin, runner)
+    let taskLease = try TaskLease.take(.push, session, waitSeconds: waitSeconds)
+    defer { taskLease.end(session) }
+    taskLease.keep(session.target)
+    return try run(mayBegin, taskLease)
   }
 
-  private func run(_ mayBegin: Bool, _ runner: Runner) throws(OpsError) -> PushReport {
+  private func run(_ mayBegin: Bool, _ taskLease: TaskLease) throws(OpsError) -> PushReport {
     let (store, isBegun) = try open(mayBegin)
     let list = try store.segments()
-    try requireDeparted(upTo: list.tip)
+    try requireArchived(upTo: list.lastEntry)
     try requireNotLost(from: store)
-    if try session.home() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
+    if try session.instanceState() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
-    var tree = try TipComparison(session, store, list, sealed: sealed).run()
+    var tree = try LastEntryComparison(session, store, list, sealed: sealed).run()
     try Recheck(session: session, store: store, list: list, tree: tree).run()
-    var report = PushReport(store: files.place, tip: list.tip, isBegun: isBegun)
-    while report.tip < sealed, let next = try entriesOfNext(after: report.tip, upTo: sealed) {
-      try runner.renew(session)
+    var report = PushReport(store: files.place, lastEntry: list.lastEntry, isBegun: isBegun)
+    while report.lastEntry < sealed,
+      let next = try entriesOfNext(after: report.lastEntry, upTo: sealed)
+    {
+      try taskLease.renew(session)
       try write(next, store, &tree, &report)
     }
     // What follows removes files.
-    try runner.renew(session)
-    try removeSuperseded(list, store, upTo: report.tip)
+    try taskLease.renew(session)
+    try removeSuperseded(list, store, upTo: report.lastEntry)
     try erase(from: store, &report)
-    try runner.require()
+    try taskLease.require()
     report.merged = try store.mergePartitions(store.segments())
-    try runner.require()
+    try taskLease.require()
     report.tiles = try store.writeTiles(store.segments().wholePartitions)
     return report
   }
 
   /// What has left the database cannot be pushed into another store.
-  private func requireDeparted(upTo tip: Int64) throws(OpsError) {
-    let departed = try session.lastDeparted()
-    guard tip < departed else { return }
+  private func requireArchived(upTo lastEntry: Int64) throws(OpsError) {
+    let archivedPart = try session.lastArchived()
+    guard lastEntry < archivedPart else { return }
     throw OpsError(
       store: .diverged,
-      "entries up to \(departed) have left the database, and \(files.place) "
-        + (tip == 0 ? "has none" : "ends at \(tip)"),
+      "entries up to \(archivedPart) have left the database, and \(files.place) "
+        + (lastEntry == 0 ? "has none" : "ends at \(lastEntry)"),
       hint: "begin a further store as a copy of one that has them")
   }
 
@@ -104,10 +106,10 @@ public struct Pusher {
   /// from its neighbours; unless it has content that the other file lacks and nobody erased: roots are alike with
   /// content and without.
   private func removeSuperseded(
-    _ list: SegmentList, _ store: Store, upTo tip: Int64
+    _ list: SegmentList, _ store: Store, upTo lastEntry: Int64
   ) throws(OpsError) {
     if list.superseded.isEmpty { return }
-    let erasures = try session.erasures(upTo: tip)
+    let erasures = try session.erasures(upTo: lastEntry)
     for (number, segment) in list.segments.enumerated() {
       guard
         let replaced = list.superseded.first(where: { $0.entries.overlaps(segment.name.entries) })
@@ -151,7 +153,7 @@ public struct Pusher {
 
   /// Applies every erasure that the store has the event of.
   private func erase(from store: Store, _ report: inout PushReport) throws(OpsError) {
-    let erasures = try session.erasures(upTo: report.tip)
+    let erasures = try session.erasures(upTo: report.lastEntry)
     if erasures.entries.isEmpty { return }
     report.erased = try store.erase(erasures, from: store.segments())
     report.erasedSnapshots = try store.erase(erasures, from: store.snapshots(), session.target)
@@ -159,11 +161,13 @@ public struct Pusher {
 
   /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.
   private func settle(_ store: Store, _ list: SegmentList) throws(OpsError) {
-    _ = try TipComparison(session, store, list, sealed: try session.sealed()).run()
-    try session.settleHome(
-      above: try EntryNumber.jumped(over: try session.highestEntries().known, claimed: list.tip))
+    _ = try LastEntryComparison(session, store, list, sealed: try session.sealed()).run()
+    try session.adoptInstance(
+      above: try EntryNumber.jumped(
+        over: try session.highestEntries().known, claimed: list.lastEntry))
     let facts: [String: JSON] = [
-      "store": .string(files.place), "tip": .int(list.tip), "because": .string("another timeline"),
+      "store": .string(files.place), "last_entry": .int(list.lastEntry),
+      "because": .string("another timeline"),
     ]
     _ = try session.record(.moved(report: JSON.object(facts).text), by: "push")
   }
@@ -178,7 +182,7 @@ public struct Pusher {
         cause: .store(StoreFault(.unavailable, at: files.place)))
     }
     // Before it is begun: an empty store would be in the way of a copy, and of a fork.
-    try requireDeparted(upTo: 0)
+    try requireArchived(upTo: 0)
     let store = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
     return (try checked(store, own), true)
   }
@@ -197,9 +201,9 @@ public struct Pusher {
   /// What the next segment covers: entries of one log partition; or numbers that no entry has, which are worth a
   /// segment where they end a partition. Whole partitions without an entry share one segment, however many they are.
   private func entriesOfNext(
-    after tip: Int64, upTo sealed: Int64
+    after lastEntry: Int64, upTo sealed: Int64
   ) throws(OpsError) -> ClosedRange<Int64>? {
-    let first = tip + 1
+    let first = lastEntry + 1
     let partition = EntryNumber.partition(of: first)
     let entry = try session.firstEntry(from: first, to: sealed)
     if let entry, partition.contains(entry) { return first...min(sealed, partition.upperBound) }
@@ -225,7 +229,7 @@ public struct Pusher {
     tree = index.after
     try session.record(
       StoredRoot(entry: entries.upperBound, frontier: tree, root: index.root), byPush: true)
-    report.tip = entries.upperBound
+    report.lastEntry = entries.upperBound
     report.events += Int(clamping: index.eventCount)
     report.segments.append(name)
   }

@@ -22,7 +22,7 @@ struct Recheck {
 
   /// - Throws: `OPS_015` where the log is no longer what was pushed, naming the first entry that differs.
   func run() throws(OpsError) {
-    guard list.tip > 0 else { return }
+    guard list.lastEntry > 0 else { return }
     let begin = try beginning()
     let (position, seconds) = try state(begin)
     let total = Double(tree.size)
@@ -36,7 +36,7 @@ struct Recheck {
     {
       read = Position(entry: entry, tree: known)
     }
-    try note(read.entry == list.tip ? begin : read)
+    try note(read.entry == list.lastEntry ? begin : read)
   }
 
   private struct Position {
@@ -46,11 +46,11 @@ struct Recheck {
 
   /// What has left the database is not looked at: it has the root there, which the store must have.
   private func beginning() throws(OpsError) -> Position {
-    let departed = try session.lastDeparted()
-    guard departed > 0,
-      let tree = try store.tree(list, at: departed)
+    let archivedPart = try session.lastArchived()
+    guard archivedPart > 0,
+      let tree = try store.tree(list, at: archivedPart)
     else { return Position(entry: 0, tree: MerkleFrontier()) }
-    return Position(entry: departed, tree: tree)
+    return Position(entry: archivedPart, tree: tree)
   }
 
   /// Where the last push stopped, and how long ago.
@@ -67,7 +67,7 @@ struct Recheck {
     let (entry, bytes, seconds) = try onDatabase { () throws(PostgresError) in
       (try rows.int8(0, 0), try rows.bytea(0, 1), try rows.float8(0, 2))
     }
-    guard (begin.entry..<list.tip).contains(entry), let tree = MerkleFrontier(bytes) else {
+    guard (begin.entry..<list.lastEntry).contains(entry), let tree = MerkleFrontier(bytes) else {
       return (begin, max(0, seconds))
     }
     return (Position(entry: entry, tree: tree), max(0, seconds))
@@ -77,7 +77,7 @@ struct Recheck {
   private func lastEntry(of events: Int, after entry: Int64) throws(OpsError) -> Int64 {
     var parameters = Parameters()
     parameters.int8(entry)
-    parameters.int8(list.tip)
+    parameters.int8(list.lastEntry)
     parameters.int8(Int64(events))
     let rows = try session.query(
       Statement(
@@ -86,7 +86,7 @@ struct Recheck {
         WHERE e.entry > $1::bigint AND e.entry <= $2::bigint
         ORDER BY e.entry, e.index OFFSET $3::bigint LIMIT 1
         """), parameters)
-    guard rows.count == 1 else { return list.tip }
+    guard rows.count == 1 else { return list.lastEntry }
     return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
   }
 
@@ -124,7 +124,7 @@ struct Recheck {
     guard let segment = list.segments.first(where: { $0.name.entries.upperBound == entry }) else {
       return nil
     }
-    let known = entry == list.tip ? tree : try store.reader(of: segment).index.after
+    let known = entry == list.lastEntry ? tree : try store.reader(of: segment).index.after
     guard known != found else { return nil }
     // What was hashed by the last push, too, where it ended within a segment.
     let ends = list.segments.map(\.name.entries.upperBound).last { $0 <= begin }

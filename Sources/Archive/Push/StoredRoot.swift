@@ -34,7 +34,7 @@ extension Session {
   }
 
   /// Those of these entries at which a root was noted.
-  func notedRoots(at entries: [Int64]) throws(OpsError) -> Set<Int64> {
+  func recordedRoots(at entries: [Int64]) throws(OpsError) -> Set<Int64> {
     var array = ArrayBuilder(.int8)
     for entry in entries { array.int8(entry) }
     var parameters = Parameters()
@@ -46,9 +46,9 @@ extension Session {
         WHERE c.root IS NOT NULL AND c.entry = ANY ($1::bigint[])
         """), parameters)
     return try onDatabase { () throws(PostgresError) in
-      var noted: Set<Int64> = []
-      for row in 0..<rows.count { noted.insert(try rows.int8(row, 0)) }
-      return noted
+      var recorded: Set<Int64> = []
+      for row in 0..<rows.count { recorded.insert(try rows.int8(row, 0)) }
+      return recorded
     }
   }
 
@@ -71,7 +71,7 @@ extension Session {
     parameters.bool(byPush)
     _ = try query(
       Statement(
-        "SELECT ledger.note_root($1::bigint, $2::bigint, $3::bytea, $4::bytea, $5::boolean)"),
+        "SELECT ledger.record_root($1::bigint, $2::bigint, $3::bytea, $4::bytea, $5::boolean)"),
       parameters)
   }
 

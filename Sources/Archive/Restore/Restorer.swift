@@ -16,7 +16,7 @@ public struct RestoreReport: Sendable {
 
   public var outcome: Outcome
   /// The last entry that could be had, all that the store covers unless entries were lost, and the root there.
-  public var tip: Int64
+  public var lastEntry: Int64
   public var root: String
   /// Put back now.
   public var events = 0
@@ -26,13 +26,13 @@ public struct RestoreReport: Sendable {
   /// What neither the store gave nor the database had.
   public var lost: ClosedRange<Int64>?
   /// What is wrong with the stores, and did not matter: another had it, or nothing needed it.
-  public var passedOver: [String] = []
+  public var quarantined: [String] = []
   /// Rows that the tables were given, by table.
   public var written: [String: RepairCount] = [:]
   /// The entry that records it.
   public var entry: Int64?
   /// What rows of the log break on the tables.
-  public var leftOff: [LeftOff] = []
+  public var droppedConstraints: [DroppedConstraints] = []
 }
 
 /// Brings a database to have every entry that its stores have, whatever was missing.
@@ -78,23 +78,23 @@ public struct Restorer {
   /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or where no
   ///   store can give an entry; nothing was changed then.
   public func run() throws(OpsError) -> RestoreReport {
-    var report = RestoreReport(outcome: .nothingToDo, tip: 0, root: "")
-    var (stores, passedOver) = try open()
+    var report = RestoreReport(outcome: .nothingToDo, lastEntry: 0, root: "")
+    var (stores, quarantined) = try open()
     if stores.allSatisfy({ $0.isEmpty }) { try requireBegun(stores[0]) }
-    _ = try Installer.lay(session)
-    try keepOwn(&stores, &passedOver)
+    _ = try Installer.apply(session)
+    try keepOwn(&stores, &quarantined)
     // A push may merge segments meanwhile; what was put back by then stays.
     let own = stores
     let survey = try readingWhole(files) { () throws(OpsError) -> (Survey, isFine: Bool) in
       let survey = try restore(own, &report)
       return (survey, isFine: true)
     }
-    report.passedOver = passedOver + report.passedOver
+    report.quarantined = quarantined + report.quarantined
     try rebuild(stores[0], &report)
     if report.outcome == .restored { try session.forgetStatistics() }
-    if survey.tip > 0, try session.seal() >= survey.tip {
+    if survey.lastEntry > 0, try session.seal() >= survey.lastEntry {
       try session.record(
-        StoredRoot(entry: survey.tip, frontier: survey.tree, root: survey.root))
+        StoredRoot(entry: survey.lastEntry, frontier: survey.tree, root: survey.root))
     }
     return report
   }
@@ -102,7 +102,7 @@ public struct Restorer {
   // MARK: The stores
 
   /// Those that can be opened.
-  private func open() throws(OpsError) -> (stores: [Store], passedOver: [String]) {
+  private func open() throws(OpsError) -> (stores: [Store], quarantined: [String]) {
     var (stores, failures): ([Store], [OpsError]) = ([], [])
     for files in files {
       do throws(OpsError) { stores.append(try Store.existing(files)) } catch {
@@ -124,7 +124,7 @@ public struct Restorer {
   }
 
   /// Leaves other ledgers' stores out. An empty database can become any ledger, so that its stores must be of one.
-  private func keepOwn(_ stores: inout [Store], _ passedOver: inout [String]) throws(OpsError) {
+  private func keepOwn(_ stores: inout [Store], _ quarantined: inout [String]) throws(OpsError) {
     guard let own = try session.ledgerIdentity() else {
       for store in stores where store.record.identity != stores[0].record.identity {
         throw OpsError(
@@ -147,7 +147,7 @@ public struct Restorer {
       }
     if ours.isEmpty, let first = others.first { throw first }
     stores = ours
-    passedOver += others.map(\.message)
+    quarantined += others.map(\.message)
   }
 
   /// A store that cannot be listed is passed over where there is another.
@@ -161,7 +161,7 @@ public struct Restorer {
       } catch { failures.append(error) }
     }
     guard !sources.isEmpty else { throw failures[0] }
-    report.passedOver += failures.map(\.message)
+    report.quarantined += failures.map(\.message)
     return sources
   }
 
@@ -171,27 +171,29 @@ public struct Restorer {
   private func restore(
     _ stores: [Store], _ report: inout RestoreReport
   ) throws(OpsError) -> Survey {
-    report.passedOver = []
+    report.quarantined = []
     let survey = try Survey(session, try sources(stores, &report)).run()
     if let entry = survey.divergence { throw diverged(entry, survey.others, stores[0]) }
-    let home = try session.home()
-    report.passedOver += survey.passedOver
-    (report.tip, report.root, report.isAhead) = (survey.tip, survey.root.hex, survey.isAhead)
+    let instanceState = try session.instanceState()
+    report.quarantined += survey.quarantined
+    (report.lastEntry, report.root, report.isAhead) = (
+      survey.lastEntry, survey.root.hex, survey.isAhead
+    )
     report.lost = nil
     if let loss = survey.loss { report.lost = try lost(loss) }
     if !survey.missing.isEmpty || report.lost != nil || report.events > 0 {
       report.outcome = .restored
-    } else if home != .here {
+    } else if instanceState != .here {
       report.outcome = .moved
     }
     if report.outcome != .nothingToDo {
       // Nobody else records anything before its end: rows of tables that are not made yet would be made twice.
-      try session.markBehind()
+      try session.markStale()
       for part in survey.missing {
         do throws(OpsError) { try put(part, &report) } catch {
           // The log is as it was: it may go on.
-          if home == .here, report.events == 0, error.code != .databaseUnreachable {
-            try session.settleHome(above: 0)
+          if instanceState == .here, report.events == 0, error.code != .databaseUnreachable {
+            try session.adoptInstance(above: 0)
           }
           throw error.of(part)
         }
@@ -247,7 +249,7 @@ public struct Restorer {
       let writer = try onDatabase { () throws(PostgresError) in
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
-      let other = part.isWhole && reader.index.frames.count > 1 ? CopyHand(target) : nil
+      let other = part.isWhole && reader.index.frames.count > 1 ? SegmentLoader(target) : nil
       // Another session reads what this one adds to.
       events = try part.send(to: writer, and: other, reading: try Session(target))
       // What it put there is committed first: cut short between the two, the segment is one of which some
@@ -261,7 +263,8 @@ public struct Restorer {
 
   private func rebuild(_ store: Store, _ report: inout RestoreReport) throws(OpsError) {
     var facts: [String: JSON] = [
-      "store": .string(store.files.place), "tip": .int(report.tip), "root": .string(report.root),
+      "store": .string(store.files.place), "last_entry": .int(report.lastEntry),
+      "root": .string(report.root),
       "events": .int(report.events),
     ]
     if let lost = report.lost {
@@ -270,24 +273,24 @@ public struct Restorer {
     let rebuilt = try Rebuilder.run(
       target, actor: actor, checkOnly: false, recording: .restored(facts, why: why),
       // The survey has compared them, segment by segment.
-      proven: report.tip, progress)
-    report.leftOff = rebuilt.leftOff
+      proven: report.lastEntry, progress)
+    report.droppedConstraints = rebuilt.droppedConstraints
     switch rebuilt.outcome {
     case .rebuilt:
-      if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
+      if report.outcome != .nothingToDo { try session.adoptInstance(above: 0) }
       report.outcome = .restored
       report.written = rebuilt.written
       report.entry = rebuilt.entry
     case .equal, .wouldWrite:
       guard report.outcome != .nothingToDo else { return }
-      try session.settleHome(above: 0)
+      try session.adoptInstance(above: 0)
       let text = JSON.object(facts).text
       report.entry = try session.record(
         report.outcome == .moved
           ? .moved(report: text, why: why) : .restored(report: text, why: why),
         by: actor)
     case .refused:
-      if report.outcome != .nothingToDo { try session.settleHome(above: 0) }
+      if report.outcome != .nothingToDo { try session.adoptInstance(above: 0) }
       throw OpsError(
         store: .damaged,
         "every entry of the store is back, but the log itself is broken in "
@@ -320,6 +323,6 @@ extension Store {
     guard let segments = try? foundSegments(), let snapshots = try? snapshots() else {
       return false
     }
-    return segments.tip == 0 && snapshots.snapshots.isEmpty
+    return segments.lastEntry == 0 && snapshots.snapshots.isEmpty
   }
 }

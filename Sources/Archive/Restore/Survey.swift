@@ -62,9 +62,9 @@ struct Survey {
   private(set) var missing: [Missing] = []
   private(set) var loss: StoreLoss?
   /// What was passed over, since another store has it, or since nothing needs it.
-  private(set) var passedOver: [String] = []
+  private(set) var quarantined: [String] = []
   /// The last entry that can be had, the tree up to it, and its root.
-  private(set) var tip: Int64 = 0
+  private(set) var lastEntry: Int64 = 0
   /// The last entry that an event says there is: up to the tip there may be numbers that nobody used.
   private(set) var proven: Int64 = 0
   private(set) var tree = MerkleFrontier()
@@ -103,7 +103,7 @@ struct Survey {
   var firstForeign: Int64? { [firstMissing, firstOther].compactMap(\.self).min() }
 
   /// The last entry that the stores cover by the names of their files.
-  var claimed: Int64 { sources.map(\.list.tip).max() ?? 0 }
+  var claimed: Int64 { sources.map(\.list.lastEntry).max() ?? 0 }
 
   init(_ session: Session, _ sources: [Source], goesOnFromKnown: Bool = false) {
     self.session = session
@@ -115,14 +115,14 @@ struct Survey {
   consuming func run() throws(OpsError) -> Survey {
     known = try lastKnown()
     if goesOnFromKnown, let known {
-      (tip, tree) = (known.entry, known.frontier)
-    } else if let start = try departed() {
-      (tip, tree) = start
+      (lastEntry, tree) = (known.entry, known.frontier)
+    } else if let start = try archivedPart() {
+      (lastEntry, tree) = start
     }
     hadAll = known.map { $0.entry == claimed } ?? false
     while divergence == nil, loss == nil, try advance() {}
-    if loss == nil, divergence == nil, tip == claimed { loss = try missingNewest() }
-    if firstExtra == nil { firstExtra = try session.firstEntry(from: tip + 1, to: .max) }
+    if loss == nil, divergence == nil, lastEntry == claimed { loss = try missingNewest() }
+    if firstExtra == nil { firstExtra = try session.firstEntry(from: lastEntry + 1, to: .max) }
     if known == nil { try requireAlike() }
     return self
   }
@@ -130,15 +130,15 @@ struct Survey {
   /// Whether the database has events before the first that it lacks, and all of these are the stores' too.
   func hasCommonHistory() throws(OpsError) -> Bool {
     if known != nil { return true }
-    let first = [firstMissing, firstExtra, firstOther].compactMap(\.self).min() ?? tip + 1
+    let first = [firstMissing, firstExtra, firstOther].compactMap(\.self).min() ?? lastEntry + 1
     return try session.firstEntry(from: 0, to: first - 1) != nil
   }
 
   // MARK: Where it begins
 
   /// What has left the database is not missing: its root was noted, and a store must have that.
-  private func departed() throws(OpsError) -> (Int64, MerkleFrontier)? {
-    guard let (last, root) = try session.departedRoot() else { return nil }
+  private func archivedPart() throws(OpsError) -> (Int64, MerkleFrontier)? {
+    guard let (last, root) = try session.archivedRoot() else { return nil }
     for source in sources {
       do throws(OpsError) {
         if let tree = try source.store.tree(source.list, at: last),
@@ -146,7 +146,7 @@ struct Survey {
         {
           return (last, tree)
         }
-      } catch { guard mayPassOver(error) else { throw error } }
+      } catch { guard mayQuarantine(error) else { throw error } }
     }
     return nil
   }
@@ -162,9 +162,10 @@ struct Survey {
   }
 
   private func lastKnown(in source: Source) throws(OpsError) -> StoredRoot? {
-    let noted = try session.notedRoots(at: source.list.segments.map(\.name.entries.upperBound))
+    let recorded = try session.recordedRoots(
+      at: source.list.segments.map(\.name.entries.upperBound))
     for segment in source.list.segments.reversed()
-    where noted.contains(segment.name.entries.upperBound) {
+    where recorded.contains(segment.name.entries.upperBound) {
       guard let known = try session.storedRoot(at: segment.name.entries.upperBound) else {
         continue
       }
@@ -172,14 +173,14 @@ struct Survey {
         if try known.root == source.store.reader(of: segment).index.root { return known }
       } catch {
         // It is damaged: what comes before may be known as well.
-        guard mayPassOver(error) else { throw error }
+        guard mayQuarantine(error) else { throw error }
       }
     }
     return nil
   }
 
   /// Whether another store, or an earlier file, may serve instead.
-  private func mayPassOver(_ error: OpsError) -> Bool {
+  private func mayQuarantine(_ error: OpsError) -> Bool {
     if error.store?.lost != nil { return true }
     return sources.count > 1
       && [.storeDiverged, .notFound, .notAllowed, .databaseUnreachable].contains(error.code)
@@ -200,7 +201,7 @@ struct Survey {
   ///
   /// - Returns: Whether there was one, and the tip is another now.
   private mutating func advance() throws(OpsError) -> Bool {
-    let next = tip + 1
+    let next = lastEntry + 1
     var failures: [Failure] = []
     for source in sources {
       guard let segment = source.list.segment(with: next) else {
@@ -217,7 +218,7 @@ struct Survey {
         return true
       } catch {
         self = before
-        guard mayPassOver(error) else { throw error }
+        guard mayQuarantine(error) else { throw error }
         failures.append(
           .init(
             source: source, segment: segment, error: error,
@@ -257,7 +258,7 @@ struct Survey {
       isProven = (try? source.store.reader(of: next).index.before) == grown
     }
     guard isProven else { return false }
-    (tip, tree) = (entries.upperBound, grown)
+    (lastEntry, tree) = (entries.upperBound, grown)
     return true
   }
 
@@ -276,16 +277,16 @@ struct Survey {
   }
 
   private mutating func pass(over failures: [Failure]) {
-    for failure in failures where !passedOver.contains(failure.error.message) {
-      passedOver.append(failure.error.message)
+    for failure in failures where !quarantined.contains(failure.error.message) {
+      quarantined.append(failure.error.message)
     }
   }
 
   /// The entries after the tip, to the segment's end.
   private mutating func look(_ segment: SegmentList.Segment, _ store: Store) throws(OpsError) {
-    let entries = (tip + 1)...segment.name.entries.upperBound
+    let entries = (lastEntry + 1)...segment.name.entries.upperBound
     let reader = try store.reader(of: segment)
-    guard try reader.frontier(upTo: tip) == tree else {
+    guard try reader.frontier(upTo: lastEntry) == tree else {
       throw OpsError(
         store: .diverged,
         "\(segment.name.path) of \(store.files.place) does not go on from the segment before it",
@@ -323,9 +324,9 @@ struct Survey {
           file: segment.name.path, losing: entries)
       }
     }
-    tip = entries.upperBound
+    lastEntry = entries.upperBound
     if let last = reader.index.frames.last { proven = max(proven, last.entries.upperBound) }
-    ends[tip] = reader.index.root
+    ends[lastEntry] = reader.index.root
   }
 
   /// A segment that is damaged behind these entries.
@@ -333,7 +334,7 @@ struct Survey {
     at segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ store: Store
   ) throws(OpsError) {
     try compare(segment, entries, store)
-    tip = entries.upperBound
+    lastEntry = entries.upperBound
   }
 
   /// The tree goes on with the segment's events.
@@ -380,7 +381,7 @@ struct Survey {
         let name = snapshot.name
         do throws(OpsError) { _ = try source.store.reader(of: snapshot) } catch {
           guard error.code == .storeDiverged else { throw error }
-          passedOver.append(error.message)
+          quarantined.append(error.message)
           continue
         }
         let entries = claimed + 1...name.entry

@@ -70,7 +70,7 @@ extension Survey.Missing {
   ///   - reading: A session that reads what the database has, where it has some.
   /// - Returns: How many there are.
   func send(
-    to writer: CopyWriter, and other: CopyHand? = nil,
+    to writer: CopyWriter, and other: SegmentLoader? = nil,
     reading: @autoclosure () throws(OpsError) -> Session
   ) throws(OpsError) -> Int {
     var events = 0

@@ -63,10 +63,10 @@ struct LeavingRows {
   }
 
   /// - Parameter condition: Which rows; they are called r.
-  private static func lock<N: Noun>(_ noun: N.Type, where condition: String) -> Statement {
+  private static func lock<R: Row>(_ rowType: R.Type, where condition: String) -> Statement {
     Statement(
       """
-      SELECT \(N.select("r")) FROM public.\(N.table) AS r WHERE \(condition) ORDER BY r.id FOR UPDATE
+      SELECT \(R.select("r")) FROM public.\(R.table) AS r WHERE \(condition) ORDER BY r.id FOR UPDATE
       """)
   }
 
@@ -136,7 +136,7 @@ struct LeavingRows {
     sharers = try found[asked.sharers]
   }
 
-  private static func byID<N>(_ rows: [N], _ id: (N) -> StreamID) -> [StreamID: N] {
+  private static func byID<R>(_ rows: [R], _ id: (R) -> StreamID) -> [StreamID: R] {
     Dictionary(rows.map { (id($0), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
@@ -207,10 +207,10 @@ struct Leaving {
   /// - Returns: The rows that leave.
   func leave(_ draft: inout Draft, segment: String) throws(OpsError) -> Set<StreamID> {
     var left: Set<StreamID> = []
-    func archive<N: Noun>(_ row: N, _ id: StreamID, key: String? = nil) throws(OpsError) {
+    func archive<R: Row>(_ row: R, _ id: StreamID, key: String? = nil) throws(OpsError) {
       try draft.load(row, as: id)
       draft.append(
-        StreamEvent<N>.common(.archived(segment: segment, dedupeKey: key, mission: mission.id)),
+        StreamEvent<R>.common(.archived(segment: segment, dedupeKey: key, mission: mission.id)),
         to: id)
       left.insert(id)
     }

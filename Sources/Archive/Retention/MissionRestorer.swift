@@ -168,7 +168,7 @@ extension Session {
     let rows = try query(
       Statement(
         """
-        SELECT EXISTS (SELECT FROM ledger.events_at_hand AS e
+        SELECT EXISTS (SELECT FROM ledger.events_in_database AS e
           WHERE e.entry = $1::bigint AND e.type = '\(LedgerRecord.eventType(.restored))')
         """), parameters)
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }

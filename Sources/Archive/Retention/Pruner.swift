@@ -110,12 +110,12 @@ struct Pruner {
   }
 
   private func decide(
-    _ missions: ArraySlice<Planned>, _ found: LeavingRows, _ standing: [Candidate],
+    _ missions: ArraySlice<Planned>, _ found: LeavingRows, _ remaining: [Candidate],
     _ draft: inout Draft
   ) throws(OpsError) -> [Outcome] {
     var rows = found
     var candidates: [StreamID: Candidate] = [:]
-    for candidate in standing { candidates[candidate.mission] = candidate }
+    for candidate in remaining { candidates[candidate.mission] = candidate }
     let outcomes = missions.map { planned -> Outcome in
       guard rows.holds(planned.mission) else { return .gone }
       guard let now = candidates[planned.mission], now.fingerprint == planned.fingerprint else {

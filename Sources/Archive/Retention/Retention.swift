@@ -62,16 +62,16 @@ public struct Retention {
   ///   wants; `OPS_015` where one is damaged. Nothing has left then.
   public func apply(plan digest: String) throws(OpsError) -> RetentionReport {
     let cut = try RetentionPlan.cut(of: digest)
-    let runner = try Runner.take(.retention, session, waitSeconds: 0)
-    defer { runner.end(session) }
-    runner.keep(session.target)
+    let taskLease = try TaskLease.take(.retention, session, waitSeconds: 0)
+    defer { taskLease.end(session) }
+    taskLease.keep(session.target)
     var report = RetentionReport()
     report.plan = digest
     let run = try RetentionRun.begin(session, digest, cut: cut, actor: actor)
     CrashSite.begun.reach()
     let segment = try archive(run, &report)
-    try prune(run, segment, runner, &report)
-    try drop(run, runner, &report)
+    try prune(run, segment, taskLease, &report)
+    try drop(run, taskLease, &report)
     CrashSite.ending.reach()
     try run.end(session)
     return report
@@ -139,7 +139,7 @@ public struct Retention {
   // MARK: Out of the tables
 
   private func prune(
-    _ run: RetentionRun, _ segment: String, _ runner: Runner, _ report: inout RetentionReport
+    _ run: RetentionRun, _ segment: String, _ taskLease: TaskLease, _ report: inout RetentionReport
   ) throws(OpsError) {
     guard !run.missions.isEmpty else { return }
     let plan = RetentionPlan(policy: run.policy, cut: run.cut)
@@ -149,7 +149,7 @@ public struct Retention {
       Pruner.Planned(mission: mission, fingerprint: fingerprint)
     }
     for first in stride(from: 0, to: planned.count, by: Pruner.batch) {
-      try runner.require()
+      try taskLease.require()
       let batch = planned[first..<min(first + Pruner.batch, planned.count)]
       for (one, outcome) in zip(batch, try pruner.prune(batch)) {
         report.note(outcome, of: one.mission)
@@ -163,7 +163,7 @@ public struct Retention {
 
   /// The front of the log, a partition at a time. A hold keeps none of it: the store has it, and replay reads it there.
   private func drop(
-    _ run: RetentionRun, _ runner: Runner, _ report: inout RetentionReport
+    _ run: RetentionRun, _ taskLease: TaskLease, _ report: inout RetentionReport
   ) throws(OpsError) {
     for first in run.partitions {
       let last = EntryNumber.partition(of: first).upperBound
@@ -185,7 +185,7 @@ public struct Retention {
         if files.place == stores[0].place {
           var events: UInt64 = 0
           for segment in there { events += try store.reader(of: segment).index.eventCount }
-          report.events += try dropOne(first, here, events: events, runner) ? Int64(events) : 0
+          report.events += try dropOne(first, here, events: events, taskLease) ? Int64(events) : 0
           report.partitions += 1
         }
       }
@@ -197,7 +197,7 @@ public struct Retention {
     _ entries: ClosedRange<Int64>, with store: Store, _ list: SegmentList, _ index: SegmentIndex
   ) throws(OpsError) {
     let last = entries.upperBound
-    if try session.lastDeparted() >= last { return }
+    if try session.lastArchived() >= last { return }
     if let entry = try store.firstDifference(entries, list, session) {
       throw OpsError(
         store: .diverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
@@ -212,7 +212,7 @@ public struct Retention {
   ///
   /// - Returns: False where it had left before.
   private func dropOne(
-    _ first: Int64, _ index: SegmentIndex, events: UInt64, _ runner: Runner
+    _ first: Int64, _ index: SegmentIndex, events: UInt64, _ taskLease: TaskLease
   ) throws(OpsError) -> Bool {
     var parameters = Parameters()
     parameters.int8(first)
@@ -225,9 +225,10 @@ public struct Retention {
       do throws(OpsError) {
         var isNew = false
         CrashSite.dropping.reach()
-        try session.asKeeper { (connection) throws(OpsError) in
+        try session.asRepairRole { (connection) throws(OpsError) in
           isNew = try onDatabase { () throws(PostgresError) in
-            try connection.pipeline([runner.fence, (Self.dropPartition, parameters)])[1].bool(0, 0)
+            try connection.pipeline([taskLease.fence, (Self.dropPartition, parameters)])[1].bool(
+              0, 0)
           }
           if isNew { CrashSite.dropped.reach() }
         }

@@ -51,7 +51,7 @@ public final class SegmentReader {
   ///
   /// - Returns: False where it said to stop.
   func lines(
-    _ wanted: ColdQuery, backwards: Bool = false,
+    _ wanted: ArchivedQuery, backwards: Bool = false,
     _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) -> Bool {
     let choice = FrameChoice(wanted)
@@ -88,7 +88,7 @@ public final class SegmentReader {
   private static let keptMax = 16
 
   private func lines(
-    _ wanted: ColdQuery, in text: UnsafeRawBufferPointer, _ number: Int, backwards: Bool,
+    _ wanted: ArchivedQuery, in text: UnsafeRawBufferPointer, _ number: Int, backwards: Bool,
     _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) -> Bool {
     var lines: [UnsafeRawBufferPointer] = []
@@ -103,7 +103,7 @@ public final class SegmentReader {
   }
 
   private func take(
-    _ line: UnsafeRawBufferPointer, _ wanted: ColdQuery, _ number: Int,
+    _ line: UnsafeRawBufferPointer, _ wanted: ArchivedQuery, _ number: Int,
     _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) -> Bool {
     let event: EventLine

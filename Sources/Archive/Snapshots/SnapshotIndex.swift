@@ -32,7 +32,7 @@ public struct SnapshotIndex: Equatable, Sendable {
 
   /// The name of the last run: streams whose row is gone, each with its noun and its last version.
   public static let gone = "gone"
-  static let goneColumns = ["stream", "noun", "version"]
+  static let goneColumns = ["stream", "row_type", "version"]
 
   /// Rows of all tables.
   public var rowCount: UInt64 {

@@ -11,14 +11,14 @@ public struct SnapshotList: Sendable {
   /// Of which there is a later generation: what an erasure that was cut short left.
   public private(set) var superseded: [SnapshotName] = []
   /// Files in the folder that are no snapshots.
-  public private(set) var strangers: [String] = []
+  public private(set) var unknownFiles: [String] = []
 
   init(_ files: [StoredFile]) {
     for file in files {
       if let name = SnapshotName(path: file.name) {
         snapshots.append(Snapshot(name: name, file: file))
       } else {
-        strangers.append(file.name)
+        unknownFiles.append(file.name)
       }
     }
     snapshots.sort {

@@ -40,10 +40,10 @@ public struct SnapshotMaker {
 
   private func make(at entry: Int64?, after push: PushReport) throws(OpsError) -> SnapshotReport {
     let store = try Store.existing(files)
-    guard let tip = try store.segments().segments.last else {
+    guard let lastEntry = try store.segments().segments.last else {
       throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
     }
-    let name = SnapshotName(entry ?? tip.name.entries.upperBound)
+    let name = SnapshotName(entry ?? lastEntry.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
     if let there { return try report(store, there, isNew: false, push) }
     let tree = try store.tree(upTo: name.entry)
@@ -68,10 +68,10 @@ public struct SnapshotMaker {
   }
 
   private func write(to writer: SnapshotWriter, at entry: Int64) throws(OpsError) {
-    let rows = try StateRows(session.target, at: entry, order: NounName.allCases, progress)
+    let rows = try StateRows(session.target, at: entry, order: RowType.allCases, progress)
     defer { rows.end() }
-    try writer.writeRuns { (noun, body) throws(OpsError) in
-      try rows.each(of: noun, pieceBytes: SnapshotWriter.frameTextBytes, body)
+    try writer.writeRuns { (rowType, body) throws(OpsError) in
+      try rows.each(of: rowType, pieceBytes: SnapshotWriter.frameTextBytes, body)
     }
   }
 }

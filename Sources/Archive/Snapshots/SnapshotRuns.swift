@@ -3,19 +3,21 @@ import Ledger
 import Log
 
 extension SnapshotWriter {
-  typealias Rows = (NounName, (RowLines) throws(OpsError) -> Void) throws(OpsError) -> Void
+  typealias Rows = (RowType, (RowLines) throws(OpsError) -> Void) throws(OpsError) -> Void
 
   /// Writes a run for each noun, and the one of streams whose row is gone.
   ///
   /// - Parameter rows: Hands over the rows of a noun.
   func writeRuns(_ rows: Rows) throws(OpsError) {
     var gone: [GoneStream] = []
-    for noun in NounName.allCases {
-      let (table, columns) = StateRows.columns(of: noun)
+    for rowType in RowType.allCases {
+      let (table, columns) = StateRows.columns(of: rowType)
       try begin(table, columns: columns)
-      try rows(noun) { (lines) throws(OpsError) in
+      try rows(rowType) { (lines) throws(OpsError) in
         for piece in lines.pieces { try write(piece) }
-        gone += lines.gone.map { GoneStream(stream: $0.stream, version: $0.version, noun: noun) }
+        gone += lines.gone.map {
+          GoneStream(stream: $0.stream, version: $0.version, rowType: rowType)
+        }
       }
     }
     try begin(SnapshotIndex.gone, columns: SnapshotIndex.goneColumns)
@@ -27,12 +29,12 @@ extension SnapshotWriter {
 private struct GoneStream {
   let stream: StreamID
   let version: Int32
-  let noun: NounName
+  let rowType: RowType
 
   static func write(_ all: [GoneStream], to writer: SnapshotWriter) throws(OpsError) {
     var piece = RowLines.Piece()
     for gone in all {
-      piece.text += "\(gone.stream)\t\(gone.noun.rawValue)\t\(gone.version)\n".utf8
+      piece.text += "\(gone.stream)\t\(gone.rowType.rawValue)\t\(gone.version)\n".utf8
       piece.streams.append(gone.stream)
       guard piece.text.count >= SnapshotWriter.frameTextBytes else { continue }
       try writer.write(piece)
@@ -60,12 +62,14 @@ extension Store {
       if isSmall { all.take(event) }
     }
     let slices = max(1, events / 2 / SnapshotCheck.rowsMax)
-    try writer.writeRuns { (noun, body) throws(OpsError) in
-      if isSmall { return try body(all.rows(of: noun, pieceBytes: SnapshotWriter.frameTextBytes)) }
+    try writer.writeRuns { (rowType, body) throws(OpsError) in
+      if isSmall {
+        return try body(all.rows(of: rowType, pieceBytes: SnapshotWriter.frameTextBytes))
+      }
       for slice in 0..<slices {
-        let fold = LineFold(slice: slice, of: slices, noun)
+        let fold = LineFold(slice: slice, of: slices, rowType)
         try lines(segments, upTo: name.entry) { (event) throws(OpsError) in fold.take(event) }
-        try body(fold.rows(of: noun, pieceBytes: SnapshotWriter.frameTextBytes))
+        try body(fold.rows(of: rowType, pieceBytes: SnapshotWriter.frameTextBytes))
       }
     }
     let made = try writer.finish(size: tree.size, root: tree.root(hasher), lastLeaf: last)

@@ -98,8 +98,8 @@ public final class StoredSnapshots: StateSnapshots {
         store: kind, "\(index.name) of \(candidate.store.files.place) \(why)",
         at: candidate.store.files.place, file: candidate.snapshot.file.name)
     }
-    for noun in NounName.allCases {
-      let (table, columns) = StateRows.columns(of: noun)
+    for rowType in RowType.allCases {
+      let (table, columns) = StateRows.columns(of: rowType)
       // One from before there were rows of a noun has no run of them.
       guard index.run(table).map({ $0.columns == columns }) ?? true else {
         throw refuse(.newerFormat, "has other columns of \(table) than this release")
@@ -132,23 +132,23 @@ struct StoredSnapshot: StateSnapshot {
   var entry: Int64 { index.name.entry }
 
   func lines(
-    of noun: NounName, among streams: Set<StreamID>?,
+    of rowType: RowType, among streams: Set<StreamID>?,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError) {
     let reader = SnapshotReader(opened, index)
-    guard let run = reader.index.run(StateRows.columns(of: noun).table) else { return }
+    guard let run = reader.index.run(StateRows.columns(of: rowType).table) else { return }
     try reader.lines(of: run, among: streams, body)
   }
 
-  func gone(_ body: (StreamID, NounName, Int32) throws(OpsError) -> Void) throws(OpsError) {
+  func gone(_ body: (StreamID, RowType, Int32) throws(OpsError) -> Void) throws(OpsError) {
     let reader = SnapshotReader(opened, index)
     guard let run = reader.index.run(SnapshotIndex.gone) else { return }
     try reader.lines(of: run) { (line) throws(OpsError) in
       let parts = String(decoding: line.dropLast(), as: UTF8.self).split(separator: "\t")
       guard parts.count == 3, let stream = StreamID(String(parts[0])),
-        let noun = NounName(rawValue: String(parts[1])), let version = Int32(parts[2])
+        let rowType = RowType(rawValue: String(parts[1])), let version = Int32(parts[2])
       else { throw damage("it has a line of a gone row that cannot be read") }
-      try body(stream, noun, version)
+      try body(stream, rowType, version)
     }
   }
 

@@ -18,12 +18,12 @@ public struct SegmentList: Sendable {
   /// Whose entries a larger segment or a later generation has: what a merge or an erasure that was cut short left.
   public private(set) var superseded: [SegmentName] = []
   /// Files in the folder that are no segments.
-  public private(set) var strangers: [String] = []
+  public private(set) var unknownFiles: [String] = []
   /// Where a file is missing; there are none in a list of ``Store/segments()``.
   private(set) var holes: [Hole] = []
 
   /// The last entry that the store covers; 0 where it is empty.
-  public private(set) var tip: Int64 = 0
+  public private(set) var lastEntry: Int64 = 0
 
   init(_ files: [StoredFile], place: String) {
     var found: [Segment] = []
@@ -31,7 +31,7 @@ public struct SegmentList: Sendable {
       if let name = SegmentName(path: file.name) {
         found.append(Segment(name: name, file: file))
       } else {
-        strangers.append(file.name)
+        unknownFiles.append(file.name)
       }
     }
     found.sort { $0.name.comes(before: $1.name) }
@@ -40,9 +40,9 @@ public struct SegmentList: Sendable {
 
   private mutating func take(_ segment: Segment, _ place: String) {
     let entries = segment.name.entries
-    guard entries.upperBound > tip else { return superseded.append(segment.name) }
-    if entries.lowerBound > tip + 1 {
-      let missing = (tip + 1)...(entries.lowerBound - 1)
+    guard entries.upperBound > lastEntry else { return superseded.append(segment.name) }
+    if entries.lowerBound > lastEntry + 1 {
+      let missing = (lastEntry + 1)...(entries.lowerBound - 1)
       add(
         missing,
         "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place), "
@@ -50,15 +50,15 @@ public struct SegmentList: Sendable {
         hint: "put the missing file back from another copy of the store; or remove "
           + "\(segment.name.path) if it does not belong there")
     }
-    if entries.lowerBound <= tip {
+    if entries.lowerBound <= lastEntry {
       add(
-        (tip + 1)...entries.upperBound,
+        (lastEntry + 1)...entries.upperBound,
         "\(segment.name.path) of \(place) overlaps the segment before it",
         hint: "see `opsledger archive verify`")
     } else {
       segments.append(segment)
     }
-    tip = entries.upperBound
+    lastEntry = entries.upperBound
   }
 
   private mutating func add(_ entries: ClosedRange<Int64>, _ what: String, hint: String) {

@@ -10,7 +10,7 @@ struct StoredTiles {
 
   private(set) var positions: Set<Tile.Position> = []
   /// Files in the folder that are no full tiles.
-  private(set) var strangers: [String] = []
+  private(set) var unknownFiles: [String] = []
   /// How many tiles of level 0 there are from the first on, with all of the levels above that these fill.
   private(set) var done: UInt64 = 0
   /// How many there would be without a gap.
@@ -23,7 +23,7 @@ struct StoredTiles {
         positions.insert(position)
         last = max(last, (position.index + 1) << UInt64(8 * position.level))
       } else {
-        strangers.append(file.name)
+        unknownFiles.append(file.name)
       }
     }
     while done < last, Self.filled(by: done).allSatisfy(positions.contains) { done += 1 }

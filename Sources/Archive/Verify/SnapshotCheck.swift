@@ -14,7 +14,7 @@ struct SnapshotCheck {
   private(set) var notes: [String] = []
 
   private static let columns: [String: [String]] = {
-    let runs = NounName.allCases.map(StateRows.columns)
+    let runs = RowType.allCases.map(StateRows.columns)
     return Dictionary(
       runs.map { ($0.table, $0.columns) } + [(SnapshotIndex.gone, SnapshotIndex.goneColumns)],
       uniquingKeysWith: { a, _ in a })

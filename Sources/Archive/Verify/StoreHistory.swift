@@ -18,13 +18,13 @@ public struct StoreHistory: StoredHistory {
 
   public var place: String { store.files.place }
 
-  public func roots() throws(OpsError) -> [NotedRoot] {
+  public func roots() throws(OpsError) -> [RecordedRoot] {
     try goingOn { (list) throws(OpsError) in
-      var roots: [NotedRoot] = []
+      var roots: [RecordedRoot] = []
       for segment in list.segments {
         let index = try store.reader(of: segment).index
         roots.append(
-          NotedRoot(
+          RecordedRoot(
             entry: segment.name.entries.upperBound, root: index.root, frontier: index.after))
       }
       return roots

@@ -5,7 +5,7 @@ import Log
 /// What reading all of a store found.
 public struct StoreReport: Equatable, Sendable {
   /// The last entry up to which the store is sound.
-  public var tip: Int64 = 0
+  public var lastEntry: Int64 = 0
   /// The root there.
   public var root = TreeHasher.emptyRoot.hex
   /// Read and sound.
@@ -40,7 +40,7 @@ public struct StoreVerifier {
     var report = StoreReport()
     let list = try store.foundSegments()
     report.faults += list.holes.map(\.error.message)
-    report.notes += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.unknownFiles.map { "\($0) is no file of a store" }
     report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
     var tree = MerkleFrontier()
     var isWhole = true
@@ -66,7 +66,9 @@ public struct StoreVerifier {
         report.segments += 1
         report.events += Int(clamping: index.eventCount)
         progress(report.events, report.events)
-        if isWhole { (report.tip, report.root) = (segment.name.entries.upperBound, index.root.hex) }
+        if isWhole {
+          (report.lastEntry, report.root) = (segment.name.entries.upperBound, index.root.hex)
+        }
       } catch {
         guard error.code == .storeDiverged || error.code == .notFound else { throw error }
         report.faults.append(error.message)
@@ -93,14 +95,14 @@ public struct StoreVerifier {
     _ segments: SegmentList, isWhole: Bool, _ report: inout StoreReport
   ) throws(OpsError) {
     let list = try store.snapshots()
-    report.notes += list.strangers.map { "\($0) is no file of a store" }
+    report.notes += list.unknownFiles.map { "\($0) is no file of a store" }
     report.notes += list.superseded.map { "\($0.path): a later generation replaces it" }
     var readers: [SnapshotReader] = []
     for snapshot in list.snapshots {
       do throws(OpsError) {
         let reader = try store.reader(of: snapshot)
         try reader.verify()
-        if snapshot.name.entry <= report.tip {
+        if snapshot.name.entry <= report.lastEntry {
           readers.append(reader)
         } else if isWhole {
           report.faults.append(

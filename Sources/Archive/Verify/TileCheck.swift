@@ -14,7 +14,7 @@ final class TileCheck {
   init(_ files: any ObjectStore) throws(OpsError) {
     self.files = files
     tiles = try StoredTiles(files)
-    notes = tiles.strangers.map { "\($0) is no file of a store" }
+    notes = tiles.unknownFiles.map { "\($0) is no file of a store" }
   }
 
   func take(_ leaves: [Digest]) throws(OpsError) {

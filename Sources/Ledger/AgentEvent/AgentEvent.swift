@@ -80,8 +80,8 @@ public struct AgentEvent: Sendable {
   }
 }
 
-extension AgentEvent: Noun {
-  public static let name = NounName.agentEvent
+extension AgentEvent: Row {
+  public static let name = RowType.agentEvent
   public static let table = "ops_agent_events"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<AgentEvent>> & Sendable {
     \.agentEvents
@@ -115,7 +115,7 @@ extension AgentEvent: Noun {
   }
 }
 
-extension AgentEvent.Event: NounEvent {
+extension AgentEvent.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case reported, processed }
 
   public var kind: Kind {

@@ -3,7 +3,7 @@ public import JSON
 /// A field by which an event names another row, and which of the two holds a copy of what the other says.
 ///
 /// An erasure follows these links, and a hold on a source keeps what they reach. Each event type declares its own
-/// (``NounEvent/links(_:)``), each noun those of its columns (``Noun/columnLinks``). `ledger.copies_of` has those that
+/// (``RowEvent/links(_:)``), each noun those of its columns (``Row/columnLinks``). `ledger.copies_of` has those that
 /// copy; `StreamLinkTests` compares the two.
 public struct StreamLink: Equatable, Sendable {
   public enum Part: String, Sendable { case data, content }
@@ -26,7 +26,7 @@ public struct StreamLink: Equatable, Sendable {
   }
 
   /// What the named row is.
-  public let noun: NounName
+  public let rowType: RowType
   public let part: Part
   /// Names of members, and `1` for the second element of an array; where an array stands there, each of its elements.
   public let path: [String]
@@ -54,17 +54,17 @@ public struct StreamLink: Equatable, Sendable {
   }
 
   /// A copy of what a named row says.
-  static func from(_ noun: NounName, _ path: String..., in part: Part = .data) -> StreamLink {
-    StreamLink(noun: noun, part: part, path: path, copy: .fromNamed)
+  static func from(_ rowType: RowType, _ path: String..., in part: Part = .data) -> StreamLink {
+    StreamLink(rowType: rowType, part: part, path: path, copy: .fromNamed)
   }
 
-  static func into(_ noun: NounName, _ path: String..., in part: Part = .data) -> StreamLink {
-    StreamLink(noun: noun, part: part, path: path, copy: .intoNamed)
+  static func into(_ rowType: RowType, _ path: String..., in part: Part = .data) -> StreamLink {
+    StreamLink(rowType: rowType, part: part, path: path, copy: .intoNamed)
   }
 
   /// A name, and no copy.
-  static func naming(_ noun: NounName, _ path: String...) -> StreamLink {
-    StreamLink(noun: noun, part: .data, path: path, copy: .none)
+  static func naming(_ rowType: RowType, _ path: String...) -> StreamLink {
+    StreamLink(rowType: rowType, part: .data, path: path, copy: .none)
   }
 
   /// What it is made of.
@@ -95,7 +95,7 @@ public struct StreamLink: Equatable, Sendable {
   }
 
   private func at(_ path: [String]) -> StreamLink {
-    var link = StreamLink(noun: noun, part: part, path: path, copy: copy)
+    var link = StreamLink(rowType: rowType, part: part, path: path, copy: copy)
     (link.isOrigin, link.meaning, link.ofType) = (isOrigin, meaning, ofType)
     return link
   }
@@ -104,11 +104,11 @@ public struct StreamLink: Equatable, Sendable {
 extension StreamEvent {
   public static func links(_ kind: Kind) -> [StreamLink] {
     switch kind {
-    case .own(let kind): N.Event.links(kind)
+    case .own(let kind): R.Event.links(kind)
     case .common(let kind):
       switch kind {
-      case .inserted, .restored: N.columnLinks.map { $0.inColumns() }
-      case .amended: N.columnLinks.map { $0.inChanges() }
+      case .inserted, .restored: R.columnLinks.map { $0.inColumns() }
+      case .amended: R.columnLinks.map { $0.inChanges() }
       case .archived: [.naming(.mission, "mission_id")]
       case .removed, .erased: []
       }
@@ -118,13 +118,13 @@ extension StreamEvent {
 
 extension StreamLink {
   /// By the names of event types.
-  public static let all: [(type: String, links: [StreamLink])] = NounName.allCases.flatMap {
-    all($0.rowType)
+  public static let all: [(type: String, links: [StreamLink])] = RowType.allCases.flatMap {
+    all($0.type)
   }
 
-  private static func all<N: Noun>(_: N.Type) -> [(type: String, links: [StreamLink])] {
-    StreamEvent<N>.Kind.all.map { kind in
-      (N.eventType(kind), StreamEvent<N>.links(kind))
+  private static func all<R: Row>(_: R.Type) -> [(type: String, links: [StreamLink])] {
+    StreamEvent<R>.Kind.all.map { kind in
+      (R.eventType(kind), StreamEvent<R>.links(kind))
     }
   }
 }

@@ -2,7 +2,7 @@ public import JSON
 
 /// The six types that every noun has. They alone carry columns: a hand says what it made the row, not
 /// what happened.
-public enum CommonEvent<N: Noun>: Sendable {
+public enum CommonEvent<R: Row>: Sendable {
   /// A row put in by hand: its columns.
   case inserted([ColumnValue])
   /// Columns changed by hand: from what, to what.
@@ -67,15 +67,15 @@ extension CommonEvent {
     }
   }
 
-  func apply(to row: inout N?, _ recorded: Recorded) {
+  func apply(to row: inout R?, _ recorded: Recorded) {
     switch self {
     case .inserted(let values), .restored(let values):
-      var fresh = N(blank: recorded.stream)
-      for value in values { _ = N.column(named: value.column)?.set(&fresh, value.value) }
+      var fresh = R(blank: recorded.stream)
+      for value in values { _ = R.column(named: value.column)?.set(&fresh, value.value) }
       row = fresh
     case .amended(let changes):
       guard var changed = row else { return }
-      for change in changes { _ = N.column(named: change.column)?.set(&changed, change.to) }
+      for change in changes { _ = R.column(named: change.column)?.set(&changed, change.to) }
       row = changed
     case .removed, .archived: row = nil
     case .erased: row?.eraseContent()
@@ -114,13 +114,13 @@ extension CommonEvent {
   private static func split<Item>(
     _ items: [Item]
   ) -> (structure: [Item], content: [Item]) where Item: ColumnNamed {
-    let part = { (item: Item) in N.column(named: item.column)?.part }
+    let part = { (item: Item) in R.column(named: item.column)?.part }
     return (items.filter { part($0) != .content }, items.filter { part($0) != .data })
   }
 
   private static func structure(_ name: String, _ value: Value) -> Value {
-    guard let column = N.column(named: name), column.part == .mixed else { return value }
-    return N.erased(value, of: column)
+    guard let column = R.column(named: name), column.part == .mixed else { return value }
+    return R.erased(value, of: column)
   }
 
   private static func structure(_ change: ColumnChange) -> ColumnChange {
@@ -198,9 +198,9 @@ extension CommonEvent {
     return changes
   }
 
-  private static func known(_ name: String) throws(Unreadable) -> Column<N> {
-    guard let column = N.column(named: name) else {
-      throw Unreadable("\(N.table) has no ledger column \(name)")
+  private static func known(_ name: String) throws(Unreadable) -> Column<R> {
+    guard let column = R.column(named: name) else {
+      throw Unreadable("\(R.table) has no ledger column \(name)")
     }
     return column
   }
@@ -228,14 +228,14 @@ extension CommonEvent {
 
   /// A content value on its own: null means erased, since SQL NULL is absent.
   private static func decodeContent(
-    _ value: JSON, for column: Column<N>
+    _ value: JSON, for column: Column<R>
   ) throws(Unreadable) -> Value {
     value == .null
       ? Erased.marker(of: column.type, isNullable: column.isNullable)
       : try decode(value, for: column)
   }
 
-  private static func decode(_ value: JSON, for column: Column<N>) throws(Unreadable) -> Value {
+  private static func decode(_ value: JSON, for column: Column<R>) throws(Unreadable) -> Value {
     if value == .null { return .null }
     let decoded: Value? =
       switch column.type {

@@ -33,51 +33,51 @@ public struct Draft: Sendable {
   /// Takes in a row that the command read under a lock.
   ///
   /// - Throws: `OPS_016` for a version that no history leads to.
-  public mutating func load<N: Noun>(_ row: N, as stream: StreamID) throws(OpsError) {
+  public mutating func load<R: Row>(_ row: R, as stream: StreamID) throws(OpsError) {
     guard (1...Self.versionMax).contains(row.version) else {
       throw OpsError(
-        .inconsistentRow, "\(N.table) \(stream) has the version \(row.version)",
+        .inconsistentRow, "\(R.table) \(stream) has the version \(row.version)",
         hint: "see `opsledger verify`; `opsledger rebuild` mends it",
-        facts: ["table": N.table, "row": stream.description])
+        facts: ["table": R.table, "row": stream.description])
     }
-    self[keyPath: N.drafted].load(row, as: stream)
+    self[keyPath: R.drafted].load(row, as: stream)
   }
 
   /// Takes in that a row left: what makes it again goes on from its last version.
   ///
   /// - Throws: `OPS_016` for a version that no history leads to.
-  public mutating func load<N: Noun>(
-    tombstone version: Int32, of type: N.Type = N.self, as stream: StreamID
+  public mutating func load<R: Row>(
+    tombstone version: Int32, of type: R.Type = R.self, as stream: StreamID
   ) throws(OpsError) {
     guard (0...Self.versionMax).contains(version) else {
       throw OpsError(
-        .inconsistentRow, "the tombstone of \(N.table) \(stream) has the version \(version)",
-        hint: "see `opsledger verify`", facts: ["table": N.table, "row": stream.description])
+        .inconsistentRow, "the tombstone of \(R.table) \(stream) has the version \(version)",
+        hint: "see `opsledger verify`", facts: ["table": R.table, "row": stream.description])
     }
-    self[keyPath: N.drafted].load(tombstone: version, as: stream)
+    self[keyPath: R.drafted].load(tombstone: version, as: stream)
   }
 
   /// Far beyond any history, and far enough from the end of the type to go on from.
   public static let versionMax: Int32 = 2_000_000_000
 
   /// The row as the events so far leave it.
-  public func row<N: Noun>(_ stream: StreamID, of type: N.Type = N.self) -> N? {
-    self[keyPath: N.drafted].row(stream)
+  public func row<R: Row>(_ stream: StreamID, of type: R.Type = R.self) -> R? {
+    self[keyPath: R.drafted].row(stream)
   }
 
   /// Records one event and folds it into its row.
   ///
   /// - Parameter cause: The entry that led to it, where one is known.
-  public mutating func append<N: Noun>(
-    _ event: N.Event, of type: N.Type = N.self, to stream: StreamID, cause: Int64? = nil
+  public mutating func append<R: Row>(
+    _ event: R.Event, of type: R.Type = R.self, to stream: StreamID, cause: Int64? = nil
   ) {
-    append(StreamEvent<N>.own(event), to: stream, cause: cause)
+    append(StreamEvent<R>.own(event), to: stream, cause: cause)
   }
 
-  public mutating func append<N: Noun>(
-    _ event: StreamEvent<N>, to stream: StreamID, cause: Int64? = nil
+  public mutating func append<R: Row>(
+    _ event: StreamEvent<R>, to stream: StreamID, cause: Int64? = nil
   ) {
-    let version = self[keyPath: N.drafted].fold(event, stream, at)
+    let version = self[keyPath: R.drafted].fold(event, stream, at)
     events.append(DraftedEvent(event, of: stream, version: version, cause: cause))
   }
 }
@@ -91,8 +91,8 @@ public struct DraftedEvent: Sendable {
   public let content: String?
   public let cause: Int64?
 
-  public init<N: Noun>(
-    _ event: StreamEvent<N>, of stream: StreamID, version: Int32, cause: Int64? = nil
+  public init<R: Row>(
+    _ event: StreamEvent<R>, of stream: StreamID, version: Int32, cause: Int64? = nil
   ) {
     self.stream = stream
     self.version = version
@@ -103,12 +103,12 @@ public struct DraftedEvent: Sendable {
 }
 
 /// The rows of one noun that a command loaded or made.
-public struct DraftTable<N: Noun>: Sendable {
+public struct DraftTable<R: Row>: Sendable {
   public struct Slot: Sendable {
     public let stream: StreamID
     /// As it was loaded; nil for a row that is new.
-    public let original: N?
-    public fileprivate(set) var current: N?
+    public let original: R?
+    public fileprivate(set) var current: R?
     fileprivate var version: Int32
   }
 
@@ -121,9 +121,9 @@ public struct DraftTable<N: Noun>: Sendable {
   public var isEmpty: Bool { slots.isEmpty }
 
   /// The row as the events so far leave it.
-  func row(_ stream: StreamID) -> N? { places[stream].flatMap { slots[$0].current } }
+  func row(_ stream: StreamID) -> R? { places[stream].flatMap { slots[$0].current } }
 
-  mutating func load(_ row: N, as stream: StreamID) {
+  mutating func load(_ row: R, as stream: StreamID) {
     guard places[stream] == nil else { return }
     add(Slot(stream: stream, original: row, current: row, version: row.version))
   }
@@ -138,7 +138,7 @@ public struct DraftTable<N: Noun>: Sendable {
     slots.append(slot)
   }
 
-  mutating func fold(_ event: StreamEvent<N>, _ stream: StreamID, _ at: Instant) -> Int32 {
+  mutating func fold(_ event: StreamEvent<R>, _ stream: StreamID, _ at: Instant) -> Int32 {
     let place: Int
     if let known = places[stream] {
       place = known
@@ -149,12 +149,12 @@ public struct DraftTable<N: Noun>: Sendable {
     // Where it lies: a row is some hundred bytes, and has a dozen texts to count.
     slots[place].version += 1
     let version = slots[place].version
-    N.evolve(&slots[place].current, event, Recorded(stream: stream, version: version, at: at))
+    R.evolve(&slots[place].current, event, Recorded(stream: stream, version: version, at: at))
     return version
   }
 
   /// The rows as they now are, in the order in which the command met them.
-  public var rows: [(stream: StreamID, row: N)] {
+  public var rows: [(stream: StreamID, row: R)] {
     slots.compactMap { slot in slot.current.map { (slot.stream, $0) } }
   }
 }

@@ -2,7 +2,7 @@
 public enum EntryNumber {
   /// The last number that an entry can have; `ledger.entry_sequence` ends there too.
   ///
-  /// `ledger.draw` shows a number in the low 48 bits of an advisory key, and many readers of JSON keep whole
+  /// `ledger.allocate_entry` shows a number in the low 48 bits of an advisory key, and many readers of JSON keep whole
   /// numbers only up to 2^53. This is a whole partition's end below both.
   public static let last: Int64 = 199_999_999_999_999
 

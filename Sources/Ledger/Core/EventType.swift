@@ -17,13 +17,13 @@ public enum EventType: Equatable, Sendable {
 
   /// - Returns: Nil for a name that this release does not know.
   public init?(_ name: some StringProtocol) {
-    guard let noun = NounName(ofType: name) else { return nil }
-    let suffix = String(name.dropFirst(noun.rawValue.count + 1))
-    func read<N>(_ make: (StreamEvent<N>.Kind) -> EventType) -> EventType? {
-      StreamEvent<N>.Kind(suffix).map(make)
+    guard let rowType = RowType(ofType: name) else { return nil }
+    let suffix = String(name.dropFirst(rowType.rawValue.count + 1))
+    func read<R>(_ make: (StreamEvent<R>.Kind) -> EventType) -> EventType? {
+      StreamEvent<R>.Kind(suffix).map(make)
     }
     let found: EventType? =
-      switch noun {
+      switch rowType {
       case .ledger: read(EventType.ledger)
       case .policy: read(EventType.policy)
       case .radar: read(EventType.radar)
@@ -56,7 +56,7 @@ public enum EventType: Equatable, Sendable {
   }
 }
 
-extension NounName {
+extension RowType {
   /// The noun that the name of an event type begins with, also of a type that this release does not know.
   public init?(ofType name: some StringProtocol) {
     guard let dot = name.firstIndex(of: ".") else { return nil }
@@ -64,7 +64,7 @@ extension NounName {
   }
 }
 
-extension Noun {
+extension Row {
   /// The name of a type of the noun's own: `step.leased`.
   public static func eventType(_ kind: Event.Kind) -> String { eventType(.own(kind)) }
 

@@ -5,7 +5,7 @@ public struct Instant: Hashable, Comparable, Sendable {
   public init(micros: Int64) { self.micros = micros }
 
   /// Stands for the time of the entry while its number is not drawn yet; written as the drawn time.
-  public static let drawn = Instant(micros: .max)
+  public static let allocated = Instant(micros: .max)
 
   public static func < (a: Instant, b: Instant) -> Bool { a.micros < b.micros }
 

@@ -25,12 +25,13 @@ extension Draft {
     if let dedupeKey { try Proposal.check(dedupeKey: dedupeKey) }
     let id = newID()
     let refusal = policies.refusal(of: source, today: today)
-    let objection = refusal == nil ? policies.objection(to: checked) : nil
+    let autoApprovalRefusal = refusal == nil ? policies.autoApprovalRefusal(to: checked) : nil
     append(
       .submitted(
         Proposal.Submission(
           source: source, dedupeKey: dedupeKey, template: text,
-          policySnapshot: policies.snapshot(depth: depth), objection: objection)),
+          policySnapshot: policies.snapshot(depth: depth), autoApprovalRefusal: autoApprovalRefusal)
+      ),
       of: Proposal.self, to: id, cause: cause)
     if let refusal {
       append(
@@ -41,11 +42,11 @@ extension Draft {
         proposalID: id, status: .rejected, missionID: nil, reason: refusal.reason)
     }
     today.add(source)
-    if let objection {
+    if let autoApprovalRefusal {
       let isVoting = callVote(over: id, checked.risk, policies)
       return SubmissionOutcome(
         proposalID: id, status: isVoting ? .voting : .pending, missionID: nil,
-        reason: objection.words)
+        reason: autoApprovalRefusal.words)
     }
     append(.autoApproved, of: Proposal.self, to: id)
     let mission = createMission(of: id, checked)
@@ -175,14 +176,15 @@ extension Policies {
     }
   }
 
-  func objection(to template: Template) -> Objection? {
+  func autoApprovalRefusal(to template: Template) -> AutoApprovalRefusal? {
     switch autoApprove {
-    case .absent: Objection(rule: AutoApprove.key, words: "there is no policy auto_approve")
+    case .absent:
+      AutoApprovalRefusal(rule: AutoApprove.key, words: "there is no policy auto_approve")
     case .broken(let error):
-      Objection(
+      AutoApprovalRefusal(
         rule: AutoApprove.key,
         words: "auto_approve counts as off, since it is broken: \(error.message)")
-    case .valid(let policy): policy.objection(to: template)
+    case .valid(let policy): policy.autoApprovalRefusal(to: template)
     }
   }
 }
@@ -206,13 +208,13 @@ extension Policies {
     if let refusal = refusal(of: source, today: today) {
       return SubmissionVerdict(status: .rejected, words: refusal.reason)
     }
-    guard let objection = objection(to: checked) else {
+    guard let autoApprovalRefusal = autoApprovalRefusal(to: checked) else {
       return SubmissionVerdict(status: .autoApproved, words: "approved by itself")
     }
     let votes = checked.risk > .low && voting.value?.enabled == true
     return SubmissionVerdict(
       status: votes ? .voting : .pending,
-      words: (votes ? "a vote is called: " : "it waits for a person: ") + objection.words)
+      words: (votes ? "a vote is called: " : "it waits for a person: ") + autoApprovalRefusal.words)
   }
 }
 

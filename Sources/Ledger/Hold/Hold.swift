@@ -100,8 +100,8 @@ extension Mission {
   }
 }
 
-extension Hold: Noun {
-  public static let name = NounName.hold
+extension Hold: Row {
+  public static let name = RowType.hold
   public static let table = "ledger.holds"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Hold>> & Sendable { \.holds }
   public static let columns: [Column<Hold>] = [
@@ -135,7 +135,7 @@ extension Hold: Noun {
   }
 }
 
-extension Hold.Event: NounEvent {
+extension Hold.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case placed, released }
 
   public var kind: Kind {

@@ -33,8 +33,8 @@ public struct LedgerRecord: Sendable {
   }
 }
 
-extension LedgerRecord: Noun {
-  public static let name = NounName.ledger
+extension LedgerRecord: Row {
+  public static let name = RowType.ledger
   public static let table = "ledger.ledger"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<LedgerRecord>> & Sendable {
     \.ledger
@@ -63,7 +63,7 @@ extension LedgerRecord: Noun {
   }
 }
 
-extension LedgerRecord.Event: NounEvent {
+extension LedgerRecord.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable {
     case created, migrated, rebuilt, moved, restored, forked, drilled
     case signingKeyChanged = "signing_key_changed"

@@ -31,8 +31,8 @@ public struct Mission: Sendable {
   }
 }
 
-extension Mission: Noun {
-  public static let name = NounName.mission
+extension Mission: Row {
+  public static let name = RowType.mission
   public static let table = "ops_missions"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Mission>> & Sendable {
     \.missions
@@ -75,7 +75,7 @@ extension Mission: Noun {
   }
 }
 
-extension Mission.Event: NounEvent {
+extension Mission.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable {
     case created, started, succeeded, failed, reopened
   }

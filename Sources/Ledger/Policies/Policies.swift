@@ -188,23 +188,23 @@ public struct AutoApprove: PolicyValue, Equatable {
   }
 
   /// Why a template is not approved by itself; nil where it is.
-  public func objection(to template: Template) -> Objection? {
+  public func autoApprovalRefusal(to template: Template) -> AutoApprovalRefusal? {
     guard enabled else {
-      return Objection(rule: "auto_approve.enabled", words: "auto_approve is not enabled")
+      return AutoApprovalRefusal(rule: "auto_approve.enabled", words: "auto_approve is not enabled")
     }
     if let riskMax, template.risk > riskMax {
-      return Objection(
+      return AutoApprovalRefusal(
         rule: "auto_approve.max_risk_level",
         words: "risk \(template.risk.rawValue) is above max_risk_level \(riskMax.rawValue)")
     }
     for step in template.steps {
       if let allowedKinds, !allowedKinds.contains(step.kind) {
-        return Objection(
+        return AutoApprovalRefusal(
           rule: "auto_approve.allowed_step_kinds",
           words: "step kind \(step.kind) is not in allowed_step_kinds")
       }
       if let allowed = allowedExecutors ?? allowedKinds, !allowed.contains(step.executor) {
-        return Objection(
+        return AutoApprovalRefusal(
           rule: "auto_approve.allowed_executors",
           words: "executor \(step.executor) is not in allowed_executors")
       }

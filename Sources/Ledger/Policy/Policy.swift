@@ -19,8 +19,8 @@ public struct Policy: Sendable {
   }
 }
 
-extension Policy: Noun {
-  public static let name = NounName.policy
+extension Policy: Row {
+  public static let name = RowType.policy
   public static let table = "ops_policy"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Policy>> & Sendable {
     \.policies
@@ -44,7 +44,7 @@ extension Policy: Noun {
   }
 }
 
-extension Policy.Event: NounEvent {
+extension Policy.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case set }
 
   public var kind: Kind { .set }

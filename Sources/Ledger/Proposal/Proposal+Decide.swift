@@ -1,5 +1,5 @@
 /// Why a proposal is not approved by itself.
-public struct Objection: Equatable, Sendable {
+public struct AutoApprovalRefusal: Equatable, Sendable {
   /// The policy and its field: `auto_approve.max_risk_level`.
   public var rule: String
   public var words: String

@@ -41,17 +41,17 @@ public struct Proposal: Sendable {
     /// The versions of the policies that decide over it: `{"auto_approve": 1, …}`.
     public var policySnapshot: String?
     /// Why it was not approved by itself; nil where it was, or the gate refused it before.
-    public var objection: Objection?
+    public var autoApprovalRefusal: AutoApprovalRefusal?
 
     public init(
       source: Source, dedupeKey: String?, template: String, policySnapshot: String?,
-      objection: Objection? = nil
+      autoApprovalRefusal: AutoApprovalRefusal? = nil
     ) {
       self.source = source
       self.dedupeKey = dedupeKey
       self.template = template
       self.policySnapshot = policySnapshot
-      self.objection = objection
+      self.autoApprovalRefusal = autoApprovalRefusal
     }
   }
 
@@ -99,8 +99,8 @@ public struct Proposal: Sendable {
   }
 }
 
-extension Proposal: Noun {
-  public static let name = NounName.proposal
+extension Proposal: Row {
+  public static let name = RowType.proposal
   public static let table = "ops_mission_proposals"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Proposal>> & Sendable {
     \.proposals
@@ -193,7 +193,7 @@ extension Proposal: Noun {
   }
 }
 
-extension Proposal.Event: NounEvent {
+extension Proposal.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable {
     case submitted
     case gateRefused = "gate_refused"
@@ -226,9 +226,9 @@ extension Proposal.Event: NounEvent {
         data.raw("policy_snapshot", WrappedJSON.wrap(snapshot))
       }
       content.raw("template", WrappedJSON.wrap(submission.template))
-      if let objection = submission.objection {
-        data.string("objection_rule", objection.rule)
-        content.string("objection", objection.words)
+      if let autoApprovalRefusal = submission.autoApprovalRefusal {
+        data.string("auto_approval_rule", autoApprovalRefusal.rule)
+        content.string("auto_approval_refusal", autoApprovalRefusal.words)
       }
     case .gateRefused(let cap, let limit, let count, let reason):
       data.string("cap", cap.rawValue)
@@ -264,8 +264,9 @@ extension Proposal.Event: NounEvent {
           dedupeKey: payload.optionalText("dedupe_key"),
           template: try payload.contentJSON("template"),
           policySnapshot: payload.optionalJSON("policy_snapshot"),
-          objection: payload.optionalText("objection_rule").map {
-            Objection(rule: $0, words: payload.optionalContentText("objection") ?? "")
+          autoApprovalRefusal: payload.optionalText("auto_approval_rule").map {
+            AutoApprovalRefusal(
+              rule: $0, words: payload.optionalContentText("auto_approval_refusal") ?? "")
           }))
     case .gateRefused:
       self = .gateRefused(

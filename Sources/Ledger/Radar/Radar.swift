@@ -45,8 +45,8 @@ public struct Radar: Sendable {
   }
 }
 
-extension Radar: Noun {
-  public static let name = NounName.radar
+extension Radar: Row {
+  public static let name = RowType.radar
   public static let table = "ops_demand_radar"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Radar>> & Sendable { \.radar }
   public static let columns: [Column<Radar>] = [
@@ -82,7 +82,7 @@ extension Radar: Noun {
   }
 }
 
-extension Radar.Event: NounEvent {
+extension Radar.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case added, updated }
 
   public var kind: Kind {

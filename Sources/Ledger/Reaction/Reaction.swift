@@ -71,8 +71,8 @@ public struct Reaction: Sendable {
   }
 }
 
-extension Reaction: Noun {
-  public static let name = NounName.reaction
+extension Reaction: Row {
+  public static let name = RowType.reaction
   public static let table = "ops_agent_reactions"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Reaction>> & Sendable {
     \.reactions
@@ -167,7 +167,7 @@ extension Reaction.Outcome {
   }
 }
 
-extension Reaction.Event: NounEvent {
+extension Reaction.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case queued, done, failed, retried }
 
   public var kind: Kind {

@@ -30,8 +30,8 @@ public struct Run: Sendable {
   }
 }
 
-extension Run: Noun {
-  public static let name = NounName.run
+extension Run: Row {
+  public static let name = RowType.run
   public static let table = "ops_action_runs"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Run>> & Sendable { \.runs }
   public static let columns: [Column<Run>] = [
@@ -81,7 +81,7 @@ extension Run: Noun {
   }
 }
 
-extension Run.Event: NounEvent {
+extension Run.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable { case started, succeeded, failed }
 
   public var kind: Kind {

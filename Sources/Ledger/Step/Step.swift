@@ -111,8 +111,8 @@ public struct Step: Sendable {
   }
 }
 
-extension Step: Noun {
-  public static let name = NounName.step
+extension Step: Row {
+  public static let name = RowType.step
   public static let table = "ops_mission_steps"
   public static var drafted: any WritableKeyPath<Draft, DraftTable<Step>> & Sendable { \.steps }
   public static let columns: [Column<Step>] = [
@@ -200,7 +200,7 @@ extension Step: Noun {
   }
 }
 
-extension Step.Event: NounEvent {
+extension Step.Event: RowEvent {
   public enum Kind: String, CaseIterable, Sendable {
     case created, leased, renewed, succeeded, skipped, requeued
     case attemptFailed = "attempt_failed"

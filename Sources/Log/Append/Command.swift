@@ -14,7 +14,7 @@ public struct CommandKey: Sendable {
 }
 
 /// A key that came from outside: who asks again under it gets the first answer.
-public struct RequestKey: Sendable {
+public struct IdempotencyKey: Sendable {
   /// As it was given.
   public let key: StreamID
   /// What the request's events name.
@@ -57,7 +57,7 @@ public struct Command<Answer> {
   public var fence: (Statement, Parameters)?
   /// Reads and locks; the last row lock is taken by the last of them.
   public var reads: Reads
-  public let draw: Draw<Answer>
+  public let allocation: Allocation<Answer>
   /// Decides over what was found. Throws to record nothing.
   public var decide: (Found, inout Draft) throws(OpsError) -> Answer
   /// What it does where another transaction holds a lock that it needs.
@@ -66,11 +66,11 @@ public struct Command<Answer> {
   public var afterwards: [(Statement, Parameters)] = []
 
   public init(
-    _ reads: Reads, draw: Draw<Answer> = .always,
+    _ reads: Reads, allocation: Allocation<Answer> = .always,
     decide: @escaping (Found, inout Draft) throws(OpsError) -> Answer
   ) {
     self.reads = reads
-    self.draw = draw
+    self.allocation = allocation
     self.decide = decide
   }
 }
@@ -79,7 +79,7 @@ extension Command {
   /// The first round trip: the statements that begin the transaction, the reads, the draw.
   var reading: [(Statement, Parameters)] {
     [(.begin, Parameters())] + (lockWait == .brief ? [LockWait.briefly] : [])
-      + (fence.map { [$0] } ?? []) + reads.statements + [draw.statement]
+      + (fence.map { [$0] } ?? []) + reads.statements + [allocation.statement]
   }
 
   /// The reads' answers stand right before the draw's, which is the last.
@@ -89,7 +89,7 @@ extension Command {
 }
 
 /// How an entry's number and clock are drawn, after the locks.
-public enum Draw<Answer> {
+public enum Allocation<Answer> {
   case always
   /// By a statement that gives no row where there is nothing to do; then that is the answer.
   case onlyIf(Statement, Parameters, otherwise: Answer)
@@ -101,7 +101,7 @@ public enum Draw<Answer> {
 
   var statement: (Statement, Parameters) {
     switch self {
-    case .always: (.alwaysDraw, Parameters())
+    case .always: (.alwaysAllocate, Parameters())
     case .onlyIf(let statement, let parameters, _): (statement, parameters)
     }
   }
@@ -121,7 +121,7 @@ public enum LockWait: Sendable {
 }
 
 extension Statement {
-  static let alwaysDraw = Statement("SELECT entry, recorded_at FROM ledger.draw()")
+  static let alwaysAllocate = Statement("SELECT entry, recorded_at FROM ledger.allocate_entry()")
 }
 
 // MARK: - Reads
@@ -148,10 +148,10 @@ public struct Reads {
   }
 
   /// A read of projections, by their `select` list.
-  public mutating func rows<N: Noun>(
-    of noun: N.Type, _ statement: Statement, _ parameters: Parameters = Parameters()
-  ) -> Read<[N]> {
-    add(statement, parameters) { (rows) throws(OpsError) in try rows.rows(of: N.self) }
+  public mutating func rows<R: Row>(
+    of rowType: R.Type, _ statement: Statement, _ parameters: Parameters = Parameters()
+  ) -> Read<[R]> {
+    add(statement, parameters) { (rows) throws(OpsError) in try rows.rows(of: R.self) }
   }
 }
 

@@ -22,7 +22,7 @@ extension Session {
   private static let reported = AgentEvent.eventType(.reported)
 
   private func append(
-    _ key: CommandKey, _ draft: Draft, tables: [NounName]
+    _ key: CommandKey, _ draft: Draft, tables: [RowType]
   ) throws(OpsError) -> Committed<Void> {
     let statement: Statement
     let shape = FreshShape(tables: tables, isSingle: draft.events.count == 1)
@@ -40,10 +40,10 @@ extension Session {
       do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
       let backend = connection.backend
       do throws(PostgresError) {
-        let drawn = try connection.query(statement, parameters)
+        let allocated = try connection.query(statement, parameters)
         return .committed(
           Committed(
-            entry: try drawn.int8(0, 0), at: Instant(micros: try drawn.timestamptz(0, 1)),
+            entry: try allocated.int8(0, 0), at: Instant(micros: try allocated.timestamptz(0, 1)),
             answer: ()))
       } catch {
         return .failed(
@@ -81,7 +81,7 @@ extension Session {
     let elements = shape.elements(
       of: carriers.enumerated().map { "$\($0 + 3)::\($1)" }, isNumbered: true)
     var parts = [
-      "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.draw())",
+      "d AS MATERIALIZED (SELECT entry, recorded_at FROM ledger.allocate_entry())",
       """
       e AS (INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor,
           cause, command, data, content, salt)
@@ -93,7 +93,7 @@ extension Session {
     var first = 10
     for (index, table) in shape.tables.enumerated() {
       let text = TableText.of(table)
-      parts.append("r\(index) AS (\(text.insertDrawn(first: first, shape)))")
+      parts.append("r\(index) AS (\(text.insertAllocated(first: first, shape)))")
       first += text.columns.count
     }
     return Statement(
@@ -110,7 +110,7 @@ extension Session {
     let columns = row.map { "\($0.element.name) => $\($0.offset + 10)::\($0.element.carrier)" }
     return Statement(
       """
-      SELECT entry, recorded_at FROM ledger.append_report(command => $1::uuid, actor => $2::text,
+      SELECT entry, recorded_at FROM ledger.append_agent_event(command => $1::uuid, actor => $2::text,
         stream => $3::uuid, version => $4::integer, cause => $6::bigint,
         event => $7::json, content => $8::json, salt => $9::bytea, \(columns.joined(separator: ", ")))
       """)
@@ -119,7 +119,7 @@ extension Session {
 
 extension Draft {
   /// The nouns that have new rows, in the order of ``freshParameters(_:_:)``.
-  fileprivate var freshTables: [NounName] {
+  fileprivate var freshTables: [RowType] {
     precondition(
       [
         policies.isEmpty, reactions.isEmpty, proposals.isEmpty, missions.isEmpty, steps.isEmpty,
@@ -128,7 +128,7 @@ extension Draft {
     return (radar.isEmpty ? [] : [.radar]) + (agentEvents.isEmpty ? [] : [.agentEvent])
   }
 
-  fileprivate func freshParameters(_ key: CommandKey, _ tables: [NounName]) -> Parameters {
+  fileprivate func freshParameters(_ key: CommandKey, _ tables: [RowType]) -> Parameters {
     var parameters = Parameters(reserving: 32, bytes: 512 * events.count)
     parameters.uuid(key.id)
     parameters.text(key.actor)
@@ -142,13 +142,13 @@ extension Draft {
     return parameters
   }
 
-  private func add<N: Noun>(_ table: DraftTable<N>, to parameters: inout Parameters) {
+  private func add<R: Row>(_ table: DraftTable<R>, to parameters: inout Parameters) {
     let rows = table.slots.compactMap(\.current)
     guard events.count == 1 else {
-      return Self.append(rows, Array(N.columns.indices), to: &parameters)
+      return Self.append(rows, Array(R.columns.indices), to: &parameters)
     }
     for row in rows {
-      for column in N.columns { parameters.value(column.get(row), of: column.type) }
+      for column in R.columns { parameters.value(column.get(row), of: column.type) }
     }
   }
 }

@@ -44,7 +44,7 @@ extension Session {
   ///
   /// - Throws: As ``perform(_:_:afterLostRace:)``; `OPS_012` where the key was used for another request.
   public func performOnce<Answer: RecordedAnswer>(
-    _ key: RequestKey, _ command: Command<Answer>
+    _ key: IdempotencyKey, _ command: Command<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     if let known: Committed<Answer> = try recorded(key) { return known }
     do throws(OpsError) {
@@ -131,37 +131,39 @@ extension Session {
   ) -> Attempt<Answer> {
     let connection: Connection
     do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
-    let drawn: Drawn?
-    do { drawn = try read(command, on: connection) } catch {
+    let allocated: Allocated?
+    do { allocated = try read(command, on: connection) } catch {
       giveBack(connection)
       return .failed(error, nil)
     }
-    guard var drawn else {
-      guard let idle = command.draw.idle else {
-        return .failed(.protocolViolation("ledger.draw() gave no entry"), nil)
+    guard var allocated else {
+      guard let idle = command.allocation.idle else {
+        return .failed(.protocolViolation("ledger.allocate_entry() gave no entry"), nil)
       }
       return .committed(Committed(entry: nil, at: Instant(micros: 0), answer: idle))
     }
     let answer: Answer
-    do { answer = try command.decide(drawn.found, &drawn.draft) } catch {
+    do { answer = try command.decide(allocated.found, &allocated.draft) } catch {
       giveBack(connection)
       return .refused(error)
     }
     let committed = Committed(
-      entry: drawn.draft.events.isEmpty ? nil : drawn.entry, at: drawn.draft.at, answer: answer)
+      entry: allocated.draft.events.isEmpty ? nil : allocated.entry, at: allocated.draft.at,
+      answer: answer)
     let backend = connection.backend
     do {
       guard committed.entry != nil else {
         try connection.query(.rollback)
         return .committed(committed)
       }
-      let recorded = recording.map { [$0(answer, drawn.entry, drawn.draft.at)] } ?? []
+      let recorded = recording.map { [$0(answer, allocated.entry, allocated.draft.at)] } ?? []
       try connection.pipeline(
-        recorded + drawn.draft.writes(entry: drawn.entry, key, session: self) + command.afterwards
+        recorded + allocated.draft.writes(entry: allocated.entry, key, session: self)
+          + command.afterwards
           + [(.commit, Parameters())])
     } catch {
       giveBack(connection)
-      let entry = drawn.entry
+      let entry = allocated.entry
       return .failed(
         error,
         Doubt(backend: backend) { (session) throws(OpsError) in
@@ -172,7 +174,7 @@ extension Session {
   }
 
   /// A number and a clock, and what was found before them.
-  private struct Drawn {
+  private struct Allocated {
     let entry: Int64
     let found: Found
     var draft: Draft
@@ -183,16 +185,16 @@ extension Session {
   /// - Returns: Nil where nothing was drawn.
   private func read<Answer>(
     _ command: Command<Answer>, on connection: Connection
-  ) throws(PostgresError) -> Drawn? {
+  ) throws(PostgresError) -> Allocated? {
     try connection.rollbackIfOpen()
     let answers = try connection.pipeline(command.reading)
-    guard let drawn = answers.last, drawn.count == 1 else {
+    guard let allocated = answers.last, allocated.count == 1 else {
       try connection.query(.rollback)
       return nil
     }
-    return Drawn(
-      entry: try drawn.int8(0, 0), found: command.found(answers),
-      draft: Draft(at: Instant(micros: try drawn.timestamptz(0, 1)), ids: .random()))
+    return Allocated(
+      entry: try allocated.int8(0, 0), found: command.found(answers),
+      draft: Draft(at: Instant(micros: try allocated.timestamptz(0, 1)), ids: .random()))
   }
 
   /// Leaves no transaction open behind us; a connection that cannot even roll back is dropped.
@@ -237,7 +239,7 @@ extension Session {
   /// - Returns: Nil where nothing is.
   /// - Throws: `OPS_012` where the key stands for another request.
   private func recorded<Answer: RecordedAnswer>(
-    _ key: RequestKey
+    _ key: IdempotencyKey
   ) throws(OpsError) -> Committed<Answer>? {
     var parameters = Parameters()
     parameters.uuid(key.command.id)
@@ -260,12 +262,12 @@ extension Session {
   /// Goes first, so that of two at once the second waits for the first.
   private static let insertKey = Statement(
     """
-    INSERT INTO ledger.commands (command, entry, digest, result, recorded_at)
+    INSERT INTO ledger.idempotency_keys (command, entry, digest, result, recorded_at)
     VALUES ($1::uuid, $2::bigint, $3::bytea, $4::json, $5::timestamptz)
     """)
 
   private static func parameters(
-    of key: RequestKey, _ entry: Int64, _ at: Instant, _ answer: JSON
+    of key: IdempotencyKey, _ entry: Int64, _ at: Instant, _ answer: JSON
   ) -> Parameters {
     var parameters = Parameters(reserving: 5)
     parameters.uuid(key.command.id)
@@ -304,16 +306,16 @@ extension PostgresError {
 }
 
 extension OpsError {
-  fileprivate static func keyUnknown(_ key: RequestKey) -> OpsError {
+  fileprivate static func keyUnknown(_ key: IdempotencyKey) -> OpsError {
     OpsError(
       .inconsistentRow,
-      "ledger.commands has the key \(key.key), and the log no such command; nothing was recorded",
+      "ledger.idempotency_keys has the key \(key.key), and the log no such command; nothing was recorded",
       hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
       facts: ["key": key.key.description])
   }
 
   /// Of an entry that came back from a store, which keeps no answers.
-  fileprivate static func answerUnknown(_ key: RequestKey, _ entry: Int64) -> OpsError {
+  fileprivate static func answerUnknown(_ key: IdempotencyKey, _ entry: Int64) -> OpsError {
     OpsError(
       .conflict,
       "the key \(key.key) was used for entry \(entry), and its answer is not kept any more",
@@ -326,7 +328,7 @@ extension OpsError {
       hint: "look for a trigger on the tables that calls pg_terminate_backend", cause: error.cause)
   }
 
-  fileprivate static func keyReused(_ key: RequestKey) -> OpsError {
+  fileprivate static func keyReused(_ key: IdempotencyKey) -> OpsError {
     OpsError(
       .conflict, "the key \(key.key) was used for another request",
       hint: "a new request wants a new key", facts: ["key": key.key.description])
@@ -362,6 +364,6 @@ private let findKey = Statement(
   """
   SELECT c.entry, c.result, c.digest, c.recorded_at,
     EXISTS (SELECT FROM ledger.events AS e WHERE e.entry = c.entry AND e.command = c.command)
-      OR EXISTS (SELECT FROM ledger.believed_departed() AS d WHERE d.last >= c.entry)
-  FROM ledger.commands AS c WHERE c.command = $1::uuid
+      OR EXISTS (SELECT FROM ledger.confirmed_archived_partitions() AS d WHERE d.last >= c.entry)
+  FROM ledger.idempotency_keys AS c WHERE c.command = $1::uuid
   """)

@@ -11,7 +11,7 @@ extension Draft {
     batch.append((Self.insertEvents, eventParameters(entry: entry, key)))
     // Parents before children; and all that is new before what changed: looking at a parent that this
     // transaction has changed would lock it once more.
-    let written = NounName.allCases.map { rows(of: $0, session) }
+    let written = RowType.allCases.map { rows(of: $0, session) }
     batch += written.compactMap(\.inserted) + written.compactMap(\.updated)
     // And children before parents, so that none is taken along by a foreign key.
     batch += written.reversed().compactMap(\.removed)
@@ -105,9 +105,9 @@ extension Draft {
     removed: (Statement, Parameters)?
   )
 
-  // A switch, and not ``NounName/rowType``: code that is made for one row type appends a sixth faster.
-  private func rows(of noun: NounName, _ session: Session) -> Written {
-    switch noun {
+  // A switch, and not ``RowType/rowType``: code that is made for one row type appends a sixth faster.
+  private func rows(of rowType: RowType, _ session: Session) -> Written {
+    switch rowType {
     case .ledger: rows(ledger, session)
     case .policy: rows(policies, session)
     case .radar: rows(radar, session)
@@ -122,10 +122,10 @@ extension Draft {
   }
 
   /// The statements that write the rows of one table, as far as there are any.
-  private func rows<N: Noun>(_ table: DraftTable<N>, _ session: Session) -> Written {
+  private func rows<R: Row>(_ table: DraftTable<R>, _ session: Session) -> Written {
     if table.isEmpty { return (nil, nil, nil) }
-    var (inserted, removed): ([N], [N]) = ([], [])
-    var (originals, updated): ([N], [N]) = ([], [])
+    var (inserted, removed): ([R], [R]) = ([], [])
+    var (originals, updated): ([R], [R]) = ([], [])
     for slot in table.slots {
       switch (slot.original, slot.current) {
       case (nil, let current?): inserted.append(current)
@@ -139,15 +139,15 @@ extension Draft {
     }
     return (
       inserted.isEmpty
-        ? nil : (N.text.insert, Self.columnArrays(inserted, Array(N.columns.indices))),
+        ? nil : (R.text.insert, Self.columnArrays(inserted, Array(R.columns.indices))),
       updated.isEmpty ? nil : Self.update(originals, to: updated, session),
       removed.isEmpty ? nil : Self.remove(removed)
     )
   }
 
   /// Rows that an event of the command took away, on the version that each is expected to have.
-  private static func remove<N: Noun>(_ gone: [N]) -> (Statement, Parameters) {
-    let key = N.columns[0]
+  private static func remove<R: Row>(_ gone: [R]) -> (Statement, Parameters) {
+    let key = R.columns[0]
     var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
     for row in gone {
       keys.append(key.get(row))
@@ -157,22 +157,22 @@ extension Draft {
     parameters.array(keys)
     parameters.array(versions)
     parameters.int4(Int32(gone.count))
-    return (N.text.remove, parameters)
+    return (R.text.remove, parameters)
   }
 
   /// One array a column.
-  static func columnArrays<N: Noun>(_ rows: [N], _ columns: [Int]) -> Parameters {
+  static func columnArrays<R: Row>(_ rows: [R], _ columns: [Int]) -> Parameters {
     var parameters = Parameters(reserving: columns.count, bytes: 128 * rows.count)
     append(rows, columns, to: &parameters)
     return parameters
   }
 
-  static func append<N: Noun>(_ rows: [N], _ columns: [Int], to parameters: inout Parameters) {
+  static func append<R: Row>(_ rows: [R], _ columns: [Int], to parameters: inout Parameters) {
     // Read where they lie: a row is some hundred bytes, and has a dozen texts to count.
     rows.withUnsafeBufferPointer { rows in
       guard let first = rows.baseAddress else { return }
       for index in columns {
-        let column = N.columns[index]
+        let column = R.columns[index]
         var array = ArrayBuilder(for: column.type, count: rows.count)
         for row in rows.indices { array.append(column.get(at: first + row)) }
         parameters.array(array)
@@ -181,12 +181,12 @@ extension Draft {
   }
 
   /// The columns in which any row differs from what it was.
-  private static func changes<N: Noun>(_ originals: [N], to rows: [N]) -> [Int] {
+  private static func changes<R: Row>(_ originals: [R], to rows: [R]) -> [Int] {
     originals.withUnsafeBufferPointer { originals in
       rows.withUnsafeBufferPointer { rows in
         guard let before = originals.baseAddress, let after = rows.baseAddress else { return [] }
-        return N.columns.indices.filter { index in
-          let column = N.columns[index]
+        return R.columns.indices.filter { index in
+          let column = R.columns[index]
           return rows.indices.contains { row in
             !column.get(at: before + row).same(as: column.get(at: after + row))
           }
@@ -196,16 +196,16 @@ extension Draft {
   }
 
   /// One UPDATE of every column that any of the rows changed.
-  private static func update<N: Noun>(
-    _ originals: [N], to rows: [N], _ session: Session
+  private static func update<R: Row>(
+    _ originals: [R], to rows: [R], _ session: Session
   ) -> (Statement, Parameters) {
     let changed = changes(originals, to: rows)
-    let shape = UpdateShape(noun: N.name, columns: changed)
+    let shape = UpdateShape(rowType: R.name, columns: changed)
     let statement: Statement
     if let known = session.updates[shape] {
       statement = known
     } else {
-      statement = N.text.update(changed, keyCarrier: N.text.columns[0].carrier)
+      statement = R.text.update(changed, keyCarrier: R.text.columns[0].carrier)
       session.updates[shape] = statement
     }
     var parameters = Parameters(reserving: changed.count + 3)

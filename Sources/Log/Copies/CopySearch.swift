@@ -5,7 +5,7 @@ public import Postgres
 /// A row that holds a copy of what a search is about, or held it.
 public struct CopyHolder: Equatable, Sendable {
   public let stream: StreamID
-  public let noun: NounName
+  public let rowType: RowType
   /// Nil where all of its events are in the store only.
   public let version: Int32?
   /// Whether it has content that no erasure was about.
@@ -22,14 +22,14 @@ public struct CopySearch {
   /// A source of agent events, all of which are searched for too.
   private var source: String?
   public private(set) var holders: [CopyHolder] = []
-  private var departed = DepartedCopies()
+  private var archivedPart = ArchivedCopies()
   private var missionsHere: Set<StreamID> = []
   /// The missions of the rows that hold a copy, also where the missions themselves hold none.
-  public var missions: Set<StreamID> { missionsHere.union(departed.missions) }
+  public var missions: Set<StreamID> { missionsHere.union(archivedPart.missions) }
   /// All of these rows.
   public var rows: Set<StreamID> { missions.union(holders.map(\.stream)) }
   /// The commands of those rows' events that have left the database.
-  public var departedCommands: Set<StreamID> { departed.commands }
+  public var archivedKeys: Set<StreamID> { archivedPart.commands }
 
   /// The rows with a copy of one row, and of what that row itself was copied from.
   public init(of row: StreamID, _ session: Session) {
@@ -53,13 +53,13 @@ public struct CopySearch {
     while true {
       try take(session.query(Self.copies, parameters))
       let known = roots.count + others.count
-      var (roots, others, found) = (roots, others, DepartedCopies())
-      let hasDeparted = try session.eachDeparted { (event) throws(OpsError) in
+      var (roots, others, found) = (roots, others, ArchivedCopies())
+      let hasArchived = try session.eachArchived { (event) throws(OpsError) in
         if let source, event.hasSource(source) { others.insert(event.stream) }
         found.take(event, &roots, &others, erased)
       }
-      guard hasDeparted else { return }
-      (self.roots, self.others, departed) = (roots, others, found)
+      guard hasArchived else { return }
+      (self.roots, self.others, archivedPart) = (roots, others, found)
       if roots.count + others.count == known { break }
     }
     try take(session.query(Self.copies, parameters))
@@ -83,7 +83,7 @@ public struct CopySearch {
 
   private static let copies = Statement(
     """
-    SELECT stream, noun, version, is_root, is_due, array_to_string(missions, ' ') AS missions
+    SELECT stream, row_type, version, is_root, is_due, array_to_string(missions, ' ') AS missions
     FROM ledger.copies_of($1::uuid[], $2::uuid[])
     """)
 
@@ -99,11 +99,11 @@ public struct CopySearch {
           if let mission = StreamID(String(mission)) { missionsHere.insert(mission) }
         }
         if try rows.bool(row, 3) { roots.insert(stream) }
-        let here = try rows.textIfPresent(row, 1).flatMap(NounName.init)
-        guard let noun = here ?? departed.nouns[stream] else { continue }
-        let isDue = try rows.bool(row, 4) || departed.due.contains(stream)
+        let here = try rows.textIfPresent(row, 1).flatMap(RowType.init)
+        guard let rowType = here ?? archivedPart.rowTypes[stream] else { continue }
+        let isDue = try rows.bool(row, 4) || archivedPart.due.contains(stream)
         let version = here == nil ? nil : try rows.int4(row, 2)
-        holders.append(CopyHolder(stream: stream, noun: noun, version: version, isDue: isDue))
+        holders.append(CopyHolder(stream: stream, rowType: rowType, version: version, isDue: isDue))
       }
     }
   }
@@ -111,26 +111,26 @@ public struct CopySearch {
 
 extension Session {
   /// The noun of a stream, also of one whose row or events have left.
-  public func noun(of stream: StreamID) throws(OpsError) -> NounName? {
+  public func rowType(of stream: StreamID) throws(OpsError) -> RowType? {
     var parameters = Parameters()
     parameters.uuid(stream)
     let rows = try query(
       Statement(
         """
-        SELECT split_part(e.type, '.', 1) FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid
-        UNION ALL SELECT t.noun FROM ledger.tombstones AS t WHERE t.stream = $1::uuid LIMIT 1
+        SELECT split_part(e.type, '.', 1) FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid
+        UNION ALL SELECT t.row_type FROM ledger.tombstones AS t WHERE t.stream = $1::uuid LIMIT 1
         """), parameters)
-    if let noun = try onDatabase({ () throws(PostgresError) in
-      rows.count == 0 ? nil : NounName(rawValue: try rows.text(0, 0))
+    if let rowType = try onDatabase({ () throws(PostgresError) in
+      rows.count == 0 ? nil : RowType(rawValue: try rows.text(0, 0))
     }) {
-      return noun
+      return rowType
     }
-    var noun: NounName?
-    _ = try eachDeparted { (event) throws(OpsError) in
+    var rowType: RowType?
+    _ = try eachArchived { (event) throws(OpsError) in
       guard event.stream == stream else { return }
-      noun = NounName(ofType: String(decoding: event.type, as: UTF8.self))
+      rowType = RowType(ofType: String(decoding: event.type, as: UTF8.self))
     }
-    return noun
+    return rowType
   }
 
   /// The streams that were erased up to an entry, with the entry that erased each last.
@@ -149,5 +149,5 @@ extension Session {
     }
   }
   private static let erased = Statement(
-    "SELECT x.stream, x.entry FROM ledger.believed_erasures() AS x WHERE x.entry <= $1::bigint")
+    "SELECT x.stream, x.entry FROM ledger.confirmed_erasures() AS x WHERE x.entry <= $1::bigint")
 }

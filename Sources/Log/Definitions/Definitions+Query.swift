@@ -4,7 +4,7 @@ extension Definitions {
   /// The roles that the schema makes.
   static let roles = [
     "opsledger_owner", "opsledger_tables", "opsledger_engine", "opsledger_operator",
-    "opsledger_auditor", "opsledger_keeper", "opsledger_repair", "opsledger_writer",
+    "opsledger_auditor", "opsledger_repair", "opsledger_may_repair", "opsledger_writer",
   ]
 
   /// Everything that the schema lays, as the catalogue has it now: one row for each fact of each object.

@@ -9,7 +9,7 @@ import Postgres
 struct Definitions: Equatable, Sendable {
   typealias Facts = [String: String]
 
-  /// By object: `function ledger.draw()`, `constraint ops_policy_pkey on public.ops_policy`.
+  /// By object: `function ledger.allocate_entry()`, `constraint ops_policy_pkey on public.ops_policy`.
   var facts: [String: Facts] = [:]
   /// Objects of schemas that nobody else may have anything in.
   var whole: Set<String> = []
@@ -19,36 +19,36 @@ struct Definitions: Equatable, Sendable {
     let object: String
     /// Nil where the object is missing, or should not be there.
     let fact: String?
-    let laid: String?
+    let applied: String?
     let found: String?
   }
 
   /// What is not as it was laid, in the order of the objects' names.
-  static func faults(laid: Definitions, found: Definitions) -> [Fault] {
-    guard laid.majorVersion == found.majorVersion else {
+  static func faults(applied: Definitions, found: Definitions) -> [Fault] {
+    guard applied.majorVersion == found.majorVersion else {
       return [
         Fault(
-          object: "server", fact: "major version", laid: laid.majorVersion,
+          object: "server", fact: "major version", applied: applied.majorVersion,
           found: found.majorVersion)
       ]
     }
     var faults: [Fault] = []
-    for (object, facts) in laid.facts {
+    for (object, facts) in applied.facts {
       guard let there = found.facts[object] else {
-        faults.append(Fault(object: object, fact: nil, laid: "there", found: nil))
+        faults.append(Fault(object: object, fact: nil, applied: "there", found: nil))
         continue
       }
       for (fact, value) in facts where there[fact] != value && !isOperators(fact) {
-        faults.append(Fault(object: object, fact: fact, laid: value, found: there[fact]))
+        faults.append(Fault(object: object, fact: fact, applied: value, found: there[fact]))
       }
       guard found.whole.contains(object) else { continue }
       for (fact, value) in there
       where facts[fact] == nil && !isReading(fact) && fact != "its triggers" {
-        faults.append(Fault(object: object, fact: fact, laid: nil, found: value))
+        faults.append(Fault(object: object, fact: fact, applied: nil, found: value))
       }
     }
-    for object in found.whole where laid.facts[object] == nil {
-      faults.append(Fault(object: object, fact: nil, laid: nil, found: "there"))
+    for object in found.whole where applied.facts[object] == nil {
+      faults.append(Fault(object: object, fact: nil, applied: nil, found: "there"))
     }
     return faults.sorted { ($0.object, $0.fact ?? "") < ($1.object, $1.fact ?? "") }
   }
@@ -68,21 +68,21 @@ extension Definitions.Fault {
   /// `function ledger.now(): another body`.
   var text: String {
     guard let fact else {
-      return laid == nil ? "\(object): the schema has no such thing" : "\(object): missing"
+      return applied == nil ? "\(object): the schema has no such thing" : "\(object): missing"
     }
-    switch (fact, laid, found) {
+    switch (fact, applied, found) {
     case ("body", _, _), ("query", _, _): return "\(object): another \(fact)"
-    case ("major version", let laid?, let found?):
-      return "the definitions were noted under PostgreSQL \(laid), and this is \(found)"
+    case ("major version", let applied?, let found?):
+      return "the definitions were noted under PostgreSQL \(applied), and this is \(found)"
     case ("valid", _, _): return "\(object): not valid, so rows may break it"
     case ("enabled", _, "D"): return "\(object): switched off"
     case ("enabled", "A", _): return "\(object): not ENABLE ALWAYS"
     case (_, "yes", nil): return "\(object): no longer: \(fact)"
     case (_, nil, let found?):
       return found == "yes" ? "\(object): \(fact)" : "\(object): \(fact) is \(found)"
-    case (_, let laid?, let found):
+    case (_, let applied?, let found):
       return
-        "\(object): \(fact) is \(found.map(Self.brief) ?? "missing"), was laid as \(Self.brief(laid))"
+        "\(object): \(fact) is \(found.map(Self.brief) ?? "missing"), was laid as \(Self.brief(applied))"
     case (_, nil, nil): return object
     }
   }
@@ -100,17 +100,17 @@ extension Definitions {
   /// - Returns: Nil as what was laid where nothing is noted.
   static func read(
     on connection: Connection
-  ) throws(PostgresError) -> (laid: Definitions?, found: Definitions) {
+  ) throws(PostgresError) -> (applied: Definitions?, found: Definitions) {
     let isThere = try connection.query(
       Statement(
         """
         SELECT to_regclass('ledger_guard.definitions') IS NOT NULL,
           to_regclass('ledger.migrations') IS NOT NULL
         """))
-    let noted =
+    let recorded =
       "SELECT 'noted ' || d.object, false, d.fact, d.value FROM ledger_guard.definitions AS d"
     let sql =
-      query + (try isThere.bool(0, 0) ? " UNION ALL " + noted : "")
+      query + (try isThere.bool(0, 0) ? " UNION ALL " + recorded : "")
       + (try isThere.bool(0, 1) ? " UNION ALL " + migrations : "")
     // The catalogue prints names by the path, which is put back for whoever has a transaction open.
     let path = try connection.query(Statement("SELECT current_setting('search_path')"))
@@ -126,30 +126,30 @@ extension Definitions {
 
   private static func sorted(
     _ rows: Rows
-  ) throws(PostgresError) -> (laid: Definitions?, found: Definitions) {
-    var (noted, found) = (Definitions(), Definitions())
+  ) throws(PostgresError) -> (applied: Definitions?, found: Definitions) {
+    var (recorded, found) = (Definitions(), Definitions())
     for row in 0..<rows.count {
       let (object, fact, value) = (
         try rows.text(row, 0), try rows.text(row, 2), try rows.text(row, 3)
       )
       if object.hasPrefix("noted ") {
-        noted.facts[String(object.dropFirst(6)), default: [:]][fact] = value
+        recorded.facts[String(object.dropFirst(6)), default: [:]][fact] = value
       } else {
         found.facts[object, default: [:]][fact] = value
         if try rows.bool(row, 1) { found.whole.insert(object) }
       }
     }
-    return (noted.facts.isEmpty ? nil : noted.expanded(to: found.partitions), found)
+    return (recorded.facts.isEmpty ? nil : recorded.expanded(to: found.partitions), found)
   }
 
   private static var parameters: Parameters {
     var parameters = Parameters()
     // Their names alone, whether or not they are written with their schema.
-    let eight = NounName.allCases.filter(\.isOfTheEight).map { noun in
-      TableText.of(noun).table.split(separator: ".").last.map(String.init) ?? ""
+    let eight = RowType.allCases.filter(\.isOfTheEight).map { rowType in
+      TableText.of(rowType).table.split(separator: ".").last.map(String.init) ?? ""
     }
     parameters.texts(eight + SchemaFile.names(in: "views/ops_"))
-    parameters.texts(SchemaFile.names(in: "functions/origin/ops_"))
+    parameters.texts(SchemaFile.names(in: "functions/predecessor/ops_"))
     parameters.texts(roles)
     return parameters
   }

@@ -1,7 +1,7 @@
 extension Check {
   private static let ours = """
     ('opsledger_owner', 'opsledger_tables', 'opsledger_engine', 'opsledger_operator',
-      'opsledger_auditor', 'opsledger_keeper', 'opsledger_repair', 'opsledger_writer')
+      'opsledger_auditor', 'opsledger_repair', 'opsledger_may_repair', 'opsledger_writer')
     """
 
   // MARK: - Roles
@@ -20,20 +20,20 @@ extension Check {
           AND (r.rolcanlogin OR r.rolsuper OR r.rolbypassrls OR r.rolcreaterole) ORDER BY 1
         """),
     Check(
-      name: "keepers", severity: .fail,
+      name: "repairers", severity: .fail,
       fine:
-        "nobody but the engine can become the keeper, and nobody the log's owner or writer, or write any table",
+        "nobody but the engine can become the repair role, and nobody the log's owner or writer, or write any table",
       remedy: "REVOKE the membership: it passes capture, or owns the log, or writes into it",
       sql: """
         SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
         FROM pg_auth_members AS m
-        WHERE m.roleid IN (to_regrole('opsledger_owner'), to_regrole('opsledger_keeper'),
-            to_regrole('opsledger_repair'), to_regrole('opsledger_writer'),
+        WHERE m.roleid IN (to_regrole('opsledger_owner'), to_regrole('opsledger_repair'),
+            to_regrole('opsledger_may_repair'), to_regrole('opsledger_writer'),
             to_regrole('pg_write_all_data'), to_regrole('pg_execute_server_program'),
             to_regrole('pg_write_server_files'))
           AND (m.roleid, m.member) NOT IN (
-            (to_regrole('opsledger_keeper')::oid, to_regrole('opsledger_repair')::oid),
-            (to_regrole('opsledger_repair')::oid, to_regrole('opsledger_engine')::oid))
+            (to_regrole('opsledger_repair')::oid, to_regrole('opsledger_may_repair')::oid),
+            (to_regrole('opsledger_may_repair')::oid, to_regrole('opsledger_engine')::oid))
           AND NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.oid = m.member)
         ORDER BY 1
         """),
@@ -49,41 +49,41 @@ extension Check {
     Check(
       name: "functions", severity: .fail,
       fine: "those of the ledger are nobody's unless granted",
-      remedy: layAgain,
-      isLaid: true,
+      remedy: applyAgain,
+      isApplied: true,
       sql: """
         SELECT format('PUBLIC may call %s', p.oid::regprocedure) FROM pg_proc AS p
         WHERE (p.pronamespace IN (to_regnamespace('ledger'), to_regnamespace('ledger_guard'))
             OR p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\\_%'
               AND p.proowner = to_regrole('opsledger_owner'))
           -- Capture's triggers ask these as whoever writes.
-          AND p.proname NOT IN ('capture_looks', 'capture_looks_at_reports', 'capture_numbers')
+          AND p.proname NOT IN ('capture_is_on', 'capture_checks_reports', 'capture_numbers')
           AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
             WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') ORDER BY 1
         """),
     Check(
       name: "rights", severity: .fail,
       fine: "each role may do what it is there for",
-      remedy: layAgain,
-      isLaid: true,
+      remedy: applyAgain,
+      isApplied: true,
       sql: """
         WITH relations AS (
           SELECT DISTINCT 'public.' || c.relation AS name, ARRAY['INSERT', 'UPDATE', 'DELETE'] AS writes
           FROM ledger.captured_columns() AS c
-          UNION ALL VALUES ('ledger.events', ARRAY['INSERT']), ('ledger.commands', ARRAY['INSERT']),
+          UNION ALL VALUES ('ledger.events', ARRAY['INSERT']), ('ledger.idempotency_keys', ARRAY['INSERT']),
             ('ledger.tombstones', ARRAY[]::text[]), ('ledger.checkpoints', ARRAY[]::text[])
         ), needed AS (
           SELECT 'opsledger_auditor' AS role, r.name AS relation, 'SELECT' AS privilege FROM relations AS r
           UNION ALL
           SELECT w.role, r.name, p.privilege
-          FROM relations AS r, unnest(ARRAY['opsledger_engine', 'opsledger_keeper']) AS w (role),
+          FROM relations AS r, unnest(ARRAY['opsledger_engine', 'opsledger_repair']) AS w (role),
             unnest(ARRAY['SELECT'] || r.writes) AS p (privilege)
         )
         SELECT format('%s may not %s %s', n.role, n.privilege, n.relation) FROM needed AS n
         WHERE NOT has_table_privilege(n.role, to_regclass(n.relation), n.privilege)
         UNION ALL
         SELECT format('opsledger_engine may not call ledger.%s', p.proname) FROM pg_proc AS p
-        WHERE p.pronamespace = to_regnamespace('ledger') AND p.proname IN ('draw', 'seal', 'add_partitions', 'now')
+        WHERE p.pronamespace = to_regnamespace('ledger') AND p.proname IN ('allocate_entry', 'seal', 'add_partitions', 'now')
           AND NOT has_function_privilege('opsledger_engine', p.oid, 'EXECUTE')
         ORDER BY 1
         """),
@@ -163,8 +163,8 @@ extension Check {
       remedy:
         "see whether it gets on: while it runs, no other does; ended by its process id it frees the task",
       sql: """
-        SELECT format('%s: %s, since %s', r.task, ledger.runner_text(r), r.started_at)
-        FROM ledger.runners AS r
+        SELECT format('%s: %s, since %s', r.task, ledger.task_lease_text(r), r.started_at)
+        FROM ledger.task_leases AS r
         WHERE ledger.is_running(r) AND r.started_at < clock_timestamp() - interval '1 hour' ORDER BY 1
         """),
     Check(

@@ -4,7 +4,7 @@ extension Check {
   /// In the order in which they are told: the log, the tables, the roles, the server.
   static let all = log + tables + roles + server + surroundings
 
-  static let layAgain = "lay it again with `opsledger init`"
+  static let applyAgain = "lay it again with `opsledger init`"
   /// What a user of the program alone can look at.
   static let whole =
     "a whole one to compare with: `opsledger --database URL init` in an empty database"
@@ -14,13 +14,13 @@ extension Check {
   /// The log, each of its partitions, and the checkpoints.
   private static let appendOnly = """
     SELECT 'ledger.events'::regclass AS oid UNION ALL SELECT 'ledger.checkpoints'
-    UNION ALL SELECT 'ledger.departed' UNION ALL SELECT 'ledger.standing_events'
+    UNION ALL SELECT 'ledger.archived_partitions' UNION ALL SELECT 'ledger.kept_events'
     UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
     """
 
   /// The greatest version of each table that has versions.
-  private static let versions = NounName.allCases.map { noun in
-    let table = (noun.isOfTheEight ? "public." : "") + TableText.of(noun).table
+  private static let versions = RowType.allCases.map { rowType in
+    let table = (rowType.isOfTheEight ? "public." : "") + TableText.of(rowType).table
     return "SELECT '\(table): versions of a row', max(t.version)::bigint, \(Draft.versionMax) "
       + "FROM \(table) AS t"
   }.joined(separator: " UNION ALL ")
@@ -47,8 +47,8 @@ extension Check {
     Check(
       name: "log triggers", severity: .fail,
       fine: "log, partitions and checkpoints refuse UPDATE, DELETE and TRUNCATE",
-      remedy: "\(layAgain), then `verify`: what was written meanwhile had no guard",
-      isLaid: true,
+      remedy: "\(applyAgain), then `verify`: what was written meanwhile had no guard",
+      isApplied: true,
       sql: """
         SELECT format('%s: trigger %s is missing, or not ENABLE ALWAYS', a.oid::regclass, n.name)
         FROM (\(appendOnly)) AS a, unnest(ARRAY['append_only', 'append_only_rows']) AS n(name)
@@ -143,20 +143,20 @@ extension Check {
       fine: "this database is the one that was settled",
       remedy: "settle it with `opsledger restore`: until then nothing is recorded here",
       sql: """
-        SELECT CASE pg_sequence_last_value('ledger.home_sequence')
+        SELECT CASE pg_sequence_last_value('ledger.instance_mark')
           WHEN 0 THEN 'the store was seen to hold history that this database lacks'
           ELSE 'it is a copy, an old one put back, or a promoted standby' END
         WHERE CASE WHEN NOT pg_is_in_recovery()
-          THEN CASE WHEN pg_sequence_last_value('ledger.home_sequence') IS NULL
+          THEN CASE WHEN pg_sequence_last_value('ledger.instance_mark') IS NULL
             THEN ledger.has_history()
-            ELSE ledger.home() <> pg_sequence_last_value('ledger.home_sequence') END END
+            ELSE ledger.current_mark() <> pg_sequence_last_value('ledger.instance_mark') END END
         """),
     Check(
       name: "frozen schema", severity: .fail,
       fine: "event triggers refuse DDL on the log, and what would switch capture off",
       remedy: "a superuser lays them with `opsledger init`; where there is none, owners of tables "
         + "and of the log can change them, and only checkpoints kept elsewhere show it",
-      isLaid: true,
+      isApplied: true,
       sql: """
         SELECT format('event trigger %s is missing, or not ENABLE ALWAYS', n.name)
         FROM unnest(ARRAY['opsledger_frozen_start', 'opsledger_frozen_ddl', 'opsledger_frozen_drop',
@@ -181,12 +181,12 @@ extension Check {
     UNION ALL
     SELECT format('%s %s of %s was left off: %s', replace(l.kind, '_', ' '), l.name, l."table", l.statement)
     FROM (
-      SELECT e.data FROM ledger.events_at_hand AS e
+      SELECT e.data FROM ledger.events_in_database AS e
       WHERE e.type IN ('\(LedgerRecord.eventType(.rebuilt))', '\(LedgerRecord.eventType(.restored))')
         AND e.stream = '\(StreamID.ledger)'::uuid
       ORDER BY e.entry DESC LIMIT 1
     ) AS last CROSS JOIN LATERAL json_to_recordset(
-        coalesce(last.data -> 'report' -> 'left_off', last.data -> 'report' -> 'rebuilt' -> 'left_off', '[]'))
+        coalesce(last.data -> 'report' -> 'dropped_constraints', last.data -> 'report' -> 'rebuilt' -> 'dropped_constraints', '[]'))
       AS l (kind text, "table" text, name text, statement text)
     WHERE to_regclass(l."table") IS NOT NULL
       AND NOT EXISTS (SELECT FROM ledger_guard.definitions AS d WHERE d.object IN (
@@ -206,8 +206,8 @@ extension Check {
     Check(
       name: "capture", severity: .fail,
       fine: "every change of the eight tables is recorded",
-      remedy: "\(layAgain), then `verify`",
-      isLaid: true,
+      remedy: "\(applyAgain), then `verify`",
+      isApplied: true,
       sql: """
         SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
         WHERE starts_with(f.fault, 'trigger ') ORDER BY 1
@@ -244,8 +244,8 @@ extension Check {
         "look at the row (`opsledger step show`, `proposal show`, psql) and at the constraints, triggers "
         + "and locks of its table; amend it, or take away what refuses it: it is tried again by itself",
       sql: """
-        SELECT format('%s %s, by %s: %s', p.noun, p.stream, p.name, p.why)
-        FROM ledger.passed_over AS p ORDER BY p.since, p.stream LIMIT 100
+        SELECT format('%s %s, by %s: %s', p.row_type, p.stream, p.name, p.why)
+        FROM ledger.quarantine AS p ORDER BY p.since, p.stream LIMIT 100
         """),
     Check(
       name: "rows", severity: .warn,
@@ -256,12 +256,12 @@ extension Check {
     Check(
       name: "views", severity: .fail,
       fine: "all are there",
-      remedy: layAgain,
-      isLaid: true,
+      remedy: applyAgain,
+      isApplied: true,
       sql: """
         SELECT format('%s is missing', v.name)
         FROM unnest(ARRAY['public.ops_proposal_votes', 'public.ops_policy_history', 'public.ops_policy_audit',
-          'public.ops_step_dead_letters', 'public.ops_radar', 'ledger.events_at_hand',
+          'public.ops_step_dead_letters', 'public.ops_radar', 'ledger.events_in_database',
           'ledger.policy_changes']) AS v (name)
         WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass(v.name) AND c.relkind = 'v')
         ORDER BY 1

@@ -43,7 +43,7 @@ struct Check: Sendable {
   var fine: String
   var remedy: String
   /// Whether laying the schema again mends it.
-  var isLaid = false
+  var isApplied = false
   var sql: String
 }
 
@@ -59,9 +59,9 @@ extension Session {
   }
 
   /// The names of the protections that are out of force and that laying the schema again mends.
-  func unlaid() throws(OpsError) -> [String] {
+  func unapplied() throws(OpsError) -> [String] {
     var names: [String] = []
-    for check in Check.all where check.isLaid {
+    for check in Check.all where check.isApplied {
       if try examine(check).verdict == .fail { names.append(check.name) }
     }
     if try examineDefinitions().verdict != .pass { names.append(Installer.definitions) }
@@ -79,8 +79,8 @@ extension Session {
   package func notInForce() throws(OpsError) -> [String] {
     let connection = try connection()
     return try onDatabase { () throws(PostgresError) in
-      let (laid, found) = try Definitions.read(on: connection)
-      var texts = laid.map { PutBack.faults($0, found).map(\.text) } ?? []
+      let (applied, found) = try Definitions.read(on: connection)
+      var texts = applied.map { PutBack.faults($0, found).map(\.text) } ?? []
       let rows = try connection.query(Statement(Check.notInForce))
       for row in 0..<rows.count { texts.append(try rows.text(row, 0)) }
       return texts
@@ -120,18 +120,18 @@ extension Session {
     let name = Installer.definitions
     return try looking(name) { () throws(OpsError) in
       let connection = try connection()
-      let (laid, found) = try onDatabase { () throws(PostgresError) in
+      let (applied, found) = try onDatabase { () throws(PostgresError) in
         try Definitions.read(on: connection)
       }
-      guard let laid else {
+      guard let applied else {
         return Finding(
           name: name, verdict: .fail, saw: ["nobody has noted what was laid"],
           remedy: "note it with `opsledger init`")
       }
-      let saw = Definitions.faults(laid: laid, found: found).map(\.text)
+      let saw = Definitions.faults(applied: applied, found: found).map(\.text)
       if saw.isEmpty {
         return Finding(
-          name: name, verdict: .pass, saw: ["\(laid.facts.count) objects are as they were laid"])
+          name: name, verdict: .pass, saw: ["\(applied.facts.count) objects are as they were laid"])
       }
       return Finding(
         name: name, verdict: .fail, saw: saw,

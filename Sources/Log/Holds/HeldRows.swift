@@ -69,7 +69,7 @@ extension Session {
           Instant(micros: try rows.timestamptz(row, 2)))
       }
     }
-    _ = try eachDeparted { (event) throws(OpsError) in
+    _ = try eachArchived { (event) throws(OpsError) in
       guard missions.contains(event.stream) else { return }
       for moment in event.openMoments { add(event.stream, moment, moment) }
     }

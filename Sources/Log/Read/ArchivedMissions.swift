@@ -27,11 +27,11 @@ extension Session {
       (answers, reader) throws(OpsError) in
       var missions = try onDatabase { () throws(PostgresError) in try Self.read(answers[0]) }
       let unknown = Set(missions.lazy.filter { $0.archived == nil }.map(\.id))
-      guard !unknown.isEmpty, reader.departed != nil, self.target.coldLog != nil else {
+      guard !unknown.isEmpty, reader.archivedPart != nil, self.target.archivedLog != nil else {
         return missions
       }
       var removed: Set<StreamID> = []
-      for event in try reader.cold(ColdQuery(0...Int64.max, .these(unknown))) {
+      for event in try reader.archived(ArchivedQuery(0...Int64.max, .these(unknown))) {
         guard let place = missions.firstIndex(where: { $0.id == event.stream }) else { continue }
         missions[place].take(event)
         if EventType(event.type)?.common == .removed { removed.insert(event.stream) }
@@ -88,7 +88,7 @@ extension Session {
     LEFT JOIN LATERAL (SELECT e.entry, e.recorded_at, e.type, e.data FROM ledger.events AS e
       WHERE e.stream = t.stream AND e.type IN ('\(Mission.eventType(common: .archived))', '\(removed)')
       ORDER BY e.version DESC LIMIT 1) AS a ON true
-    WHERE t.noun = '\(Mission.name.rawValue)' AND a.type IS DISTINCT FROM '\(removed)'
+    WHERE t.row_type = '\(Mission.name.rawValue)' AND a.type IS DISTINCT FROM '\(removed)'
       AND NOT EXISTS (SELECT FROM public.ops_missions AS m WHERE m.id = t.stream)
     ORDER BY a.entry DESC NULLS LAST, t.stream LIMIT $1::bigint
     """)

@@ -5,7 +5,7 @@ public import Postgres
 struct HistoryReader {
   private let connection: Connection
   /// What of the log has left the database, if anything.
-  let departed: Departed?
+  let archivedPart: ArchivedPart?
 
   /// Runs `body` in a transaction of its own; its first questions travel with the transaction's
   /// beginning.
@@ -17,11 +17,14 @@ struct HistoryReader {
     defer { try? connection.rollbackIfOpen() }
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
-        [(.beginSnapshot, Parameters()), (lock, Parameters()), (Departed.question, Parameters())]
+        [
+          (.beginSnapshot, Parameters()), (lock, Parameters()),
+          (ArchivedPart.question, Parameters()),
+        ]
           + first)
     }
     let reader = HistoryReader(
-      connection: connection, departed: try Departed(session.target, answers[2]))
+      connection: connection, archivedPart: try ArchivedPart(session.target, answers[2]))
     return try body(Array(answers.dropFirst(3)), reader)
   }
 
@@ -33,12 +36,12 @@ struct HistoryReader {
   }
 
   /// The events of what has left the database, in the order of the log.
-  func cold(_ wanted: ColdQuery) throws(OpsError) -> [LoggedEvent] {
+  func archived(_ wanted: ArchivedQuery) throws(OpsError) -> [LoggedEvent] {
     var events: [LoggedEvent] = []
     var wanted = wanted
-    guard let departed, let range = departed.part(of: wanted.entries) else { return events }
+    guard let archivedPart, let range = archivedPart.part(of: wanted.entries) else { return events }
     wanted.entries = range
-    try departed.log().events(wanted) { (event) throws(OpsError) in
+    try archivedPart.log().events(wanted) { (event) throws(OpsError) in
       events.append(LoggedEvent(event))
       return true
     }
@@ -46,17 +49,20 @@ struct HistoryReader {
   }
 
   /// The events of these streams that have left the database: of those whose first one was not met in it.
-  func cold(of streams: Set<StreamID>, hot: [LoggedEvent]) throws(OpsError) -> [LoggedEvent] {
+  func archived(of streams: Set<StreamID>, hot: [LoggedEvent]) throws(OpsError) -> [LoggedEvent] {
     let whole = Set(hot.lazy.filter { $0.version == 1 }.map(\.stream))
     let wanted = streams.subtracting(whole)
-    return wanted.isEmpty ? [] : try cold(ColdQuery(0...Int64.max, .these(wanted)))
+    return wanted.isEmpty ? [] : try archived(ArchivedQuery(0...Int64.max, .these(wanted)))
   }
 
   /// The last event of what has left the database, of entries up to one, recorded up to a time.
-  func lastCold(upTo entry: Int64, at time: Instant? = nil) throws(OpsError) -> LoggedEvent? {
-    guard let departed, let range = departed.part(of: 0...max(0, entry)) else { return nil }
+  func lastArchivedEvent(upTo entry: Int64, at time: Instant? = nil) throws(OpsError)
+    -> LoggedEvent?
+  {
+    guard let archivedPart, let range = archivedPart.part(of: 0...max(0, entry)) else { return nil }
     var found: LoggedEvent?
-    try departed.log().eventsBackwards(ColdQuery(range, upTo: time)) { (event) throws(OpsError) in
+    try archivedPart.log().eventsBackwards(ArchivedQuery(range, upTo: time)) {
+      (event) throws(OpsError) in
       found = event
       return false
     }

@@ -19,13 +19,13 @@ extension Session {
   /// Whether anything tells of a ledger, beside what the log has of its beginning: then that is lost.
   static let hasTraces = Statement(
     """
-    SELECT EXISTS (SELECT FROM ledger.ledger) OR EXISTS (SELECT FROM ledger.commands) OR ledger.sealed() > 0
+    SELECT EXISTS (SELECT FROM ledger.ledger) OR EXISTS (SELECT FROM ledger.idempotency_keys) OR ledger.sealed() > 0
       OR EXISTS (SELECT FROM ledger.events)
     """)
 
   /// Why a database whose schema is laid holds no ledger.
   func noLedger() throws(OpsError) -> OpsError {
-    if try home() == .behind {
+    if try instanceState() == .stale {
       return OpsError(
         store: .diverged, "a restore of this database was cut short",
         hint: "begin `opsledger restore` again; until its end nothing is recorded here")

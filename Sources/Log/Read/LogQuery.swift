@@ -27,10 +27,10 @@ extension LogQuery {
   ///
   /// - Returns: How many.
   public func run(
-    in log: any ColdLog, _ each: (LoggedEvent) -> Void
+    in log: any ArchivedLog, _ each: (LoggedEvent) -> Void
   ) throws(OpsError) -> Int {
     let types = type.map(Glob.init)
-    let wanted = ColdQuery(entries ?? 0...Int64.max, stream.map { .these([$0]) } ?? .all)
+    let wanted = ArchivedQuery(entries ?? 0...Int64.max, stream.map { .these([$0]) } ?? .all)
     var found: [LoggedEvent] = []
     var count = 0
     guard limit > 0 else { return 0 }
@@ -72,7 +72,7 @@ extension Session {
       for event in rows.reversed() { each(event) }
     case .first:
       var query = query
-      query.limit -= try coldFirst(query, each)
+      query.limit -= try archivedFirst(query, each)
       var last: (Int64, Int32)?
       while query.limit > 0 {
         let size = min(query.limit, Self.logPage)
@@ -88,12 +88,12 @@ extension Session {
   /// Those that have left the database, which come first.
   ///
   /// - Returns: How many.
-  private func coldFirst(
+  private func archivedFirst(
     _ query: LogQuery, _ each: (LoggedEvent) -> Void
   ) throws(OpsError) -> Int {
     try HistoryReader.read(self, first: []) { (_, reader) throws(OpsError) in
-      guard query.limit > 0, let departed = reader.departed,
-        let range = departed.part(of: query.entries ?? 0...Int64.max)
+      guard query.limit > 0, let archivedPart = reader.archivedPart,
+        let range = archivedPart.part(of: query.entries ?? 0...Int64.max)
       else { return 0 }
       if let stream = query.stream, query.entries == nil {
         var one = Parameters()
@@ -104,7 +104,7 @@ extension Session {
       }
       var query = query
       query.entries = range
-      return try query.run(in: departed.log(), each)
+      return try query.run(in: archivedPart.log(), each)
     }
   }
 
@@ -151,14 +151,14 @@ extension Session {
       (answers, reader) throws(OpsError) in
       let hot = try answers[0].events()
       guard query.keeps == .last, hot.count < limit, hot.last?.version != 1 || query.stream == nil,
-        let departed = reader.departed,
-        let range = departed.part(of: query.entries ?? 0...Int64.max)
+        let archivedPart = reader.archivedPart,
+        let range = archivedPart.part(of: query.entries ?? 0...Int64.max)
       else { return hot }
       var rest = query
       (rest.entries, rest.limit) = (range, limit - hot.count)
-      var cold: [LoggedEvent] = []
-      _ = try rest.run(in: departed.log()) { cold.append($0) }
-      return hot + cold.reversed()
+      var archived: [LoggedEvent] = []
+      _ = try rest.run(in: archivedPart.log()) { archived.append($0) }
+      return hot + archived.reversed()
     }
   }
 

@@ -25,14 +25,14 @@ public struct LoggedEvent: Equatable, Sendable {
 
 extension LoggedEvent {
   /// What the event says, by the kind that its type names.
-  public func decoded<N: Noun>(
-    _ kind: StreamEvent<N>.Kind
-  ) throws(Unreadable) -> StreamEvent<N> {
+  public func decoded<R: Row>(
+    _ kind: StreamEvent<R>.Kind
+  ) throws(Unreadable) -> StreamEvent<R> {
     try StreamEvent(kind, data: data, content: content)
   }
 
   /// The same of an event of the noun's own; nil for one that every noun has.
-  public func own<N: Noun>(_ kind: StreamEvent<N>.Kind) throws(Unreadable) -> N.Event? {
+  public func own<R: Row>(_ kind: StreamEvent<R>.Kind) throws(Unreadable) -> R.Event? {
     switch kind {
     case .own:
       guard case .own(let event) = try decoded(kind) else { return nil }

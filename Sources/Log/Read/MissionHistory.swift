@@ -48,8 +48,8 @@ extension MissionHistory {
   /// Reads a mission's history from what has left the database, or from a store alone.
   ///
   /// - Throws: `OPS_011` where there is no such mission.
-  public init(ofMission id: StreamID, in log: any ColdLog) throws(OpsError) {
-    var search = HistorySearch(id, ColdSource(log: log, entries: 0...Int64.max))
+  public init(ofMission id: StreamID, in log: any ArchivedLog) throws(OpsError) {
+    var search = HistorySearch(id, ArchivedSource(log: log, entries: 0...Int64.max))
     self = try search.run()
   }
 }
@@ -84,15 +84,17 @@ private struct DatabaseSource: HistorySource {
     ])
     let hot = try answers[0].events()
     var named = try answers[1].ids()
-    guard let departed = reader.departed else { return (hot, named) }
-    let cold = try reader.cold(of: question.streams, hot: hot)
-    let entries = question.entries.filter { $0 <= departed.last }
+    guard let archivedPart = reader.archivedPart else { return (hot, named) }
+    let archived = try reader.archived(of: question.streams, hot: hot)
+    let entries = question.entries.filter { $0 <= archivedPart.last }
     if !entries.isEmpty {
       var question = question
       (question.streams, question.entries) = ([], entries)
-      named += try ColdSource(log: departed.log(), entries: 0...departed.last).ask(question).named
+      named += try ArchivedSource(log: archivedPart.log(), entries: 0...archivedPart.last).ask(
+        question
+      ).named
     }
-    return (cold + hot, named)
+    return (archived + hot, named)
   }
 
   private static let ofStreams = Statement(
@@ -118,8 +120,8 @@ private struct DatabaseSource: HistorySource {
 }
 
 /// What has left the database, or a store alone.
-private struct ColdSource: HistorySource {
-  let log: any ColdLog
+private struct ArchivedSource: HistorySource {
+  let log: any ArchivedLog
   let entries: ClosedRange<Int64>
 
   func ask(_ question: HistoryQuestion) throws(OpsError) -> (
@@ -128,13 +130,13 @@ private struct ColdSource: HistorySource {
     var events: [LoggedEvent] = []
     var named: [StreamID] = []
     if !question.entries.isEmpty {
-      try log.events(ColdQuery(entries, only: question.entries)) { (event) throws(OpsError) in
+      try log.events(ArchivedQuery(entries, only: question.entries)) { (event) throws(OpsError) in
         if Self.isNamed(LoggedEvent(event), question) { named.append(event.stream) }
         return true
       }
     }
     if !question.streams.isEmpty {
-      try log.events(ColdQuery(entries, .these(question.streams))) { (event) throws(OpsError) in
+      try log.events(ArchivedQuery(entries, .these(question.streams))) { (event) throws(OpsError) in
         events.append(LoggedEvent(event))
         return true
       }
@@ -311,5 +313,5 @@ private struct HistorySearch {
 }
 
 extension LoggedEvent {
-  fileprivate var isOfMission: Bool { NounName(ofType: type) == .mission }
+  fileprivate var isOfMission: Bool { RowType(ofType: type) == .mission }
 }

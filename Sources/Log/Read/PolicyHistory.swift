@@ -43,7 +43,7 @@ extension Session {
   /// Also those that have left the log: the loop goes by them, with no store at hand.
   private static let lastOfPolicy = Statement(
     """
-    SELECT \(LoggedEvent.columns) FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid
+    SELECT \(LoggedEvent.columns) FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid
     ORDER BY e.version DESC LIMIT $2::bigint
     """)
 
@@ -87,8 +87,8 @@ extension PolicyVersion {
       (self.value, self.rollbackTo, self.why) = (Self.canonical(value), rollbackTo, why)
     case .common(.removed), .common(.archived): self.value = nil
     case .common(.erased(let why)): self.why = why
-    case .common(let byHand):
-      guard let changed = byHand.value(of: "value")?.jsonValue else { return }
+    case .common(let manual):
+      guard let changed = manual.value(of: "value")?.jsonValue else { return }
       value = Self.canonical(changed)
       // A hand's SQL has no place for a reason but the policy's own value, as that of `loop` has one.
       if event.command == nil { why = (try? JSON(parsing: changed))?["why"]?.stringValue }

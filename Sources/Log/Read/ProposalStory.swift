@@ -30,7 +30,7 @@ extension Session {
       return ProposalStory(
         proposal: try answers[0].row(0, of: Proposal.self), mission: missions.first?.id,
         missionStatus: missions.first?.status,
-        events: try reader.cold(of: [id], hot: hot) + hot,
+        events: try reader.archived(of: [id], hot: hot) + hot,
         now: try answers[3].clock())
     }
   }

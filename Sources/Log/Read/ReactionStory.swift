@@ -30,7 +30,7 @@ extension Session {
         reaction: try answers[0].row(0, of: Reaction.self),
         event: try answers[1].rows(of: AgentEvent.self).first,
         proposal: try answers[2].rows(of: Proposal.self).first,
-        mission: try answers[3].ids().first, events: try reader.cold(of: [id], hot: hot) + hot)
+        mission: try answers[3].ids().first, events: try reader.archived(of: [id], hot: hot) + hot)
     }
   }
 
@@ -62,7 +62,7 @@ extension Session {
     """)
 }
 
-extension RowQuery where N == Reaction {
+extension RowQuery where R == Reaction {
   /// - Parameter event: Only those that answer this agent event.
   public static func reactions(
     status: Reaction.Status?, event: StreamID?, pattern: String?, limit: Int

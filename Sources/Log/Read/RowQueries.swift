@@ -2,7 +2,7 @@ public import Ledger
 public import Postgres
 
 /// Which rows of a table to list, newest first.
-public struct RowQuery<N: Noun> {
+public struct RowQuery<R: Row> {
   var conditions: [String] = []
   var parameters = Parameters()
   var order: String
@@ -26,29 +26,29 @@ public struct RowQuery<N: Noun> {
 
 extension Session {
   /// The rows that a query is about.
-  public func list<N: Noun>(_ query: RowQuery<N>) throws(OpsError) -> [N] {
+  public func list<R: Row>(_ query: RowQuery<R>) throws(OpsError) -> [R] {
     var parameters = query.parameters
     parameters.int8(Int64(query.limit))
     let filter =
       query.conditions.isEmpty ? "" : "WHERE " + query.conditions.joined(separator: " AND ")
     let sql = """
-      SELECT \(N.select("t")) FROM \(N.relation) AS t \(filter)
+      SELECT \(R.select("t")) FROM \(R.relation) AS t \(filter)
       ORDER BY \(query.order) LIMIT $\(parameters.count)::bigint
       """
-    return try self.query(Statement(sql), parameters).rows(of: N.self)
+    return try self.query(Statement(sql), parameters).rows(of: R.self)
   }
 
   /// One row by its id.
   ///
   /// - Throws: `OPS_011` where there is none.
-  public func find<N: Noun>(_ id: StreamID, as thing: String) throws(OpsError) -> N {
+  public func find<R: Row>(_ id: StreamID, as thing: String) throws(OpsError) -> R {
     var parameters = Parameters()
     parameters.uuid(id)
     let rows = try query(
-      Statement("SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE t.id = $1::uuid"), parameters
+      Statement("SELECT \(R.select("t")) FROM \(R.relation) AS t WHERE t.id = $1::uuid"), parameters
     )
     guard rows.count == 1 else { throw OpsError.notFound(thing, id) }
-    return try rows.row(0, of: N.self)
+    return try rows.row(0, of: R.self)
   }
 }
 
@@ -61,7 +61,7 @@ extension OpsError {
   }
 }
 
-extension RowQuery where N == AgentEvent {
+extension RowQuery where R == AgentEvent {
   /// - Parameter type: A type, in which `*` stands for any text.
   public static func agentEvents(
     type: String?, unprocessed: Bool, limit: Int
@@ -86,7 +86,7 @@ extension RowQuery where N == AgentEvent {
   }
 }
 
-extension RowQuery where N == Proposal {
+extension RowQuery where R == Proposal {
   public static func proposals(
     status: Proposal.Status?, source: Proposal.Source?, limit: Int
   ) -> RowQuery {
@@ -99,7 +99,7 @@ extension RowQuery where N == Proposal {
   }
 }
 
-extension RowQuery where N == Mission {
+extension RowQuery where R == Mission {
   public static func missions(status: Mission.Status?, limit: Int) -> RowQuery {
     var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
     if let status {
@@ -109,7 +109,7 @@ extension RowQuery where N == Mission {
   }
 }
 
-extension RowQuery where N == Step {
+extension RowQuery where R == Step {
   /// - Parameter dead: Only steps that failed for good; not those skipped because of them.
   public static func steps(
     status: Step.Status?, mission: StreamID?, dead: Bool, limit: Int
@@ -126,7 +126,7 @@ extension RowQuery where N == Step {
   }
 }
 
-extension RowQuery where N == Radar {
+extension RowQuery where R == Radar {
   public static func radar(stage: Radar.Stage?, limit: Int) -> RowQuery {
     var query = RowQuery(order: "t.updated_at DESC, t.id DESC", limit: limit)
     if let stage { query.and("t.stage = $?::text") { $0.text(stage.rawValue) } }
@@ -134,7 +134,7 @@ extension RowQuery where N == Radar {
   }
 }
 
-extension RowQuery where N == Hold {
+extension RowQuery where R == Hold {
   /// - Parameter all: Also those that were released.
   public static func holds(all: Bool, limit: Int) -> RowQuery {
     var query = RowQuery(order: "t.placed_at DESC, t.id DESC", limit: limit)
@@ -143,7 +143,7 @@ extension RowQuery where N == Hold {
   }
 }
 
-extension RowQuery where N == Policy {
+extension RowQuery where R == Policy {
   public static func policies(limit: Int) -> RowQuery {
     RowQuery(order: "t.key", limit: limit)
   }

@@ -21,8 +21,8 @@ public struct LedgerStatus: Sendable {
   }
 
   /// A row that heartbeat or worker leave alone while the others go on.
-  public struct PassedOverRow: Equatable, Sendable {
-    public var noun: String
+  public struct QuarantinedRow: Equatable, Sendable {
+    public var rowType: String
     public var row: StreamID
     public var why: String
     public var since: Instant
@@ -36,11 +36,11 @@ public struct LedgerStatus: Sendable {
   public var lastMigration = ""
   /// The last entry that is sealed, and the last number that was drawn.
   public var sealed: Int64 = 0
-  public var drawn: Int64 = 0
+  public var allocated: Int64 = 0
   /// Those that have been open for more than a second.
   public var appenders: [Appender] = []
   /// Who runs what runs once at a time.
-  public var runners: [Runner.Holder] = []
+  public var taskLeases: [TaskLease.Holder] = []
   /// Who keeps others from the ledger's tables, and for how long.
   public var lockHolders: [String] = []
   public var unprocessedEvents: Int64 = 0
@@ -52,8 +52,8 @@ public struct LedgerStatus: Sendable {
   public var missions24h: [String: Int64] = [:]
   public var heartbeat: Heartbeat?
   /// The rows that the loop passes over: the first of them, and how many there are.
-  public var passedOver: [PassedOverRow] = []
-  public var passedOverCount: Int64 = 0
+  public var quarantined: [QuarantinedRow] = []
+  public var quarantinedCount: Int64 = 0
   /// The last entry that a store is known to have; nil where nothing was ever pushed.
   public var stored: Int64?
   /// When the first event was recorded that no store has.
@@ -63,8 +63,8 @@ public struct LedgerStatus: Sendable {
   /// Tables without a row of which the log has rows that never left.
   public var emptiedTables: [String] = []
   /// Why nothing is recorded here, where that is so.
-  public var refusal: String? { home.refusal }
-  var home = Home.here
+  public var refusal: String? { instanceState.refusal }
+  var instanceState = InstanceState.here
 }
 
 extension Session {
@@ -81,15 +81,15 @@ extension Session {
   private func askStatus() throws(OpsError) -> LedgerStatus {
     var status = LedgerStatus()
     status.sealed = try sealed()
-    status.home = try home()
-    status.runners = try runners()
+    status.instanceState = try instanceState()
+    status.taskLeases = try taskLeases()
     let connection = try connection()
     status.database = connection.database
     let answers = try onDatabase { () throws(PostgresError) in
       try connection.pipeline(
         [
           Self.place, Self.queues, Self.missions, Self.lastHeartbeat, Self.appenders, Self.stored,
-          Self.refused, Self.emptied, Self.passedOver, LockHolders.inTheWay,
+          Self.refused, Self.emptied, Self.quarantined, LockHolders.inTheWay,
         ].map { ($0, Parameters()) })
     }
     try onDatabase { () throws(PostgresError) in
@@ -104,7 +104,7 @@ extension Session {
           succeeded: try answers[3].bool(0, 1))
       }
       try status.take(appenders: answers[4])
-      try status.take(passedOver: answers[8])
+      try status.take(quarantined: answers[8])
       status.stored = try answers[5].int8IfPresent(0, 0)
       status.unstoredSince = try answers[5].timestamptzIfPresent(0, 1).map(Instant.init(micros:))
       status.refusedToday = try answers[6].int8(0, 0)
@@ -138,13 +138,13 @@ extension Session {
     """)
   /// Looked for at both ends of the log, and only where a table is empty; `verify` looks at all of it.
   private static let emptied = Statement(
-    NounName.allCases.filter(\.isOfTheEight).map { noun in
+    RowType.allCases.filter(\.isOfTheEight).map { rowType in
       """
-      SELECT '\(TableText.of(noun).table)' WHERE NOT EXISTS (SELECT FROM public.\(TableText.of(noun).table))
+      SELECT '\(TableText.of(rowType).table)' WHERE NOT EXISTS (SELECT FROM public.\(TableText.of(rowType).table))
         AND EXISTS (SELECT FROM (
             (SELECT e.stream, e.type FROM ledger.events AS e ORDER BY e.entry LIMIT 50000)
             UNION ALL (SELECT e.stream, e.type FROM ledger.events AS e ORDER BY e.entry DESC LIMIT 50000)
-          ) AS s WHERE starts_with(s.type, '\(noun.rawValue).')
+          ) AS s WHERE starts_with(s.type, '\(rowType.rawValue).')
             AND NOT EXISTS (SELECT FROM ledger.tombstones AS t WHERE t.stream = s.stream))
       """
     }.joined(separator: "\nUNION ALL ") + "\nORDER BY 1")
@@ -183,9 +183,9 @@ extension Session {
       ORDER BY e.entry, e.index LIMIT 1)
     FROM (SELECT max(c.entry) AS entry FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL) AS c
     """)
-  private static let passedOver = Statement(
+  private static let quarantined = Statement(
     """
-    SELECT p.noun, p.stream, p.why, p.since, p.name, count(*) OVER () FROM ledger.passed_over AS p
+    SELECT p.row_type, p.stream, p.why, p.since, p.name, count(*) OVER () FROM ledger.quarantine AS p
     ORDER BY p.since, p.stream LIMIT 10
     """)
   private static let appenders = Statement(
@@ -202,7 +202,7 @@ extension LedgerStatus {
     now = Instant(micros: try place.timestamptz(0, 0))
     server = try place.text(0, 1)
     lastMigration = try place.textIfPresent(0, 2) ?? "none"
-    drawn = try place.int8(0, 3)
+    allocated = try place.int8(0, 3)
   }
 
   fileprivate mutating func take(queues: Rows) throws(PostgresError) {
@@ -213,14 +213,14 @@ extension LedgerStatus {
     deadLetters24h = try queues.int8(0, 5)
   }
 
-  fileprivate mutating func take(passedOver rows: Rows) throws(PostgresError) {
+  fileprivate mutating func take(quarantined rows: Rows) throws(PostgresError) {
     for row in 0..<rows.count {
-      passedOver.append(
-        PassedOverRow(
-          noun: try rows.text(row, 0), row: StreamID(try rows.uuid(row, 1)),
+      quarantined.append(
+        QuarantinedRow(
+          rowType: try rows.text(row, 0), row: StreamID(try rows.uuid(row, 1)),
           why: try rows.text(row, 2), since: Instant(micros: try rows.timestamptz(row, 3)),
           by: try rows.text(row, 4)))
-      passedOverCount = try rows.int8(row, 5)
+      quarantinedCount = try rows.int8(row, 5)
     }
   }
 

@@ -19,21 +19,21 @@ package struct ArchivedRows {
 
   fileprivate init(fold: Fold) { self.fold = fold }
 
-  private struct Restorer: NounVisitor {
+  private struct Restorer: RowVisitor {
     let fold: Fold
     var draft: Draft
     let tombstones: [StreamID: Int32]
     var count = 0
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
       for slot in fold[keyPath: table].slots {
         guard let row = slot.row, let version = tombstones[slot.stream] else { continue }
-        try draft.load(tombstone: version, of: N.self, as: slot.stream)
-        let columns = N.columns.filter { $0.name != "version" }
+        try draft.load(tombstone: version, of: R.self, as: slot.stream)
+        let columns = R.columns.filter { $0.name != "version" }
         let values = columns.map { ColumnValue($0.name, $0.get(row)) }
-        draft.append(StreamEvent<N>.common(.restored(values)), to: slot.stream)
+        draft.append(StreamEvent<R>.common(.restored(values)), to: slot.stream)
         count += 1
       }
     }

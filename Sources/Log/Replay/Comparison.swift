@@ -3,14 +3,14 @@ import Ledger
 import Postgres
 
 /// Compares a folded slice with the live rows of the same streams, column by column, by bytes.
-struct Comparison: NounVisitor {
+struct Comparison: RowVisitor {
   /// At most so many differences are described; all are counted.
   static let describedMax = 10_000
 
   private(set) var fold: Fold
   private let slice: Slice
   private let connection: Connection
-  private let leavingOut: NounName?
+  private let leavingOut: RowType?
 
   private(set) var rowsCompared: [String: Int] = [:]
   private(set) var differences: [Difference] = []
@@ -18,10 +18,10 @@ struct Comparison: NounVisitor {
   /// The streams of the rows that differ, are missing, or are too many.
   private(set) var streams: Set<StreamID> = []
   /// Rows that the log does not have, by table: their keys.
-  private(set) var extra: [NounName: [Value]] = [:]
+  private(set) var extra: [RowType: [Value]] = [:]
   /// Rows that differ, by noun.
-  private(set) var changed: [NounName: Set<StreamID>] = [:]
-  private(set) var missing: [NounName: [StreamID]] = [:]
+  private(set) var changed: [RowType: Set<StreamID>] = [:]
+  private(set) var missing: [RowType: [StreamID]] = [:]
   /// Json columns whose text differs from the fold's: perhaps only in spelling.
   private var respelled: [Respelled] = []
 
@@ -35,7 +35,7 @@ struct Comparison: NounVisitor {
 
   /// - Parameter leavingOut: A noun whose rows are not looked at.
   init(
-    _ fold: Fold, _ slice: Slice, on connection: Connection, leavingOut: NounName? = nil
+    _ fold: Fold, _ slice: Slice, on connection: Connection, leavingOut: RowType? = nil
   ) {
     self.fold = fold
     self.slice = slice
@@ -45,58 +45,58 @@ struct Comparison: NounVisitor {
 
   mutating func run() throws(OpsError) { try visitParentsFirst() }
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    if N.name == leavingOut { return }
+    if R.name == leavingOut { return }
     // Taken out while it is used: reaching it through the key path costs as much as comparing a row.
-    var folded = FoldTable<N>()
+    var folded = FoldTable<R>()
     swap(&folded, &fold[keyPath: table])
     defer { swap(&folded, &fold[keyPath: table]) }
     do throws(PostgresError) {
-      let columns = N.columns
-      let reader = try connection.copyReader(slice.rows(of: N.self))
+      let columns = R.columns
+      let reader = try connection.copyReader(slice.rows(of: R.self))
       var count = 0
       while let row = try reader.next() {
         count += 1
         try compare(row, columns, &folded)
       }
-      rowsCompared[N.table, default: 0] += count
-      try settleRespelled(N.self)
+      rowsCompared[R.table, default: 0] += count
+      try settleRespelled(R.self)
     } catch {
       throw OpsError(database: error)
     }
     for slot in folded.slots {
       guard let row = slot.row, !slot.isSeen, !slot.isBroken else { continue }
-      missing[N.name, default: []].append(slot.stream)
-      note(N.self, slot.stream, N.columns[0].get(row), "*", expected: "a row", found: nil)
+      missing[R.name, default: []].append(slot.stream)
+      note(R.self, slot.stream, R.columns[0].get(row), "*", expected: "a row", found: nil)
     }
   }
 
-  private mutating func compare<N: Noun>(
-    _ row: borrowing CopyRow, _ columns: [Column<N>], _ folded: inout FoldTable<N>
+  private mutating func compare<R: Row>(
+    _ row: borrowing CopyRow, _ columns: [Column<R>], _ folded: inout FoldTable<R>
   ) throws(PostgresError) {
     let key = try row[0].value(columns[0].type)
-    guard let stream = N.stream(ofKey: key) else {
-      throw .protocolViolation("\(N.table) has a row without a key")
+    guard let stream = R.stream(ofKey: key) else {
+      throw .protocolViolation("\(R.table) has a row without a key")
     }
-    guard let slot = folded.find(stream) else { return noteExtra(N.self, stream, key) }
+    guard let slot = folded.find(stream) else { return noteExtra(R.self, stream, key) }
     // Where the primary key was off.
     if folded.slots[slot].isSeen {
-      return note(N.self, stream, key, "*", expected: "one row", found: "a second row")
+      return note(R.self, stream, key, "*", expected: "one row", found: "a second row")
     }
     folded.markSeen(slot)
     if folded.slots[slot].isBroken { return }
     guard let expectedRow = folded.slots[slot].row else {
-      return noteExtra(N.self, stream, key)
+      return noteExtra(R.self, stream, key)
     }
     try withUnsafePointer(to: expectedRow) { (expectedRow) throws(PostgresError) in
       try compare(row, columns, at: expectedRow, stream, key)
     }
   }
 
-  private mutating func compare<N: Noun>(
-    _ row: borrowing CopyRow, _ columns: [Column<N>], at expectedRow: UnsafePointer<N>,
+  private mutating func compare<R: Row>(
+    _ row: borrowing CopyRow, _ columns: [Column<R>], at expectedRow: UnsafePointer<R>,
     _ stream: StreamID, _ key: Value
   ) throws(PostgresError) {
     for index in columns.indices {
@@ -105,9 +105,9 @@ struct Comparison: NounVisitor {
       if row[index].holds(expected) { continue }
       guard let found = try? row[index].value(column.type) else {
         // A value that no row of ours can hold: named, and overwritten by a rebuild.
-        noteChanged(N.self, stream)
+        noteChanged(R.self, stream)
         note(
-          N.self, stream, key, column.name, expected: expected.printed,
+          R.self, stream, key, column.name, expected: expected.printed,
           found: "a value that cannot be read")
         continue
       }
@@ -117,15 +117,15 @@ struct Comparison: NounVisitor {
             stream: stream, row: key.printed ?? "", column: column.name, folded: folded,
             live: live))
       } else {
-        noteChanged(N.self, stream)
+        noteChanged(R.self, stream)
         note(
-          N.self, stream, key, column.name, expected: expected.printed, found: found.printed)
+          R.self, stream, key, column.name, expected: expected.printed, found: found.printed)
       }
     }
   }
 
   /// Asks the server, whose spelling of jsonb decides, about json texts that differ.
-  private mutating func settleRespelled<N: Noun>(_ noun: N.Type) throws(PostgresError) {
+  private mutating func settleRespelled<R: Row>(_ rowType: R.Type) throws(PostgresError) {
     defer { respelled.removeAll() }
     for chunk in respelled.chunks(of: 1000) {
       var folded = ArrayBuilder(.text)
@@ -140,9 +140,9 @@ struct Comparison: NounVisitor {
       let rows = try connection.query(Self.respell, parameters)
       for row in 0..<rows.count {
         let item = chunk[chunk.startIndex + Int(try rows.int8(row, 0)) - 1]
-        noteChanged(N.self, item.stream)
+        noteChanged(R.self, item.stream)
         note(
-          N.self, item.stream, .text(item.row), item.column, expected: item.folded,
+          R.self, item.stream, .text(item.row), item.column, expected: item.folded,
           found: item.live)
       }
     }
@@ -154,17 +154,17 @@ struct Comparison: NounVisitor {
     WHERE v.folded::jsonb::text <> v.live
     """)
 
-  private mutating func noteExtra<N: Noun>(_ noun: N.Type, _ stream: StreamID, _ key: Value) {
-    extra[N.name, default: []].append(key)
-    note(N.self, stream, key, "*", expected: nil, found: "a row")
+  private mutating func noteExtra<R: Row>(_ rowType: R.Type, _ stream: StreamID, _ key: Value) {
+    extra[R.name, default: []].append(key)
+    note(R.self, stream, key, "*", expected: nil, found: "a row")
   }
 
-  private mutating func noteChanged<N: Noun>(_ noun: N.Type, _ stream: StreamID) {
-    changed[N.name, default: []].insert(stream)
+  private mutating func noteChanged<R: Row>(_ rowType: R.Type, _ stream: StreamID) {
+    changed[R.name, default: []].insert(stream)
   }
 
-  private mutating func note<N: Noun>(
-    _ noun: N.Type, _ stream: StreamID, _ key: Value, _ column: String, expected: String?,
+  private mutating func note<R: Row>(
+    _ rowType: R.Type, _ stream: StreamID, _ key: Value, _ column: String, expected: String?,
     found: String?
   ) {
     differenceCount += 1
@@ -172,7 +172,7 @@ struct Comparison: NounVisitor {
     guard differences.count < Self.describedMax else { return }
     differences.append(
       Difference(
-        table: N.table, row: key.printed ?? "", column: column, expected: expected, found: found))
+        table: R.table, row: key.printed ?? "", column: column, expected: expected, found: found))
   }
 }
 

@@ -3,7 +3,7 @@ import Ledger
 package import Postgres
 
 /// What rows of the log break, and what was therefore not put back, or not in force, on the eight tables.
-public struct LeftOff: Equatable, Sendable {
+public struct DroppedConstraints: Equatable, Sendable {
   public enum Kind: String, Sendable {
     /// A foreign key or CHECK that is there, for new rows, and NOT VALID.
     case notValid = "not_valid"
@@ -66,7 +66,7 @@ package struct Constraints {
   }
 
   private struct Part {
-    let kind: LeftOff.Kind
+    let kind: DroppedConstraints.Kind
     let table: String
     let name: String
     let drop: String
@@ -79,19 +79,19 @@ package struct Constraints {
 
   package init(of connection: Connection, _ extent: Extent) throws(PostgresError) {
     self.extent = extent
-    let tables = NounName.allCases.filter(\.isOfTheEight)
+    let tables = RowType.allCases.filter(\.isOfTheEight)
     var parameters = Parameters()
     parameters.texts(tables.map { TableText.of($0).table })
     parameters.bool(extent.isAll)
     parameters.texts(
-      tables.flatMap { noun in
-        let text = TableText.of(noun)
+      tables.flatMap { rowType in
+        let text = TableText.of(rowType)
         return text.columns.map { text.table + "." + $0.name }
       })
     let rows = try connection.query(Self.find, parameters)
     var parts: [Part] = []
     for row in 0..<rows.count {
-      guard let kind = LeftOff.Kind(rawValue: try rows.text(row, 0)) else { continue }
+      guard let kind = DroppedConstraints.Kind(rawValue: try rows.text(row, 0)) else { continue }
       parts.append(
         Part(
           kind: kind, table: try rows.text(row, 1), name: try rows.text(row, 2),
@@ -119,16 +119,16 @@ package struct Constraints {
   }
 
   /// - Returns: What the rows do not allow.
-  package func make(on connection: Connection) throws(PostgresError) -> [LeftOff] {
+  package func make(on connection: Connection) throws(PostgresError) -> [DroppedConstraints] {
     if extent.isEmpty { try connection.execute("SELECT ledger_guard.restore_capture()") }
-    var left: [LeftOff] = []
+    var left: [DroppedConstraints] = []
     for part in parts.reversed() {
       do throws(PostgresError) {
         try connection.execute(
           "SAVEPOINT part; \(part.make)\(part.comment.isEmpty ? "" : "; " + part.comment); RELEASE part"
         )
         if part.kind == .trigger {
-          left.append(Self.leftOff(part, .trigger, ""))
+          left.append(Self.droppedConstraints(part, .trigger, ""))
         }
       } catch {
         guard error.isOfTheStatement else { throw error }
@@ -141,23 +141,26 @@ package struct Constraints {
 
   private func weaker(
     _ part: Part, _ error: PostgresError, on connection: Connection
-  ) throws(PostgresError) -> LeftOff {
+  ) throws(PostgresError) -> DroppedConstraints {
     let why = error.reason
-    guard part.kind == .notValid else { return Self.leftOff(part, part.kind, why) }
+    guard part.kind == .notValid else { return Self.droppedConstraints(part, part.kind, why) }
     do throws(PostgresError) {
       try connection.execute("SAVEPOINT part; \(part.make) NOT VALID; RELEASE part")
-      return LeftOff(
+      return DroppedConstraints(
         kind: .notValid, table: part.table, name: part.name,
         statement: "ALTER TABLE \(part.table) VALIDATE CONSTRAINT \(part.name)", why: why)
     } catch {
       guard error.isOfTheStatement else { throw error }
       try connection.execute("ROLLBACK TO part; RELEASE part")
-      return Self.leftOff(part, .constraint, why)
+      return Self.droppedConstraints(part, .constraint, why)
     }
   }
 
-  private static func leftOff(_ part: Part, _ kind: LeftOff.Kind, _ why: String) -> LeftOff {
-    LeftOff(kind: kind, table: part.table, name: part.name, statement: part.make, why: why)
+  private static func droppedConstraints(
+    _ part: Part, _ kind: DroppedConstraints.Kind, _ why: String
+  ) -> DroppedConstraints {
+    DroppedConstraints(
+      kind: kind, table: part.table, name: part.name, statement: part.make, why: why)
   }
 
   /// Foreign keys first, since unique keys may serve them. Primary keys stay.

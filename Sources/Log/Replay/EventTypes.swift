@@ -3,7 +3,7 @@ import Ledger
 /// Finds an event's noun and kind from the bytes of its type, without making a string of each.
 package struct EventTypes: Sendable {
   struct Found: Sendable {
-    let noun: NounName
+    let rowType: RowType
     /// Index into the noun's ``StreamEvent/Kind/all``.
     let kind: Int
   }
@@ -16,14 +16,14 @@ package struct EventTypes: Sendable {
   private var buckets: [[Entry]] = Array(repeating: [], count: 256)
 
   package init() {
-    for noun in NounName.allCases { add(noun.rowType) }
+    for rowType in RowType.allCases { add(rowType.type) }
   }
 
-  private mutating func add<N: Noun>(_ noun: N.Type) {
-    for (index, kind) in StreamEvent<N>.Kind.all.enumerated() {
-      let bytes = Array(N.eventType(kind).utf8)
+  private mutating func add<R: Row>(_ rowType: R.Type) {
+    for (index, kind) in StreamEvent<R>.Kind.all.enumerated() {
+      let bytes = Array(R.eventType(kind).utf8)
       let bucket = bytes.withUnsafeBytes(Self.hash)
-      buckets[bucket].append(Entry(bytes: bytes, found: Found(noun: N.name, kind: index)))
+      buckets[bucket].append(Entry(bytes: bytes, found: Found(rowType: R.name, kind: index)))
     }
   }
 

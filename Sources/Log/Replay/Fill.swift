@@ -3,7 +3,7 @@ import Postgres
 
 /// The rows of a fold as a COPY into empty tables takes them: made where the fold was, while the slice
 /// before is still being written.
-struct Fill: NounVisitor {
+struct Fill: RowVisitor {
   struct Filled {
     let table: String
     let sql: String
@@ -29,12 +29,12 @@ struct Fill: NounVisitor {
     try visitParentsFirst()
   }
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    guard N.name.isOfTheEight else { return }
-    let filled = columns.map { $0[N.name] ?? [] } ?? Array(N.columns.indices)
-    let columns = filled.map { N.columns[$0] }
+    guard R.name.isOfTheEight else { return }
+    let filled = columns.map { $0[R.name] ?? [] } ?? Array(R.columns.indices)
+    let columns = filled.map { R.columns[$0] }
     let rows = CopyRows()
     try onDatabase { () throws(PostgresError) in
       try fold[keyPath: table].withEachRow { (row) throws(PostgresError) in
@@ -46,8 +46,8 @@ struct Fill: NounVisitor {
     guard rows.rowsWritten > 0 else { return }
     tables.append(
       Filled(
-        table: N.table,
-        sql: "COPY \(prefix)\(N.table) (\(columns.map(\.name).joined(separator: ", "))) "
+        table: R.table,
+        sql: "COPY \(prefix)\(R.table) (\(columns.map(\.name).joined(separator: ", "))) "
           + "FROM STDIN (FORMAT binary)",
         rows: rows))
   }

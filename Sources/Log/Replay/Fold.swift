@@ -41,7 +41,7 @@ struct Fold {
       context.problems.append(LogProblem(event.fixed, .unknownType(unknown)))
       return
     }
-    switch type.noun {
+    switch type.rowType {
     case .agentEvent: agentEvents.take(event, kind: type.kind, context)
     case .reaction: reactions.take(event, kind: type.kind, context)
     case .proposal: proposals.take(event, kind: type.kind, context)
@@ -56,10 +56,10 @@ struct Fold {
   }
 
   /// Rows that the events left.
-  var rowCount: Int { NounName.allCases.reduce(0) { $0 + rowCount(of: $1) } }
+  var rowCount: Int { RowType.allCases.reduce(0) { $0 + rowCount(of: $1) } }
 
-  private func rowCount(of noun: NounName) -> Int {
-    switch noun {
+  private func rowCount(of rowType: RowType) -> Int {
+    switch rowType {
     case .agentEvent: agentEvents.rowCount
     case .reaction: reactions.rowCount
     case .proposal: proposals.rowCount
@@ -75,11 +75,11 @@ struct Fold {
 
   /// Ends a slice of the log.
   mutating func finish() {
-    for noun in NounName.allCases { finish(noun) }
+    for rowType in RowType.allCases { finish(rowType) }
   }
 
-  private mutating func finish(_ noun: NounName) {
-    switch noun {
+  private mutating func finish(_ rowType: RowType) {
+    switch rowType {
     case .agentEvent: agentEvents.finish(context)
     case .reaction: reactions.finish(context)
     case .proposal: proposals.finish(context)
@@ -107,23 +107,23 @@ extension EventView {
 }
 
 /// Something that is done with every noun in turn.
-protocol NounVisitor {
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+protocol RowVisitor {
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError)
 }
 
-extension NounVisitor {
+extension RowVisitor {
   mutating func visitParentsFirst() throws(OpsError) {
-    for noun in NounName.allCases { try visit(noun) }
+    for rowType in RowType.allCases { try visit(rowType) }
   }
 
   mutating func visitChildrenFirst() throws(OpsError) {
-    for noun in NounName.allCases.reversed() { try visit(noun) }
+    for rowType in RowType.allCases.reversed() { try visit(rowType) }
   }
 
-  private mutating func visit(_ noun: NounName) throws(OpsError) {
-    switch noun {
+  private mutating func visit(_ rowType: RowType) throws(OpsError) {
+    switch rowType {
     case .agentEvent: try visit(AgentEvent.self, \.agentEvents)
     case .reaction: try visit(Reaction.self, \.reactions)
     case .proposal: try visit(Proposal.self, \.proposals)

@@ -6,10 +6,10 @@ import Ledger
 /// A scan of the log does not give a stream in the order of its versions, so an event that is not
 /// the next of its stream waits until the gap before it closes. One that still waits at the end is a
 /// hole in the log.
-struct FoldTable<N: Noun> {
+struct FoldTable<R: Row> {
   struct Slot {
     /// First, so that it lies where its slot does (``withEachRow(_:)``).
-    var row: N?
+    var row: R?
     let stream: StreamID
     var version: Int32 = 0
     var last = LogPosition(entry: 0, index: 0)
@@ -23,7 +23,7 @@ struct FoldTable<N: Noun> {
     var nextVersion: Int32 { version == .max ? .max : version + 1 }
   }
 
-  private let kinds = StreamEvent<N>.Kind.all.map { (kind: $0, isRead: $0.isRead) }
+  private let kinds = StreamEvent<R>.Kind.all.map { (kind: $0, isRead: $0.isRead) }
   private var index = StreamIndex()
   private(set) var slots = Chunked<Slot>()
   private var waiting: [StreamID: [WaitingEvent]] = [:]
@@ -35,11 +35,11 @@ struct FoldTable<N: Noun> {
   }
 
   /// The rows that the events left, each where it lies: copying one costs as much as writing it.
-  func withEachRow<E: Error>(_ body: (UnsafePointer<N>) throws(E) -> Void) throws(E) {
+  func withEachRow<E: Error>(_ body: (UnsafePointer<R>) throws(E) -> Void) throws(E) {
     try slots.withEach { (slot) throws(E) in
       guard slot.pointee.row != nil else { return }
       // What an optional holds lies at its start.
-      try body(UnsafeRawPointer(slot).assumingMemoryBound(to: N.self))
+      try body(UnsafeRawPointer(slot).assumingMemoryBound(to: R.self))
     }
   }
 
@@ -54,7 +54,7 @@ struct FoldTable<N: Noun> {
   }
 
   /// Begins a stream where a snapshot has it.
-  mutating func seed(_ stream: StreamID, _ row: N?, version: Int32, upTo entry: Int64) {
+  mutating func seed(_ stream: StreamID, _ row: R?, version: Int32, upTo entry: Int64) {
     let slot = slot(of: stream)
     slots[slot].row = row
     slots[slot].version = version
@@ -77,13 +77,13 @@ struct FoldTable<N: Noun> {
 
   /// Folds an event that is being recorded now.
   mutating func record(
-    _ event: StreamEvent<N>, to stream: StreamID, at instant: Instant
+    _ event: StreamEvent<R>, to stream: StreamID, at instant: Instant
   ) -> DraftedEvent {
     let slot = slot(of: stream)
     slots[slot].version = slots[slot].nextVersion
     slots[slot].at = instant
     let version = slots[slot].version
-    N.evolve(
+    R.evolve(
       &slots[slot].row, event, Recorded(stream: stream, version: version, at: instant))
     return DraftedEvent(event, of: stream, version: version)
   }
@@ -101,9 +101,9 @@ struct FoldTable<N: Noun> {
     slots[slot].last = fixed.position
     slots[slot].at = fixed.at
     do throws(Unreadable) {
-      let decoded = try StreamEvent<N>(
+      let decoded = try StreamEvent<R>(
         kinds[kind].kind, from: kinds[kind].isRead ? context.payload(of: event) : .none)
-      N.evolve(
+      R.evolve(
         &slots[slot].row, decoded,
         Recorded(stream: fixed.stream, version: fixed.version, at: fixed.at))
     } catch {

@@ -36,7 +36,7 @@ struct LateEntries {
   private static let excess = Statement(
     """
     SELECT c.entry, (SELECT count(*) FROM ledger.events AS e WHERE e.entry <= c.entry)
-      + (SELECT coalesce(sum(d.events), 0) FROM ledger.believed_departed() AS d)::bigint - c.size
+      + (SELECT coalesce(sum(d.events), 0) FROM ledger.confirmed_archived_partitions() AS d)::bigint - c.size
     FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL ORDER BY c.entry DESC LIMIT 1
     """)
 

@@ -21,7 +21,7 @@ enum LockHolders {
 
   private static func find(_ session: Session, all: Bool) throws(OpsError) -> [String] {
     var parameters = Parameters()
-    parameters.texts(NounName.allCases.map { TableText.of($0).relation })
+    parameters.texts(RowType.allCases.map { TableText.of($0).relation })
     parameters.bool(all)
     let rows = try session.query(holders, parameters)
     return try onDatabase { () throws(PostgresError) in

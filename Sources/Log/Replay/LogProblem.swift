@@ -13,7 +13,7 @@ public struct LogProblem: Equatable, Sendable {
     /// The entries from the problem's on lack events, or have some that were not sealed.
     case eventsMissing(upTo: Int64, expected: Int64, found: Int64)
     /// The events from the problem's entry on do not hash to the root that the database noted when it pushed.
-    case rootDiffers(upTo: Int64, noted: String, found: String)
+    case rootDiffers(upTo: Int64, recorded: String, found: String)
     /// A store has the events from the problem's entry on differently.
     case storeDiffers(String, upTo: Int64)
     /// Content is gone as by an erasure, and no later event of the stream erased it.
@@ -64,9 +64,10 @@ public struct LogProblem: Equatable, Sendable {
       Difference(
         table: "ledger.events", row: row, column: "data", expected: "a readable payload",
         found: "version \(version.map(String.init) ?? "?"): \(reason)")
-    case .rootDiffers(let last, let noted, let found):
+    case .rootDiffers(let last, let recorded, let found):
       Difference(
-        table: "ledger.events", row: "entries \(entry) to \(last)", column: "root", expected: noted,
+        table: "ledger.events", row: "entries \(entry) to \(last)", column: "root",
+        expected: recorded,
         found: found)
     case .storeDiffers(let place, let last):
       Difference(

@@ -6,18 +6,20 @@ import Postgres
 enum PutBack {
   /// - Parameter left: What the repair has left off itself.
   /// - Returns: What is not in force now; of the schema's own, whoever took it away.
-  static func run(_ session: Session, after left: [LeftOff] = []) throws(OpsError) -> [LeftOff] {
+  static func run(_ session: Session, after left: [DroppedConstraints] = []) throws(OpsError)
+    -> [DroppedConstraints]
+  {
     let connection = try session.connection()
     return try onDatabase { () throws(PostgresError) in
-      var (laid, found) = try Definitions.read(on: connection)
-      guard let laid else { return left }
+      var (applied, found) = try Definitions.read(on: connection)
+      guard let applied else { return left }
       var reasons = Dictionary(left.map { ($0.object, $0.why) }) { first, _ in first }
-      let wrong = faults(laid, found)
+      let wrong = faults(applied, found)
       if !wrong.isEmpty {
         do throws(PostgresError) {
           try connection.execute(
-            "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL ROLE opsledger_keeper")
-          let failures = try Mending(wrong, laid: laid, found: found).run(on: connection)
+            "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL ROLE opsledger_repair")
+          let failures = try SchemaRepair(wrong, applied: applied, found: found).run(on: connection)
           try connection.execute("COMMIT")
           for (object, error) in failures { reasons[object] = error.reason }
         } catch {
@@ -28,25 +30,25 @@ enum PutBack {
         found = try Definitions.read(on: connection).found
       }
       // An operator's own, and triggers, are as the repair has left them.
-      return left.filter { laid.facts[$0.object] == nil || $0.kind == .trigger }
-        + Set(faults(laid, found).map(\.object)).sorted().compactMap { object in
-          LeftOff(
-            object, laid.facts[object] ?? [:], isThere: found.facts[object] != nil,
+      return left.filter { applied.facts[$0.object] == nil || $0.kind == .trigger }
+        + Set(faults(applied, found).map(\.object)).sorted().compactMap { object in
+          DroppedConstraints(
+            object, applied.facts[object] ?? [:], isThere: found.facts[object] != nil,
             why: reasons[object] ?? "nobody has tried to put it back")
         }
     }
   }
 
   /// Of all that is not as it was laid, what a repair may put back.
-  static func faults(_ laid: Definitions, _ found: Definitions) -> [Definitions.Fault] {
-    Definitions.faults(laid: laid, found: found).filter { fault in
+  static func faults(_ applied: Definitions, _ found: Definitions) -> [Definitions.Fault] {
+    Definitions.faults(applied: applied, found: found).filter { fault in
       (fault.object.hasPrefix("constraint ") || fault.object.hasPrefix("index "))
         && fault.object.contains(" on public.")
     }
   }
 }
 
-extension LeftOff {
+extension DroppedConstraints {
   /// As definitions name it.
   var object: String {
     switch kind {
@@ -58,9 +60,9 @@ extension LeftOff {
   }
 
   /// A constraint or index that the schema laid.
-  fileprivate init?(_ object: String, _ laid: Definitions.Facts, isThere: Bool, why: String) {
+  fileprivate init?(_ object: String, _ applied: Definitions.Facts, isThere: Bool, why: String) {
     let words = object.split(separator: " ")
-    guard words.count == 4, let definition = laid["definition"] else { return nil }
+    guard words.count == 4, let definition = applied["definition"] else { return nil }
     let (name, table) = (String(words[1]), String(words[3]))
     if words[0] == "index" {
       self.init(kind: .index, table: table, name: name, statement: definition, why: why)
@@ -80,7 +82,7 @@ extension LeftOff {
 enum PrimaryKeys {
   /// Of rows of one key one stays, and becomes what the log says, as each row does.
   static func putBack(on connection: Connection) throws(PostgresError) {
-    let texts = NounName.allCases.filter(\.isOfTheEight).map(TableText.of)
+    let texts = RowType.allCases.filter(\.isOfTheEight).map(TableText.of)
     var parameters = Parameters()
     parameters.texts(texts.map(\.table))
     let rows = try connection.query(withoutKey, parameters)

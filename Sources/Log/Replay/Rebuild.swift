@@ -22,7 +22,7 @@ public struct RebuildReport: Sendable {
   /// The entry that records it.
   public var entry: Int64?
   /// What rows of the log break: constraints that are not in force now, triggers that were not run.
-  public var leftOff: [LeftOff] = []
+  public var droppedConstraints: [DroppedConstraints] = []
 }
 
 /// Makes the tables from the log: the rows that differ are written, and no others.
@@ -38,14 +38,14 @@ public enum Rebuilder {
   /// more, and the whole of the log is folded under the lock.
   static let targetedMax = 20_000
 
-  /// What stands beside the log (``Books``) is made again with them, but where all of the tables are filled anew.
+  /// What stands beside the log (``Bookkeeping``) is made again with them, but where all of the tables are filled anew.
   ///
   /// - Parameter recording: What the event that records it is.
   /// - Parameter proven: The entry up to which the caller has compared the log with its roots; nil: they are
   ///   compared here, where the tables are not empty.
   /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
   /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
-  ///   log for others' writes; `OPS_013` where the login cannot become the keeper.
+  ///   log for others' writes; `OPS_013` where the login cannot become the repair role.
   public static func run(
     _ target: Session.Target, actor: String, checkOnly: Bool, recording: Recording = .rebuilt,
     proven: Int64? = nil, _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
@@ -69,7 +69,8 @@ public enum Rebuilder {
       if found.logProblems > 0 { return RebuildReport(outcome: .refused, found: found) }
       if found.isEqual {
         return RebuildReport(
-          outcome: .equal, found: found, leftOff: checkOnly ? [] : try PutBack.run(session))
+          outcome: .equal, found: found,
+          droppedConstraints: checkOnly ? [] : try PutBack.run(session))
       }
       if checkOnly { return RebuildReport(outcome: .wouldWrite, found: found) }
       (report, latest) = (RebuildReport(outcome: .rebuilt, found: found), found)
@@ -83,18 +84,18 @@ public enum Rebuilder {
       let next = try writing { (isAll) throws(OpsError) in
         let rebuild = Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
         return differing.streams.count <= targetedMax
-          ? try rebuild.mend(differing, isAll ? .all : nil)
-          : try rebuild.mendAll(differing, isAll ? .all : .bulk)
+          ? try rebuild.repair(differing, isAll ? .all : nil)
+          : try rebuild.repairAll(differing, isAll ? .all : .bulk)
       }
       report.written.merge(next.written) { $0 + $1 }
       report.entry = next.entry ?? report.entry
-      report.leftOff += next.leftOff
+      report.droppedConstraints += next.droppedConstraints
       guard case .rebuilt = next.outcome else { return next }
       latest = try Verifier.run(target, proven: provenEntry, progress)
     }
     guard latest.isEqual else { throw stillDifferent(latest) }
     // A key that was off before, or was left off now for rows that have changed since.
-    report.leftOff = try PutBack.run(session, after: report.leftOff)
+    report.droppedConstraints = try PutBack.run(session, after: report.droppedConstraints)
     return report
   }
 
@@ -114,7 +115,7 @@ public enum Rebuilder {
 
   private static func hasForeignTriggers(_ session: Session) throws(OpsError) -> Bool {
     var parameters = Parameters()
-    parameters.texts(NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table })
+    parameters.texts(RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).table })
     let rows = try session.query(
       Statement(
         """
@@ -126,12 +127,12 @@ public enum Rebuilder {
   }
 
   private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
-    let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).relation }
+    let tables = RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).relation }
     let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
     let rows = try session.query(
       Statement(
         "SELECT NOT (\(any)) AND (EXISTS (SELECT FROM ledger.events) "
-          + "OR EXISTS (SELECT FROM ledger.believed_departed()))"))
+          + "OR EXISTS (SELECT FROM ledger.confirmed_archived_partitions()))"))
     do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
   }
 }
@@ -156,7 +157,7 @@ private struct FoldedSlice: HasFold {
   let slice: Slice
 }
 
-/// One transaction of a rebuild: under the lock, as the keeper.
+/// One transaction of a rebuild: under the lock, as the repair role.
 final class Rebuild {
   let session: Session
   let actor: String
@@ -164,7 +165,7 @@ final class Rebuild {
   let progress: ReplayProgress
   private let attemptsMax: Int
   private(set) var written: [String: RepairCount] = [:]
-  private(set) var leftOff: [LeftOff] = []
+  private(set) var droppedConstraints: [DroppedConstraints] = []
 
   init(
     _ session: Session, _ actor: String, _ recording: Rebuilder.Recording,
@@ -182,7 +183,7 @@ final class Rebuild {
   /// Folds the streams that differ once more, under the lock, and writes what still differs.
   ///
   /// - Parameter extent: What is taken away meanwhile; nil for nothing.
-  func mend(
+  func repair(
     _ found: VerifyReport, _ extent: Constraints.Extent?
   ) throws(OpsError) -> RebuildReport {
     try locked { (connection) throws(OpsError) in
@@ -196,24 +197,24 @@ final class Rebuild {
       }
       try self.repair(fold, slice, connection)
       if let constraints { try self.make(constraints, connection) }
-      try self.mendBooks(found, connection)
+      try self.repairBookkeeping(found, connection)
       try self.record(&report, connection)
       return report
     }
   }
 
   /// What stands beside the log, where any of it differs.
-  private func mendBooks(_ found: VerifyReport, _ connection: Connection) throws(OpsError) {
-    guard found.bookProblems > 0 else { return }
+  private func repairBookkeeping(_ found: VerifyReport, _ connection: Connection) throws(OpsError) {
+    guard found.bookkeepingProblems > 0 else { return }
     let reader = try LogReader(session.target, on: connection)
-    let counts = try Books.mend(reader, roots: found.wrongRoots, on: connection)
+    let counts = try Bookkeeping.repair(reader, roots: found.wrongRoots, on: connection)
     written.merge(counts) { $0 + $1 }
   }
 
   func repair(
     _ fold: Fold, _ slice: Slice, _ connection: Connection
   ) throws(OpsError) {
-    // What the keeper writes is recorded by no event, so it ends with a look that finds nothing: what
+    // What the repair role writes is recorded by no event, so it ends with a look that finds nothing: what
     // an operator's trigger or foreign key made of a repair is mended too, or nothing is committed.
     for _ in 0..<3 {
       var comparison = Comparison(fold, slice, on: connection)
@@ -238,7 +239,7 @@ final class Rebuild {
   // MARK: All rows
 
   /// Every row, compared and mended slice by slice, without the keys that would be in the way.
-  func mendAll(
+  func repairAll(
     _ found: VerifyReport, _ extent: Constraints.Extent
   ) throws(OpsError) -> RebuildReport {
     try all(
@@ -298,7 +299,7 @@ final class Rebuild {
         report.outcome = .refused
         return report
       }
-      try self.mendBooks(found, connection)
+      try self.repairBookkeeping(found, connection)
       report.found.events = replayed
       try self.make(constraints, connection)
       try self.record(&report, connection)
@@ -338,7 +339,7 @@ final class Rebuild {
   }
 
   func make(_ constraints: Constraints, _ connection: Connection) throws(OpsError) {
-    leftOff += try onDatabase { () throws(PostgresError) in
+    droppedConstraints += try onDatabase { () throws(PostgresError) in
       // Indexes are sorted by a process a core, which plans on our connections otherwise never use.
       try connection.execute(
         """
@@ -361,7 +362,7 @@ final class Rebuild {
       let connection = try lock()
       defer { try? connection.rollbackIfOpen() }
       do throws(OpsError) {
-        (written, leftOff) = ([:], [])
+        (written, droppedConstraints) = ([:], [])
         try onDatabase { () throws(PostgresError) in try PrimaryKeys.putBack(on: connection) }
         let report = try body(connection)
         guard case .rebuilt = report.outcome else { return report }
@@ -382,11 +383,11 @@ final class Rebuild {
   /// EXCLUSIVE lets readers go on and makes writers wait; SHARE ROW EXCLUSIVE would deadlock with an
   /// engine that locked rows and is about to write them.
   private func lock() throws(OpsError) -> Connection {
-    let tables = NounName.allCases.map { TableText.of($0).relation }.sorted()
+    let tables = RowType.allCases.map { TableText.of($0).relation }.sorted()
     let sql = """
       SET LOCAL lock_timeout = '2s';
       SET LOCAL idle_in_transaction_session_timeout = 0;
-      SET LOCAL ROLE opsledger_keeper;
+      SET LOCAL ROLE opsledger_repair;
       LOCK TABLE ledger.events IN ACCESS SHARE MODE;
       LOCK TABLE \(tables.joined(separator: ", ")) IN EXCLUSIVE MODE
       """
@@ -408,12 +409,12 @@ final class Rebuild {
   private func record(
     _ report: inout RebuildReport, _ connection: Connection
   ) throws(OpsError) {
-    (report.written, report.leftOff) = (written, leftOff)
+    (report.written, report.droppedConstraints) = (written, droppedConstraints)
     let (row, entry, at) = try onDatabase { () throws(PostgresError) in
       let row = try connection.query(
         Statement("SELECT \(LedgerRecord.text.selectList) FROM ledger.ledger WHERE key = 'main'"))
-      let drawn = try connection.query(.alwaysDraw)
-      return (row, try drawn.int8(0, 0), try drawn.timestamptz(0, 1))
+      let allocated = try connection.query(.alwaysAllocate)
+      return (row, try allocated.int8(0, 0), try allocated.timestamptz(0, 1))
     }
     var draft = Draft(at: Instant(micros: at), ids: .random())
     if row.count == 1 { try draft.load(try row.row(0, of: LedgerRecord.self), as: .ledger) }
@@ -453,7 +454,8 @@ final class Rebuild {
     return .object([
       "events": .int(report.found.events), "tables": .object(tables),
       "differences": .int(report.found.differenceCount), "listed": .array(Array(listed)),
-      "left_off": .array(report.leftOff.filter { $0.kind != .trigger }.map(\.json)),
+      "dropped_constraints": .array(
+        report.droppedConstraints.filter { $0.kind != .trigger }.map(\.json)),
     ])
   }
 }
@@ -461,13 +463,13 @@ final class Rebuild {
 /// Which columns of which table are structure.
 private enum Parts {
   static func isStructure(_ table: String, _ column: String) -> Bool {
-    guard let noun = NounName.allCases.first(where: { TableText.of($0).table == table }) else {
+    guard let rowType = RowType.allCases.first(where: { TableText.of($0).table == table }) else {
       return false
     }
-    return noun == .ledger || isStructure(column, of: noun.rowType)
+    return rowType == .ledger || isStructure(column, of: rowType.type)
   }
 
-  private static func isStructure<N: Noun>(_ column: String, of noun: N.Type) -> Bool {
-    N.column(named: column)?.part == .data
+  private static func isStructure<R: Row>(_ column: String, of rowType: R.Type) -> Bool {
+    R.column(named: column)?.part == .data
   }
 }

@@ -10,7 +10,7 @@ public struct RepairCount: Equatable, Sendable {
 
 /// Writes what a comparison found: the rows that differ become what the log says.
 ///
-/// It runs as the keeper, whose writes make no events, since they change no history.
+/// It runs as the repair role, whose writes make no events, since they change no history.
 struct Repair {
   private let comparison: Comparison
   private let connection: Connection
@@ -38,7 +38,7 @@ struct Repair {
   }
 }
 
-private protocol RepairStep: NounVisitor {
+private protocol RepairStep: RowVisitor {
   var comparison: Comparison { get }
   var connection: Connection { get }
 }
@@ -48,25 +48,25 @@ extension RepairStep {
     do { try connection.query(statement, parameters) } catch { throw OpsError(database: error) }
   }
 
-  fileprivate func keys<N: Noun>(_ values: [Value], of noun: N.Type) -> Parameters {
-    var array = ArrayBuilder(for: N.columns[0].type)
+  fileprivate func keys<R: Row>(_ values: [Value], of rowType: R.Type) -> Parameters {
+    var array = ArrayBuilder(for: R.columns[0].type)
     for value in values { array.append(value) }
     var parameters = Parameters()
     parameters.array(array)
     return parameters
   }
 
-  fileprivate func rows<N: Noun>(
-    _ streams: some Sequence<StreamID>, _ table: WritableKeyPath<Fold, FoldTable<N>>
-  ) -> [N] {
+  fileprivate func rows<R: Row>(
+    _ streams: some Sequence<StreamID>, _ table: WritableKeyPath<Fold, FoldTable<R>>
+  ) -> [R] {
     let folded = comparison.fold[keyPath: table]
     return streams.compactMap { folded.find($0).flatMap { folded.slots[$0].row } }
   }
 
   /// Sends rows a thousand at a time.
-  fileprivate func send<N: Noun>(_ rows: [N], _ statement: Statement) throws(OpsError) {
+  fileprivate func send<R: Row>(_ rows: [R], _ statement: Statement) throws(OpsError) {
     for chunk in rows.chunks(of: 1000) {
-      try query(statement, Draft.columnArrays(Array(chunk), Array(N.columns.indices)))
+      try query(statement, Draft.columnArrays(Array(chunk), Array(R.columns.indices)))
     }
   }
 }
@@ -75,18 +75,18 @@ private struct FreeUniqueValues: RepairStep {
   let comparison: Comparison
   let connection: Connection
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    guard let unique = N.uniqueColumn else { return }
-    let changed = rows(comparison.changed[N.name] ?? [], table).map { N.columns[0].get($0) }
-    let keys = changed + (comparison.extra[N.name] ?? [])
+    guard let unique = R.uniqueColumn else { return }
+    let changed = rows(comparison.changed[R.name] ?? [], table).map { R.columns[0].get($0) }
+    let keys = changed + (comparison.extra[R.name] ?? [])
     guard !keys.isEmpty else { return }
-    let carrier = N.text.columns[0].carrier
+    let carrier = R.text.columns[0].carrier
     try query(
       Statement(
-        "UPDATE \(N.relation) SET \(unique) = NULL WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
-      self.keys(keys, of: N.self))
+        "UPDATE \(R.relation) SET \(unique) = NULL WHERE \(R.text.key) = ANY ($1::\(carrier)[])"),
+      self.keys(keys, of: R.self))
   }
 }
 
@@ -95,13 +95,13 @@ private struct InsertMissing: RepairStep {
   let connection: Connection
   var counts: [String: Int] = [:]
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    let missing = rows(comparison.missing[N.name] ?? [], table)
+    let missing = rows(comparison.missing[R.name] ?? [], table)
     guard !missing.isEmpty else { return }
-    try send(missing, N.text.insert)
-    counts[N.table] = missing.count
+    try send(missing, R.text.insert)
+    counts[R.table] = missing.count
   }
 }
 
@@ -110,13 +110,13 @@ private struct OverwriteChanged: RepairStep {
   let connection: Connection
   var counts: [String: Int] = [:]
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    let changed = rows(comparison.changed[N.name] ?? [], table)
+    let changed = rows(comparison.changed[R.name] ?? [], table)
     guard !changed.isEmpty else { return }
-    try send(changed, N.text.overwrite)
-    counts[N.table] = changed.count
+    try send(changed, R.text.overwrite)
+    counts[R.table] = changed.count
   }
 }
 
@@ -125,19 +125,19 @@ private struct RemoveExtra: RepairStep {
   let connection: Connection
   var counts: [String: Int] = [:]
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    guard let extra = comparison.extra[N.name], !extra.isEmpty else { return }
-    let carrier = N.text.columns[0].carrier
+    guard let extra = comparison.extra[R.name], !extra.isEmpty else { return }
+    let carrier = R.text.columns[0].carrier
     try query(
-      Statement("DELETE FROM \(N.relation) WHERE \(N.text.key) = ANY ($1::\(carrier)[])"),
-      keys(extra, of: N.self))
-    counts[N.table] = extra.count
+      Statement("DELETE FROM \(R.relation) WHERE \(R.text.key) = ANY ($1::\(carrier)[])"),
+      keys(extra, of: R.self))
+    counts[R.table] = extra.count
   }
 }
 
-extension Noun {
+extension Row {
   /// The nullable column on which the origin's table has a unique key.
   fileprivate static var uniqueColumn: String? {
     switch name {

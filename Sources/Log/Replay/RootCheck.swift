@@ -3,7 +3,7 @@ public import Ledger
 import Postgres
 
 /// The tree over the log up to an entry, as somebody noted it: the database when it pushed, or a store's segment.
-public struct NotedRoot: Sendable {
+public struct RecordedRoot: Sendable {
   public let entry: Int64
   package let root: Digest
   /// Nil where what was kept is not the frontier of a tree.
@@ -21,7 +21,7 @@ public protocol StoredHistory: Sendable {
   var place: String { get }
 
   /// The tree at the end of each segment, in the order of the log.
-  func roots() throws(OpsError) -> [NotedRoot]
+  func roots() throws(OpsError) -> [RecordedRoot]
 
   /// The first of these entries that the database and the store have differently, or one of them has not; nil where
   /// they are the same.
@@ -51,7 +51,7 @@ struct RootCheck {
   /// Entries whose events do not hash to what was noted at their end.
   fileprivate struct Stretch {
     let after: Int64
-    let noted: NotedRoot
+    let recorded: RecordedRoot
     /// The log's tree there.
     let found: MerkleFrontier
   }
@@ -71,7 +71,7 @@ struct RootCheck {
   /// A row of `ledger.checkpoints` that the log proves wrong, and what it should be.
   struct WrongRow {
     let entry: Int64
-    let noted: Digest
+    let recorded: Digest
     /// Nil where the row is taken off.
     let tree: MerkleFrontier?
   }
@@ -90,7 +90,7 @@ struct RootCheck {
   private var tracks: [Track]
   private var queues: [RootQueue]
   /// No later entry can have been noted.
-  private let drawn: Int64
+  private let allocated: Int64
 
   /// Hashes the log as a snapshot sees it.
   static func run(
@@ -107,15 +107,15 @@ struct RootCheck {
   }
 
   private init(_ lines: LogReader, _ stores: [any StoredHistory]) throws(OpsError) {
-    let first = lines.coldLast
-    drawn = try onDatabase { () throws(PostgresError) in
-      try lines.connection.query(Self.lastDrawn).int8(0, 0)
+    let first = lines.archivedLast
+    allocated = try onDatabase { () throws(PostgresError) in
+      try lines.connection.query(Self.lastAllocated).int8(0, 0)
     }
     var queues = [RootQueue(after: first)]
     var start: MerkleFrontier?
     var readable: [any StoredHistory] = []
     for store in stores {
-      let roots: [NotedRoot]
+      let roots: [RecordedRoot]
       do throws(OpsError) { roots = try store.roots() } catch {
         unread.append(UnreadStore(store, error))
         continue
@@ -125,7 +125,7 @@ struct RootCheck {
       start = start ?? roots.first { $0.entry == first }?.frontier
       queues.append(RootQueue(roots.filter { $0.entry > first }))
     }
-    if first > 0, start == nil { start = try lines.departedTree() }
+    if first > 0, start == nil { start = try lines.archivedTree() }
     self.queues = queues
     tracks = ([nil] + readable.map { Optional($0) }).map { Track(store: $0, last: first) }
     tree = start ?? MerkleFrontier()
@@ -134,7 +134,7 @@ struct RootCheck {
   }
 
   /// A sequence that was set back does not make roots of later entries wrong.
-  private static let lastDrawn = Statement(
+  private static let lastAllocated = Statement(
     """
     SELECT greatest(pg_sequence_last_value('ledger.entry_sequence'),
       (SELECT max(e.entry) FROM ledger.events AS e), 0)
@@ -143,7 +143,7 @@ struct RootCheck {
   /// Some thousand noted roots, then the log's lines up to the last of them: one connection gives both.
   private mutating func read(_ reader: LogReader) throws(OpsError) {
     if queues.isEmpty { return }
-    var first = reader.coldLast + 1
+    var first = reader.archivedLast + 1
     while let last = try queues[0].fill(reader.connection) {
       try read(first...last, reader.connection)
       first = last + 1
@@ -155,18 +155,18 @@ struct RootCheck {
     _ entries: ClosedRange<Int64>, _ connection: Connection
   ) throws(OpsError) {
     let lines = try LogLines(entries, on: connection)
-    var next = nextNoted(upTo: entries.upperBound)
+    var next = nextRecorded(upTo: entries.upperBound)
     while let (lineEntry, leaf) = try nextLeaf(lines) {
       while let entry = next, entry < lineEntry {
         compare(at: entry)
-        next = nextNoted(upTo: entries.upperBound)
+        next = nextRecorded(upTo: entries.upperBound)
       }
       tree.append(leaf, hasher)
       for index in tracks.indices { tracks[index].resumed?.append(leaf, hasher) }
     }
     while let entry = next {
       compare(at: entry)
-      next = nextNoted(upTo: entries.upperBound)
+      next = nextRecorded(upTo: entries.upperBound)
     }
   }
 
@@ -183,53 +183,53 @@ struct RootCheck {
     }
   }
 
-  private func nextNoted(upTo last: Int64) -> Int64? {
+  private func nextRecorded(upTo last: Int64) -> Int64? {
     queues.compactMap { $0.first?.entry }.filter { $0 <= last }.min()
   }
 
   private mutating func compare(at entry: Int64) {
     let root = tree.root(hasher)
     for index in queues.indices {
-      guard let noted = queues[index].first, noted.entry == entry else { continue }
+      guard let recorded = queues[index].first, recorded.entry == entry else { continue }
       queues[index].removeFirst()
       compared += 1
       var track = tracks[index]
-      take(noted, root, &track)
-      track.last = noted.entry
+      take(recorded, root, &track)
+      track.last = recorded.entry
       tracks[index] = track
     }
   }
 
-  private mutating func take(_ noted: NotedRoot, _ root: Digest, _ track: inout Track) {
+  private mutating func take(_ recorded: RecordedRoot, _ root: Digest, _ track: inout Track) {
     let isOwn = track.store == nil
-    if isOwn, noted.entry > drawn {
-      return wrongRows.append(WrongRow(entry: noted.entry, noted: noted.root, tree: nil))
+    if isOwn, recorded.entry > allocated {
+      return wrongRows.append(WrongRow(entry: recorded.entry, recorded: recorded.root, tree: nil))
     }
-    if noted.root == root {
-      proven = max(proven, noted.entry)
+    if recorded.root == root {
+      proven = max(proven, recorded.entry)
       // What differed before was noted wrongly, since the log has the later root.
       for stretch in track.stretches where isOwn { wrongRows.append(WrongRow(stretch)) }
       wrongRows += track.followers
       (track.stretches, track.followers) = ([], [])
       track.resumed = nil
-      if isOwn, noted.frontier != tree { note(wrong: noted) }
+      if isOwn, recorded.frontier != tree { note(wrong: recorded) }
       return
     }
     // A row that has the log's frontier beside another root.
-    if isOwn, noted.frontier == tree { return note(wrong: noted) }
-    let isKnown = track.resumed?.root(hasher) == noted.root
-    track.resumed = noted.frontier?.root(hasher) == noted.root ? noted.frontier : nil
+    if isOwn, recorded.frontier == tree { return note(wrong: recorded) }
+    let isKnown = track.resumed?.root(hasher) == recorded.root
+    track.resumed = recorded.frontier?.root(hasher) == recorded.root ? recorded.frontier : nil
     if !isKnown, track.stretches.count < Self.stretchesMax {
-      track.stretches.append(Stretch(after: track.last, noted: noted, found: tree))
+      track.stretches.append(Stretch(after: track.last, recorded: recorded, found: tree))
     } else if isOwn {
-      track.followers.append(WrongRow(entry: noted.entry, noted: noted.root, tree: nil))
+      track.followers.append(WrongRow(entry: recorded.entry, recorded: recorded.root, tree: nil))
     }
   }
 
   private static let stretchesMax = 1000
 
-  private mutating func note(wrong noted: NotedRoot) {
-    wrongRows.append(WrongRow(entry: noted.entry, noted: noted.root, tree: tree))
+  private mutating func note(wrong recorded: RecordedRoot) {
+    wrongRows.append(WrongRow(entry: recorded.entry, recorded: recorded.root, tree: tree))
   }
 
   private mutating func finish(_ session: Session) throws(OpsError) {
@@ -239,17 +239,17 @@ struct RootCheck {
     for track in tracks {
       wrongRows += track.followers.filter { $0.entry <= proven }
       for stretch in track.stretches {
-        let entries = stretch.after + 1...stretch.noted.entry
+        let entries = stretch.after + 1...stretch.recorded.entry
         guard let store = track.store else {
           // A store that proves the log up to there proves the row wrong.
-          if stretch.noted.entry <= proven {
+          if stretch.recorded.entry <= proven {
             wrongRows.append(WrongRow(stretch))
           } else {
             problems.append(
               LogProblem(
                 entry: entries.lowerBound,
                 .rootDiffers(
-                  upTo: entries.upperBound, noted: stretch.noted.root.hex,
+                  upTo: entries.upperBound, recorded: stretch.recorded.root.hex,
                   found: stretch.found.root(hasher).hex)))
           }
           continue
@@ -268,7 +268,7 @@ struct RootCheck {
 
 extension RootCheck.WrongRow {
   fileprivate init(_ stretch: RootCheck.Stretch) {
-    self.init(entry: stretch.noted.entry, noted: stretch.noted.root, tree: stretch.found)
+    self.init(entry: stretch.recorded.entry, recorded: stretch.recorded.root, tree: stretch.found)
   }
 
   var difference: Difference {
@@ -279,23 +279,24 @@ extension RootCheck.WrongRow {
     }
     let root = tree.root(TreeHasher())
     return Difference(
-      table: "ledger.checkpoints", row: String(entry), column: noted == root ? "frontier" : "root",
-      expected: noted == root ? "that of \(tree.size) events" : root.hex,
-      found: noted == root ? "another" : noted.hex)
+      table: "ledger.checkpoints", row: String(entry),
+      column: recorded == root ? "frontier" : "root",
+      expected: recorded == root ? "that of \(tree.size) events" : root.hex,
+      found: recorded == root ? "another" : recorded.hex)
   }
 }
 
 /// Noted roots in the order of their entries; of the database's own a few thousand at a time.
 private struct RootQueue {
-  private var waiting: ArraySlice<NotedRoot>
+  private var waiting: ArraySlice<RecordedRoot>
   private var last: Int64 = 0
   private var isOver = true
 
-  init(_ roots: [NotedRoot]) { waiting = roots[...] }
+  init(_ roots: [RecordedRoot]) { waiting = roots[...] }
 
   init(after entry: Int64) { (waiting, last, isOver) = ([], entry, false) }
 
-  var first: NotedRoot? { waiting.first }
+  var first: RecordedRoot? { waiting.first }
 
   mutating func removeFirst() { waiting.removeFirst() }
 
@@ -304,30 +305,30 @@ private struct RootQueue {
   /// - Returns: The last one's entry; nil where they are the last ones.
   mutating func fill(_ connection: Connection) throws(OpsError) -> Int64? {
     if isOver { return nil }
-    waiting = try NotedRoot.read(after: last, on: connection)[...]
-    isOver = waiting.count < NotedRoot.readMax
+    waiting = try RecordedRoot.read(after: last, on: connection)[...]
+    isOver = waiting.count < RecordedRoot.readMax
     last = waiting.last?.entry ?? last
     return isOver ? nil : last
   }
 }
 
-extension NotedRoot {
+extension RecordedRoot {
   fileprivate static let readMax = 5000
 
   fileprivate static func read(
     after entry: Int64, on connection: Connection
-  ) throws(OpsError) -> [NotedRoot] {
+  ) throws(OpsError) -> [RecordedRoot] {
     var parameters = Parameters()
     parameters.int8(entry)
     parameters.int8(Int64(readMax))
     return try onDatabase { () throws(PostgresError) in
       let rows = try connection.query(listed, parameters)
-      var roots: [NotedRoot] = []
+      var roots: [RecordedRoot] = []
       for row in 0..<rows.count {
         let frontier = MerkleFrontier(try rows.bytea(row, 2))
         let isOfItsSize = frontier.map { Int64(clamping: $0.size) } == (try rows.int8(row, 3))
         roots.append(
-          NotedRoot(
+          RecordedRoot(
             entry: try rows.int8(row, 0), root: Digest(try rows.bytea(row, 1)) ?? .zero,
             frontier: isOfItsSize ? frontier : nil))
       }
@@ -344,11 +345,11 @@ extension NotedRoot {
 
 extension LogReader {
   /// The tree over what has left the database, as it was noted before it left.
-  fileprivate func departedTree() throws(OpsError) -> MerkleFrontier? {
-    guard let departed,
-      let noted = try NotedRoot.read(after: departed.last - 1, on: connection).first,
-      noted.entry == departed.last, let frontier = noted.frontier,
-      frontier.root(TreeHasher()).bytes == departed.root
+  fileprivate func archivedTree() throws(OpsError) -> MerkleFrontier? {
+    guard let archivedPart,
+      let recorded = try RecordedRoot.read(after: archivedPart.last - 1, on: connection).first,
+      recorded.entry == archivedPart.last, let frontier = recorded.frontier,
+      frontier.root(TreeHasher()).bytes == archivedPart.root
     else { return nil }
     return frontier
   }

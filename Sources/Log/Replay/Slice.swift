@@ -12,7 +12,7 @@ enum Slice: Sendable {
   /// Of the streams that have events among these entries, those whose hash leaves this remainder.
   case changed(in: ClosedRange<Int64>, remainder: Int, of: Int)
   /// Of another slice, the streams of these nouns.
-  indirect case nouns([NounName], Slice)
+  indirect case rowTypes([RowType], Slice)
 
   /// The condition on an expression that gives a row's stream.
   func predicate(on stream: String) -> String {
@@ -29,14 +29,14 @@ enum Slice: Sendable {
       Slice.hash(remainder: remainder, of: count).predicate(on: stream)
         + " AND \(stream) IN (SELECT changed.stream FROM ledger.events AS changed WHERE"
         + " changed.entry BETWEEN \(entries.lowerBound) AND \(entries.upperBound))"
-    case .nouns(_, let slice): slice.predicate(on: stream)
+    case .rowTypes(_, let slice): slice.predicate(on: stream)
     }
   }
 
   /// Only these nouns of it, where they are not all.
-  func only(_ nouns: Set<NounName>) -> Slice {
-    nouns.count == NounName.allCases.count
-      ? self : .nouns(NounName.allCases.filter(nouns.contains), self)
+  func only(_ rowTypes: Set<RowType>) -> Slice {
+    rowTypes.count == RowType.allCases.count
+      ? self : .rowTypes(RowType.allCases.filter(rowTypes.contains), self)
   }
 
   /// The condition on an event of the slice, among these entries or at all.
@@ -47,23 +47,23 @@ enum Slice: Sendable {
 
   /// Whether an event of this type is of its nouns.
   func holds(type: UnsafeRawBufferPointer) -> Bool {
-    guard case .nouns(let nouns, _) = self else { return true }
-    return nouns.contains { noun in
-      let name = noun.rawValue.utf8
+    guard case .rowTypes(let rowTypes, _) = self else { return true }
+    return rowTypes.contains { rowType in
+      let name = rowType.rawValue.utf8
       return type.count > name.count && type[name.count] == UInt8(ascii: ".")
         && type.starts(with: name)
     }
   }
 
   private var typeCondition: String {
-    guard case .nouns(let nouns, _) = self else { return "" }
-    return " AND " + Self.typePredicate(nouns)
+    guard case .rowTypes(let rowTypes, _) = self else { return "" }
+    return " AND " + Self.typePredicate(rowTypes)
   }
 
   /// The condition on an event's type.
-  static func typePredicate(_ nouns: [NounName]) -> String {
+  static func typePredicate(_ rowTypes: [RowType]) -> String {
     // Begins with: an operator of its own, since a collation would not let LIKE compare bytes.
-    "(" + (nouns.map { "type ^@ '\($0.rawValue).'" } + ["false"]).joined(separator: " OR ") + ")"
+    "(" + (rowTypes.map { "type ^@ '\($0.rawValue).'" } + ["false"]).joined(separator: " OR ") + ")"
   }
 
   /// Whether it joins the log with itself. The planner must not do that in a loop, of all with all, which it
@@ -71,7 +71,7 @@ enum Slice: Sendable {
   var isJoin: Bool {
     switch self {
     case .changed: true
-    case .nouns(_, let slice): slice.isJoin
+    case .rowTypes(_, let slice): slice.isJoin
     case .range, .hash, .streams: false
     }
   }
@@ -84,8 +84,8 @@ enum Slice: Sendable {
 
   /// Its streams, for a reader of what has left the database.
   ///
-  /// Streams that changed must have done so in what the database holds; see ``LogReader/coldLast``.
-  func coldStreams(_ log: LogReader) throws(OpsError) -> ColdQuery.Streams {
+  /// Streams that changed must have done so in what the database holds; see ``LogReader/archivedLast``.
+  func archivedStreams(_ log: LogReader) throws(OpsError) -> ArchivedQuery.Streams {
     switch self {
     case .range(nil, nil), .hash(_, 1): return .all
     case .range(let first, let end): return .range(from: first, to: end)
@@ -99,18 +99,18 @@ enum Slice: Sendable {
             "SELECT DISTINCT e.stream FROM ledger.events AS e WHERE \(predicate(on: "e.stream"))"))
       }
       return .these(Set(try rows.ids()))
-    case .nouns(_, let slice): return try slice.coldStreams(log)
+    case .rowTypes(_, let slice): return try slice.archivedStreams(log)
     }
   }
 
   /// The live rows of the slice.
-  func rows<N: Noun>(of noun: N.Type) -> String {
-    "COPY (SELECT \(N.text.selectList) FROM \(N.relation) WHERE \(predicate(on: N.streamSQL))) "
+  func rows<R: Row>(of rowType: R.Type) -> String {
+    "COPY (SELECT \(R.text.selectList) FROM \(R.relation) WHERE \(predicate(on: R.streamSQL))) "
       + "TO STDOUT (FORMAT binary)"
   }
 }
 
-extension Noun {
+extension Row {
   /// The SQL expression that gives the stream of a row of this table.
   package static var streamSQL: String {
     switch name {

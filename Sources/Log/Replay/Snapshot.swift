@@ -117,14 +117,14 @@ extension Slice {
     _ progress: ReplayProgress
   ) throws(OpsError) {
     var reported = fold.eventCount
-    try log.cold(entries, coldStreams(log)) { (event) throws(OpsError) in
+    try log.archived(entries, archivedStreams(log)) { (event) throws(OpsError) in
       if holds(type: event.type) { fold.take(event) }
       if fold.eventCount & 0x3FFF == 0 {
         progress.add(fold.eventCount - reported)
         reported = fold.eventCount
       }
     }
-    if let entries, entries.upperBound <= log.coldLast { return }
+    if let entries, entries.upperBound <= log.archivedLast { return }
     do throws(PostgresError) {
       if isJoin { try log.connection.execute("SET LOCAL enable_nestloop = off") }
       let reader = try log.connection.copyReader(events(entries))
@@ -155,7 +155,7 @@ extension Session {
         SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0
             THEN c.reltuples * pg_relation_size(c.oid) / 8192 / c.relpages
             ELSE pg_relation_size(c.oid) / 300 END), 0)::bigint
-          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.believed_departed() AS d)
+          + (SELECT coalesce(sum(d.events), 0)::bigint FROM ledger.confirmed_archived_partitions() AS d)
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
         """))

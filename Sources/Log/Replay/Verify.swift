@@ -17,7 +17,7 @@ public struct VerifyReport: Sendable {
   public var logProblems = 0
   /// Of the differences, those of what stands beside the log: keys of requests, tombstones, erasures, noted roots and what
   /// is said of events that have left.
-  public var bookProblems = 0
+  public var bookkeepingProblems = 0
   /// Roots that the database or a store had noted, and that the log was compared with.
   public var roots = 0
   /// The last entry at which the log has one of them.
@@ -33,7 +33,7 @@ public struct VerifyReport: Sendable {
 
   public var isEqual: Bool { differenceCount == 0 }
   /// Whether a rebuild has nothing to write.
-  var tablesAreEqual: Bool { differenceCount == bookProblems }
+  var tablesAreEqual: Bool { differenceCount == bookkeepingProblems }
   public static let describedMax = Comparison.describedMax
 }
 
@@ -83,11 +83,11 @@ public enum Verifier {
     if let failure = partial.failure { throw failure }
     partial.report.provenEntry = proven ?? partial.report.provenEntry
     try checkEntries(reader, &partial)
-    var books = BooksCheck(reader)
-    try books.run()
-    partial.report.note(ofBooks: books.differences)
+    var bookkeeping = BookkeepingCheck(reader)
+    try bookkeeping.run()
+    partial.report.note(ofBookkeeping: bookkeeping.differences)
     if let late = try LateEntries(on: reader.connection) {
-      partial.report.note(ofBooks: late.differences)
+      partial.report.note(ofBookkeeping: late.differences)
       partial.report.warnings.append(late.warning)
     }
     try finish(session, reader, &partial)
@@ -107,7 +107,7 @@ public enum Verifier {
         report.rows.merge(part.report.rows, uniquingKeysWith: +)
         report.add(part.report.differences, count: part.report.differenceCount)
         report.logProblems += part.report.logProblems
-        report.bookProblems += part.report.bookProblems
+        report.bookkeepingProblems += part.report.bookkeepingProblems
         report.streams.formUnion(part.report.streams)
         report.roots += part.report.roots
         report.provenEntry = max(report.provenEntry, part.report.provenEntry)
@@ -144,10 +144,10 @@ public enum Verifier {
     _ reader: LogReader, _ partial: inout Partial
   ) throws(OpsError) {
     let faults = try holes(reader) + sealFaults(reader)
-    let isElseEqual = partial.report.differenceCount == partial.report.bookProblems
+    let isElseEqual = partial.report.differenceCount == partial.report.bookkeepingProblems
     for fault in faults {
       if !fault.isOfLog, isElseEqual || fault.entry <= partial.report.provenEntry {
-        partial.report.note(ofBooks: [fault.difference])
+        partial.report.note(ofBookkeeping: [fault.difference])
       } else {
         partial.report.note(fault.problem)
       }
@@ -192,7 +192,7 @@ public enum Verifier {
     _ statement: Statement, _ reader: LogReader
   ) throws(OpsError) -> [EntryFault] {
     var last = Parameters()
-    last.int8(reader.coldLast)
+    last.int8(reader.archivedLast)
     return try onDatabase { () throws(PostgresError) in
       let rows = try reader.connection.query(statement, last)
       return try (0..<rows.count).map { (row) throws(PostgresError) in
@@ -230,7 +230,7 @@ public enum Verifier {
   ) throws(OpsError) {
     let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
     partial.report.entry = max(
-      try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.coldLast)
+      try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.archivedLast)
     partial.report.notCovered = try notCovered(session)
     try checkReferences(session, &partial.report)
     do throws(OpsError) { partial.report.warnings += try session.notInForce() } catch {
@@ -260,7 +260,7 @@ public enum Verifier {
     """)
 
   private static func knownColumns() -> Parameters {
-    let tables = NounName.allCases.filter(\.isOfTheEight).map(TableText.of)
+    let tables = RowType.allCases.filter(\.isOfTheEight).map(TableText.of)
     var parameters = Parameters()
     parameters.texts(tables.map(\.table))
     parameters.texts(
@@ -320,7 +320,7 @@ extension Verifier.Partial {
     report.wrongRoots = check.wrongRows
     report.unreadStores = check.unread
     for problem in check.problems { report.note(problem) }
-    report.note(ofBooks: check.wrongRows.map(\.difference))
+    report.note(ofBookkeeping: check.wrongRows.map(\.difference))
   }
 
   mutating func take(_ comparison: Comparison) {
@@ -344,8 +344,8 @@ extension VerifyReport {
     differences += some.prefix(Self.describedMax - min(differences.count, Self.describedMax))
   }
 
-  mutating func note(ofBooks some: [Difference]) {
-    bookProblems += some.count
+  mutating func note(ofBookkeeping some: [Difference]) {
+    bookkeepingProblems += some.count
     add(some, count: some.count)
   }
 

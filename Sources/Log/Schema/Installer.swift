@@ -18,9 +18,9 @@ public enum Installer {
     /// Files that `psql` had laid and that are recorded now.
     public var adopted: [String]
     /// Protections that were out of force, and what else was not as it was laid, for which the schema was laid again.
-    public var mended: [String] = []
+    public var repaired: [String] = []
     /// What is not as it was laid, and could not be put back, with the reason where the database gave one.
-    public var unmended: [String] = []
+    public var unrepaired: [String] = []
     public var isNew: Bool
     public var seeded: [String]
     public var partitions: Int
@@ -40,7 +40,7 @@ public enum Installer {
   ) throws(OpsError) -> Report {
     var report = Report(
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
-    try laySchema(session, &report)
+    try applySchema(session, &report)
     if report.isNewer { return report }
     report.numbers = try session.setNumbersRight(by: actor)
     try seed(session, name: name, actor: actor, &report)
@@ -54,14 +54,14 @@ public enum Installer {
   /// Lays the schema and nothing in it, for a ledger that comes from its store.
   ///
   /// - Returns: Whether there was none.
-  package static func lay(_ session: Session) throws(OpsError) -> Bool {
+  package static func apply(_ session: Session) throws(OpsError) -> Bool {
     var report = Report(
       applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
     // What is out of force is mended where the login may; it is in no restore's way.
     let rows = try session.query(
       Statement("SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user"))
-    let mends = try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
-    try laySchema(session, &report, mends: mends)
+    let repairs = try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+    try applySchema(session, &report, repairs: repairs)
     return report.isFresh
   }
 
@@ -73,26 +73,26 @@ public enum Installer {
   /// The check that compares what is there with what was laid.
   static let definitions = "definitions"
 
-  private static func laySchema(
-    _ session: Session, _ report: inout Report, mends: Bool = true
+  private static func applySchema(
+    _ session: Session, _ report: inout Report, repairs: Bool = true
   ) throws(OpsError) {
     let connection = try session.connection()
     // Who may not lay it may not lock it either.
-    if !mends {
+    if !repairs {
       let plan = try plan(session)
       report.isNewer = plan.isNewer
       if plan.apply.isEmpty { return }
     }
     // Before the transaction: where there is no schema yet, nothing of it can be looked at.
-    let unlaid = mends ? try session.unlaid() : []
+    let unapplied = repairs ? try session.unapplied() : []
     do throws(PostgresError) {
       // Only the installer takes this lock before it looks, so that the second sees the first's work.
       try connection.begin(.readCommitted, lockSchema.sql)
       try connection.execute("SET LOCAL lock_timeout = '30s'")
       // It puts back what was recorded, too.
-      let laying = try Laying(connection)
+      let application = try SchemaApplication(connection)
       let recorded = try self.recorded(connection)
-      let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unlaid.isEmpty)
+      let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unapplied.isEmpty)
       if plan.apply.isEmpty {
         report.isNewer = plan.isNewer
         try connection.execute("ROLLBACK")
@@ -100,18 +100,20 @@ public enum Installer {
       }
       for file in plan.apply { try connection.execute(file.text) }
       try record(plan, connection)
-      let (mended, unmended) = try laying.finish()
+      let (repaired, unrepaired) = try application.finish()
       try connection.execute("COMMIT")
       report.isFresh = recorded.isEmpty
       report.applied = plan.record.filter { !plan.adopt.contains($0) }.map(\.path)
       report.adopted = plan.adopt.map(\.path)
-      report.unmended = unmended
-      if plan.record.isEmpty { report.mended = unlaid.filter { $0 != Self.definitions } + mended }
+      report.unrepaired = unrepaired
+      if plan.record.isEmpty {
+        report.repaired = unapplied.filter { $0 != Self.definitions } + repaired
+      }
     } catch {
       try? connection.rollbackIfOpen()
       if let refusal = Plan.refusal(error) { throw refusal }
       let failure = OpsError(database: error)
-      if failure.code != .notAllowed, error.isOfTheStatement, !unlaid.isEmpty {
+      if failure.code != .notAllowed, error.isOfTheStatement, !unapplied.isEmpty {
         throw failure.saying(
           "the schema cannot be laid around what was changed by hand: \(error.message)",
           hint: "`opsledger doctor` names it. \(byAnotherWay)")
@@ -228,7 +230,7 @@ public enum Installer {
           "the database has migration \(name), which no longer serves release \(release)",
           hint: "use the release that laid it, or a newer one")
       }
-      if error.message == Laying.logIsGone.message {
+      if error.message == SchemaApplication.logIsGone.message {
         return OpsError(
           .schemaMismatch, "the log's table ledger.events is gone, or lacks a column",
           hint:
@@ -308,13 +310,13 @@ public enum Installer {
     """
     SELECT \(LedgerRecord.select("l"))
     FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
-    WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
+    WHERE EXISTS (SELECT FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid)
     """)
   /// A policy whose row was lost is for `rebuild`, not to be seeded again.
   private static let knownStreams = Statement(
     """
     SELECT s FROM unnest($1::uuid[]) AS s
-    WHERE EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = s)
+    WHERE EXISTS (SELECT FROM ledger.events_in_database AS e WHERE e.stream = s)
       OR EXISTS (SELECT FROM public.ops_policy AS p WHERE \(Policy.streamSQL) = s)
     """)
 
@@ -355,7 +357,7 @@ extension Session {
   public func requireLedger() throws(OpsError) {
     var parameters = Parameters()
     parameters.uuid(.ledger)
-    let rows = try query(Self.whatIsLaid, parameters)
+    let rows = try query(Self.whatIsApplied, parameters)
     let (oldest, isBegun) = try onDatabase { () throws(PostgresError) in
       var (oldest, isBegun) = (Release("0"), false)
       for row in 0..<rows.count {
@@ -374,11 +376,11 @@ extension Session {
     guard isBegun else { throw try noLedger() }
   }
 
-  private static let whatIsLaid = Statement(
+  private static let whatIsApplied = Statement(
     """
     SELECT DISTINCT oldest_binary,
-      EXISTS (SELECT FROM ledger.events_at_hand AS e WHERE e.stream = $1::uuid)
-        OR EXISTS (SELECT FROM ledger.believed_departed())
+      EXISTS (SELECT FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid)
+        OR EXISTS (SELECT FROM ledger.confirmed_archived_partitions())
     FROM ledger.migrations
     """)
 }

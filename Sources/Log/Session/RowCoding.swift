@@ -5,37 +5,37 @@ extension Rows {
   /// Reads one row of a projection that was selected by its `selectList`.
   ///
   /// - Parameter first: The column of the result at which the list begins.
-  public func row<N: Noun>(_ index: Int, of noun: N.Type, first: Int = 0) throws(OpsError) -> N {
-    try row(index, N.columns, first: first)
+  public func row<R: Row>(_ index: Int, of rowType: R.Type, first: Int = 0) throws(OpsError) -> R {
+    try row(index, R.columns, first: first)
   }
 
   /// The columns are handed in, since asking a type that is known only now for them costs as much as
   /// reading some of them.
-  private func row<N: Noun>(
-    _ index: Int, _ columns: [Column<N>], first: Int
-  ) throws(OpsError) -> N {
-    var row = N(blank: StreamID(high: 0, low: 0))
+  private func row<R: Row>(
+    _ index: Int, _ columns: [Column<R>], first: Int
+  ) throws(OpsError) -> R {
+    var row = R(blank: StreamID(high: 0, low: 0))
     do throws(PostgresError) {
       for offset in columns.indices {
         let value = try value(index, first + offset, columns[offset].type)
         guard columns[offset].set(&row, value) else {
           throw .protocolViolation(
-            "\(N.table).\(columns[offset].name) holds what the ledger does not know")
+            "\(R.table).\(columns[offset].name) holds what the ledger does not know")
         }
       }
     } catch {
       throw OpsError(
-        .inconsistentRow, "a row of \(N.table) cannot be read: \(error.message)",
+        .inconsistentRow, "a row of \(R.table) cannot be read: \(error.message)",
         hint: "was the table altered? see `opsledger verify`")
     }
     return row
   }
 
   /// Every row of the result.
-  public func rows<N: Noun>(of noun: N.Type) throws(OpsError) -> [N] {
-    var rows: [N] = []
+  public func rows<R: Row>(of rowType: R.Type) throws(OpsError) -> [R] {
+    var rows: [R] = []
     rows.reserveCapacity(count)
-    let columns = N.columns
+    let columns = R.columns
     for index in 0..<count { rows.append(try row(index, columns, first: 0)) }
     return rows
   }
@@ -119,7 +119,7 @@ extension ArrayBuilder {
   }
 }
 
-extension Noun {
+extension Row {
   /// Every ledger column, comma-separated, in the order in which ``Postgres/Rows`` reads a row;
   /// each behind the table's alias.
   public static func select(_ alias: String) -> String {

@@ -3,10 +3,10 @@ internal import Ledger
 
 /// Writes rows as `COPY table (its ledger columns) TO` in text format gives them, in a session with
 /// TimeZone UTC and DateStyle ISO.
-struct RowLineWriter<N: Noun> {
-  private let columns = N.columns
+struct RowLineWriter<R: Row> {
+  private let columns = R.columns
 
-  func write(_ row: UnsafePointer<N>, to bytes: inout [UInt8]) {
+  func write(_ row: UnsafePointer<R>, to bytes: inout [UInt8]) {
     for column in columns {
       switch column.get(at: row) {
       case .null: bytes += CopyText.null
@@ -31,12 +31,12 @@ struct RowLineError: Error, Equatable {
 }
 
 /// Reads such lines again.
-struct RowLineReader<N: Noun> {
-  private let columns = N.columns
+struct RowLineReader<R: Row> {
+  private let columns = R.columns
 
   /// - Parameter line: With or without its newline.
-  func read(_ line: UnsafeRawBufferPointer) throws(RowLineError) -> N {
-    var row = N(blank: StreamID(high: 0, low: 0))
+  func read(_ line: UnsafeRawBufferPointer) throws(RowLineError) -> R {
+    var row = R(blank: StreamID(high: 0, low: 0))
     var fields = RowFields(line)
     for column in columns {
       guard let field = fields.next() else { throw RowLineError("it lacks \(column.name)") }
@@ -74,7 +74,7 @@ struct RowLineReader<N: Noun> {
     var fields = RowFields(line)
     guard let key = fields.next(), !key.isNull else { throw RowLineError("it has no key") }
     let stream: StreamID? =
-      switch N.name {
+      switch R.name {
       case .policy: key.text.map { .policy($0) }
       case .ledger: key.text.map { .ledgerRecord($0) }
       case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold:

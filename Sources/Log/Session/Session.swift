@@ -11,7 +11,7 @@ public final class Session {
     public var application: String
     public var connectTimeoutMillis: Int
     /// What has left the database, where a store is at hand.
-    public var coldLog: (any ColdLog)?
+    public var archivedLog: (any ArchivedLog)?
     /// What slows its reading down.
     public var pace: (any ReadPace)?
     /// Watches the waits of all sessions of this target.

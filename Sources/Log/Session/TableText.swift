@@ -25,7 +25,7 @@ struct TableText: Sendable {
   /// Removes rows of the versions that they are expected to have: `$1` keys, `$2` versions, `$3` how many.
   let remove: Statement
 
-  private static func columnText<N: Noun>(_ column: Column<N>) -> ColumnText {
+  private static func columnText<R: Row>(_ column: Column<R>) -> ColumnText {
     let name = column.name
     return switch column.type {
     case .int: ColumnText(name: name, carrier: "integer", value: "v.\(name)")
@@ -40,12 +40,12 @@ struct TableText: Sendable {
     }
   }
 
-  init<N: Noun>(_ noun: N.Type) {
-    table = N.table
+  init<R: Row>(_ rowType: R.Type) {
+    table = R.table
     let relation = table.contains(".") ? table : "public." + table
     self.relation = relation
-    key = N.columns[0].name
-    columns = N.columns.map(Self.columnText)
+    key = R.columns[0].name
+    columns = R.columns.map(Self.columnText)
     selectList = columns.map(\.name).joined(separator: ", ")
     let arrays = columns.enumerated().map { "$\($0 + 1)::\($1.carrier)[]" }
     insert = Statement(
@@ -96,7 +96,7 @@ struct TableText: Sendable {
 
   /// An INSERT whose times are the entry's where the row says `infinity`: for rows written in the
   /// statement that draws. `first` is the number of its first parameter.
-  func insertDrawn(first: Int, _ shape: FreshShape) -> String {
+  func insertAllocated(first: Int, _ shape: FreshShape) -> String {
     let carriers = columns.enumerated().map { "$\($0 + first)::\($1.carrier)" }
     let values = columns.map { column in
       column.carrier == "timestamptz"
@@ -121,8 +121,8 @@ struct TableText: Sendable {
   static let hold = TableText(Hold.self)
   static let ledger = TableText(LedgerRecord.self)
 
-  static func of(_ noun: NounName) -> TableText {
-    switch noun {
+  static func of(_ rowType: RowType) -> TableText {
+    switch rowType {
     case .agentEvent: agentEvent
     case .reaction: reaction
     case .proposal: proposal
@@ -139,13 +139,13 @@ struct TableText: Sendable {
 
 /// Which columns of which table an UPDATE sets, by their places.
 struct UpdateShape: Hashable, Sendable {
-  let noun: NounName
+  let rowType: RowType
   let columns: [Int]
 }
 
 /// Which tables a single-statement append writes, and whether it is of one event.
 struct FreshShape: Hashable, Sendable {
-  let tables: [NounName]
+  let tables: [RowType]
   let isSingle: Bool
 
   /// The rows that the parameters hold: plain values where it is one, arrays where there may be more. Numbered, each
@@ -159,7 +159,7 @@ struct FreshShape: Hashable, Sendable {
   }
 }
 
-extension Noun {
+extension Row {
   static var text: TableText { TableText.of(name) }
   /// The table's name in statements.
   package static var relation: String { text.relation }

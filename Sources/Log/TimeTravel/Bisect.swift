@@ -53,9 +53,9 @@ extension TimeTravel {
     private let progress: ReplayProgress
     private var statesBuilt = 0
     /// The entries that have left the database, in order.
-    private var cold: [Int64] = []
+    private var archived: [Int64] = []
     /// The nouns whose tables the query reads; nil where any may matter.
-    private var nouns: [String]?
+    private var rowTypes: [String]?
 
     init(
       _ sql: String, _ target: Session.Target, _ snapshots: (any StateSnapshots)?,
@@ -74,12 +74,12 @@ extension TimeTravel {
       // All columns: rows are found by their keys when the tables move.
       if let read {
         tables.fillOnly(.all(of: Set(read.keys)))
-        if !sql.lowercased().contains("moment") { nouns = read.keys.map(\.rawValue) }
+        if !sql.lowercased().contains("moment") { rowTypes = read.keys.map(\.rawValue) }
       }
     }
 
     func run(from: Int64, to: Int64, first: Bool) throws(OpsError) -> Bisection {
-      cold = try tables.coldEntries(from...to)
+      archived = try tables.archivedEntries(from...to)
       guard !(try isTrue(at: from)) else {
         throw OpsError(
           .notFound, "it is true already at entry \(from)",
@@ -116,12 +116,12 @@ extension TimeTravel {
 
     /// The next entries that may change the answer, in order.
     private func entries(after low: Int64, before high: Int64) throws(OpsError) -> [Int64] {
-      let left = cold.filter { $0 > low && $0 < high }
+      let left = archived.filter { $0 > low && $0 < high }
       if !left.isEmpty { return left }
       var parameters = Parameters()
       parameters.int8(low)
       parameters.int8(high)
-      parameters.texts(nouns ?? NounName.allCases.map(\.rawValue))
+      parameters.texts(rowTypes ?? RowType.allCases.map(\.rawValue))
       let rows = try entries.query(Self.nextEntries, parameters)
       return try onDatabase { () throws(PostgresError) in
         var found: [Int64] = []
@@ -157,7 +157,7 @@ extension TimeTravel {
 
     private func last(upTo entry: Int64) throws(OpsError) -> Int64? {
       try number("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint", entry)
-        ?? cold.last { $0 <= entry }
+        ?? archived.last { $0 <= entry }
     }
 
     private func count(after low: Int64, before high: Int64) throws(OpsError) -> Int64 {
@@ -166,11 +166,11 @@ extension TimeTravel {
         SELECT count(*) FROM ledger.events AS e
         WHERE e.index = 0 AND e.entry > $1::bigint AND e.entry < $2::bigint
         """, low, high)
-      return (hot ?? 0) + Int64(cold.count { $0 > low && $0 < high })
+      return (hot ?? 0) + Int64(archived.count { $0 > low && $0 < high })
     }
 
     private func entry(after low: Int64, skipping count: Int64) throws(OpsError) -> Int64 {
-      let left = cold.drop { $0 <= low }
+      let left = archived.drop { $0 <= low }
       if count < left.count { return left[left.startIndex + Int(count)] }
       let found = try number(
         """

@@ -3,7 +3,7 @@ import Postgres
 
 /// Takes the rows of a snapshot that no later event concerns, noun by noun, as lines.
 protocol KeptRows: AnyObject {
-  func begin<N: Noun>(_ noun: N.Type) throws(OpsError)
+  func begin<R: Row>(_ rowType: R.Type) throws(OpsError)
   func take(_ line: UnsafeRawBufferPointer) throws(OpsError)
   func end() throws(OpsError)
 }
@@ -13,7 +13,7 @@ protocol KeptRows: AnyObject {
 struct FoldOn {
   private let snapshot: any StateSnapshot
   private let slice: Slice
-  private let nouns: Set<NounName>
+  private let rowTypes: Set<RowType>
   private let log: LogReader
   /// Entries after the snapshot; nil where the moment is the snapshot's.
   private let entries: ClosedRange<Int64>?
@@ -25,16 +25,16 @@ struct FoldOn {
   /// - Returns: Nil where the snapshot is so far away that the streams between would not fit into memory; they are
   ///   folded in slices from the log's beginning then.
   init?(
-    _ snapshot: any StateSnapshot, upTo entry: Int64, of nouns: Set<NounName>, on log: LogReader
+    _ snapshot: any StateSnapshot, upTo entry: Int64, of rowTypes: Set<RowType>, on log: LogReader
   ) throws(OpsError) {
     self.snapshot = snapshot
-    self.nouns = nouns
+    self.rowTypes = rowTypes
     self.log = log
-    let slice = Slice.hash(remainder: 0, of: 1).only(nouns)
+    let slice = Slice.hash(remainder: 0, of: 1).only(rowTypes)
     let entries = snapshot.entry < entry ? (snapshot.entry + 1)...entry : nil
     var (streams, later): (Set<StreamID>, LaterEvents?) = ([], nil)
     if let entries {
-      if entries.count <= LaterEvents.entriesMax, entries.lowerBound > log.coldLast {
+      if entries.count <= LaterEvents.entriesMax, entries.lowerBound > log.archivedLast {
         let read = try LaterEvents(slice, entries, on: log)
         (streams, later) = (read.streams, read.areAllKept ? read : nil)
       } else {
@@ -49,10 +49,11 @@ struct FoldOn {
   func run(
     keeping kept: some KeptRows, _ progress: ReplayProgress
   ) throws(OpsError) -> Fold {
-    var pass = Pass(fold: Fold(), snapshot: snapshot, streams: streams, nouns: nouns, kept: kept)
+    var pass = Pass(
+      fold: Fold(), snapshot: snapshot, streams: streams, rowTypes: rowTypes, kept: kept)
     try pass.visitParentsFirst()
     var fold = pass.fold
-    try fold.seedGone(from: snapshot, streams, of: nouns)
+    try fold.seedGone(from: snapshot, streams, of: rowTypes)
     if let later {
       later.fold(into: &fold, progress)
     } else if let entries {
@@ -63,20 +64,20 @@ struct FoldOn {
     return fold
   }
 
-  private struct Pass<Kept: KeptRows>: NounVisitor {
+  private struct Pass<Kept: KeptRows>: RowVisitor {
     var fold: Fold
     let snapshot: any StateSnapshot
     let streams: Set<StreamID>
-    let nouns: Set<NounName>
+    let rowTypes: Set<RowType>
     let kept: Kept
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      guard nouns.contains(N.name) else { return }
-      try kept.begin(N.self)
+      guard rowTypes.contains(R.name) else { return }
+      try kept.begin(R.self)
       let kept = kept
-      try fold.seed(N.self, table, from: snapshot, streams, among: nil) {
+      try fold.seed(R.self, table, from: snapshot, streams, among: nil) {
         (line) throws(OpsError) in try kept.take(line)
       }
       try kept.end()
@@ -150,7 +151,7 @@ extension Slice {
     in entries: ClosedRange<Int64>, limit: Int = .max, on log: LogReader
   ) throws(OpsError) -> Set<StreamID> {
     var streams: Set<StreamID> = []
-    try log.cold(entries, coldStreams(log)) { (event) throws(OpsError) in
+    try log.archived(entries, archivedStreams(log)) { (event) throws(OpsError) in
       if holds(type: event.type), streams.count < limit { streams.insert(event.stream) }
     }
     return try onDatabase { () throws(PostgresError) in

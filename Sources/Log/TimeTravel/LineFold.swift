@@ -19,10 +19,10 @@ public final class LineFold {
   ///   - remainder: Which slice of all streams it folds.
   ///   - count: How many slices there are.
   ///   - noun: Only streams of this one; nil: of all.
-  public init(slice remainder: Int, of count: Int, _ noun: NounName? = nil) {
+  public init(slice remainder: Int, of count: Int, _ rowType: RowType? = nil) {
     (self.remainder, self.count) = (UInt64(remainder), UInt64(max(1, count)))
     let all = Slice.hash(remainder: 0, of: 1)
-    slice = noun.map { .nouns([$0], all) } ?? all
+    slice = rowType.map { .rowTypes([$0], all) } ?? all
   }
 
   /// Takes the next line of the log; one of another slice makes no difference.
@@ -35,10 +35,10 @@ public final class LineFold {
   /// The rows of a noun as of here.
   ///
   /// - Throws: `OPS_016` where the lines are no sound history.
-  public func rows(of noun: NounName, pieceBytes: Int) throws(OpsError) -> RowLines {
+  public func rows(of rowType: RowType, pieceBytes: Int) throws(OpsError) -> RowLines {
     fold.finish()
     try fold.requireSound()
-    return try fold.lines(of: noun, pieceBytes: pieceBytes)
+    return try fold.lines(of: rowType, pieceBytes: pieceBytes)
   }
 
   /// The sums over the rows as of here, by table.
@@ -52,7 +52,7 @@ public final class LineFold {
     return summing.sums
   }
 
-  private struct Summing: NounVisitor {
+  private struct Summing: RowVisitor {
     let fold: Fold
     let hasher: SHA256
     private(set) var sums: [String: RowSum] = [:]
@@ -62,10 +62,10 @@ public final class LineFold {
       self.hasher = hasher
     }
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      let writer = RowLineWriter<N>()
+      let writer = RowLineWriter<R>()
       var (rows, gone) = (RowSum(), RowSum())
       var line: [UInt8] = []
       func add(to sum: inout RowSum) {
@@ -73,15 +73,15 @@ public final class LineFold {
         line.removeAll(keepingCapacity: true)
       }
       fold[keyPath: table].slots.withEach { slot in
-        if let row: UnsafePointer<N> = slot.row() {
+        if let row: UnsafePointer<R> = slot.row() {
           writer.write(row, to: &line)
           add(to: &rows)
         } else if slot.pointee.version > 0 {
-          line += "\(slot.pointee.stream)\t\(N.name.rawValue)\t\(slot.pointee.version)\n".utf8
+          line += "\(slot.pointee.stream)\t\(R.name.rawValue)\t\(slot.pointee.version)\n".utf8
           add(to: &gone)
         }
       }
-      sums[N.table] = rows
+      sums[R.table] = rows
       sums[LineFold.gone, default: RowSum()].add(gone)
     }
   }

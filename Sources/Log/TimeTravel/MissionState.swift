@@ -48,5 +48,5 @@ extension Session {
 }
 
 extension FoldTable {
-  fileprivate func row(of stream: StreamID) -> N? { find(stream).flatMap { slots[$0].row } }
+  fileprivate func row(of stream: StreamID) -> R? { find(stream).flatMap { slots[$0].row } }
 }

@@ -11,7 +11,7 @@ public struct RunAgain: Equatable, Sendable {
     public let step: StreamID
     public let kind: String
     /// As what the work waits: the step itself, or what would make it once more.
-    public let waitsAs: NounName
+    public let waitsAs: RowType
     public let waiting: StreamID
   }
 
@@ -42,10 +42,10 @@ public struct RunAgain: Equatable, Sendable {
     steps = named.compactMap { item in
       guard let step = item["step"]?.idValue,
         let kind = item["kind"]?.stringValue,
-        let noun = item["waits_as"]?.stringValue.flatMap({ NounName(rawValue: $0) }),
+        let rowType = item["waits_as"]?.stringValue.flatMap({ RowType(rawValue: $0) }),
         let id = item["id"]?.idValue
       else { return nil }
-      return Step(step: step, kind: kind, waitsAs: noun, waiting: id)
+      return Step(step: step, kind: kind, waitsAs: rowType, waiting: id)
     }
   }
 }
@@ -60,14 +60,14 @@ struct RanSince {
   private var agentEvents: [StreamID?] = []
 
   init(_ moment: Int64, upTo last: Int64, on log: LogReader) throws(OpsError) {
-    var cold: Set<StreamID> = []
-    try log.cold((moment + 1)...max(moment + 1, last), .all) { (event) throws(OpsError) in
-      if Self.saysThatAStepRan(event) { cold.insert(event.stream) }
+    var archived: Set<StreamID> = []
+    try log.archived((moment + 1)...max(moment + 1, last), .all) { (event) throws(OpsError) in
+      if Self.saysThatAStepRan(event) { archived.insert(event.stream) }
     }
     var parameters = Parameters()
     parameters.int8(moment)
     parameters.int8(last)
-    parameters.uuids(cold)
+    parameters.uuids(archived)
     try onDatabase { () throws(PostgresError) in
       let rows = try log.connection.query(Self.find, parameters)
       for row in 0..<rows.count {
@@ -171,10 +171,10 @@ extension RunAgain {
     count += rows.count
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count where steps.count < Self.namedMax {
-        guard let noun = NounName(rawValue: try rows.text(row, 2)) else { continue }
+        guard let rowType = RowType(rawValue: try rows.text(row, 2)) else { continue }
         steps.append(
           Step(
-            step: StreamID(try rows.uuid(row, 0)), kind: try rows.text(row, 1), waitsAs: noun,
+            step: StreamID(try rows.uuid(row, 0)), kind: try rows.text(row, 1), waitsAs: rowType,
             waiting: StreamID(try rows.uuid(row, 3))))
       }
     }
@@ -188,7 +188,7 @@ extension Session {
     var parameters = Parameters()
     parameters.uuid(.ledger)
     parameters.uuid(.policy(LoopState.key))
-    let rows = try query(Self.lastGoingBack, parameters)
+    let rows = try query(Self.lastPointInTimeRestore, parameters)
     let found = try onDatabase { () throws(PostgresError) in
       rows.count == 1 ? (try rows.int8(0, 0), try rows.json(0, 1)) : nil
     }
@@ -201,13 +201,13 @@ extension Session {
   }
 
   /// Of the last one, unless policy `loop` said `running` since.
-  private static let lastGoingBack = Statement(
+  private static let lastPointInTimeRestore = Statement(
     """
     SELECT (r.data #>> '{report,at}')::bigint, r.data #> '{report,run_again}'
-    FROM ledger.events_at_hand AS r
+    FROM ledger.events_in_database AS r
     WHERE r.stream = $1::uuid AND r.type = '\(LedgerRecord.eventType(.restored))'
       AND r.data #> '{report,at}' IS NOT NULL
-      AND NOT EXISTS (SELECT FROM ledger.events_at_hand AS l
+      AND NOT EXISTS (SELECT FROM ledger.events_in_database AS l
         WHERE l.stream = $2::uuid AND l.entry > r.entry AND 'running' IN (
           l.data #>> '{value,state}', l.data #>> '{columns,value,state}',
           l.data #>> '{changes,value,1,state}'))

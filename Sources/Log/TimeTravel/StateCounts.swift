@@ -73,8 +73,8 @@ public enum TimeTravel {
     from snapshot: any StateSnapshot, at entry: Int64, on log: LogReader,
     _ progress: ReplayProgress
   ) throws(OpsError) -> StateCounts? {
-    let nouns = Set(NounName.allCases.filter(\.isOfTheEight))
-    guard let later = try FoldOn(snapshot, upTo: entry, of: nouns, on: log) else { return nil }
+    let rowTypes = Set(RowType.allCases.filter(\.isOfTheEight))
+    guard let later = try FoldOn(snapshot, upTo: entry, of: rowTypes, on: log) else { return nil }
     let kept = KeptTally()
     var tally = Tally(fold: try later.run(keeping: kept, progress))
     try tally.visitParentsFirst()
@@ -91,9 +91,9 @@ public enum TimeTravel {
     /// The place of the column that is counted by.
     private var status: Int?
 
-    func begin<N: Noun>(_ noun: N.Type) throws(OpsError) {
-      (table, count) = (N.table, TableCount())
-      status = N.columns.firstIndex { $0.name == "status" || $0.name == "stage" }
+    func begin<R: Row>(_ rowType: R.Type) throws(OpsError) {
+      (table, count) = (R.table, TableCount())
+      status = R.columns.firstIndex { $0.name == "status" || $0.name == "stage" }
     }
 
     func take(_ line: UnsafeRawBufferPointer) throws(OpsError) {
@@ -107,7 +107,7 @@ public enum TimeTravel {
     func end() throws(OpsError) { counts.tables[table] = count }
   }
 
-  private struct Tally: NounVisitor {
+  private struct Tally: RowVisitor {
     private var fold: Fold
     private(set) var counts = StateCounts()
 
@@ -116,11 +116,11 @@ public enum TimeTravel {
       self.fold = fold
     }
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      guard N.name.isOfTheEight else { return }
-      let status = N.columns.first { $0.name == "status" || $0.name == "stage" }
+      guard R.name.isOfTheEight else { return }
+      let status = R.columns.first { $0.name == "status" || $0.name == "stage" }
       var count = TableCount()
       fold[keyPath: table].withEachRow { row in
         count.rows += 1
@@ -128,7 +128,7 @@ public enum TimeTravel {
           count.statuses[label, default: 0] += 1
         }
       }
-      counts.tables[N.table] = count
+      counts.tables[R.table] = count
     }
   }
 }

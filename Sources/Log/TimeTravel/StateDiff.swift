@@ -102,7 +102,7 @@ extension TimeTravel {
     // Both moments of a slice are in memory.
     let reader = try snapshot.reader()
     // What changed among events that have left the database is found by looking at every stream.
-    let isHot = reader.coldLast < range.lowerBound
+    let isHot = reader.archivedLast < range.lowerBound
     let rows =
       isHot ? try streamCount(range, on: session.connection()) : try session.estimate().rows
     let count = Slice.count(rows: 2 * rows)
@@ -173,7 +173,7 @@ extension TimeTravel {
       var before = Fold()
       if let base {
         let streams = try slice.streams(in: range, on: reader)
-        try before.seed(from: base, streams, of: Set(NounName.allCases))
+        try before.seed(from: base, streams, of: Set(RowType.allCases))
       }
       let first = base.map { $0.entry + 1 } ?? 0
       if first < range.lowerBound {
@@ -198,14 +198,14 @@ extension TimeTravel {
   ) throws(OpsError) {
     let places = Dictionary(
       rows.enumerated().map { ($1.stream, $0) }, uniquingKeysWith: { a, _ in a })
-    try reader.cold(range, .these(Set(places.keys))) { (event) throws(OpsError) in
+    try reader.archived(range, .these(Set(places.keys))) { (event) throws(OpsError) in
       guard let place = places[event.stream] else { return }
       rows[place].eventCount += 1
       if rows[place].events.count < StateDiff.eventsMax {
         rows[place].events.append(LoggedEvent(event))
       }
     }
-    let cold = rows.map(\.eventCount)
+    let archived = rows.map(\.eventCount)
     for chunk in rows.indices.chunks(of: 500) {
       var parameters = Parameters()
       parameters.uuids(rows[chunk].map(\.stream))
@@ -219,7 +219,7 @@ extension TimeTravel {
         guard let place = places[event.stream] else { continue }
         if rows[place].events.count < StateDiff.eventsMax { rows[place].events.append(event) }
         let hot = try onDatabase { () throws(PostgresError) in try answer.int8(row, 13) }
-        rows[place].eventCount = cold[place] + Int(hot)
+        rows[place].eventCount = archived[place] + Int(hot)
       }
     }
   }
@@ -236,7 +236,7 @@ extension TimeTravel {
 }
 
 /// Compares the same streams at two moments.
-private struct MomentComparison: NounVisitor {
+private struct MomentComparison: RowVisitor {
   private let limit: Int
   private var before = Fold()
   private var after = Fold()
@@ -249,11 +249,11 @@ private struct MomentComparison: NounVisitor {
     self.after = after
   }
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    guard N.name.isOfTheEight else { return }
-    let (old, columns) = (before[keyPath: table], N.columns)
+    guard R.name.isOfTheEight else { return }
+    let (old, columns) = (before[keyPath: table], R.columns)
     for slot in after[keyPath: table].slots {
       let earlier = old.find(slot.stream).flatMap { old.slots[$0].row }
       let kind: RowChange.Kind
@@ -275,7 +275,7 @@ private struct MomentComparison: NounVisitor {
       guard let row = slot.row ?? earlier, !changed.isEmpty else { continue }
       diff.add(
         RowChange(
-          kind: kind, table: N.table, stream: slot.stream, key: columns[0].get(row),
+          kind: kind, table: R.table, stream: slot.stream, key: columns[0].get(row),
           columns: changed, last: slot.last), limit: limit)
     }
   }

@@ -68,25 +68,25 @@ struct StateQuery {
   }
 
   private func columns(of rows: Rows) throws(PostgresError) -> StateColumns? {
-    var names: [NounName: Set<String>] = [:]
+    var names: [RowType: Set<String>] = [:]
     var readsWholeRows = false
     for row in 0..<rows.count {
       guard let table = try rows.textIfPresent(row, 0) else { return nil }
       // A live view would be found in the place of one that is not made yet.
       if !tables.areAllMade, !(try rows.bool(row, 3)) { return nil }
       readsWholeRows = try rows.bool(row, 2)
-      guard let noun = NounName.allCases.first(where: { TableText.of($0).table == table }) else {
+      guard let rowType = RowType.allCases.first(where: { TableText.of($0).table == table }) else {
         continue
       }
       let column = try rows.textIfPresent(row, 1)
-      names[noun, default: []].formUnion(column.map { [$0] } ?? [])
+      names[rowType, default: []].formUnion(column.map { [$0] } ?? [])
     }
     if readsWholeRows { return .all(of: Set(names.keys)) }
     return names.reduce(into: [:]) { columns, read in
       let all = TableText.of(read.key).columns
       // Rows that are only counted need some column to be there.
-      let read = (noun: read.key, names: read.value.isEmpty ? ["version"] : read.value)
-      columns[read.noun] = all.indices.filter { read.names.contains(all[$0].name) }
+      let read = (rowType: read.key, names: read.value.isEmpty ? ["version"] : read.value)
+      columns[read.rowType] = all.indices.filter { read.names.contains(all[$0].name) }
     }
   }
 

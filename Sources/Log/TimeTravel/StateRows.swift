@@ -17,7 +17,7 @@ public struct RowLines: Sendable {
   }
 }
 
-/// All rows as of a moment, noun by noun, each in slices: memory never holds them. Nouns of few rows are folded together
+/// All rows as of a moment, noun by noun, each in slices: memory never holds them. RowTypes of few rows are folded together
 /// with those that are asked for next, since each reading of the log costs as much as a fold.
 public final class StateRows {
   private let entry: Int64
@@ -26,11 +26,11 @@ public final class StateRows {
   private let moment: SharedSnapshot
   private let progress: ReplayProgress
   /// Streams by noun.
-  private let counts: [NounName: Int]
-  /// Nouns that are folded together, by the first of them.
-  private let groups: [NounName: [NounName]]
+  private let counts: [RowType: Int]
+  /// RowTypes that are folded together, by the first of them.
+  private let groups: [RowType: [RowType]]
   /// Of a group, the lines of the nouns that were not asked for yet.
-  private var kept: [NounName: [RowLines]] = [:]
+  private var kept: [RowType: [RowLines]] = [:]
   /// Rows of a slice: they are in memory twice, as rows and as lines.
   private static let rowsMax = 100_000
   /// Rows of a group: those of its later nouns are in memory as lines.
@@ -40,7 +40,7 @@ public final class StateRows {
   ///   alone.
   /// - Throws: `OPS_001` where the database is out of reach.
   public init(
-    _ target: Session.Target, at entry: Int64, order: [NounName] = [],
+    _ target: Session.Target, at entry: Int64, order: [RowType] = [],
     _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
     self.entry = entry
@@ -51,26 +51,26 @@ public final class StateRows {
     let (rows, events) = try session.estimate()
     // Of what has left the database there is no count by noun.
     counts =
-      try moment.reader().coldLast == 0
+      try moment.reader().archivedLast == 0
       ? try Self.streams(upTo: entry, on: session)
-      : Dictionary(uniqueKeysWithValues: NounName.allCases.map { ($0, rows) })
+      : Dictionary(uniqueKeysWithValues: RowType.allCases.map { ($0, rows) })
     groups = Self.groups(order, counts)
     progress.expect(events)
   }
 
   /// Neighbours of the order, as many together as memory has room for.
   private static func groups(
-    _ order: [NounName], _ counts: [NounName: Int]
-  ) -> [NounName: [NounName]] {
-    var all: [[NounName]] = []
+    _ order: [RowType], _ counts: [RowType: Int]
+  ) -> [RowType: [RowType]] {
+    var all: [[RowType]] = []
     var rows = 0
-    for noun in order {
-      let count = counts[noun] ?? 0
+    for rowType in order {
+      let count = counts[rowType] ?? 0
       if !all.isEmpty, rows + count <= groupRowsMax {
-        all[all.count - 1].append(noun)
+        all[all.count - 1].append(rowType)
         rows += count
       } else {
-        all.append([noun])
+        all.append([rowType])
         rows = count
       }
     }
@@ -81,31 +81,31 @@ public final class StateRows {
   public func end() { moment.end() }
 
   /// The table of a noun, and its columns in the order of the lines.
-  public static func columns(of noun: NounName) -> (table: String, columns: [String]) {
-    let text = TableText.of(noun)
+  public static func columns(of rowType: RowType) -> (table: String, columns: [String]) {
+    let text = TableText.of(rowType)
     return (text.table, text.columns.map(\.name))
   }
 
   /// The stream of a line's row, which its first column tells.
   package static func stream(
-    of line: UnsafeRawBufferPointer, _ noun: NounName
+    of line: UnsafeRawBufferPointer, _ rowType: RowType
   ) throws(OpsError) -> StreamID {
     do throws(RowLineError) {
-      return try Self.stream(of: line, noun.rowType)
+      return try Self.stream(of: line, rowType.type)
     } catch {
-      throw OpsError(store: .damaged, "a line is none of \(noun.rawValue)'s: \(error.reason)")
+      throw OpsError(store: .damaged, "a line is none of \(rowType.rawValue)'s: \(error.reason)")
     }
   }
 
-  private static func stream<N: Noun>(
-    of line: UnsafeRawBufferPointer, _ noun: N.Type
+  private static func stream<R: Row>(
+    of line: UnsafeRawBufferPointer, _ rowType: R.Type
   ) throws(RowLineError) -> StreamID {
-    try RowLineReader<N>.stream(of: line)
+    try RowLineReader<R>.stream(of: line)
   }
 
   private static func streams(
     upTo entry: Int64, on session: Session
-  ) throws(OpsError) -> [NounName: Int] {
+  ) throws(OpsError) -> [RowType: Int] {
     var parameters = Parameters()
     parameters.int8(entry)
     let rows = try session.query(
@@ -115,10 +115,10 @@ public final class StateRows {
         WHERE e.version = 1 AND e.entry <= $1::bigint GROUP BY 1
         """), parameters)
     return try onDatabase { () throws(PostgresError) in
-      var counts: [NounName: Int] = [:]
+      var counts: [RowType: Int] = [:]
       for row in 0..<rows.count {
-        guard let noun = NounName(rawValue: try rows.text(row, 0)) else { continue }
-        counts[noun] = Int(try rows.int8(row, 1))
+        guard let rowType = RowType(rawValue: try rows.text(row, 0)) else { continue }
+        counts[rowType] = Int(try rows.int8(row, 1))
       }
       return counts
     }
@@ -131,14 +131,14 @@ public final class StateRows {
   ///   - pieceBytes: What a piece's text may have; more only where one line does.
   /// - Throws: `OPS_016` where the log itself is broken before the moment.
   public func each(
-    of noun: NounName, among streams: [StreamID]? = nil, pieceBytes: Int,
+    of rowType: RowType, among streams: [StreamID]? = nil, pieceBytes: Int,
     _ body: (RowLines) throws(OpsError) -> Void
   ) throws(OpsError) {
-    if streams == nil, let lines = kept.removeValue(forKey: noun) {
+    if streams == nil, let lines = kept.removeValue(forKey: rowType) {
       for lines in lines { try body(lines) }
       return
     }
-    let group = streams == nil ? groups[noun] ?? [noun] : [noun]
+    let group = streams == nil ? groups[rowType] ?? [rowType] : [rowType]
     let count = group.reduce(0) { $0 + (counts[$1] ?? 0) }
     // What is small is not worth a second reader.
     let slices = max(count > 20_000 ? 2 : 1, (count + Self.rowsMax - 1) / Self.rowsMax)
@@ -147,18 +147,18 @@ public final class StateRows {
         try moment.reader().slices(slices, upTo: entry)
       }
     let stream = FoldStream(
-      all.map { .nouns(group, $0) },
+      all.map { .rowTypes(group, $0) },
       entries: 0...max(0, entry), target, snapshot: moment.id, workers: session.readers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
         var lines: [RowLines] = []
-        for noun in group { lines.append(try fold.lines(of: noun, pieceBytes: pieceBytes)) }
+        for rowType in group { lines.append(try fold.lines(of: rowType, pieceBytes: pieceBytes)) }
         return lines
       })
     defer { stream.stop() }
     for other in group.dropFirst() { kept[other] = [] }
     while let made = try stream.next() {
-      for (noun, lines) in zip(group, made).dropFirst() { kept[noun]?.append(lines) }
+      for (rowType, lines) in zip(group, made).dropFirst() { kept[rowType]?.append(lines) }
       try body(made[0])
     }
   }
@@ -166,32 +166,32 @@ public final class StateRows {
 
 extension Fold {
   /// Its rows of a noun as lines.
-  func lines(of noun: NounName, pieceBytes: Int) throws(OpsError) -> RowLines {
-    var writing = Writing(fold: self, noun: noun, pieceBytes: pieceBytes)
+  func lines(of rowType: RowType, pieceBytes: Int) throws(OpsError) -> RowLines {
+    var writing = Writing(fold: self, rowType: rowType, pieceBytes: pieceBytes)
     try writing.visitParentsFirst()
     return writing.lines
   }
 
-  private struct Writing: NounVisitor {
+  private struct Writing: RowVisitor {
     let fold: Fold
-    let noun: NounName
+    let rowType: RowType
     let pieceBytes: Int
     private(set) var lines = RowLines()
 
-    init(fold: Fold, noun: NounName, pieceBytes: Int) {
+    init(fold: Fold, rowType: RowType, pieceBytes: Int) {
       self.fold = fold
-      self.noun = noun
+      self.rowType = rowType
       self.pieceBytes = pieceBytes
     }
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      guard N.name == self.noun else { return }
-      let writer = RowLineWriter<N>()
+      guard R.name == self.rowType else { return }
+      let writer = RowLineWriter<R>()
       var piece = RowLines.Piece()
       fold[keyPath: table].slots.withEach { slot in
-        guard let row: UnsafePointer<N> = slot.row() else { return lines.noteGone(slot.pointee) }
+        guard let row: UnsafePointer<R> = slot.row() else { return lines.noteGone(slot.pointee) }
         let start = piece.text.count
         writer.write(row, to: &piece.text)
         if start > 0, piece.text.count > pieceBytes {
@@ -209,15 +209,15 @@ extension Fold {
 }
 
 extension RowLines {
-  fileprivate mutating func noteGone<N: Noun>(_ slot: FoldTable<N>.Slot) {
+  fileprivate mutating func noteGone<R: Row>(_ slot: FoldTable<R>.Slot) {
     if slot.version > 0 { gone.append((slot.stream, slot.version)) }
   }
 }
 
 extension UnsafePointer {
   /// The slot's row, where it lies.
-  func row<N: Noun>() -> UnsafePointer<N>? where Pointee == FoldTable<N>.Slot {
+  func row<R: Row>() -> UnsafePointer<R>? where Pointee == FoldTable<R>.Slot {
     // What an optional holds lies at its start, and the row at that of its slot.
-    pointee.row == nil ? nil : UnsafeRawPointer(self).assumingMemoryBound(to: N.self)
+    pointee.row == nil ? nil : UnsafeRawPointer(self).assumingMemoryBound(to: R.self)
   }
 }

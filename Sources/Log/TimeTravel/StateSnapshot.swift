@@ -12,12 +12,12 @@ public protocol StateSnapshot: Sendable {
   /// - Parameter streams: Only pieces that may have one of these are read; others' lines may be among them. Nil:
   ///   all rows.
   func lines(
-    of noun: NounName, among streams: Set<StreamID>?,
+    of rowType: RowType, among streams: Set<StreamID>?,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError)
 
   /// Hands over the streams whose row is gone, with their last versions.
-  func gone(_ body: (StreamID, NounName, Int32) throws(OpsError) -> Void) throws(OpsError)
+  func gone(_ body: (StreamID, RowType, Int32) throws(OpsError) -> Void) throws(OpsError)
 
   /// What a line that cannot be read means.
   func damage(_ what: String) -> OpsError
@@ -50,26 +50,26 @@ extension Optional where Wrapped == any StateSnapshots {
 extension Fold {
   /// Takes the rows of some streams from a snapshot: what comes next are their events after it.
   mutating func seed(
-    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of nouns: Set<NounName>
+    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of rowTypes: Set<RowType>
   ) throws(OpsError) {
     guard !streams.isEmpty else { return }
-    var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, nouns: nouns)
+    var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, rowTypes: rowTypes)
     try seeding.visitParentsFirst()
     self = seeding.fold
-    try seedGone(from: snapshot, streams, of: nouns)
+    try seedGone(from: snapshot, streams, of: rowTypes)
   }
 
-  private struct Seeding: NounVisitor {
+  private struct Seeding: RowVisitor {
     var fold: Fold
     let snapshot: any StateSnapshot
     let streams: Set<StreamID>
-    let nouns: Set<NounName>
+    let rowTypes: Set<RowType>
 
-    mutating func visit<N: Noun>(
-      _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+    mutating func visit<R: Row>(
+      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      guard nouns.contains(N.name) else { return }
-      try fold.seed(N.self, table, from: snapshot, streams, among: streams) {
+      guard rowTypes.contains(R.name) else { return }
+      try fold.seed(R.self, table, from: snapshot, streams, among: streams) {
         (_) throws(OpsError) in
       }
     }
@@ -80,50 +80,51 @@ extension Fold {
   /// - Parameters:
   ///   - among: Pieces without one of these may be left out.
   ///   - others: Gets the lines of other streams.
-  mutating func seed<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>, from snapshot: any StateSnapshot,
+  mutating func seed<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>,
+    from snapshot: any StateSnapshot,
     _ streams: Set<StreamID>, among pieces: Set<StreamID>?,
     others: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError) {
-    let reader = RowLineReader<N>()
+    let reader = RowLineReader<R>()
     // Taken out while it is used: reaching it through the key path costs as much as a line.
-    var seeded = FoldTable<N>()
+    var seeded = FoldTable<R>()
     swap(&seeded, &self[keyPath: table])
     defer { swap(&seeded, &self[keyPath: table]) }
-    try snapshot.lines(of: N.name, among: pieces) { (line) throws(OpsError) in
+    try snapshot.lines(of: R.name, among: pieces) { (line) throws(OpsError) in
       if streams.isEmpty { return try others(line) }
       var isOther = false
       do throws(RowLineError) {
-        let stream = try RowLineReader<N>.stream(of: line)
+        let stream = try RowLineReader<R>.stream(of: line)
         if streams.contains(stream) {
           let row = try reader.read(line)
           seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
         } else {
           isOther = true
         }
-      } catch { throw snapshot.damage("a row of \(N.table): \(error.reason)") }
+      } catch { throw snapshot.damage("a row of \(R.table): \(error.reason)") }
       if isOther { try others(line) }
     }
   }
 
   /// Takes streams whose row is gone.
   mutating func seedGone(
-    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of nouns: Set<NounName>
+    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of rowTypes: Set<RowType>
   ) throws(OpsError) {
     guard !streams.isEmpty else { return }
     var fold = self
-    try snapshot.gone { (stream, noun, version) throws(OpsError) in
-      if streams.contains(stream), nouns.contains(noun) {
-        fold.seed(gone: stream, noun, version, upTo: snapshot.entry)
+    try snapshot.gone { (stream, rowType, version) throws(OpsError) in
+      if streams.contains(stream), rowTypes.contains(rowType) {
+        fold.seed(gone: stream, rowType, version, upTo: snapshot.entry)
       }
     }
     self = fold
   }
 
   private mutating func seed(
-    gone stream: StreamID, _ noun: NounName, _ version: Int32, upTo entry: Int64
+    gone stream: StreamID, _ rowType: RowType, _ version: Int32, upTo entry: Int64
   ) {
-    switch noun {
+    switch rowType {
     case .agentEvent: agentEvents.seed(stream, nil, version: version, upTo: entry)
     case .reaction: reactions.seed(stream, nil, version: version, upTo: entry)
     case .proposal: proposals.seed(stream, nil, version: version, upTo: entry)

@@ -33,10 +33,10 @@ final class StateTables {
   private let snapshots: (any StateSnapshots)?
   /// What is filled; other tables stay empty, and other columns null.
   private var columns = StateColumns.ofTheEight
-  private var nouns: Set<NounName> { Set(columns.keys) }
+  private var rowTypes: Set<RowType> { Set(columns.keys) }
   private let estimated: (rows: Int, events: Int)
   /// Entries that have left the database end with this one.
-  private let coldLast: Int64
+  private let archivedLast: Int64
   /// The entry as of which the tables are; nil before the first ``move(to:_:)``.
   private(set) var entry: Int64?
   /// Events that were folded.
@@ -66,7 +66,7 @@ final class StateTables {
     shapes = try StateShapes(reading)
     tablesMade = query.map(StateShapes.tables(namedIn:)) ?? StateShapes.tables
     moment = try SharedSnapshot(reading)
-    coldLast = try moment.reader().coldLast
+    archivedLast = try moment.reader().archivedLast
     session = try Session(target)
     let connection = try session.connection()
     self.connection = connection
@@ -128,8 +128,8 @@ final class StateTables {
   /// have events between the two moments.
   func move(to next: Int64, _ progress: ReplayProgress) throws(OpsError) {
     if entry == next { return }
-    if next > 0, !nouns.isEmpty {
-      if let entry, min(entry, next) >= coldLast {
+    if next > 0, !rowTypes.isEmpty {
+      if let entry, min(entry, next) >= archivedLast {
         try change(from: entry, to: next, progress)
       } else {
         // Which streams changed is not known here: all of them are made again.
@@ -141,7 +141,7 @@ final class StateTables {
       if place.isTemporary {
         try connection.execute("UPDATE pg_temp.opsledger_moment SET entry = \(next)")
       }
-      if !nouns.isEmpty {
+      if !rowTypes.isEmpty {
         // A tenth of the usual sample: it would take longer than what most queries ask.
         try connection.execute(
           "SET LOCAL default_statistics_target = 10; ANALYZE "
@@ -153,12 +153,12 @@ final class StateTables {
   }
 
   private var tables: [String] {
-    NounName.allCases.filter(nouns.contains).map { TableText.of($0).table }
+    RowType.allCases.filter(rowTypes.contains).map { TableText.of($0).table }
   }
 
   private func make(at next: Int64, _ progress: ReplayProgress) throws(OpsError) {
     if let snapshot = try snapshots?.newest(upTo: next, on: reading),
-      let later = try FoldOn(snapshot, upTo: next, of: nouns, on: try moment.reader())
+      let later = try FoldOn(snapshot, upTo: next, of: rowTypes, on: try moment.reader())
     {
       let kept = KeptCopy(prefix, columns, connection)
       return try write(Fill(later.run(keeping: kept, progress), into: prefix, columns))
@@ -175,10 +175,10 @@ final class StateTables {
     let range = (min(entry, next) + 1)...max(entry, next)
     let count = try forget(in: range)
     if count <= Slice.rowsMax, let snapshot = try snapshots?.newest(upTo: next, on: reading) {
-      let slice = Slice.changed(in: range, remainder: 0, of: 1).only(nouns)
+      let slice = Slice.changed(in: range, remainder: 0, of: 1).only(rowTypes)
       let log = try moment.reader()
       var fold = Fold()
-      try fold.seed(from: snapshot, try slice.streams(in: range, on: log), of: nouns)
+      try fold.seed(from: snapshot, try slice.streams(in: range, on: log), of: rowTypes)
       if snapshot.entry < next {
         try slice.read(into: &fold, on: log, entries: (snapshot.entry + 1)...next, progress)
       }
@@ -211,7 +211,7 @@ final class StateTables {
   ) throws(OpsError) {
     let (prefix, columns) = (prefix, columns)
     let stream = FoldStream(
-      slices.map { $0.only(nouns) }, entries: 0...last, target, snapshot: moment.id, workers: 1,
+      slices.map { $0.only(rowTypes) }, entries: 0...last, target, snapshot: moment.id, workers: 1,
       lent: try moment.lent(), progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
@@ -227,9 +227,9 @@ final class StateTables {
   }
 
   /// The entries among these that have left the database.
-  func coldEntries(_ range: ClosedRange<Int64>) throws(OpsError) -> [Int64] {
+  func archivedEntries(_ range: ClosedRange<Int64>) throws(OpsError) -> [Int64] {
     var entries: [Int64] = []
-    try moment.reader().cold(range, .all) { (event) throws(OpsError) in
+    try moment.reader().archived(range, .all) { (event) throws(OpsError) in
       if entries.last != event.entry { entries.append(event.entry) }
     }
     return entries
@@ -252,7 +252,7 @@ final class StateTables {
         DROP TABLE IF EXISTS pg_temp.opsledger_changed;
         CREATE TEMPORARY TABLE opsledger_changed AS
         SELECT DISTINCT e.stream FROM ledger.events AS e
-        WHERE \(Slice.hash(remainder: 0, of: 1).only(nouns).condition(range));
+        WHERE \(Slice.hash(remainder: 0, of: 1).only(rowTypes).condition(range));
         ANALYZE pg_temp.opsledger_changed
         """)
       for (table, stream) in StateShapes.streams where tables.contains(table) {
@@ -294,12 +294,12 @@ private final class KeptCopy: KeptRows {
     self.connection = connection
   }
 
-  func begin<N: Noun>(_ noun: N.Type) throws(OpsError) {
-    let filled = columns[N.name] ?? []
-    places = filled.count == N.columns.count ? nil : filled
-    let names = filled.map { N.columns[$0].name }.joined(separator: ", ")
+  func begin<R: Row>(_ rowType: R.Type) throws(OpsError) {
+    let filled = columns[R.name] ?? []
+    places = filled.count == R.columns.count ? nil : filled
+    let names = filled.map { R.columns[$0].name }.joined(separator: ", ")
     writer = try onDatabase { () throws(PostgresError) in
-      try connection.copyIn("COPY \(prefix)\(N.table) (\(names)) FROM STDIN")
+      try connection.copyIn("COPY \(prefix)\(R.table) (\(names)) FROM STDIN")
     }
   }
 
@@ -330,21 +330,21 @@ private final class KeptCopy: KeptRows {
 }
 
 /// Columns of tables, as places among the ledger's columns, in their order; never none of a table.
-typealias StateColumns = [NounName: [Int]]
+typealias StateColumns = [RowType: [Int]]
 
 extension StateColumns {
-  static let ofTheEight = all(of: Set(NounName.allCases.filter(\.isOfTheEight)))
+  static let ofTheEight = all(of: Set(RowType.allCases.filter(\.isOfTheEight)))
 
-  static func all(of nouns: Set<NounName>) -> StateColumns {
+  static func all(of rowTypes: Set<RowType>) -> StateColumns {
     StateColumns(
-      uniqueKeysWithValues: nouns.map { ($0, Array(TableText.of($0).columns.indices)) })
+      uniqueKeysWithValues: rowTypes.map { ($0, Array(TableText.of($0).columns.indices)) })
   }
 }
 
 /// What the tables and views look like, read from the catalogue.
 struct StateShapes {
   /// The eight.
-  static let tables = NounName.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
+  static let tables = RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
   /// The expression that gives the stream of a row of each.
   static let streams = StreamExpressions.all
   private static let views = [
@@ -356,8 +356,8 @@ struct StateShapes {
   private var views: [(name: String, text: String)] = []
 
   init(_ session: Session) throws(OpsError) {
-    for noun in NounName.allCases where noun.isOfTheEight {
-      let text = TableText.of(noun)
+    for rowType in RowType.allCases where rowType.isOfTheEight {
+      let text = TableText.of(rowType)
       var parameters = Parameters()
       parameters.text("public." + text.table)
       parameters.texts(text.columns.map(\.name))
@@ -388,8 +388,8 @@ struct StateShapes {
     """
     SELECT v.name, replace(replace(
         regexp_replace(pg_get_viewdef(to_regclass(v.live)), $1::text, 'pg_temp.\\1', 'g'),
-      'ledger.policy_changes', 'pg_temp.opsledger_policy_changes'), 'ledger.events_at_hand',
-      '(SELECT e.* FROM ledger.events_at_hand AS e WHERE e.entry <= '
+      'ledger.policy_changes', 'pg_temp.opsledger_policy_changes'), 'ledger.events_in_database',
+      '(SELECT e.* FROM ledger.events_in_database AS e WHERE e.entry <= '
         '(SELECT m.entry FROM pg_temp.opsledger_moment AS m))')
     FROM (VALUES (1, 'opsledger_policy_changes', 'ledger.policy_changes'),
       (2, 'ops_policy_history', 'public.ops_policy_history'),
@@ -428,7 +428,7 @@ struct StateShapes {
 }
 
 /// The SQL expression that gives each table's streams.
-private struct StreamExpressions: NounVisitor {
+private struct StreamExpressions: RowVisitor {
   static let all: [(table: String, stream: String)] = {
     var visitor = StreamExpressions()
     try? visitor.visitParentsFirst()
@@ -437,9 +437,9 @@ private struct StreamExpressions: NounVisitor {
 
   private var found: [(table: String, stream: String)] = []
 
-  mutating func visit<N: Noun>(
-    _ noun: N.Type, _ table: WritableKeyPath<Fold, FoldTable<N>>
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
-    if N.name.isOfTheEight { found.append((N.table, N.streamSQL)) }
+    if R.name.isOfTheEight { found.append((R.table, R.streamSQL)) }
   }
 }

@@ -112,7 +112,7 @@ extension Session {
     ) { (answers, reader) throws(OpsError) -> Int64? in
       let hot = try onDatabase { () throws(PostgresError) in try answers[0].int8IfPresent(0, 0) }
       if let hot { return hot }
-      return try reader.lastCold(upTo: sealed, at: time)?.entry
+      return try reader.lastArchivedEvent(upTo: sealed, at: time)?.entry
     }
     guard let found else {
       throw OpsError(.notFound, "nothing was recorded at or before \(time)")
@@ -138,7 +138,7 @@ extension Session {
     ) { (answers, reader) throws(OpsError) -> (LoggedEvent?, Bool) in
       let isSettled = try onDatabase { () throws(PostgresError) in try answers[1].bool(0, 0) }
       if let last = try answers[0].events().first { return (last, isSettled) }
-      return (try reader.lastCold(upTo: entry), isSettled)
+      return (try reader.lastArchivedEvent(upTo: entry), isSettled)
     }
     return Moment(
       entry: entry, last: last?.entry, recordedAt: last?.recordedAt, asked: asked,

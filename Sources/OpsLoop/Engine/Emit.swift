@@ -48,14 +48,14 @@ extension Engine {
   /// The key of a row that left is taken as well.
   private static let archivedHolder = Statement(
     """
-    SELECT stream FROM ledger.tombstones WHERE noun = 'agent_event' AND dedupe_key = $1::text
+    SELECT stream FROM ledger.tombstones WHERE row_type = 'agent_event' AND dedupe_key = $1::text
     """)
 
   /// Records agent events that have no dedupe keys, all in one entry.
   ///
   /// - Throws: `OPS_019` for a type or data that cannot be recorded; then none is.
   public func emit(fresh reports: [AgentEvent.Report]) throws(OpsError) {
-    var draft = Draft(at: .drawn, ids: .random())
+    var draft = Draft(at: .allocated, ids: .random())
     let command = newCommandID()
     let now = Instant(micros: Int64(command.high >> 16) * 1000)
     for report in reports {
@@ -71,7 +71,7 @@ extension Engine {
 
   private func emitFresh(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
     let command = newCommandID()
-    var draft = Draft(at: .drawn, ids: .random())
+    var draft = Draft(at: .allocated, ids: .random())
     // The entry's time is not known yet, so the id takes the client's.
     draft.append(.reported(report, processed: false), of: AgentEvent.self, to: command)
     let committed = try session.appendFresh(

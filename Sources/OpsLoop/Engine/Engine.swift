@@ -11,13 +11,13 @@ public final class Engine {
   public let settings: LoopSettings
   public let actor: String
   let cache = PolicyCache()
-  var passedOver = PassedOverRows()
+  var quarantined = QuarantinedRows()
   /// Whether a batch could not hold all rows that it found; whoever asks sets it back.
   var hasLeftSome = false
   /// The task that it has now: what it does is refused once that is another's.
-  var runner: Runner?
+  var taskLease: TaskLease?
   /// The request that it serves, where one came under a key from outside.
-  public var request: RequestKey?
+  public var request: IdempotencyKey?
 
   public init(_ session: Session, actor: String, settings: LoopSettings = LoopSettings()) {
     self.session = session
@@ -72,8 +72,8 @@ public final class Engine {
     _ command: Command<Answer>, _ other: Command<Answer>? = nil, _ perform: Performing<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     var (command, other) = (command, other)
-    command.fence = runner?.fence
-    other?.fence = runner?.fence
+    command.fence = taskLease?.fence
+    other?.fence = taskLease?.fence
     do throws(OpsError) { return try perform(command, other) } catch {
       guard error.isOfATakenKey else { throw error }
     }

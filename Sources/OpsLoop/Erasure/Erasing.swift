@@ -17,7 +17,7 @@ public enum ErasureTarget: Equatable, Sendable {
   }
 
   /// What the row must be; nil where it may be any.
-  var noun: NounName? {
+  var rowType: RowType? {
     switch self {
     case .mission: .mission
     case .event: .agentEvent
@@ -43,7 +43,7 @@ extension ErasureTarget {
 /// What an erasure came to.
 public struct ErasureReport: Sendable {
   /// Rows whose content goes, also those that have left, by noun.
-  public var rows: [NounName: Int] = [:]
+  public var rows: [RowType: Int] = [:]
   /// Rows that were found and had been erased before.
   public var erasedBefore = 0
   /// Events whose content went.
@@ -73,7 +73,7 @@ extension Engine {
       let found = search.holders
       let due = found.filter(\.isDue)
       var report = ErasureReport(erasedBefore: found.count - due.count)
-      for holder in due { report.rows[holder.noun, default: 0] += 1 }
+      for holder in due { report.rows[holder.rowType, default: 0] += 1 }
       report.sameWords = try SameWordsSearch.run(
         due: due.map(\.stream), holders: found.map(\.stream), session)
       if onlyLooking {
@@ -97,12 +97,12 @@ extension Engine {
 
   /// - Throws: `OPS_011` where there is no such row.
   private func copies(of target: ErasureTarget) throws(OpsError) -> CopySearch {
-    var noun = target.noun
-    if noun == nil { noun = try session.noun(of: target.id) }
-    guard let noun, noun != .ledger else { throw target.notFound }
+    var rowType = target.rowType
+    if rowType == nil { rowType = try session.rowType(of: target.id) }
+    guard let rowType, rowType != .ledger else { throw target.notFound }
     var search = CopySearch(of: target.id, session)
     try search.run()
-    guard search.holders.first(where: { $0.stream == target.id })?.noun == noun else {
+    guard search.holders.first(where: { $0.stream == target.id })?.rowType == rowType else {
       throw target.notFound
     }
     return search
@@ -116,7 +116,7 @@ extension Engine {
     named.uuids(due.map(\.stream))
     locked.uuids(Set(due.map(\.stream)).union(search.missions))
     var content = named
-    content.uuids(search.departedCommands)
+    content.uuids(search.archivedKeys)
     var reads = Reads()
     let rows = ErasedRows(locked, in: &reads)
     let tombstones = reads.add(Self.tombstones, named)
@@ -134,7 +134,7 @@ extension Engine {
       for holder in due { draft.erase(holder, why) }
     }
     command.afterwards = [
-      (Self.becomeKeeper, Parameters()), (Self.eraseContent, content),
+      (Self.becomeRepairRole, Parameters()), (Self.eraseContent, content),
       (Self.becomeOneself, Parameters()),
     ]
     return try perform(command).entry
@@ -187,7 +187,7 @@ extension Engine {
       guard let version = versions[holder.stream], version == holder.version ?? version else {
         throw OpsError(
           .inconsistentRow,
-          "\(holder.noun.rawValue) \(holder.stream) is in the log, and neither a row nor gone",
+          "\(holder.rowType.rawValue) \(holder.stream) is in the log, and neither a row nor gone",
           hint: "see `opsledger verify`; `opsledger rebuild` mends it")
       }
       try draft.load(holder, tombstone: version)
@@ -218,7 +218,7 @@ extension Engine {
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
     ORDER BY t.stream
     """)
-  private static let becomeKeeper = Statement("SET LOCAL ROLE opsledger_keeper")
+  private static let becomeRepairRole = Statement("SET LOCAL ROLE opsledger_repair")
   private static let becomeOneself = Statement("RESET ROLE")
   private static let eraseContent = Statement("SELECT ledger.erase_content($1::uuid[], $2::uuid[])")
   private static let countErased = Statement(
@@ -234,8 +234,8 @@ private struct ErasedRows {
   private var loads: [Load] = []
 
   init(_ streams: Parameters, in reads: inout Reads) {
-    for noun in NounName.allCases where noun.holdsContent {
-      loads.append(Self.load(noun.rowType, streams, &reads))
+    for rowType in RowType.allCases where rowType.holdsContent {
+      loads.append(Self.load(rowType.type, streams, &reads))
     }
   }
 
@@ -243,51 +243,51 @@ private struct ErasedRows {
     for load in loads { try load(found, &draft) }
   }
 
-  private static func load<N: Noun>(
-    _ noun: N.Type, _ streams: Parameters, _ reads: inout Reads
+  private static func load<R: Row>(
+    _ rowType: R.Type, _ streams: Parameters, _ reads: inout Reads
   ) -> Load {
     let lock = Statement(
       """
-      SELECT \(N.select("t")) FROM \(N.relation) AS t WHERE \(N.streamSQL) = ANY ($1::uuid[])
+      SELECT \(R.select("t")) FROM \(R.relation) AS t WHERE \(R.streamSQL) = ANY ($1::uuid[])
       ORDER BY 1 FOR NO KEY UPDATE
       """)
-    let read = reads.rows(of: N.self, lock, streams)
+    let read = reads.rows(of: R.self, lock, streams)
     return { (found, draft) throws(OpsError) in
       for row in try found[read] {
-        guard let stream = N.stream(of: row) else { continue }
+        guard let stream = R.stream(of: row) else { continue }
         try draft.load(row, as: stream)
       }
     }
   }
 }
 
-extension NounName {
+extension RowType {
   /// The ledger's own row has none, and is never erased; see ``CopySearch``.
   fileprivate var holdsContent: Bool { self != .ledger }
 }
 
 extension Draft {
   fileprivate func isLoaded(_ holder: CopyHolder) -> Bool {
-    !holder.noun.holdsContent || isLoaded(holder.stream, of: holder.noun.rowType)
+    !holder.rowType.holdsContent || isLoaded(holder.stream, of: holder.rowType.type)
   }
 
-  private func isLoaded<N: Noun>(_ stream: StreamID, of noun: N.Type) -> Bool {
-    row(stream, of: N.self) != nil
+  private func isLoaded<R: Row>(_ stream: StreamID, of rowType: R.Type) -> Bool {
+    row(stream, of: R.self) != nil
   }
 
   fileprivate mutating func load(
     _ holder: CopyHolder, tombstone version: Int32
   ) throws(OpsError) {
-    guard holder.noun.holdsContent else { return }
-    try load(tombstone: version, of: holder.noun.rowType, as: holder.stream)
+    guard holder.rowType.holdsContent else { return }
+    try load(tombstone: version, of: holder.rowType.type, as: holder.stream)
   }
 
   fileprivate mutating func erase(_ holder: CopyHolder, _ why: String) {
-    guard holder.noun.holdsContent else { return }
-    erase(holder.noun.rowType, holder.stream, why)
+    guard holder.rowType.holdsContent else { return }
+    erase(holder.rowType.type, holder.stream, why)
   }
 
-  private mutating func erase<N: Noun>(_ noun: N.Type, _ stream: StreamID, _ why: String) {
-    append(StreamEvent<N>.common(.erased(why: why)), to: stream)
+  private mutating func erase<R: Row>(_ rowType: R.Type, _ stream: StreamID, _ why: String) {
+    append(StreamEvent<R>.common(.erased(why: why)), to: stream)
   }
 }

@@ -6,7 +6,7 @@ import Postgres
 /// A row that stays although it has the same words as what is erased: a copy that no event names, or chance.
 public struct SameWords: Equatable, Sendable {
   public let stream: StreamID
-  public let noun: NounName
+  public let rowType: RowType
   /// The fields that have the words, as `data.dedupe_key` or `content.title`.
   public internal(set) var fields: [String]
 
@@ -33,7 +33,7 @@ struct SameWordsSearch {
   private var finder = TextFinder()
   /// The rows in which each text was found.
   private var streams: [Int: Set<StreamID>] = [:]
-  private var found: [StreamID: (noun: NounName, fields: [String: Set<Int>])] = [:]
+  private var found: [StreamID: (rowType: RowType, fields: [String: Set<Int>])] = [:]
 
   private init(_ erased: Set<StreamID>) { self.erased = erased }
 
@@ -46,7 +46,7 @@ struct SameWordsSearch {
     var search = SameWordsSearch(Set(holders))
     try search.collect(due, session)
     guard !search.finder.isEmpty else { return SameWordsReport() }
-    _ = try session.eachDeparted { (event) throws(OpsError) in
+    _ = try session.eachArchived { (event) throws(OpsError) in
       search.look(event.stream, event.type, data: event.data, content: event.content)
     }
     let connection = try session.connection()
@@ -70,10 +70,10 @@ struct SameWordsSearch {
     for (stream, place) in found {
       let fields = place.fields.filter { !$0.value.isSubset(of: common) }.keys.sorted()
       guard !fields.isEmpty else { continue }
-      report.rows.append(SameWords(stream: stream, noun: place.noun, fields: fields))
+      report.rows.append(SameWords(stream: stream, rowType: place.rowType, fields: fields))
     }
     report.rows.sort {
-      ($0.noun.rawValue, $0.stream.description) < ($1.noun.rawValue, $1.stream.description)
+      ($0.rowType.rawValue, $0.stream.description) < ($1.rowType.rawValue, $1.stream.description)
     }
     return report
   }
@@ -82,7 +82,7 @@ struct SameWordsSearch {
 
   private mutating func collect(_ due: [StreamID], _ session: Session) throws(OpsError) {
     let wanted = Set(due)
-    _ = try session.eachDeparted { (event) throws(OpsError) in
+    _ = try session.eachArchived { (event) throws(OpsError) in
       guard wanted.contains(event.stream), event.salt != nil, let content = event.content else {
         return
       }
@@ -136,7 +136,7 @@ struct SameWordsSearch {
     // Only what is escaped must be read before it is searched.
     guard finder.isIn(text) || text.contains(UInt8(ascii: "\\")) else { return }
     guard let members = (try? JSON(parsing: String(decoding: text, as: UTF8.self)))?.objectValue,
-      let noun = NounName(
+      let rowType = RowType(
         rawValue: String(decoding: type.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self))
     else { return }
     for (name, value) in Self.fields(members) {
@@ -145,7 +145,7 @@ struct SameWordsSearch {
         var leaf = leaf
         leaf.withUTF8 { texts.formUnion(finder.all(in: UnsafeRawBufferPointer($0))) }
       }
-      if !texts.isEmpty { note(stream, noun, "\(part).\(name)", texts) }
+      if !texts.isEmpty { note(stream, rowType, "\(part).\(name)", texts) }
     }
   }
 
@@ -160,7 +160,7 @@ struct SameWordsSearch {
   }
 
   private mutating func note(
-    _ stream: StreamID, _ noun: NounName, _ field: String, _ texts: Set<Int>
+    _ stream: StreamID, _ rowType: RowType, _ field: String, _ texts: Set<Int>
   ) {
     var isListed = false
     for text in texts where streams[text, default: []].count <= Self.rowsMax {
@@ -168,7 +168,9 @@ struct SameWordsSearch {
       isListed = true
     }
     // What is common by now needs no place.
-    if isListed { found[stream, default: (noun, [:])].fields[field, default: []].formUnion(texts) }
+    if isListed {
+      found[stream, default: (rowType, [:])].fields[field, default: []].formUnion(texts)
+    }
   }
 }
 

@@ -44,7 +44,7 @@ extension Engine {
   private static let knowsMission = Statement(
     """
     SELECT FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
-    UNION ALL SELECT FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[]) AND t.noun = 'mission'
+    UNION ALL SELECT FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[]) AND t.row_type = 'mission'
     """)
 
   /// - Returns: False where it was released before.

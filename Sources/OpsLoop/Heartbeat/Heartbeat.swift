@@ -20,11 +20,11 @@ public struct HeartbeatReport: Equatable, Sendable {
   /// Why nothing was taken, where the loop is halted.
   public var halt: String?
   /// Who runs another heartbeat; this one did nothing.
-  public var busyWith: Runner.Holder?
+  public var busyWith: TaskLease.Holder?
   public var isBusy: Bool { busyWith != nil }
   public var warnings: [String] = []
   /// Rows that were left alone, each named once.
-  public var passedOver: [PassedOver] = []
+  public var quarantined: [Quarantined] = []
   /// Why a part of it failed as a whole; the others were done.
   public var failure: OpsError?
   /// Whether a batch was full, so that there is more to do at once.
@@ -35,7 +35,7 @@ public struct HeartbeatReport: Equatable, Sendable {
   static func + (a: HeartbeatReport, b: HeartbeatReport) -> HeartbeatReport {
     var sum = b
     sum.warnings = a.warnings + b.warnings.filter { !a.warnings.contains($0) }
-    sum.passedOver = a.passedOver + b.passedOver
+    sum.quarantined = a.quarantined + b.quarantined
     sum.failure = a.failure ?? b.failure
     sum.events += a.events
     sum.queued += a.queued
@@ -75,23 +75,23 @@ extension Engine {
   public func heartbeat(
     drain: Bool, progress: (HeartbeatReport) -> Void = { _ in }
   ) throws(OpsError) -> HeartbeatReport {
-    switch try Runner.attempt(.heartbeat, session) {
-    case .success(let taken): runner = taken
+    switch try TaskLease.attempt(.heartbeat, session) {
+    case .success(let taken): taskLease = taken
     case .failure(let holder):
       var report = HeartbeatReport()
       report.busyWith = holder
       return report
     }
     defer {
-      runner?.end(session)
-      runner = nil
+      taskLease?.end(session)
+      taskLease = nil
     }
     do throws(OpsError) {
       var report = HeartbeatReport()
-      var isAnyNoted = true
+      var isAnyRecorded = true
       try report.part("upkeep") { (_) throws(OpsError) in
         let answers = try session.readBack(all: Self.upkeep.map { ($0, Parameters()) })
-        isAnyNoted = try onRow { () throws(PostgresError) in
+        isAnyRecorded = try onRow { () throws(PostgresError) in
           try answers[Self.upkeep.count - 1].bool(0, 0)
         }
       }
@@ -100,9 +100,9 @@ extension Engine {
         progress(next)
         report = report + next
       } while drain && report.filledBatch && report.failure == nil
-      if isAnyNoted || !passedOver.isEmpty {
+      if isAnyRecorded || !quarantined.isEmpty {
         try report.part("notes of rows passed over") { (_) throws(OpsError) in
-          try notePassedOver(as: Self.heartbeatName)
+          try noteQuarantined(as: Self.heartbeatName)
         }
       }
       do throws(OpsError) {
@@ -130,13 +130,13 @@ extension Engine {
     report.halt = policies.halt
     report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
     if report.halt == nil { try take(into: &report, due) }
-    var filledAttention = false
+    var filledFollowUps = false
     if due.hasAmendments {
       try report.part("manual changes") { (report) throws(OpsError) in
-        let honoured = try honourAmendments()
-        report.warnings += honoured.warnings
-        filledAttention = honoured.isFull
-        if honoured.missions + honoured.requeued > 0 { wake() }
+        let followUps = try followUp()
+        report.warnings += followUps.warnings
+        filledFollowUps = followUps.isFull
+        if followUps.missions + followUps.requeued > 0 { wake() }
       }
     }
     if due.hasExpiredLeases {
@@ -155,11 +155,11 @@ extension Engine {
         report.votesExpired = try expireVotes()
       }
     }
-    report.passedOver = takePassedOver()
+    report.quarantined = takeQuarantined()
     report.filledBatch =
-      hasLeftSome || !report.passedOver.isEmpty || report.events == settings.eventBatch
+      hasLeftSome || !report.quarantined.isEmpty || report.events == settings.eventBatch
       || report.processed == settings.reactionBatch
-      || filledAttention || report.recovered.total == Self.recoveryMax
+      || filledFollowUps || report.recovered.total == Self.recoveryMax
       || report.votesExpired == Self.expiryMax
     return report
   }
@@ -190,10 +190,10 @@ extension Engine {
 
   /// Each may run twice.
   private static let upkeep = [
-    Statement("SELECT ledger.add_partitions()"), Presence.forget, PassedOver.forget,
+    Statement("SELECT ledger.add_partitions()"), Presence.forget, Quarantined.forget,
     Statement("SELECT ledger.seal()"),
     Statement(
-      "SELECT EXISTS (SELECT FROM ledger.passed_over AS p WHERE p.name = '\(heartbeatName)')"),
+      "SELECT EXISTS (SELECT FROM ledger.quarantine AS p WHERE p.name = '\(heartbeatName)')"),
   ]
 
   /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
@@ -201,7 +201,7 @@ extension Engine {
   private func lookAround() throws(OpsError) -> Due {
     let answers = try session.readBack(
       all: [
-        cache.request, anyExpired, anyOverdue, anyAttention, anyReactions, anyFutureRetries,
+        cache.request, anyExpired, anyOverdue, anyFollowUps, anyReactions, anyFutureRetries,
       ])
     _ = try cache.take(answers[0])
     try settlePolicies()
@@ -235,7 +235,7 @@ extension Engine {
     if let error { data["error"] = .string(error.description) }
     let watched = cache.policies.matrix.value?.watches(ownType: type) ?? false
     let command = newCommandID()
-    var draft = Draft(at: .drawn, ids: .random())
+    var draft = Draft(at: .allocated, ids: .random())
     draft.append(
       .reported(
         AgentEvent.Report(type: type, data: JSON.object(data).text), processed: !watched),
@@ -276,9 +276,9 @@ extension Engine {
       AND e.entry <= (SELECT last_value FROM ledger.entry_sequence))
     """
   }
-  private static let drawIfUnprocessed = Statement(
+  private static let allocateIfUnprocessed = Statement(
     """
-    SELECT entry, recorded_at FROM ledger.draw()
+    SELECT entry, recorded_at FROM ledger.allocate_entry()
     WHERE EXISTS (SELECT FROM public.ops_agent_events WHERE processed_at IS NULL AND id <> ALL ($1::uuid[]))
     """)
   static let lastReactions = Statement(
@@ -340,7 +340,7 @@ extension Engine {
       try rows.instants()
     }
     var command = Command(
-      reads, draw: .onlyIf(Self.drawIfUnprocessed, skipped, otherwise: TakenEvents())
+      reads, allocation: .onlyIf(Self.allocateIfUnprocessed, skipped, otherwise: TakenEvents())
     ) { (found, draft) throws(OpsError) in
       // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
       guard policies.halt == nil, let matrix else { return TakenEvents() }
@@ -474,7 +474,7 @@ extension Engine {
       LEFT JOIN LATERAL (SELECT p.id, p.status, p.reason FROM public.ops_mission_proposals AS p
         WHERE p.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text)
         UNION ALL SELECT t.stream, 'approved', 'archived by the retention rule'
-        FROM ledger.tombstones AS t WHERE t.noun = 'proposal'
+        FROM ledger.tombstones AS t WHERE t.row_type = 'proposal'
           AND t.dedupe_key = coalesce(r.payload->>'dedupe_key', r.id::text) LIMIT 1) AS p ON true
       LEFT JOIN LATERAL (SELECT m.id FROM public.ops_missions AS m WHERE m.proposal_id = p.id
         ORDER BY m.created_at, m.id LIMIT 1) AS m ON true
@@ -488,11 +488,11 @@ extension Engine {
     EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued' AND id <> ALL ($1::uuid[]))
     """
   private static let hasReactions = Statement("SELECT \(isAnyQueued)")
-  private static let drawIfReactions = Statement(
-    "SELECT entry, recorded_at FROM ledger.draw() WHERE \(isAnyQueued)")
+  private static let allocateIfReactions = Statement(
+    "SELECT entry, recorded_at FROM ledger.allocate_entry() WHERE \(isAnyQueued)")
   private var anyReactions: (Statement, Parameters) {
     var skipped = Parameters()
-    skipped.uuids(passedOver.skipped)
+    skipped.uuids(quarantined.skipped)
     return (Self.hasReactions, skipped)
   }
 
@@ -514,7 +514,7 @@ extension Engine {
       let gate = Gate(policies.caps, in: &reads)
       let reactions = reads.add(Self.queuedReactions, some)
       var command = Command(
-        reads, draw: .onlyIf(Self.drawIfReactions, skipped, otherwise: Proposed())
+        reads, allocation: .onlyIf(Self.allocateIfReactions, skipped, otherwise: Proposed())
       ) { (found, draft) throws(OpsError) in
         if policies.halt != nil { return Proposed() }
         let rows = try found[reactions]

@@ -39,7 +39,7 @@ extension Engine {
       var reads = Reads()
       let asked = ExpiredReads(expired, batch, in: &reads)
       var command = Command(
-        reads, draw: .onlyIf(Self.drawIfExpired, expired, otherwise: Recovered())
+        reads, allocation: .onlyIf(Self.allocateIfExpired, expired, otherwise: Recovered())
       ) { (found, draft) throws(OpsError) in
         try batch.decide(&draft) { (draft) throws(OpsError) in
           try self.recover(asked, found, batch, self.rules(policies), &draft)
@@ -202,9 +202,9 @@ extension Engine {
   private static let countOfExpired = Statement(
     stepCounts(
       of: "IN (SELECT s.mission_id FROM public.ops_mission_steps AS s WHERE \(isExpired))"))
-  private static let drawIfExpired = Statement(
+  private static let allocateIfExpired = Statement(
     """
-    SELECT entry, recorded_at FROM ledger.draw()
+    SELECT entry, recorded_at FROM ledger.allocate_entry()
     WHERE \(isAnyExpired(stale: "$1", skipped: "$2"))
     """)
 
@@ -212,7 +212,7 @@ extension Engine {
     "SELECT \(isAnyExpired(stale: "$1", skipped: "$2"))")
   /// Whether any lease has run out.
   var anyExpired: (Statement, Parameters) {
-    (Self.hasExpired, expired(but: passedOver.skipped))
+    (Self.hasExpired, expired(but: quarantined.skipped))
   }
 
   private func expired(but skipped: [StreamID]) -> Parameters {

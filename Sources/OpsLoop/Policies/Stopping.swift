@@ -75,7 +75,7 @@ extension Engine {
 }
 
 /// An executor as people see it.
-public struct ExecutorStanding: Equatable, Sendable {
+public struct ExecutorStatus: Equatable, Sendable {
   public enum State: Equatable, Sendable {
     case running
     case paused(by: String?, since: Instant?, why: String?)
@@ -101,7 +101,7 @@ extension Engine {
     """)
 
   /// Every executor, what it does, whether it may run, and how much it has to do.
-  public func executors() throws(OpsError) -> [ExecutorStanding] {
+  public func executors() throws(OpsError) -> [ExecutorStatus] {
     let policy = try policies().worker
     let rows = try session.query(Self.load)
     var counts: [String: (Int, Int)] = [:]
@@ -110,21 +110,21 @@ extension Engine {
         counts[try rows.text(row, 0)] = (Int(try rows.int8(row, 1)), Int(try rows.int8(row, 2)))
       }
     }
-    var standings: [ExecutorStanding] = []
+    var executors: [ExecutorStatus] = []
     for executor in Executors.all.sorted(by: { $0.name < $1.name }) {
       let (queued, running) = counts[executor.name] ?? (0, 0)
-      standings.append(
-        ExecutorStanding(
+      executors.append(
+        ExecutorStatus(
           name: executor.name, summary: executor.summary,
           state: try state(of: executor.name, policy),
           queued: queued, running: running))
     }
-    return standings
+    return executors
   }
 
   private func state(
     of name: String, _ policy: Policies.Reading<WorkerPolicy>
-  ) throws(OpsError) -> ExecutorStanding.State {
+  ) throws(OpsError) -> ExecutorStatus.State {
     if let error = policy.error { return .unknown(error.message) }
     guard let policy = policy.value else { return .running }
     if policy.allowedExecutors?.contains(name) == false { return .notAllowed }

@@ -47,7 +47,7 @@ extension Engine {
   private static let archivedHolder = Statement(
     """
     SELECT \(archivedOutcome) FROM ledger.tombstones AS t
-    WHERE t.noun = 'proposal' AND t.dedupe_key = $1::text
+    WHERE t.row_type = 'proposal' AND t.dedupe_key = $1::text
     """)
   /// Only what was approved has a mission.
   static let archivedOutcome = """

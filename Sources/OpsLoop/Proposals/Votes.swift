@@ -59,7 +59,9 @@ extension Engine {
     return try perform(by: { (policies) in
       var reads = Reads()
       let proposals = reads.add(Self.overdue, some)
-      var command = Command(reads, draw: .onlyIf(Self.drawIfOverdue, overdue, otherwise: 0)) {
+      var command = Command(
+        reads, allocation: .onlyIf(Self.allocateIfOverdue, overdue, otherwise: 0)
+      ) {
         (found, draft) throws(OpsError) in
         let rows = try found[proposals]
         try batch.noteFitting(rows, taken: Proposal.columns.count)
@@ -100,9 +102,9 @@ extension Engine {
     FROM public.ops_mission_proposals AS p WHERE \(isOverdue)
     ORDER BY p.id LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
     """
-  private static let drawIfOverdue = Statement(
+  private static let allocateIfOverdue = Statement(
     """
-    SELECT entry, recorded_at FROM ledger.draw()
+    SELECT entry, recorded_at FROM ledger.allocate_entry()
     WHERE EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))
     """)
 
@@ -110,7 +112,7 @@ extension Engine {
     "SELECT EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))")
   /// Whether any vote's deadline has passed.
   var anyOverdue: (Statement, Parameters) {
-    (Self.hasOverdue, overdueVotes(but: passedOver.skipped))
+    (Self.hasOverdue, overdueVotes(but: quarantined.skipped))
   }
 
   private func overdueVotes(but skipped: [StreamID]) -> Parameters {

@@ -6,7 +6,7 @@ import Postgres
 /// depends on it, so that a failure is left to whatever comes next on the connection.
 struct Presence {
   private let options: Worker.Options
-  private var hasPassedOver = false
+  private var hasQuarantined = false
 
   static let everySeconds = 5.0
 
@@ -22,20 +22,20 @@ struct Presence {
     parameters.int4(Int32(clamping: running))
     parameters.int8(Int64(claimed))
     _ = try? engine.session.query(Self.write, parameters)
-    notePassedOver(engine)
+    noteQuarantined(engine)
   }
 
   mutating func leave(_ engine: Engine) {
-    notePassedOver(engine)
+    noteQuarantined(engine)
     var parameters = Parameters()
     parameters.text(options.name)
     _ = try? engine.session.query(Self.remove, parameters)
   }
 
-  private mutating func notePassedOver(_ engine: Engine) {
-    if engine.passedOver.isEmpty, !hasPassedOver { return }
-    hasPassedOver = !engine.passedOver.isEmpty
-    try? engine.notePassedOver(as: options.name)
+  private mutating func noteQuarantined(_ engine: Engine) {
+    if engine.quarantined.isEmpty, !hasQuarantined { return }
+    hasQuarantined = !engine.quarantined.isEmpty
+    try? engine.noteQuarantined(as: options.name)
   }
 
   private static let write = Statement(

@@ -106,9 +106,9 @@ enum Queue {
       AND coalesce(s.executor, s.kind) = ANY ($3::text[]) AND \(isDue) AND \(mayRun) AND \(isReleased)
     LIMIT $1::bigint \(locked)
     """)
-  static let drawIfQueued = Statement(
+  static let allocateIfQueued = Statement(
     """
-    SELECT entry, recorded_at FROM ledger.draw()
+    SELECT entry, recorded_at FROM ledger.allocate_entry()
     WHERE EXISTS (SELECT FROM public.ops_mission_steps WHERE status = 'queued')
     """)
 
@@ -182,7 +182,7 @@ extension Engine {
     parameters.texts(Self.runnable(cache.policies.worker))
     parameters.float8(settings.staleSeconds)
     parameters.text(worker)
-    parameters.uuids(passedOver.skipped)
+    parameters.uuids(quarantined.skipped)
     let rows = try session.readBack(Queue.look, parameters)
     return try onRow { () throws(PostgresError) in
       QueueLook(

@@ -79,7 +79,7 @@ extension Engine {
     parameters.text(filter.kind)
     if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
     parameters.int8(Int64(limit))
-    parameters.uuids(passedOver.skipped)
+    parameters.uuids(quarantined.skipped)
     return try session.readBack(Self.dead, parameters).ids()
   }
 
@@ -99,7 +99,7 @@ extension Engine {
         sum.steps += one.steps
       } catch {
         guard error.isOfARow else { throw error }
-        passedOver.add(PassedOver(noun: .step, row: id, error: error))
+        quarantined.add(Quarantined(rowType: .step, row: id, error: error))
         sum.passed += 1
       }
     }
@@ -185,7 +185,7 @@ extension Engine {
   /// Whether a step waits for a time that only a clock which was ahead would have come to by now.
   var anyFutureRetries: (Statement, Parameters) {
     var skipped = Parameters()
-    skipped.uuids(passedOver.skipped)
+    skipped.uuids(quarantined.skipped)
     return (Self.hasPutOff, skipped)
   }
 

@@ -48,7 +48,7 @@ extension Engine {
       let ready = reads.add(Queue.ready(batch, names))
       let none = Claim(halt: policies.halt, rules: self.rules(policies))
       var command = Command(
-        reads, draw: .onlyIf(Queue.drawIfQueued, Parameters(), otherwise: none)
+        reads, allocation: .onlyIf(Queue.allocateIfQueued, Parameters(), otherwise: none)
       ) { (found, draft) throws(OpsError) in
         if none.halt != nil { return none }
         return try batch.decide(&draft) { (draft) throws(OpsError) in
@@ -320,9 +320,9 @@ extension Engine {
 extension Draft {
   /// Takes in the rows that a history can have led to. The others stay as they are; what comes of the rest is
   /// recorded.
-  fileprivate mutating func loadReadable<N: Noun>(_ rows: Rows, _ id: KeyPath<N, StreamID>) {
+  fileprivate mutating func loadReadable<R: Row>(_ rows: Rows, _ id: KeyPath<R, StreamID>) {
     for index in 0..<rows.count {
-      guard let row = try? rows.row(index, of: N.self) else { continue }
+      guard let row = try? rows.row(index, of: R.self) else { continue }
       try? load(row, as: row[keyPath: id])
     }
   }

@@ -72,7 +72,7 @@ public final class Worker {
     var event = WorkerStateMachine.Event.began
     while let action = machine.next(after: event, reading) {
       do throws(OpsError) { event = try perform(action) } catch { event = .failed(error) }
-      for passed in engine.takePassedOver() { report(passed.description) }
+      for passed in engine.takeQuarantined() { report(passed.description) }
     }
     if let failure = machine.failure { throw failure }
     var done = machine.report
@@ -101,11 +101,11 @@ public final class Worker {
     case .collect(let seconds): return .finished(finished.takeAll(withinSeconds: seconds))
     case .record(let outcomes, let isAlone):
       let completion = try engine.complete(outcomes, isAlone ? .brief : .once)
-      for outcome in outcomes { engine.passedOver.remove(outcome.stepID) }
+      for outcome in outcomes { engine.quarantined.remove(outcome.stepID) }
       return .recorded(completion)
     case .renew(let steps): return .renewed(try engine.renew(steps.map { ($0.step.id, $0.token) }))
-    case .passOver(let step, let error):
-      engine.passedOver.add(PassedOver(noun: .step, row: step, error: error))
+    case .quarantine(let step, let error):
+      engine.quarantined.add(Quarantined(rowType: .step, row: step, error: error))
     case .look: return .looked(try engine.lookAtQueue(options.name))
     case .listen(let seconds):
       return .heard(

@@ -27,7 +27,7 @@ struct WorkerStateMachine: Sendable {
     /// Answered by ``Event/renewed(_:)``.
     case renew([ClaimedStep])
     /// Note that the database refuses what this step needs.
-    case passOver(StreamID, OpsError)
+    case quarantine(StreamID, OpsError)
     /// Ask whether there is anything to do. Answered by ``Event/looked(_:)``.
     case look
     /// Wait until others say that there is work, for so long at most. Answered by ``Event/heard(_:)``.
@@ -280,7 +280,7 @@ struct WorkerStateMachine: Sendable {
   /// An outcome could not be recorded although it was alone.
   private mutating func postpone(_ run: StreamID, after error: OpsError) {
     guard let lease = held[run], var outcome = lease.outcome else { return }
-    errands.append(.passOver(lease.claimed.step.id, error))
+    errands.append(.quarantine(lease.claimed.step.id, error))
     let isForGood =
       isLeaving && !error.isLockTimeout && outcome.refusals >= Self.refusalsMax
       || now > lease.leaseEnds && (isLeaving || !error.isLockTimeout)
@@ -349,12 +349,12 @@ struct WorkerStateMachine: Sendable {
       for step in steps {
         let run = step.token.runID
         if held[run]?.isRenewedAlone == true {
-          errands.append(.passOver(step.step.id, error))
+          errands.append(.quarantine(step.step.id, error))
           held[run]?.renewAt = renewAt
         }
         held[run]?.isRenewedAlone = true
       }
-    case .subscribe, .note, .recover, .claim, .findRetry, .start, .collect, .passOver, .look,
+    case .subscribe, .note, .recover, .claim, .findRetry, .start, .collect, .quarantine, .look,
       .listen, .wake, .pause, .say, nil:
       stop(error)
     }

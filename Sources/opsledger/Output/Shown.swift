@@ -142,7 +142,7 @@ extension Instant {
   var isFinite: Bool { micros != .max && micros != .min }
 }
 
-extension Noun {
+extension Row {
   /// The row as JSON text, under its table's column names and in their order.
   var json: String {
     var out = JSONObjectWriter()
@@ -166,8 +166,8 @@ extension Value {
 }
 
 /// Prints rows: all of them as one JSON array, or what `table` makes of each.
-func printRows<N: Noun>(
-  _ rows: [N], _ call: Invocation, none: String, _ table: (inout TextTable, N) -> Void,
+func printRows<R: Row>(
+  _ rows: [R], _ call: Invocation, none: String, _ table: (inout TextTable, R) -> Void,
   columns: [TextTable.Column]
 ) {
   if call.wantsJSON {
@@ -181,10 +181,10 @@ func printRows<N: Noun>(
 }
 
 /// Prints one row: as a JSON object, or a line a column.
-func printRow<N: Noun>(_ row: N, _ call: Invocation) {
+func printRow<R: Row>(_ row: R, _ call: Invocation) {
   if call.wantsJSON { return Output.standard.line(row.json) }
   var names: [(String, String)] = []
-  for column in N.columns {
+  for column in R.columns {
     guard let value = column.get(row).printed else { continue }
     names.append((column.name, value))
   }

@@ -15,7 +15,7 @@ extension Invocation {
     var target = Session.Target(
       url: database.url, application: "opsledger \(command.name)",
       connectTimeoutMillis: database.connectTimeoutMillis)
-    if !(try stores().isEmpty) { target.coldLog = try storedLog() }
+    if !(try stores().isEmpty) { target.archivedLog = try storedLog() }
     target.waits = WaitWatch(target) { Output.messages.line(Terminal.printable($0)) }
     return target
   }
@@ -80,14 +80,14 @@ extension Invocation {
   }
 
   /// What is asked under `--key`; nil without it.
-  private func request(by actor: String) throws(OpsError) -> RequestKey? {
+  private func request(by actor: String) throws(OpsError) -> IdempotencyKey? {
     guard command.options.contains(where: { $0.name == Command.Option.key.name }),
       let text = text("key")
     else { return nil }
     guard let key = StreamID(text) else {
       throw .badInput("--key wants a UUID, not \(text)", hint: "a new one for each new request")
     }
-    return RequestKey(key, actor: actor, request: SHA256.hash(asked(by: actor).text))
+    return IdempotencyKey(key, actor: actor, request: SHA256.hash(asked(by: actor).text))
   }
 
   /// One of an enum's labels, or nil where the option was not given.

@@ -2,9 +2,9 @@ import Ledger
 import Testing
 
 /// One of the states that a noun's own events lead to.
-struct RowState<N: Sampled>: Sendable, CustomTestStringConvertible {
+struct RowState<R: Sampled>: Sendable, CustomTestStringConvertible {
   let name: String
-  let row: N
+  let row: R
   var testDescription: String { name }
 }
 
@@ -18,27 +18,27 @@ extension Sampled {
 
 /// Folds an event onto a state at 2026-11-24T06:16:40Z as version 1000, and expects these columns to
 /// be set, the version to be 1000, and nothing else to change.
-func expect<N: Sampled>(
-  _ event: N.Event, on state: RowState<N>, sets values: [String: Value],
+func expect<R: Sampled>(
+  _ event: R.Event, on state: RowState<R>, sets values: [String: Value],
   sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
-  var row: N? = state.row
-  N.evolve(&row, .own(event), recorded)
+  var row: R? = state.row
+  R.evolve(&row, .own(event), recorded)
   var expected = try setting(values, in: state.row)
   expected.version = recorded.version
   #expect(differences(row, expected) == [], sourceLocation: sourceLocation)
 }
 
 /// Folds a creating event onto nothing, and onto a row that is there: it makes the same row of both.
-func expect<N: Sampled>(
-  _: N.Type, _ event: N.Event, makes values: [String: Value],
+func expect<R: Sampled>(
+  _: R.Type, _ event: R.Event, makes values: [String: Value],
   sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
-  var expected = try setting(values, in: N(blank: recorded.stream))
+  var expected = try setting(values, in: R(blank: recorded.stream))
   expected.version = recorded.version
-  for start in [nil] + N.states.map({ Optional($0.row) }) {
+  for start in [nil] + R.states.map({ Optional($0.row) }) {
     var row = start
-    N.evolve(&row, .own(event), recorded)
+    R.evolve(&row, .own(event), recorded)
     #expect(differences(row, expected) == [], sourceLocation: sourceLocation)
   }
 }

@@ -38,24 +38,24 @@ struct Golden {
   /// The rows that the events fold to.
   func rows() throws -> Rows {
     var rows: Rows = [:]
-    for noun in NounName.allCases { try fold(noun.sampled, into: &rows) }
+    for rowType in RowType.allCases { try fold(rowType.sampled, into: &rows) }
     return rows
   }
 
-  private func fold<N: Sampled>(_: N.Type, into rows: inout Rows) throws {
-    var folded: [StreamID: N?] = [:]
-    for line in lines where line.type.hasPrefix(N.name.rawValue + ".") {
-      let suffix = String(line.type.dropFirst(N.name.rawValue.count + 1))
-      let event: StreamEvent<N> = try read(suffix, data: line.data, content: line.content)
+  private func fold<R: Sampled>(_: R.Type, into rows: inout Rows) throws {
+    var folded: [StreamID: R?] = [:]
+    for line in lines where line.type.hasPrefix(R.name.rawValue + ".") {
+      let suffix = String(line.type.dropFirst(R.name.rawValue.count + 1))
+      let event: StreamEvent<R> = try read(suffix, data: line.data, content: line.content)
       var row = folded[line.stream] ?? nil
-      N.evolve(
+      R.evolve(
         &row, event, Recorded(stream: line.stream, version: line.version, at: line.at))
       folded[line.stream] = .some(row)
     }
     for case (let stream, let row?) in folded {
       var columns: [String: String?] = [:]
-      for column in N.columns { columns[column.name] = .some(column.get(row).printed) }
-      rows[N.table, default: [:]][stream.description] = columns
+      for column in R.columns { columns[column.name] = .some(column.get(row).printed) }
+      rows[R.table, default: [:]][stream.description] = columns
     }
   }
 
@@ -75,17 +75,17 @@ extension Golden {
   /// archive and erasure can do to it, and two streams of anything in any order.
   static func fixed() throws -> Golden {
     var lines: [Line] = []
-    for noun in NounName.allCases { try record(noun.sampled, into: &lines) }
+    for rowType in RowType.allCases { try record(rowType.sampled, into: &lines) }
     return Golden(lines: lines)
   }
 
-  private static func record<N: Sampled>(_: N.Type, into lines: inout [Line]) throws {
-    var streams = N.histories.map(\.events)
-    streams.append(commonHistory(N.self))
-    if let full = N.histories.last?.events, N.name != .ledger {
+  private static func record<R: Sampled>(_: R.Type, into lines: inout [Line]) throws {
+    var streams = R.histories.map(\.events)
+    streams.append(commonHistory(R.self))
+    if let full = R.histories.last?.events, R.name != .ledger {
       streams.append(try full.map { try $0.erased() } + [.common(.erased(why: nil))])
     }
-    for seed in [1, 2] as [UInt64] { streams.append(anything(N.self, seed)) }
+    for seed in [1, 2] as [UInt64] { streams.append(anything(R.self, seed)) }
     for events in streams {
       // A stream's number is its first line's, so that no two share one.
       let stream = StreamID(
@@ -103,9 +103,9 @@ extension Golden {
   }
 
   /// A row's id is its stream.
-  private static func naming<N: Sampled>(
-    _ stream: StreamID, in event: StreamEvent<N>
-  ) -> StreamEvent<N> {
+  private static func naming<R: Sampled>(
+    _ stream: StreamID, in event: StreamEvent<R>
+  ) -> StreamEvent<R> {
     let rename = { (values: [ColumnValue]) in
       values.map { $0.column == "id" ? ColumnValue("id", .uuid(stream)) : $0 }
     }
@@ -116,14 +116,14 @@ extension Golden {
     }
   }
 
-  private static func commonHistory<N: Sampled>(_: N.Type) -> [StreamEvent<N>] {
+  private static func commonHistory<R: Sampled>(_: R.Type) -> [StreamEvent<R>] {
     var generator = Generator(seed: 2026)
-    let columns = { (generator: inout Generator) in short { N.sampleColumns(&$0) }(&generator) }
-    let amended = short { N.sample(.common(.amended), &$0) }(&generator)
+    let columns = { (generator: inout Generator) in short { R.sampleColumns(&$0) }(&generator) }
+    let amended = short { R.sample(.common(.amended), &$0) }(&generator)
     generator.isFull = true
-    let all = short { N.sample(.common(.amended), &$0) }(&generator)
-    let inserted = CommonEvent<N>.inserted(columns(&generator))
-    guard N.name != .ledger else {
+    let all = short { R.sample(.common(.amended), &$0) }(&generator)
+    let inserted = CommonEvent<R>.inserted(columns(&generator))
+    guard R.name != .ledger else {
       return [.common(inserted), amended, all, .common(.removed), .common(inserted)]
     }
     return [
@@ -134,13 +134,13 @@ extension Golden {
     ]
   }
 
-  private static func anything<N: Sampled>(_: N.Type, _ seed: UInt64) -> [StreamEvent<N>] {
+  private static func anything<R: Sampled>(_: R.Type, _ seed: UInt64) -> [StreamEvent<R>] {
     var generator = Generator(seed: seed)
-    let others = N.Event.Kind.allCases.filter { kind in
-      !N.creating.contains { $0.rawValue == kind.rawValue }
+    let others = R.Event.Kind.allCases.filter { kind in
+      !R.creating.contains { $0.rawValue == kind.rawValue }
     }
-    return (N.creating + others.shuffled(using: &generator)).map { kind in
-      short { .own(N.sample(kind, &$0)) }(&generator)
+    return (R.creating + others.shuffled(using: &generator)).map { kind in
+      short { .own(R.sample(kind, &$0)) }(&generator)
     }
   }
 

@@ -14,7 +14,7 @@ extension Proposal: Sampled {
         Submission(
           source: g.pick(Source.allCases), dedupeKey: g.maybe { $0.text() },
           template: g.jsonText(), policySnapshot: g.maybe { $0.jsonText() },
-          objection: g.maybe { Objection(rule: $0.text(), words: $0.text()) }))
+          autoApprovalRefusal: g.maybe { AutoApprovalRefusal(rule: $0.text(), words: $0.text()) }))
     case .gateRefused:
       .gateRefused(
         g.pick(Cap.allCases), limit: g.int(), count: g.int(), reason: g.maybe { $0.text() })
@@ -62,7 +62,7 @@ extension Proposal: Sampled {
 
   private static let objected: StreamEvent<Proposal> = {
     var submission = Proposal.submission
-    submission.objection = Objection(
+    submission.autoApprovalRefusal = AutoApprovalRefusal(
       rule: "auto_approve.max_risk_level", words: "risk high is above max_risk_level low")
     return .own(.submitted(submission))
   }()

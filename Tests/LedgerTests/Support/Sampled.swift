@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// A noun with sample events of every kind, and rows in every state that its events lead to.
-protocol Sampled: Noun {
+protocol Sampled: Row {
   /// The kinds that make a row where there is none.
   static var creating: [Event.Kind] { get }
   /// An event of a kind; of an exhaustive switch, so that a new kind does not go untested.
@@ -15,7 +15,7 @@ protocol Sampled: Noun {
   static var labels: [String: [String]] { get }
 }
 
-extension NounName {
+extension RowType {
   var sampled: any Sampled.Type {
     switch self {
     case .agentEvent: AgentEvent.self
@@ -132,12 +132,12 @@ extension Generator {
 // MARK: - Folding and reading
 
 /// The fold of a stream's events: the n-th is its version n, one second after the one before.
-func fold<N: Noun>(
-  _ events: [StreamEvent<N>], stream: StreamID = Fixed.stream, after version: Int32 = 0
-) -> N? {
-  var row: N?
+func fold<R: Row>(
+  _ events: [StreamEvent<R>], stream: StreamID = Fixed.stream, after version: Int32 = 0
+) -> R? {
+  var row: R?
   for (index, event) in events.enumerated() {
-    N.evolve(&row, event, Fixed.recorded(version + Int32(index) + 1, stream))
+    R.evolve(&row, event, Fixed.recorded(version + Int32(index) + 1, stream))
   }
   return row
 }
@@ -160,14 +160,14 @@ enum Fixed {
 }
 
 /// Reads an event as replay does: its type's suffix, its data and its content.
-func read<N: Noun>(
-  _ suffix: String, data: String, content: String?, as type: N.Type = N.self
-) throws -> StreamEvent<N> {
-  let kind = try #require(StreamEvent<N>.Kind(suffix), "\(N.name.rawValue).\(suffix)")
+func read<R: Row>(
+  _ suffix: String, data: String, content: String?, as type: R.Type = R.self
+) throws -> StreamEvent<R> {
+  let kind = try #require(StreamEvent<R>.Kind(suffix), "\(R.name.rawValue).\(suffix)")
   let (dataReader, contentReader) = (JSONReader(), JSONReader())
   return try Array(data.utf8).withUnsafeBytes { data in
     try Array((content ?? "{}").utf8).withUnsafeBytes { content in
-      try StreamEvent<N>(
+      try StreamEvent<R>(
         kind,
         from: Payload(
           data: try #require(dataReader.fields(data)),
@@ -205,18 +205,18 @@ func erasing(_ content: String) throws -> String {
 // MARK: - Comparing
 
 /// The columns in which two rows differ, by bytes; empty where they are the same row.
-func differences<N: Noun>(_ a: N?, _ b: N?) -> [String] {
+func differences<R: Row>(_ a: R?, _ b: R?) -> [String] {
   guard let a, let b else { return a == nil && b == nil ? [] : ["one of the rows is missing"] }
-  return N.columns.filter { !$0.get(a).same(as: $0.get(b)) }.map {
+  return R.columns.filter { !$0.get(a).same(as: $0.get(b)) }.map {
     "\($0.name): \($0.get(a).printed ?? "NULL") ≠ \($0.get(b).printed ?? "NULL")"
   }
 }
 
 /// The row with some of its columns set.
-func setting<N: Noun>(_ values: [String: Value], in row: N) throws -> N {
+func setting<R: Row>(_ values: [String: Value], in row: R) throws -> R {
   var row = row
   for (name, value) in values {
-    let column = try #require(N.column(named: name), "\(name)")
+    let column = try #require(R.column(named: name), "\(name)")
     #expect(column.set(&row, value), "\(name) cannot be \(value)")
   }
   return row

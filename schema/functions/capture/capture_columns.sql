@@ -1,13 +1,13 @@
 -- ledger.captured_columns: the ledger columns of the eight tables, in the order of the Swift row types
--- (Noun.columns), which a test compares with it. The first of each table is its key.
+-- (Row.columns), which a test compares with it. The first of each table is its key.
 --
 -- Returns  table, noun, column, type, and which part of a payload holds it: data, content or mixed.
 -- Locks    none.
 -- Used by  capture, whose functions are made from it; the guards of the eight; doctor.
 CREATE OR REPLACE FUNCTION ledger.captured_columns()
-RETURNS TABLE (relation text, noun text, name text, type text, part text)
+RETURNS TABLE (relation text, row_type text, name text, type text, part text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT t.relation, t.noun, split_part(c, ' ', 1), split_part(c, ' ', 2),
+    SELECT t.relation, t.row_type, split_part(c, ' ', 1), split_part(c, ' ', 2),
         coalesce(nullif(split_part(c, ' ', 3), ''), 'data')
     FROM (VALUES
         ('ops_policy', 'policy', 'key text|value jsonb|version integer|updated_at timestamptz'),
@@ -38,7 +38,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         ('ops_demand_radar', 'radar',
             'id uuid|title text content|description text content|stage text|notes text content|'
             'created_at timestamptz|updated_at timestamptz|version integer')
-    ) AS t (relation, noun, columns)
+    ) AS t (relation, row_type, columns)
     CROSS JOIN LATERAL string_to_table(t.columns, '|') AS c
 $$;
 ALTER FUNCTION ledger.captured_columns() OWNER TO opsledger_owner;

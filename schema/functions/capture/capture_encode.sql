@@ -164,7 +164,7 @@ END
 $$;
 
 -- Who: session_user, since current_user is a definer's; as whom; and by which program.
-CREATE OR REPLACE FUNCTION ledger.capture_hand() RETURNS text
+CREATE OR REPLACE FUNCTION ledger.capture_manual_change() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN format('"role": %s, "application": %s, "session_user": %s',
@@ -181,4 +181,4 @@ ALTER FUNCTION ledger.capture_time(timestamptz) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_integers(integer[]) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_erased(text, jsonb) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_scalars(jsonb, text[]) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_hand() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_manual_change() OWNER TO opsledger_owner;

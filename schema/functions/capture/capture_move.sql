@@ -5,7 +5,7 @@
 -- SET CONSTRAINTS, it may not write to the eight again: its entry is numbered, and another row lock taken
 -- later could turn the order of entries around.
 --
--- The setting opsledger.hand says `staged` or `moved`, and opsledger.entry (set by draw) where to look for
+-- The setting opsledger.manual_change says `staged` or `moved`, and opsledger.entry (set by draw) where to look for
 -- this transaction's own events first. Both only save look-ups: whoever forges them is recorded all
 -- the same, in one entry more, or refused.
 --
@@ -16,18 +16,18 @@ CREATE OR REPLACE FUNCTION ledger.capture_begin() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
-    IF current_setting('opsledger.hand', true) = 'moved' THEN
+    IF current_setting('opsledger.manual_change', true) = 'moved' THEN
         RAISE EXCEPTION 'this transaction''s changes are in the log already: it may not write here again'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'Without SET CONSTRAINTS ALL IMMEDIATE, or in a transaction of its own.';
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.pending AS p
-                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'hand') THEN
+                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'manual_change') THEN
         -- Were constraints IMMEDIATE now, the move would come before there is anything to move.
         SET CONSTRAINTS ledger.capture_move DEFERRED;
-        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'hand');
+        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'manual_change');
     END IF;
-    PERFORM set_config('opsledger.hand', 'staged', true);
+    PERFORM set_config('opsledger.manual_change', 'staged', true);
     RETURN nextval('ledger.pending_seq_seq');
 END
 $$;
@@ -62,7 +62,7 @@ BEGIN
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
       AND (EXISTS (SELECT FROM ledger.events AS e
                    WHERE e.stream = p.stream AND e.version >= p.version)
-           OR EXISTS (SELECT FROM ledger.standing_events AS e
+           OR EXISTS (SELECT FROM ledger.kept_events AS e
                       WHERE e.stream = p.stream AND e.version >= p.version))
     LIMIT 1;
     IF FOUND THEN
@@ -83,13 +83,13 @@ DECLARE
 BEGIN
     -- A snapshot can hide a tombstone that is newer; a unique key sees it.
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        INSERT INTO ledger.tombstones (stream, noun, version)
+        INSERT INTO ledger.tombstones (stream, row_type, version)
         SELECT p.stream, 'none', 0 FROM ledger.pending AS p
         WHERE p.tx = pg_current_xact_id() AND p.seq > since
         ON CONFLICT DO NOTHING;
         DELETE FROM ledger.tombstones AS t USING ledger.pending AS p
         WHERE p.tx = pg_current_xact_id() AND p.seq > since
-          AND t.stream = p.stream AND t.noun = 'none';
+          AND t.stream = p.stream AND t.row_type = 'none';
     END IF;
     SELECT p.stream INTO wrong
     FROM ledger.pending AS p LEFT JOIN ledger.tombstones AS t ON t.stream = p.stream
@@ -101,13 +101,13 @@ BEGIN
             USING ERRCODE = 'serialization_failure',
                 HINT = 'Try again; what one statement deletes and puts in again takes two.';
     END IF;
-    SELECT p.stream, t.noun INTO wrong
+    SELECT p.stream, t.row_type INTO wrong
     FROM ledger.pending AS p JOIN ledger.tombstones AS t ON t.stream = p.stream
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
-      AND t.noun NOT IN ('none', split_part(p.type, '.', 1))
+      AND t.row_type NOT IN ('none', split_part(p.type, '.', 1))
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the id % belonged to a % that was removed', wrong.stream, wrong.noun
+        RAISE EXCEPTION 'the id % belonged to a % that was removed', wrong.stream, wrong.row_type
             USING ERRCODE = 'unique_violation',
                 HINT = 'The ledger keeps one history for each id: take a new one.';
     END IF;
@@ -130,7 +130,7 @@ BEGIN
         UNION ALL SELECT 'ledger.holds' FROM ledger.holds AS r WHERE r.id = p.stream
         -- Whose beginning has left the log.
         UNION ALL SELECT split_part(e.type, '.', 1) || ' events that have left the database'
-        FROM ledger.standing_events AS e
+        FROM ledger.kept_events AS e
         WHERE e.stream = p.stream AND split_part(e.type, '.', 1) <> split_part(p.type, '.', 1)
     ) AS o
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
@@ -150,25 +150,25 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET row_security = off SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     own CONSTANT xid8 := pg_current_xact_id();
-    drawn record;
+    allocated record;
 BEGIN
     IF TG_RELID <> 'ledger.pending'::regclass THEN
         RAISE EXCEPTION 'ledger.capture_move is for ledger.pending' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF NEW.kind = 'keeper' THEN
-        PERFORM ledger.capture_keeper_ends(NEW.type IS NOT NULL);
-        DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'keeper';
+    IF NEW.kind = 'repair' THEN
+        PERFORM ledger.capture_check_repair(NEW.type IS NOT NULL);
+        DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'repair';
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'event') THEN
-        PERFORM set_config('opsledger.hand', '', true);  -- Nothing had changed.
+        PERFORM set_config('opsledger.manual_change', '', true);  -- Nothing had changed.
     ELSE
-        PERFORM set_config('opsledger.hand', 'moved', true);
+        PERFORM set_config('opsledger.manual_change', 'moved', true);
         -- For the loop to go on from; before the draw, since it may wait for a heartbeat.
-        INSERT INTO ledger.attention AS a (stream, noun, mark, is_new, noted_at)
-        SELECT n.stream, n.noun, max(n.seq), bool_or(n.version = 1), ledger.now()
+        INSERT INTO ledger.follow_ups AS a (stream, row_type, mark, is_new, noted_at)
+        SELECT n.stream, n.row_type, max(n.seq), bool_or(n.version = 1), ledger.now()
         FROM (
-            SELECT p.stream, 'proposal' AS noun, p.seq, p.version FROM ledger.pending AS p
+            SELECT p.stream, 'proposal' AS row_type, p.seq, p.version FROM ledger.pending AS p
             WHERE p.tx = own AND p.type IN ('proposal.amended', 'proposal.inserted')
             UNION ALL
             SELECT s.mission_id, 'mission', p.seq, p.version
@@ -176,15 +176,15 @@ BEGIN
             WHERE p.tx = own AND p.type IN ('step.amended', 'step.inserted')
               AND strpos(p.data, '"status": ') > 0
         ) AS n
-        GROUP BY n.stream, n.noun ORDER BY n.stream
+        GROUP BY n.stream, n.row_type ORDER BY n.stream
         ON CONFLICT (stream) DO UPDATE SET mark = EXCLUDED.mark,
             is_new = EXCLUDED.is_new, noted_at = EXCLUDED.noted_at;
-        SELECT d.entry, d.recorded_at INTO drawn FROM ledger.draw() AS d;
+        SELECT d.entry, d.recorded_at INTO allocated FROM ledger.allocate_entry() AS d;
         -- By version, since a trigger's statement ends before the one that it is part of.
         INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data,
             content, salt)
-        SELECT drawn.entry, row_number() OVER (ORDER BY p.version, p.seq) - 1, p.stream, p.version,
-            p.type, drawn.recorded_at, 'psql/' || session_user, p.data::json, p.content::json,
+        SELECT allocated.entry, row_number() OVER (ORDER BY p.version, p.seq) - 1, p.stream, p.version,
+            p.type, allocated.recorded_at, 'psql/' || session_user, p.data::json, p.content::json,
             -- Sixteen random bytes; a random UUID alone has six bits that are not.
             CASE WHEN p.content IS NOT NULL THEN substring(sha256(
                 uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) FROM 1 FOR 16) END
@@ -192,38 +192,38 @@ BEGIN
         WHERE p.tx = own AND p.kind = 'event'
         ORDER BY p.version, p.seq;
     END IF;
-    DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind <> 'keeper';
+    DELETE FROM ledger.pending AS p WHERE p.tx = own AND p.kind <> 'repair';
     RETURN NULL;
 END
 $$;
 
 -- Whether a statement is looked at: the keeper's repairs are not. They change no history, and note that they
--- were there: the transaction must have said so by its end (capture_keeper_ends).
+-- were there: the transaction must have said so by its end (capture_check_repair).
 --
 -- Used by  the WHEN of the statement triggers, as the caller; each name has its schema.
-CREATE OR REPLACE FUNCTION ledger.capture_looks() RETURNS boolean
+CREATE OR REPLACE FUNCTION ledger.capture_is_on() RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper' THEN
+    IF current_user OPERATOR(pg_catalog.<>) 'opsledger_repair' THEN
         RETURN true;
     END IF;
-    PERFORM ledger.capture_note_keeper();
+    PERFORM ledger.capture_note_repair();
     RETURN false;
 END
 $$;
 
--- The same of what is put into ops_agent_events: ledger.append_report has put its event in as well. What else
+-- The same of what is put into ops_agent_events: ledger.append_agent_event has put its event in as well. What else
 -- happens within that, in a trigger of somebody's, is looked at.
-CREATE OR REPLACE FUNCTION ledger.capture_looks_at_reports() RETURNS boolean
+CREATE OR REPLACE FUNCTION ledger.capture_checks_reports() RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF current_user OPERATOR(pg_catalog.=) 'opsledger_writer'
         AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 0 THEN
         RETURN false;
-    ELSIF current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper' THEN
+    ELSIF current_user OPERATOR(pg_catalog.<>) 'opsledger_repair' THEN
         RETURN true;
     END IF;
-    PERFORM ledger.capture_note_keeper();
+    PERFORM ledger.capture_note_repair();
     RETURN false;
 END
 $$;
@@ -238,22 +238,22 @@ BEGIN
         AND pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) '' THEN
         RETURN false;
     END IF;
-    RETURN current_user OPERATOR(pg_catalog.<>) 'opsledger_keeper';
+    RETURN current_user OPERATOR(pg_catalog.<>) 'opsledger_repair';
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ledger.capture_note_keeper() RETURNS void
+CREATE OR REPLACE FUNCTION ledger.capture_note_repair() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM ledger.pending AS p
-                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'keeper') THEN
-        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'keeper');
+                   WHERE p.tx = pg_current_xact_id() AND p.kind = 'repair') THEN
+        INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'repair');
     END IF;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ledger.capture_keeper_ends(was_lifted boolean) RETURNS void
+CREATE OR REPLACE FUNCTION ledger.capture_check_repair(was_lifted boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF was_lifted AND (
@@ -262,7 +262,7 @@ BEGIN
           AND t.tgrelid IN (SELECT to_regclass('public.' || c.relation) FROM ledger.captured_columns() AS c)
     ) <> 2 * (SELECT count(DISTINCT c.relation) FROM ledger.captured_columns() AS c)
     THEN
-        RAISE EXCEPTION 'the keeper''s transaction lifted capture, and has not restored it'
+        RAISE EXCEPTION 'the repair role''s transaction lifted capture, and has not restored it'
             USING ERRCODE = 'insufficient_privilege', HINT = 'Only `opsledger rebuild` lifts it.';
     END IF;
     IF NOT EXISTS (
@@ -271,9 +271,9 @@ BEGIN
           AND e.type IN ('ledger.rebuilt', 'ledger.restored', 'ledger.moved')
           AND e.entry > ledger.sealed() AND e.xmin = pg_current_xact_id()::xid)
     THEN
-        RAISE EXCEPTION 'the keeper wrote rows, and its transaction records no repair'
+        RAISE EXCEPTION 'the repair role wrote rows, and its transaction records no repair'
             USING ERRCODE = 'insufficient_privilege',
-                HINT = 'Only `opsledger rebuild` and `opsledger restore` write as the keeper.';
+                HINT = 'Only `opsledger rebuild` and `opsledger restore` write as the repair role.';
     END IF;
 END
 $$;
@@ -312,7 +312,7 @@ END
 $$;
 
 -- A dedupe key that a row took along into the archive is as taken as one in the table.
-CREATE OR REPLACE FUNCTION ledger.capture_refuse_key(noun text, stream uuid, dedupe_key text) RETURNS void
+CREATE OR REPLACE FUNCTION ledger.capture_refuse_key(row_type text, stream uuid, dedupe_key text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 SET enable_bitmapscan = off AS $$
 DECLARE
@@ -322,11 +322,11 @@ BEGIN
         RETURN;
     END IF;
     SELECT t.stream INTO holder FROM ledger.tombstones AS t
-    WHERE t.noun = capture_refuse_key.noun AND t.dedupe_key = capture_refuse_key.dedupe_key
+    WHERE t.row_type = capture_refuse_key.row_type AND t.dedupe_key = capture_refuse_key.dedupe_key
       AND t.stream <> capture_refuse_key.stream
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the dedupe key % belongs to % %, which is archived', dedupe_key, noun, holder
+        RAISE EXCEPTION 'the dedupe key % belongs to % %, which is archived', dedupe_key, row_type, holder
             USING ERRCODE = 'unique_violation', HINT = 'See `opsledger archive restore`.';
     END IF;
 END
@@ -336,11 +336,11 @@ ALTER FUNCTION ledger.capture_begin() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_looks() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_looks_at_reports() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_is_on() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_checks_reports() OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_numbers(integer) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_note_keeper() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_keeper_ends(boolean) OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_note_repair() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.capture_check_repair(boolean) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_next_version(text, text, integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;
 ALTER FUNCTION ledger.capture_refuse_key_change(text, text, text) OWNER TO opsledger_owner;

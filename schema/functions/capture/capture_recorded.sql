@@ -1,7 +1,7 @@
 -- ledger.capture_recorded: a row of the ledger's own tables changes with its event, in one transaction, or not at all.
 --
 -- Holds keep missions from leaving, and the ledger's row says whose history this is; no hand writes either. The keeper
--- mends them without an event of theirs, and records a repair instead (capture_keeper_ends).
+-- mends them without an event of theirs, and records a repair instead (capture_check_repair).
 --
 -- Raises   42501, with the row.
 -- Locks    none.
@@ -12,8 +12,8 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     row_stream uuid;
 BEGIN
-    IF current_setting('role') = 'opsledger_keeper' THEN
-        PERFORM ledger.capture_note_keeper();
+    IF current_setting('role') = 'opsledger_repair' THEN
+        PERFORM ledger.capture_note_repair();
         RETURN NULL;
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN

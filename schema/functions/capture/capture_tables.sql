@@ -38,7 +38,7 @@ END $$;
 DO $generate$
 DECLARE
     -- Settings of a function are set and reset on each call, an engine's too. Those of row triggers, which an engine's
-    -- writes do not reach, stand in their definitions. Those of the others are set by capture_pin, and search_path
+    -- writes do not reach, stand in their definitions. Those of the others are set by capture_set_planner, and search_path
     -- below, where rows are staged. What comes before runs under the caller's search_path, so each name and operator
     -- in it has its schema.
     parts CONSTANT jsonb := jsonb_build_object(
@@ -53,12 +53,12 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     END IF;$part$,
 
         'declares', $part$
-    drawn CONSTANT bigint := CASE
+    allocated CONSTANT bigint := CASE
         WHEN pg_catalog.current_setting('opsledger.entry', true) OPERATOR(pg_catalog.<>) ''
         THEN pg_catalog.current_setting('opsledger.entry', true)::bigint END;
     own CONSTANT pg_catalog.xid := pg_catalog.xid(pg_catalog.pg_current_xact_id());
     since bigint;
-    hand pg_catalog.text;
+    manual_change pg_catalog.text;
     pinned pg_catalog.text[];
     path pg_catalog.text;$part$,
 
@@ -66,7 +66,7 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
         -- asked once and hashed: a probe into the log for each row cost twice as much.
         'appended', 'ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
-            WHERE e.entry OPERATOR(pg_catalog.=) drawn AND e.command IS NOT NULL
+            WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)',
         'missing', 'NOT ({{stream of @}}, @.version) OPERATOR(pg_catalog.=) {{appended}}',
         'missing_removal', 'NOT ({{stream of @}}, @.version + 1) OPERATOR(pg_catalog.=) {{appended}}',
@@ -75,11 +75,11 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
         -- row tells: nobody else can have appended that event, and the statement is the client's own. What a cascade or
         -- somebody's trigger changes is within another trigger, or was numbered row by row.
         'first_tells', $part$
-    IF drawn IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
+    IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
         AND EXISTS (SELECT FROM (SELECT {{stream of n}} AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
             -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
-            WHERE e.entry OPERATOR(pg_catalog.>=) drawn AND e.entry OPERATOR(pg_catalog.<=) drawn
+            WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
@@ -87,13 +87,13 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     END IF;$part$,
         -- What is left is looked at row by row: all on the record, or a statement that touched no row.
         'passes', $part$
-    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE drawn IS NULL OR {{missing of n}}) THEN
+    IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR {{missing of n}}) THEN
         RETURN NULL;
     END IF;
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);$part$,
         'leaves', $part$
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     PERFORM set_config('search_path', path, true);
     RETURN NULL;$part$,
 
@@ -102,12 +102,12 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
         NEW.updated_at := greatest(OLD.updated_at, ledger.now());
     END IF;$part$,
         'checks_inserted_keys', $part$
-    PERFORM ledger.capture_refuse_key('{{noun}}', n.id, n.dedupe_key) FROM new_rows AS n
-    WHERE n.dedupe_key IS NOT NULL AND (drawn IS NULL OR {{missing of n}});$part$,
+    PERFORM ledger.capture_refuse_key('{{row_type}}', n.id, n.dedupe_key) FROM new_rows AS n
+    WHERE n.dedupe_key IS NOT NULL AND (allocated IS NULL OR {{missing of n}});$part$,
         'checks_updated_keys', $part$
-        PERFORM ledger.capture_refuse_key('{{noun}}', n.id, n.dedupe_key)
+        PERFORM ledger.capture_refuse_key('{{row_type}}', n.id, n.dedupe_key)
         FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.version + 1 = n.version
-        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (drawn IS NULL OR {{missing of n}});$part$);
+        WHERE n.dedupe_key IS DISTINCT FROM o.dedupe_key AND (allocated IS NULL OR {{missing of n}});$part$);
 
     functions CONSTANT text[] := ARRAY[
 $function$
@@ -148,15 +148,15 @@ $function$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_{{relation}}() RETURNS trigger {{light}} AS $body$
 DECLARE{{declares}}
 BEGIN{{passing}}{{head}}
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
-    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{noun}}.inserted',
-        '{"columns": {' || concat_ws(', ',{{columns}}) || '}, ' || hand || '}',
+    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{row_type}}.inserted',
+        '{"columns": {' || concat_ws(', ',{{columns}}) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', {{contents}}) || '}', '{}')
     FROM new_rows AS n
-    WHERE drawn IS NULL OR {{missing of n}};{{inserted_keys}}
+    WHERE allocated IS NULL OR {{missing of n}};{{inserted_keys}}
     PERFORM ledger.capture_check('{{relation}}', since, true);{{leaves}}
 END $body$;
 ALTER FUNCTION ledger.capture_insert_{{relation}}() OWNER TO opsledger_owner;$function$,
@@ -167,16 +167,16 @@ DECLARE{{declares}}
     staged bigint;
     wrong pg_catalog.record;
 BEGIN{{passing}}{{head}}
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     -- A row that was touched twice is there twice, and pairs by its versions.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
-    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{noun}}.amended',
-        '{"changes": {' || concat_ws(', ',{{changes}}) || '}, ' || hand || '}',
+    SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{row_type}}.amended',
+        '{"changes": {' || concat_ws(', ',{{changes}}) || '}, ' || manual_change || '}',
         nullif('{' || concat_ws(', ', {{content_changes}}) || '}', '{}')
     FROM new_rows AS n JOIN old_rows AS o ON o.{{key}} = n.{{key}} AND o.version + 1 = n.version
-    WHERE drawn IS NULL OR {{missing of n}};
+    WHERE allocated IS NULL OR {{missing of n}};
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
         -- The others are as they were, or on the record, or wrong.
@@ -187,7 +187,7 @@ BEGIN{{passing}}{{head}}
           AND NOT EXISTS (SELECT FROM old_rows AS o
                 WHERE o.{{key}} = n.{{key}} AND o.version = n.version
                   AND NOT ROW({{image of o}})::record *<> ROW({{image of n}})::record)
-          AND (drawn IS NULL OR {{missing of n}})
+          AND (allocated IS NULL OR {{missing of n}})
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.{{key}} = wrong.key) THEN
@@ -206,37 +206,37 @@ $function$
 CREATE OR REPLACE FUNCTION ledger.capture_delete_{{relation}}() RETURNS trigger {{light}}
 SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
-    drawn CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
+    allocated CONSTANT bigint := nullif(current_setting('opsledger.entry', true), '')::bigint;
     own CONSTANT xid := pg_current_xact_id()::xid;
     since bigint;
-    hand text;
+    manual_change text;
     pinned text[];
 BEGIN{{head}}
     PERFORM ledger.capture_next_version('{{relation}}', o.{{key}}::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
     -- Of an archived row the dedupe key stays taken.
-    INSERT INTO ledger.tombstones AS t (stream, noun, version, dedupe_key)
-    SELECT {{stream of o}}, '{{noun}}', o.version + 1, (
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
+    SELECT {{stream of o}}, '{{row_type}}', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
-        WHERE e.entry >= drawn AND e.entry <= drawn AND e.stream = {{stream of o}} AND e.version = o.version + 1
-          AND e.type = '{{noun}}.archived' AND e.command IS NOT NULL AND e.xmin = own)
+        WHERE e.entry >= allocated AND e.entry <= allocated AND e.stream = {{stream of o}} AND e.version = o.version + 1
+          AND e.type = '{{row_type}}.archived' AND e.command IS NOT NULL AND e.xmin = own)
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
-        noun = EXCLUDED.noun, dedupe_key = EXCLUDED.dedupe_key;
-    IF drawn IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE {{missing_removal of o}}) THEN
+        row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
+    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE {{missing_removal of o}}) THEN
         RETURN NULL;
     ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    pinned := ledger.capture_pin();
+    pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{noun}}.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{row_type}}.removed', '{' || manual_change || '}'
     FROM old_rows AS o
-    WHERE drawn IS NULL OR {{missing_removal of o}};
+    WHERE allocated IS NULL OR {{missing_removal of o}};
     PERFORM ledger.capture_check('{{relation}}', since, false);
-    PERFORM ledger.capture_unpin(pinned);
+    PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
 END $body$;
 ALTER FUNCTION ledger.capture_delete_{{relation}}() OWNER TO opsledger_owner;$function$,
@@ -245,7 +245,7 @@ $function$
 CREATE OR REPLACE FUNCTION ledger.capture_truncate_{{relation}}() RETURNS trigger {{pins}} AS $body$
 DECLARE
     since bigint;
-    hand text;
+    manual_change text;
 BEGIN{{head}}
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'TRUNCATE of {{relation}} needs READ COMMITTED, this transaction is %',
@@ -257,15 +257,15 @@ BEGIN{{head}}
         RETURN NULL;
     END IF;
     since := ledger.capture_begin();
-    hand := ledger.capture_hand();
+    manual_change := ledger.capture_manual_change();
     PERFORM ledger.capture_next_version('{{relation}}', o.{{key}}::text, o.version) FROM public.{{relation}} AS o
     WHERE o.version >= 2000000000;
-    INSERT INTO ledger.tombstones AS t (stream, noun, version)
-    SELECT {{stream of o}}, '{{noun}}', o.version + 1 FROM public.{{relation}} AS o
+    INSERT INTO ledger.tombstones AS t (stream, row_type, version)
+    SELECT {{stream of o}}, '{{row_type}}', o.version + 1 FROM public.{{relation}} AS o
     ON CONFLICT (stream) DO UPDATE
-        SET version = greatest(t.version, EXCLUDED.version), noun = EXCLUDED.noun;
+        SET version = greatest(t.version, EXCLUDED.version), row_type = EXCLUDED.row_type;
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data)
-    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{noun}}.removed', '{' || hand || '}'
+    SELECT pg_current_xact_id(), 'event', {{stream of o}}, o.version + 1, '{{row_type}}.removed', '{' || manual_change || '}'
     FROM public.{{relation}} AS o;
     PERFORM ledger.capture_check('{{relation}}', since, false);
     RETURN NULL;
@@ -319,14 +319,14 @@ BEGIN
                 ('ops_action_run_status', '{started,succeeded,failed}')
             ) AS l (name, labels) ON l.name IN (c.type, c.relation || '.' || c.name)
         ), e AS (
-            SELECT c.relation, c.noun, c.part, c.name, c.at, c.refused IS NOT NULL AS is_never_null,
+            SELECT c.relation, c.row_type, c.part, c.name, c.at, c.refused IS NOT NULL AS is_never_null,
                 jsonb_build_object('column', c.name, 'whole', c.whole, 'structure', coalesce(c.erased, c.whole),
                     'null', coalesce(c.refused, '''null'''), 'differs', CASE WHEN c.type IN ('jsonb', 'integer[]')
                         THEN 'ROW(o.{{column}})::record *<> ROW(n.{{column}})::record'
                         ELSE 'o.{{column}} IS DISTINCT FROM n.{{column}}' END) AS names
             FROM c
         ), lists AS (
-            SELECT e.relation, min(e.noun) AS noun, (array_agg(e.name ORDER BY e.at))[1] AS key,
+            SELECT e.relation, min(e.row_type) AS row_type, (array_agg(e.name ORDER BY e.at))[1] AS key,
                 bool_or(e.name = 'updated_at') AS has_updated_at, bool_or(e.name = 'dedupe_key') AS has_dedupe_key,
                 string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version') AS image,
                 string_agg(pg_temp.filled(in_data, e.names), ',' ORDER BY e.at)
@@ -339,8 +339,8 @@ BEGIN
                     FILTER (WHERE e.part <> 'data') AS content_changes
             FROM e GROUP BY e.relation
         )
-        SELECT jsonb_build_object('relation', l.relation, 'noun', l.noun, 'key', l.key, 'image', l.image,
-            'stream', CASE l.noun
+        SELECT jsonb_build_object('relation', l.relation, 'row_type', l.row_type, 'key', l.key, 'image', l.image,
+            'stream', CASE l.row_type
                 WHEN 'policy' THEN 'ledger.uuid_v5(''92b812ff-fcda-5ec4-a524-d529e92a7a52'','
                     ' ''policy:'' OPERATOR(pg_catalog.||) @.key)'
                 ELSE '@.id' END,
@@ -349,7 +349,7 @@ BEGIN
             'touch', CASE WHEN l.has_updated_at THEN '{{touches}}' ELSE '' END,
             'inserted_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_inserted_keys}}' ELSE '' END,
             'updated_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_updated_keys}}' ELSE '' END,
-            'passing', CASE WHEN l.noun <> 'policy' THEN '{{first_tells}}' ELSE '' END || '{{passes}}')
+            'passing', CASE WHEN l.row_type <> 'policy' THEN '{{first_tells}}' ELSE '' END || '{{passes}}')
         FROM lists AS l ORDER BY l.relation
     LOOP
         FOREACH template IN ARRAY functions LOOP

@@ -2,7 +2,7 @@
 --
 -- ENABLE ALWAYS, so that session_replication_role switches nothing off. WHEN is evaluated as the caller,
 -- also inside a function of somebody else's: only the keeper's repairs pass, and those are noted
--- (capture_looks), and what writes a report with its event (capture_looks_at_reports). Row triggers are skipped where an engine writes: a row of version 1 or more in a
+-- (capture_is_on), and what writes a report with its event (capture_checks_reports). Row triggers are skipped where an engine writes: a row of version 1 or more in a
 -- transaction that has drawn, or a version raised with the row's time; the statement triggers look at
 -- all of it, a changed key too.
 --
@@ -33,14 +33,14 @@ BEGIN
                 CASE WHEN made.has_updated_at THEN ' OR NEW.updated_at = OLD.updated_at' ELSE '' END)),
             ('capture_insert', format('AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows '
                 'FOR EACH STATEMENT WHEN (ledger.%s())', target,
-                CASE made.relation WHEN 'ops_agent_events' THEN 'capture_looks_at_reports'
-                    ELSE 'capture_looks' END)),
+                CASE made.relation WHEN 'ops_agent_events' THEN 'capture_checks_reports'
+                    ELSE 'capture_is_on' END)),
             ('capture_update', format('AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows '
-                'NEW TABLE AS new_rows FOR EACH STATEMENT WHEN (ledger.capture_looks())', target)),
+                'NEW TABLE AS new_rows FOR EACH STATEMENT WHEN (ledger.capture_is_on())', target)),
             ('capture_delete', format('AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows '
-                'FOR EACH STATEMENT WHEN (ledger.capture_looks())', target)),
+                'FOR EACH STATEMENT WHEN (ledger.capture_is_on())', target)),
             ('capture_truncate', format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT '
-                'WHEN (ledger.capture_looks())', target))
+                'WHEN (ledger.capture_is_on())', target))
         LOOP
             PERFORM ledger_guard.have_trigger(target::regclass, name, definition,
                 format('ledger.%s_%s', name, made.relation));
@@ -53,7 +53,7 @@ $$;
 -- COPY write row by row, and a transition table keeps every row twice; both are a fifth of a rebuild.
 --
 -- Only the keeper may, whose rows pass unrecorded anyway; the tables are locked to the transaction's end,
--- and that comes only with the triggers back (capture_keeper_ends).
+-- and that comes only with the triggers back (capture_check_repair).
 --
 -- Returns  nothing.
 -- Locks    ACCESS EXCLUSIVE on the eight tables.
@@ -70,7 +70,7 @@ BEGIN
     END LOOP;
     DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
     -- Last: where constraints are immediate, this is looked at now, and refused.
-    INSERT INTO ledger.pending (tx, kind, type) VALUES (pg_current_xact_id(), 'keeper', 'lifted');
+    INSERT INTO ledger.pending (tx, kind, type) VALUES (pg_current_xact_id(), 'repair', 'lifted');
 END
 $$;
 

@@ -19,7 +19,7 @@ BEGIN
             RETURN OLD;
         END IF;
     END IF;
-    PERFORM ledger.check_ballot(NEW.agent_role, NEW.vote);
+    PERFORM ledger.check_vote(NEW.agent_role, NEW.vote);
     NEW.id := coalesce(NEW.id, gen_random_uuid());
     NEW.created_at := coalesce(NEW.created_at, ledger.now());
     SELECT CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes ELSE '{}' END AS votes, p.policy_snapshot,

@@ -100,7 +100,7 @@ BEGIN
     EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON ledger.%I '
         'FROM opsledger_owner', part);
     EXECUTE format('GRANT SELECT ON ledger.%I TO opsledger_engine, opsledger_operator, '
-        'opsledger_auditor, opsledger_keeper', part);
+        'opsledger_auditor, opsledger_repair', part);
     RETURN 1;
 END
 $$;

@@ -1,7 +1,7 @@
 -- ledger.refuse_change: what is recorded stays.
 --
 -- Returns  never, but under a permit. For an erasure (erase_content) it looks at each row, and lets pass what takes
---          values out of content and leaves their commitment, and nothing else. For a repair (mend_guarded) it lets
+--          values out of content and leaves their commitment, and nothing else. For a repair (repair_guarded) it lets
 --          rows go from the tables beside the log. Raises 42501
 --          with the table and the operation.
 -- Locks    none.
@@ -10,12 +10,12 @@
 CREATE OR REPLACE FUNCTION ledger.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('checkpoints', 'departed', 'standing_events') AND EXISTS (
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME IN ('checkpoints', 'archived_partitions', 'kept_events') AND EXISTS (
         SELECT FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned())
     THEN
         RETURN OLD;
     END IF;
-    IF TG_OP = 'UPDATE' AND (TG_TABLE_NAME LIKE 'events%' OR TG_TABLE_NAME = 'standing_events') AND EXISTS (
+    IF TG_OP = 'UPDATE' AND (TG_TABLE_NAME LIKE 'events%' OR TG_TABLE_NAME = 'kept_events') AND EXISTS (
         SELECT FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned())
     THEN
         IF TG_LEVEL = 'STATEMENT' THEN

@@ -68,7 +68,7 @@ LANGUAGE sql STABLE AS $$
             WHERE c.oid = to_regclass('ledger.events') AND c.relowner = to_regrole('opsledger_owner'))
         OR EXISTS (
             SELECT FROM unnest(ARRAY['opsledger_tables', 'opsledger_engine', 'opsledger_operator',
-                'opsledger_auditor', 'opsledger_keeper', 'opsledger_writer']) AS r (name)
+                'opsledger_auditor', 'opsledger_repair', 'opsledger_writer']) AS r (name)
             WHERE NOT EXISTS (SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
                 WHERE n.nspname = 'ledger' AND a.grantee = to_regrole(r.name)))
 $$;

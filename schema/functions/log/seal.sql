@@ -3,7 +3,7 @@
 -- Returns  the greatest entry that is sealed now: every entry up to it is committed or never will be.
 --          On a replica, which sees neither the locks nor the true sequence, the last seal committed.
 -- Locks    none that an append waits for. Two seals of one number: the second waits for the first.
--- Refuses  where the database is not the one that was settled (ledger.require_home), and where the sequence was set
+-- Refuses  where the database is not the one that was settled (ledger.require_instance), and where the sequence was set
 --          back below the last seal (ledger.refuse_number), OPS_015.
 -- Used by  heartbeat, push, and readers of history that may write. What was sealed may be read from the
 --          next statement on, by `entry <= ledger.sealed()` in a snapshot of its own: a snapshot older
@@ -26,7 +26,7 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                 HINT = 'Seal in a transaction of its own, then begin the one that reads.';
     END IF;
-    PERFORM ledger.require_home();
+    PERFORM ledger.require_instance();
     -- Everything before a seal is flushed with it: what is exported after it cannot be lost by a crash.
     IF current_setting('synchronous_commit') IN ('off', 'local') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
@@ -46,7 +46,7 @@ BEGIN
         SELECT b.entry, b.size INTO base FROM (
             (SELECT c.entry, c.size FROM ledger.checkpoints AS c
             WHERE c.size IS NOT NULL AND c.entry <= sealed ORDER BY c.entry DESC LIMIT 1)
-            UNION ALL SELECT max(d.last), coalesce(sum(d.events), 0)::bigint FROM ledger.departed AS d
+            UNION ALL SELECT max(d.last), coalesce(sum(d.events), 0)::bigint FROM ledger.archived_partitions AS d
         ) AS b ORDER BY b.entry DESC NULLS LAST LIMIT 1;
         INSERT INTO ledger.checkpoints (entry, sealed_at, size) VALUES (safe, ledger.now(), base.size + (
             SELECT count(*) FROM ledger.events AS e WHERE e.entry > coalesce(base.entry, 0) AND e.entry <= safe))

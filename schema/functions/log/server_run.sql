@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 ALTER FUNCTION ledger.server_run() OWNER TO opsledger_owner;
 
--- ledger.went_on: whether this database has pushed since its server was started.
+-- ledger.pushed_since_start: whether this database has pushed since its server was started.
 --
 -- Then it is not an old copy of itself: a copy of its files is started as a server of its own, and a row that was
 -- loaded from a dump was not inserted by the transaction that it names. What a store claims to have beyond such a
@@ -15,9 +15,9 @@ ALTER FUNCTION ledger.server_run() OWNER TO opsledger_owner;
 -- Returns  false where it cannot be known.
 -- Locks    none. Reads all checkpoints.
 -- Used by  push, before it believes a store that claims more than the database has.
-CREATE OR REPLACE FUNCTION ledger.went_on() RETURNS boolean
+CREATE OR REPLACE FUNCTION ledger.pushed_since_start() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (
-        SELECT FROM ledger.checkpoints AS c WHERE c.noted_in = ledger.server_run() || '/' || c.xmin)
+        SELECT FROM ledger.checkpoints AS c WHERE c.recorded_in = ledger.server_run() || '/' || c.xmin)
 $$;
-ALTER FUNCTION ledger.went_on() OWNER TO opsledger_owner;
+ALTER FUNCTION ledger.pushed_since_start() OWNER TO opsledger_owner;

@@ -13,9 +13,9 @@
 -- Locks    none. Reads the log once.
 -- Used by  erase; retention and archive restore, for what a hold on a source covers.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], others uuid[])
-RETURNS TABLE (stream uuid, noun text, version integer, is_root boolean, is_due boolean, missions uuid[])
+RETURNS TABLE (stream uuid, row_type text, version integer, is_root boolean, is_due boolean, missions uuid[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
-    WITH RECURSIVE links (type, part, path, noun, copy, is_origin, meaning, of_type) AS (VALUES
+    WITH RECURSIVE links (type, part, path, row_type, copy, is_origin, meaning, of_type) AS (VALUES
         -- StreamLink has the same list, and StreamLinkTests compares them.
         ('mission.created', 'data', '{proposal_id}', 'proposal', 'from', true, 'row', ''),
         ('mission.inserted', 'data', '{columns,proposal_id}', 'proposal', 'from', true, 'row', ''),
@@ -53,17 +53,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         ('run.amended', 'data', '{changes,step_id,1}', 'step', 'from', false, 'row', ''),
         ('run.restored', 'data', '{columns,step_id}', 'step', 'from', false, 'row', '')
     ), names AS MATERIALIZED (
-        SELECT e.entry, e.stream, split_part(e.type, '.', 1) AS noun, l.noun AS named_noun, l.copy, l.is_origin,
+        SELECT e.entry, e.stream, split_part(e.type, '.', 1) AS row_type, l.row_type AS named_row_type, l.copy, l.is_origin,
             l.meaning, CASE WHEN n.value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.value::uuid END AS named
         FROM ledger.events AS e JOIN links AS l ON l.type = e.type
             CROSS JOIN LATERAL (SELECT CASE l.part WHEN 'data' THEN e.data ELSE e.content END #> l.path::text[]) AS f(field)
             CROSS JOIN LATERAL unnest(CASE json_typeof(f.field) WHEN 'array'
                 THEN ARRAY(SELECT json_array_elements_text(f.field)) ELSE ARRAY[f.field #>> '{}'] END) AS n(value)
         WHERE l.of_type = '' OR coalesce(e.data ->> 'type', e.data -> 'columns' ->> 'type') LIKE l.of_type || '%'
-    ), edges (parent, parent_noun, child, is_origin) AS MATERIALIZED (
+    ), edges (parent, parent_row_type, child, is_origin) AS MATERIALIZED (
         -- Written so that the planner expects few rows: it sizes hash tables by them.
         SELECT CASE n.copy WHEN 'from' THEN r.named ELSE n.stream END,
-            CASE n.copy WHEN 'from' THEN n.named_noun ELSE n.noun END,
+            CASE n.copy WHEN 'from' THEN n.named_row_type ELSE n.row_type END,
             CASE n.copy WHEN 'from' THEN n.stream ELSE r.named END, n.is_origin
         FROM names AS n CROSS JOIN LATERAL (SELECT CASE n.meaning WHEN 'row' THEN n.named
             WHEN 'changed' THEN (SELECT n.named FROM ledger.events AS e
@@ -80,16 +80,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         UNION
         SELECT e.child FROM down JOIN edges AS e ON e.parent = down.stream
     )
-    SELECT d.stream, e.noun, e.version, up.stream IS NOT NULL,
+    SELECT d.stream, e.row_type, e.version, up.stream IS NOT NULL,
         x.entry IS NULL OR coalesce(e.salted > x.entry, false), coalesce(m.missions, '{}')
     FROM down AS d LEFT JOIN up ON up.stream = d.stream
-        LEFT JOIN ledger.believed_erasures() AS x ON x.stream = d.stream
+        LEFT JOIN ledger.confirmed_erasures() AS x ON x.stream = d.stream
         LEFT JOIN (
             SELECT g.child, array_agg(DISTINCT g.parent) AS missions FROM edges AS g
-            WHERE g.parent_noun = 'mission' AND g.child IN (SELECT n.stream FROM down AS n)
+            WHERE g.parent_row_type = 'mission' AND g.child IN (SELECT n.stream FROM down AS n)
             GROUP BY g.child) AS m ON m.child = d.stream
         LEFT JOIN (
-            SELECT e.stream, split_part(min(e.type), '.', 1) AS noun, max(e.version) AS version,
+            SELECT e.stream, split_part(min(e.type), '.', 1) AS row_type, max(e.version) AS version,
                 max(e.entry) FILTER (WHERE e.salt IS NOT NULL AND e.type NOT LIKE '%.erased') AS salted
             FROM ledger.events AS e
             WHERE e.stream = ANY (ARRAY(SELECT n.stream FROM down AS n))

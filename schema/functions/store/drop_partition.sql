@@ -50,10 +50,10 @@ BEGIN
                 HINT = 'Push to this store first.';
     END IF;
     EXECUTE format($sql$
-        INSERT INTO ledger.standing_events SELECT e.* FROM ledger.%I AS e
+        INSERT INTO ledger.kept_events SELECT e.* FROM ledger.%I AS e
         WHERE split_part(e.type, '.', 1) IN ('policy', 'ledger', 'hold') OR e.type LIKE '%%.erased'
         ON CONFLICT DO NOTHING $sql$, part);
-    INSERT INTO ledger.departed (first, last, events, root, segment, actor, dropped_at)
+    INSERT INTO ledger.archived_partitions (first, last, events, root, segment, actor, dropped_at)
     VALUES (drop_partition.first, last, drop_partition.events, drop_partition.root,
         drop_partition.segment, drop_partition.actor, ledger.now());
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;

@@ -35,12 +35,12 @@ BEGIN
     UPDATE ledger.events AS e
     SET content = ledger.emptied(e.content), salt = NULL,
         commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
-    FROM ledger.believed_erasures() AS x
+    FROM ledger.confirmed_erasures() AS x
     WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
         AND e.salt IS NOT NULL;
     GET DIAGNOSTICS erased = ROW_COUNT;
     -- Copies of events of policies that have left the database.
-    UPDATE ledger.standing_events AS e
+    UPDATE ledger.kept_events AS e
     SET content = ledger.emptied(e.content), salt = NULL,
         commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
     FROM ledger.erasures AS x
@@ -49,9 +49,9 @@ BEGIN
     DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
 
     -- A digest of what was asked tells who guesses right.
-    UPDATE ledger.commands AS c SET result = NULL, digest = NULL
+    UPDATE ledger.idempotency_keys AS c SET result = NULL, digest = NULL
     WHERE (c.result IS NOT NULL OR c.digest IS NOT NULL) AND (c.command = ANY (commands) OR c.command IN (
-        SELECT e.command FROM ledger.events AS e JOIN ledger.believed_erasures() AS x ON x.stream = e.stream
+        SELECT e.command FROM ledger.events AS e JOIN ledger.confirmed_erasures() AS x ON x.stream = e.stream
         WHERE x.stream = ANY (streams) AND e.entry < x.entry));
     RETURN erased;
 END

@@ -132,7 +132,7 @@ extension ReplayCommands {
       + (report.logProblems > 0
         ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
           + "no rebuild can mend that\n" + restoring
-        : report.bookProblems == report.differenceCount
+        : report.bookkeepingProblems == report.differenceCount
           ? "the tables equal the log; what stands beside it does not\n"
             + "hint: opsledger rebuild makes it again\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
@@ -176,7 +176,7 @@ extension ReplayCommands {
     switch report.outcome {
     case .equal:
       return "the tables equal the log (\(Shown.count(report.found.events, "event")), "
-        + "\(watch.text)); nothing was written\n" + report.leftOff.text
+        + "\(watch.text)); nothing was written\n" + report.droppedConstraints.text
     case .wouldWrite:
       return "the tables differ from the log; rebuild would write the rows named here\n"
         + differences(report.found)
@@ -187,7 +187,7 @@ extension ReplayCommands {
       return
         "rebuilt the tables from \(Shown.count(report.found.events, "event")) in \(watch.text)"
         + (report.entry.map { ", recorded in entry \($0)\n" } ?? "\n") + written(report)
-        + report.leftOff.text
+        + report.droppedConstraints.text
     }
   }
 
@@ -261,7 +261,7 @@ extension ReplayCommands {
             "removed": .int(count.removed),
           ])
         }))
-    out.json("left_off", report.leftOff.json)
+    out.json("dropped_constraints", report.droppedConstraints.json)
     out.raw("found", json(report.found))
     out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
     return out.finish()

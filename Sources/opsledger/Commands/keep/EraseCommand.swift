@@ -78,7 +78,7 @@ enum EraseCommand {
     let watch = Stopwatch()
     while true {
       let report = try Pusher(session, store).run(mayBegin: false)
-      if report.tip >= entry { return report }
+      if report.lastEntry >= entry { return report }
       guard watch.elapsedMillis < 30_000 else {
         throw OpsError(
           .conflict, "\(store.place) still holds it: entry \(entry) is not sealed yet",
@@ -103,8 +103,8 @@ enum EraseCommand {
   private static func text(
     _ report: ErasureReport, _ pushes: [PushReport], _ isDry: Bool
   ) -> String {
-    let rows = report.rows.sorted { $0.key.rawValue < $1.key.rawValue }.map { noun, count in
-      Shown.count(count, noun.rawValue.replacing("_", with: " "))
+    let rows = report.rows.sorted { $0.key.rawValue < $1.key.rawValue }.map { rowType, count in
+      Shown.count(count, rowType.rawValue.replacing("_", with: " "))
     }.joined(separator: ", ")
     var text =
       rows.isEmpty
@@ -127,12 +127,12 @@ enum EraseCommand {
     if !found.rows.isEmpty {
       text += "\(Shown.count(found.rows.count, "row")) that stay have the same words:\n"
       for row in found.rows.prefix(shownMax) {
-        let noun = row.noun.rawValue.replacing("_", with: " ")
+        let rowType = row.rowType.rawValue.replacing("_", with: " ")
         let fields = row.fields.joined(separator: ", ")
-        text += Terminal.printable("  \(noun) \(row.stream): \(fields)") + "\n"
+        text += Terminal.printable("  \(rowType) \(row.stream): \(fields)") + "\n"
         text +=
           row.isErasable
-          ? "    erase --\(row.noun == .agentEvent ? "event" : "row") \(row.stream)\n"
+          ? "    erase --\(row.rowType == .agentEvent ? "event" : "row") \(row.stream)\n"
           : "    structure, which stays\n"
       }
       let more = found.rows.count - shownMax
@@ -150,7 +150,7 @@ enum EraseCommand {
 
   private static func json(_ report: ErasureReport, _ pushes: [PushReport]) -> String {
     var rows: [String: JSON] = [:]
-    for (noun, count) in report.rows { rows[noun.rawValue] = .int(count) }
+    for (rowType, count) in report.rows { rows[rowType.rawValue] = .int(count) }
     var out = JSONObjectWriter()
     out.json("rows", .object(rows))
     out.int("erased_before", report.erasedBefore)
@@ -161,7 +161,7 @@ enum EraseCommand {
       .array(
         report.sameWords.rows.map { row in
           .object([
-            "noun": .string(row.noun.rawValue), "id": .string(row.stream.description),
+            "row_type": .string(row.rowType.rawValue), "id": .string(row.stream.description),
             "fields": .array(row.fields.map(JSON.string)), "erasable": .bool(row.isErasable),
           ])
         }))

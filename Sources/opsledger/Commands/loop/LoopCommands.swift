@@ -69,7 +69,7 @@ enum LoopCommands {
     if !stores.isEmpty, try engine.session.wasPromoted() { push(engine.session, stores, call) }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
-    for passed in report.passedOver { call.note("warning: \(passed)") }
+    for passed in report.quarantined { call.note("warning: \(passed)") }
     if !report.isBusy { push(engine.session, stores, call) }
     var note = report.busyWith.map { "Another \($0.text)" }
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
@@ -131,7 +131,7 @@ enum LoopCommands {
       "leaseResult",
       object(("requeued_steps", recovered.requeued), ("failed_steps", recovered.failed)))
     out.raw("staleResult", object(("recovered", recovered.stale)))
-    out.int("passed_over", report.passedOver.count)
+    out.int("quarantined", report.quarantined.count)
     // The endpoint's object has no such member; it is there where there is something to say.
     if report.refused > 0 { out.raw("gateResult", object(("refused", report.refused))) }
     return out.finish()

@@ -160,10 +160,10 @@ extension ArchiveCommands {
   ) -> String {
     let place = Terminal.printable(store.place)
     guard !report.segments.isEmpty else {
-      return "\(place) has everything up to entry \(report.tip)\n"
+      return "\(place) has everything up to entry \(report.lastEntry)\n"
     }
     return "pushed \(Shown.count(report.events, "event")) to \(place) in \(watch.text): "
-      + "\(Shown.count(report.segments.count, "segment")), up to entry \(report.tip)\n"
+      + "\(Shown.count(report.segments.count, "segment")), up to entry \(report.lastEntry)\n"
   }
 
   private static func text(
@@ -200,7 +200,7 @@ extension ArchiveCommands {
     for note in report.notes { text += "  note: \(Terminal.printable(note))\n" }
     return text
       + (report.faults.isEmpty
-        ? "sound up to entry \(report.tip), root \(report.root)\n"
+        ? "sound up to entry \(report.lastEntry), root \(report.root)\n"
         : "\(Shown.count(report.faults.count, "fault"))\n")
   }
 }
@@ -211,7 +211,7 @@ extension ArchiveCommands {
   private static func json(_ report: PushReport, _ store: any ObjectStore) -> String {
     var out = JSONObjectWriter()
     out.string("store", store.place)
-    out.int("tip", report.tip)
+    out.int("last_entry", report.lastEntry)
     out.int("events", report.events)
     out.json("segments", .array(report.segments.map { .string($0.path) }))
     return out.finish()
@@ -236,7 +236,7 @@ extension ArchiveCommands {
     var out = JSONObjectWriter()
     out.bool("ok", report.faults.isEmpty)
     out.string("store", store.place)
-    out.int("tip", report.tip)
+    out.int("last_entry", report.lastEntry)
     out.string("root", report.root)
     out.int("segments", report.segments)
     out.int("snapshots", report.snapshots)

@@ -95,8 +95,8 @@ extension DrillCommand {
 
   private static func facts(_ report: DrillReport) -> [(String, String)] {
     var facts = [("store", report.store)]
-    if report.tip > 0 {
-      facts.append(("restored", "up to entry \(report.tip), root \(report.root)"))
+    if report.lastEntry > 0 {
+      facts.append(("restored", "up to entry \(report.lastEntry), root \(report.root)"))
     }
     facts.append(
       (

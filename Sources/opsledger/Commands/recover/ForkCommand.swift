@@ -77,7 +77,7 @@ enum ForkCommand {
     out.string("root", report.parent.root.hex)
     out.json("entry", report.entry.map(JSON.int) ?? .null)
     out.int("events", report.push.events)
-    out.int("tip", report.push.tip)
+    out.int("last_entry", report.push.lastEntry)
     return out.finish()
   }
 }

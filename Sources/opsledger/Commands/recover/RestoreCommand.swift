@@ -74,7 +74,7 @@ enum RestoreCommand {
       let restored = try Restorer(
         target, files, actor: try call.actor, why: why, allowsLoss: allowsLoss, replay
       ).run()
-      for what in restored.passedOver { call.note("warning: passed over: \(what)") }
+      for what in restored.quarantined { call.note("warning: passed over: \(what)") }
       report = FromStore(
         report: restored, place: files.map(\.place).joined(separator: " and "))
     } else {
@@ -105,7 +105,7 @@ enum RestoreCommand {
       throw .badInput("--to wants a PostgreSQL URL", hint: "postgresql://user@host/name")
     }
     var target = Session.Target(url: named)
-    if !(try call.stores().isEmpty) { target.coldLog = try call.storedLog() }
+    if !(try call.stores().isEmpty) { target.archivedLog = try call.storedLog() }
     return target
   }
 
@@ -115,10 +115,11 @@ enum RestoreCommand {
   ) throws(OpsError) -> WithoutStore {
     let session = try Session(target)
     try session.requireLedger()
-    let entry = try session.settleWithoutStore(why: why, by: actor)
+    let entry = try session.adoptWithoutStore(why: why, by: actor)
     let rebuilt = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
     guard case .refused = rebuilt.outcome else {
-      return WithoutStore(entry: entry, written: rebuilt.written, leftOff: rebuilt.leftOff)
+      return WithoutStore(
+        entry: entry, written: rebuilt.written, droppedConstraints: rebuilt.droppedConstraints)
     }
     throw OpsError(
       .inconsistentRow,
@@ -138,10 +139,10 @@ private struct WithoutStore: RestoreText {
   /// What records that it moved.
   let entry: Int64?
   let written: [String: RepairCount]
-  let leftOff: [LeftOff]
+  let droppedConstraints: [DroppedConstraints]
 
   func text(_ watch: Stopwatch) -> String {
-    let rows = FromStore.rows(written) + leftOff.text
+    let rows = FromStore.rows(written) + droppedConstraints.text
     let tables = rows.isEmpty ? "its tables equal the log\n" : "its tables were mended:\n" + rows
     guard let entry else { return "the database lives here already, and \(tables)" }
     return "the database lives here from now on, recorded in entry \(entry), and \(tables)"
@@ -150,7 +151,7 @@ private struct WithoutStore: RestoreText {
   func write(to out: inout JSONObjectWriter) {
     out.string("outcome", entry == nil ? "nothing_to_do" : "moved")
     out.json("entry", entry.map(JSON.int) ?? .null)
-    out.json("left_off", leftOff.json)
+    out.json("dropped_constraints", droppedConstraints.json)
   }
 }
 
@@ -176,12 +177,12 @@ private struct FromStore: RestoreText {
       text +=
         "lost: entries \(lost.lowerBound) to \(lost.upperBound); "
         + "push to a new store from now on\n"
-      text += "restored up to entry \(report.tip), root \(report.root)\n"
+      text += "restored up to entry \(report.lastEntry), root \(report.root)\n"
     } else {
-      text += "the store's tip is entry \(report.tip), root \(report.root)\n"
+      text += "the store's last_entry is entry \(report.lastEntry), root \(report.root)\n"
     }
     if report.isAhead { text += "what the database has beyond it stays; push it\n" }
-    text += Self.rows(report.written) + report.leftOff.text
+    text += Self.rows(report.written) + report.droppedConstraints.text
     if let entry = report.entry { text += "recorded in entry \(entry)\n" }
     return text
   }
@@ -203,7 +204,7 @@ private struct FromStore: RestoreText {
       case .restored: "restored"
       }
     out.string("outcome", outcome)
-    out.int("tip", report.tip)
+    out.int("last_entry", report.lastEntry)
     out.string("root", report.root)
     out.int("events", report.events)
     out.int("segments", report.segments)
@@ -211,14 +212,14 @@ private struct FromStore: RestoreText {
     if let lost = report.lost {
       out.json("lost", .array([.int(lost.lowerBound), .int(lost.upperBound)]))
     }
-    out.json("passed_over", .array(report.passedOver.map(JSON.string)))
+    out.json("quarantined", .array(report.quarantined.map(JSON.string)))
     out.json("entry", report.entry.map(JSON.int) ?? .null)
-    out.json("left_off", report.leftOff.json)
+    out.json("dropped_constraints", report.droppedConstraints.json)
   }
 }
 
 private struct BackInTime: RestoreText {
-  let report: GoingBack
+  let report: PointInTimeRestore
   let recordedAt: Instant?
   /// What a store gave before.
   let first: (any RestoreText)?
@@ -229,7 +230,7 @@ private struct BackInTime: RestoreText {
     text +=
       "the tables are what they were after entry \(report.moment)\(time): "
       + "\(Shown.count(report.events, "event")) in entry \(report.entry)\n"
-    text += FromStore.rows(report.written) + report.leftOff.text
+    text += FromStore.rows(report.written) + report.droppedConstraints.text
     text += "what happened since stays in the log: `opsledger state at` shows it\n"
     text += "the loop is halted until `opsledger resume`\n"
     return text + (report.again.count == 0 ? "" : Self.named(report.again))
@@ -249,7 +250,7 @@ private struct BackInTime: RestoreText {
     out.int("at", report.moment)
     out.int("back_entry", report.entry)
     out.int("back_events", report.events)
-    out.json("back_left_off", report.leftOff.json)
+    out.json("back_left_off", report.droppedConstraints.json)
     out.int("run_again", report.again.count)
     out.json("run_again_steps", .array(report.again.steps.map { .string($0.step.description) }))
   }
@@ -265,7 +266,7 @@ extension RunAgain.Step {
   }
 }
 
-extension [LeftOff] {
+extension [DroppedConstraints] {
   /// A line each.
   var text: String { map { "  \(Terminal.printable($0.text))\n" }.joined() }
   var json: JSON { .array(map { .string($0.text) }) }

@@ -50,8 +50,8 @@ enum StartCommands {
     out.string("identity", ledger.identity.description)
     out.json("applied", .array(report.applied.map(JSON.string)))
     out.json("adopted", .array(report.adopted.map(JSON.string)))
-    out.json("mended", .array(report.mended.map(JSON.string)))
-    out.json("unmended", .array(report.unmended.map(JSON.string)))
+    out.json("mended", .array(report.repaired.map(JSON.string)))
+    out.json("unmended", .array(report.unrepaired.map(JSON.string)))
     out.json("seeded", .array(report.seeded.map(JSON.string)))
     out.int("partitions", report.partitions)
     if let numbers = report.numbers {
@@ -61,9 +61,9 @@ enum StartCommands {
     return out.finish()
   }
 
-  private static func listed(_ mended: [String]) -> String {
-    let shown = mended.prefix(10).map(Terminal.printable).joined(separator: ", ")
-    return mended.count > 10 ? "\(shown) and \(mended.count - 10) more" : shown
+  private static func listed(_ repaired: [String]) -> String {
+    let shown = repaired.prefix(10).map(Terminal.printable).joined(separator: ", ")
+    return repaired.count > 10 ? "\(shown) and \(repaired.count - 10) more" : shown
   }
 
   private static func text(_ report: Installer.Report, _ ledger: LedgerRecord) -> String {
@@ -72,8 +72,8 @@ enum StartCommands {
       ? "adopted the schema that psql laid"
       : report.isNewer
         ? "of a newer release, which serves this one; nothing was touched"
-        : !report.mended.isEmpty
-          ? "laid again, since this was out of force: \(listed(report.mended))"
+        : !report.repaired.isEmpty
+          ? "laid again, since this was out of force: \(listed(report.repaired))"
           : report.isNew ? "created" : report.applied.isEmpty ? "up to date" : "brought up to date"
     var facts = [("identity", ledger.identity.description)]
     if !report.applied.isEmpty {
@@ -82,8 +82,10 @@ enum StartCommands {
     if !report.seeded.isEmpty {
       facts.append(("policies", "seeded " + report.seeded.joined(separator: ", ")))
     }
-    for unmended in report.unmended { facts.append(("not put back", Terminal.printable(unmended))) }
-    if !report.unmended.isEmpty { facts.append(("do", Installer.byAnotherWay)) }
+    for unrepaired in report.unrepaired {
+      facts.append(("not put back", Terminal.printable(unrepaired)))
+    }
+    if !report.unrepaired.isEmpty { facts.append(("do", Installer.byAnotherWay)) }
     if let numbers = report.numbers {
       let wrong =
         numbers.falseSeal.map { "were far behind a seal at \($0), which was taken off" }

@@ -72,19 +72,19 @@ enum StatusCommand {
     let session = engine.session
     let ledger = try session.ledgerRecord()
     let status = try session.status()
-    var standings: [StandingReport.Store] = []
+    var statuses: [StatusReport.Store] = []
     for (place, opened) in stores {
-      let standing: StoreStanding
+      let storeStatus: StoreStatus
       switch opened {
       case .success(let files):
-        standing = try StoreStanding(
+        storeStatus = try StoreStatus(
           of: files, session, identity: ledger.identity, sealed: status.sealed)
-      case .failure(let error): standing = .unknown(reason: "\(error)")
+      case .failure(let error): storeStatus = .unknown(reason: "\(error)")
       }
-      standings.append(.init(place: place, standing: standing))
+      statuses.append(.init(place: place, status: storeStatus))
     }
-    let report = StandingReport(
-      status: status, ledger: ledger, stores: standings, policies: try engine.policyFaults(),
+    let report = StatusReport(
+      status: status, ledger: ledger, stores: statuses, policies: try engine.policyFaults(),
       executors: try engine.executors().filter { $0.state != .running },
       halt: try engine.policies().halt)
     if call.wantsJSON {

@@ -15,9 +15,9 @@ enum ExecutorCommands {
     summary: "list the executors, whether they may run, and what waits for them",
     examples: [.init(line: "executor list", meaning: "who paused one, since when and why")]
   ) { (call) throws(OpsError) in
-    let standings = try Engine(try call.session(), actor: "executor list").executors()
+    let executors = try Engine(try call.session(), actor: "executor list").executors()
     if call.wantsJSON {
-      Output.standard.line("[" + standings.map(json).joined(separator: ",\n ") + "]")
+      Output.standard.line("[" + executors.map(json).joined(separator: ",\n ") + "]")
       return .fine
     }
     var table = TextTable([
@@ -25,17 +25,17 @@ enum ExecutorCommands {
       .init(title: "QUEUED", alignsRight: true, canShrink: false),
       .init(title: "RUNNING", alignsRight: true, canShrink: false), .init(title: "WHAT IT DOES"),
     ])
-    for standing in standings {
+    for executor in executors {
       table.add([
-        standing.name, text(standing.state), Shown.count(standing.queued),
-        Shown.count(standing.running), standing.summary,
+        executor.name, text(executor.state), Shown.count(executor.queued),
+        Shown.count(executor.running), executor.summary,
       ])
     }
     Output.standard.write(table.text())
     return .fine
   }
 
-  static func text(_ state: ExecutorStanding.State) -> String {
+  static func text(_ state: ExecutorStatus.State) -> String {
     switch state {
     case .running: "running"
     case .notAllowed: "not in allowed_executors"
@@ -46,11 +46,11 @@ enum ExecutorCommands {
     }
   }
 
-  static func json(_ standing: ExecutorStanding) -> String {
+  static func json(_ executor: ExecutorStatus) -> String {
     var out = JSONObjectWriter()
-    out.string("name", standing.name)
-    out.string("summary", standing.summary)
-    switch standing.state {
+    out.string("name", executor.name)
+    out.string("summary", executor.summary)
+    switch executor.state {
     case .running: out.string("state", "running")
     case .notAllowed: out.string("state", "not_allowed")
     case .unknown: out.string("state", "stopped")
@@ -60,8 +60,8 @@ enum ExecutorCommands {
       out.json("paused_at", .optional(since?.description))
       out.json("why", .optional(why))
     }
-    out.int("queued", standing.queued)
-    out.int("running", standing.running)
+    out.int("queued", executor.queued)
+    out.int("running", executor.running)
     return out.finish()
   }
 

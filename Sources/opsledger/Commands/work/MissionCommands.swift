@@ -180,7 +180,7 @@ enum MissionCommands {
   private static func segments(
     of history: MissionHistory, _ session: Session, _ call: Invocation
   ) -> [String]? {
-    guard !history.isInTables, let log = session.target.coldLog else { return nil }
+    guard !history.isInTables, let log = session.target.archivedLog else { return nil }
     do throws(OpsError) { return try log.files(holding: Set(history.events.map(\.entry))) } catch {
       call.note("warning: which files of the store hold it cannot be told: \(error)")
       return nil

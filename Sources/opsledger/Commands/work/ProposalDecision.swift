@@ -7,7 +7,7 @@ import Log
 struct ProposalDecision {
   private let story: ProposalStory
   private var versions: JSON = .object([:])
-  private var objection: (rule: String, words: String)?
+  private var autoApprovalRefusal: (rule: String, words: String)?
   private var refusal: (cap: String, limit: Int, count: Int)?
   private var decision: (verb: String, actor: String, at: Instant, reason: String?)?
   /// Who cast the vote of a role, as the log has it.
@@ -42,7 +42,7 @@ struct ProposalDecision {
     switch said {
     case .submitted(let submission):
       versions = submission.policySnapshot.flatMap { try? JSON(parsing: $0) } ?? .object([:])
-      objection = submission.objection.map {
+      autoApprovalRefusal = submission.autoApprovalRefusal.map {
         ($0.rule, event.commitment == nil ? $0.words : Erased.text)
       }
     case .gateRefused(let cap, let limit, let count, let reason):
@@ -107,7 +107,9 @@ struct ProposalDecision {
     } else {
       facts.append(("gate", "let it through (\(version("proposal_caps")))"))
       let isApproved = story.proposal.status == .autoApproved
-      let no = objection.map { "no: \($0.words) (\($0.rule); \(version("auto_approve")))" }
+      let no = autoApprovalRefusal.map {
+        "no: \($0.words) (\($0.rule); \(version("auto_approve")))"
+      }
       facts.append(
         ("auto-approval", no ?? (isApproved ? "yes (\(version("auto_approve")))" : "not recorded")))
     }
@@ -192,8 +194,9 @@ struct ProposalDecision {
     out.json("mission_status", .optional(story.missionStatus?.rawValue))
     out.json("policy_versions", versions)
     out.json(
-      "objection",
-      objection.map { .object(["rule": .string($0.rule), "words": .string($0.words)]) } ?? .null)
+      "auto_approval_refusal",
+      autoApprovalRefusal.map { .object(["rule": .string($0.rule), "words": .string($0.words)]) }
+        ?? .null)
     out.json(
       "gate_refusal",
       refusal.map {

@@ -60,12 +60,12 @@ enum StepCommands {
     let id = try call.id(0, of: "step")
     let session = try call.session()
     let story = try session.story(ofStep: id)
-    let standing = try StepStanding(story, Engine(session, actor: "step show"))
+    let report = try StepStatusReport(story, Engine(session, actor: "step show"))
     if call.wantsJSON {
-      Output.standard.line(standing.json)
+      Output.standard.line(report.json)
     } else {
       printRow(story.step, call)
-      let facts = standing.facts
+      let facts = report.facts
       if !facts.isEmpty { Output.standard.write("\n" + Facts.text(facts)) }
     }
     return .fine
@@ -110,7 +110,7 @@ enum StepCommands {
     if call.flag("dead") {
       requeued = try engine.retryDead(
         DeadStepFilter(kind: call.text("kind"), mission: mission, limit: limit), why: why)
-      for passed in engine.takePassedOver() { call.note("warning: \(passed)") }
+      for passed in engine.takeQuarantined() { call.note("warning: \(passed)") }
     } else {
       requeued = try engine.retry(try call.id(0, of: "step"), why: why)
     }

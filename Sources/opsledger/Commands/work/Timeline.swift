@@ -74,13 +74,13 @@ struct Timeline {
     }
   }
 
-  private mutating func read<N: Noun>(
-    _ event: LoggedEvent, _ kind: StreamEvent<N>.Kind,
-    own: (inout Timeline, N.Event) -> String?
+  private mutating func read<R: Row>(
+    _ event: LoggedEvent, _ kind: StreamEvent<R>.Kind,
+    own: (inout Timeline, R.Event) -> String?
   ) throws(Unreadable) -> String? {
     switch try event.decoded(kind) {
     case .own(let said): own(&self, said)
-    case .common(let said): byHand(said, event)
+    case .common(let said): manual(said, event)
     }
   }
 }
@@ -256,25 +256,25 @@ extension Timeline {
 // MARK: - Hands, and the archive
 
 extension Timeline {
-  private mutating func byHand<N: Noun>(
-    _ said: CommonEvent<N>, _ event: LoggedEvent
+  private mutating func manual<R: Row>(
+    _ said: CommonEvent<R>, _ event: LoggedEvent
   ) -> String? {
     let thing =
-      N.name == .step ? name(event.stream) : N.name.rawValue.replacing("_", with: " ")
+      R.name == .step ? name(event.stream) : R.name.rawValue.replacing("_", with: " ")
     // What a hand did was no command; `restore --at` is one.
     let how = event.command == nil ? " by hand" : ""
     switch said {
     case .amended(let changes):
-      if let now = said.value(of: "status")?.textValue { take(now, N.name, event) }
+      if let now = said.value(of: "status")?.textValue { take(now, R.name, event) }
       let list = changes.sorted { $0.column < $1.column }.map { change in
-        Self.isErased(change, of: N.self, event)
+        Self.isErased(change, of: R.self, event)
           ? "\(change.column) \(Erased.text)"
           : "\(change.column) \(Self.brief(change.from.jsonText, 60)) → "
             + Self.brief(change.to.jsonText, 60)
       }
       return "\(thing) amended\(how): \(list.joined(separator: ", "))"
     case .inserted:
-      if let now = said.value(of: "status")?.textValue { take(now, N.name, event) }
+      if let now = said.value(of: "status")?.textValue { take(now, R.name, event) }
       return "\(thing) inserted\(how)"
     case .removed: return "\(thing) removed\(how)"
     case .archived(let file, _, _):
@@ -285,15 +285,15 @@ extension Timeline {
     }
   }
 
-  private static func isErased<N: Noun>(
-    _ change: ColumnChange, of noun: N.Type, _ event: LoggedEvent
+  private static func isErased<R: Row>(
+    _ change: ColumnChange, of rowType: R.Type, _ event: LoggedEvent
   ) -> Bool {
-    event.commitment != nil && N.column(named: change.column)?.part == .content
+    event.commitment != nil && R.column(named: change.column)?.part == .content
   }
 
   /// What a status that a hand wrote says of the whole.
-  private mutating func take(_ now: String, _ noun: NounName, _ event: LoggedEvent) {
-    switch noun {
+  private mutating func take(_ now: String, _ rowType: RowType, _ event: LoggedEvent) {
+    switch rowType {
     case .mission:
       status = now
       let hasEnded = [.succeeded, .failed].contains(Mission.Status(rawValue: now))

@@ -1,8 +1,0 @@
--- ledger.events_at_hand: the log that is here, and of what has left it the events of policies and of the ledger.
---
--- Used by  policy_changes; the loop, for the last valid version of a policy; restore, for whose log this is.
-CREATE OR REPLACE VIEW ledger.events_at_hand AS
-SELECT e.* FROM ledger.events AS e
-UNION ALL
-SELECT s.* FROM ledger.standing_events AS s;
-ALTER VIEW ledger.events_at_hand OWNER TO opsledger_owner;
