@@ -62,16 +62,22 @@ let package = Package(
     // Pure: streams, decisions, policies, errors.
     .target(name: "Ledger", dependencies: ["JSON"], swiftSettings: settings),
 
-    // Append, seal, read, verify, rebuild.
+    // Append, seal, schema, session, read.
     .target(
       name: "Log", dependencies: ["Ledger", "JSON", "Postgres", "Crypto", "CSchema", "Threads"],
+      swiftSettings: settings),
+
+    // Fold, verify, rebuild, time travel.
+    .target(
+      name: "Replay", dependencies: ["Log", "Ledger", "JSON", "Postgres", "Crypto", "Threads"],
       swiftSettings: settings),
 
     // The store and what it is for: segments, snapshots, restore, retention.
     .target(
       name: "Archive",
       dependencies: [
-        "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML", "Host", "Threads",
+        "Replay", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML", "Host",
+        "Threads",
       ],
       swiftSettings: settings),
 
@@ -82,20 +88,22 @@ let package = Package(
 
     // A sample day, for `opsledger demo`.
     .target(
-      name: "Demo", dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres"],
+      name: "Demo", dependencies: ["OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres"],
       swiftSettings: settings),
 
     // Parsing and printing only.
     .executableTarget(
       name: "opsledger",
       dependencies: [
-        "Demo", "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "Host",
+        "Demo", "Archive", "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Crypto",
+        "Host",
       ],
       swiftSettings: settings),
 
     // Measures the hot paths for tools/bench; not shipped.
     .executableTarget(
-      name: "opsledger-bench", dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres"],
+      name: "opsledger-bench",
+      dependencies: ["OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres"],
       path: "Sources/Bench", swiftSettings: settings),
 
     // What tests share: seeded random data, and the repository's files.
@@ -106,25 +114,26 @@ let package = Package(
     .target(
       name: "TestLedgers",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema", "TestSupport",
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Crypto", "CSchema",
+        "TestSupport",
         "Threads",
       ],
       path: "Tests/TestLedgers", swiftSettings: settings),
     .executableTarget(
       name: "random-histories",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
       ],
       path: "Tests/RandomHistories", swiftSettings: settings),
     .executableTarget(
       name: "functions-equal-engine",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "TestLedgers", "TestSupport",
       ],
       path: "Tests/FunctionsEqualEngine", swiftSettings: settings),
     .executableTarget(
       name: "commit-cut",
-      dependencies: ["OpsLoop", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
+      dependencies: ["OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "TestLedgers"],
       path: "Tests/CommitCut", swiftSettings: settings),
     .executableTarget(
       name: "store-damage", dependencies: ["Archive", "Ledger"], path: "Tests/StoreDamage",
@@ -144,7 +153,9 @@ let package = Package(
       name: "HostTests", dependencies: ["Host", "TestSupport", "Threads"], swiftSettings: settings),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["opsledger", "Log", "Ledger", "Host", "JSON", "TestLedgers", "TestSupport"],
+      dependencies: [
+        "opsledger", "Log", "Ledger", "Host", "JSON", "TestLedgers", "TestSupport",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "LedgerTests", dependencies: ["Ledger", "JSON", "TestSupport"],
@@ -152,21 +163,31 @@ let package = Package(
     .testTarget(
       name: "LogTests",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers", "TestSupport",
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers",
+        "TestSupport",
         "CSchema",
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "ReplayTests",
+      dependencies: [
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers",
+        "TestSupport",
       ],
       swiftSettings: settings),
     .testTarget(
       name: "ArchiveTests",
       dependencies: [
-        "Archive", "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto", "HTTP", "XML",
+        "Archive", "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "LZ4", "Crypto",
+        "HTTP", "XML",
         "Host", "TestLedgers", "TestSupport",
       ],
       swiftSettings: settings),
     .testTarget(
       name: "OpsLoopTests",
       dependencies: [
-        "OpsLoop", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers", "TestSupport",
+        "OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Crypto", "TestLedgers",
+        "TestSupport",
         "Threads",
       ],
       swiftSettings: settings),

@@ -1,5 +1,6 @@
 import Ledger
 import Log
+import Replay
 
 /// Reads of the whole log.
 enum Replays {

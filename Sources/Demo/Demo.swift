@@ -1,8 +1,9 @@
 import JSON
 public import Ledger
-public import Log
+import Log
 import OpsLoop
 import Postgres
+public import Replay
 
 /// The demo: a day of agent events through the loop, then a disaster and the way back.
 public final class Demo {

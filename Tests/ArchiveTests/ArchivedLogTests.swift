@@ -3,6 +3,7 @@ import Crypto
 import Ledger
 import Log
 import OpsLoop
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

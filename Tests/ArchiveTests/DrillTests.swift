@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import OpsLoop
+import Replay
 import TestLedgers
 import Testing
 

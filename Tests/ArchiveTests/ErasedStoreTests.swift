@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import OpsLoop
+import Replay
 import Synchronization
 import TestLedgers
 import TestSupport

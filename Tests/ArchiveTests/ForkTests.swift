@@ -2,6 +2,7 @@ import Archive
 import Ledger
 import Log
 import OpsLoop
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
 import Ledger
 import Log
 import OpsLoop
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

@@ -58,12 +58,6 @@ struct LedgerProgram {
   }
 }
 
-extension Trait where Self == ConditionTrait {
-  static var needsServer: Self {
-    .enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing))
-  }
-}
-
 extension JSON {
   subscript(_ index: Int) -> JSON? {
     guard let elements = arrayValue, elements.indices.contains(index) else { return nil }

@@ -1,3 +1,12 @@
+import Glibc
+import JSON
+import Ledger
+import Log
+import OpsLoop
+import Postgres
+import Replay
+import TestLedgers
+
 // COMMIT cut by a TCP proxy: one that drops its answer, and one that drops COMMIT itself. Whoever called
 // gets exactly one result, nothing is done twice, nothing is lost.
 //
@@ -5,14 +14,6 @@
 //
 // PORT is of a PostgreSQL on 127.0.0.1 that trusts everybody; DATABASE is a ledger in it, with a login
 // `engine` that is a member of opsledger_engine.
-
-import Glibc
-import JSON
-import Ledger
-import Log
-import OpsLoop
-import Postgres
-import TestLedgers
 
 final class Trial {
   private let engine: Engine

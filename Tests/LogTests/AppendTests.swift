@@ -2,6 +2,7 @@ import JSON
 import Ledger
 import Log
 import Postgres
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

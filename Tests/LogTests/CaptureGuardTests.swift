@@ -1,5 +1,6 @@
 import Log
 import Postgres
+import Replay
 import TestLedgers
 import Testing
 

@@ -2,6 +2,7 @@ import Glibc
 import Ledger
 import Log
 import Postgres
+import Replay
 import TestLedgers
 import Testing
 

@@ -1,6 +1,7 @@
 import Ledger
 import Log
 import Postgres
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

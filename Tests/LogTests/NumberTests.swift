@@ -1,5 +1,6 @@
 import Ledger
 import Log
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

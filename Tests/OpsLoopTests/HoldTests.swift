@@ -2,6 +2,7 @@ import Ledger
 import Log
 import OpsLoop
 import Postgres
+import Replay
 import TestLedgers
 import TestSupport
 import Testing

@@ -3,6 +3,7 @@ import Ledger
 import Log
 import OpsLoop
 import Postgres
+import Replay
 import TestLedgers
 import Testing
 

@@ -1,8 +1,9 @@
 import JSON
 import Ledger
-public import Log
+import Log
 import OpsLoop
 import Postgres
+public import Replay
 import TestSupport
 
 /// Every ledger column of every row of the eight tables, a line a row, in order.

@@ -1,6 +1,7 @@
 public import Log
 public import OpsLoop
 import Postgres
+public import Replay
 import Synchronization
 import TestSupport
 import Threads

@@ -4,6 +4,7 @@ import JSON
 public import Ledger
 public import Log
 import Postgres
+public import Replay
 
 /// Restores a store for real, into a cluster of its own that is removed again, and compares what came back with the
 /// live database.

@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import Log
+import Replay
 
 extension Store {
   /// Writes the snapshots again that hold what was erased: the rows of those streams as the log gives them now.

@@ -3,6 +3,7 @@ import JSON
 public import Ledger
 public import Log
 import Postgres
+public import Replay
 
 /// What a push did.
 public struct PushReport: Equatable, Sendable {

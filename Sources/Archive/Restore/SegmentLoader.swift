@@ -1,6 +1,7 @@
 import Ledger
 import Log
 import Postgres
+import Replay
 import Synchronization
 import Threads
 

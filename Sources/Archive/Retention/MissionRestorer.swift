@@ -2,6 +2,7 @@ import JSON
 public import Ledger
 public import Log
 import Postgres
+import Replay
 
 /// What bringing a mission back did.
 public struct MissionRestored: Sendable {

@@ -3,6 +3,7 @@ import Glibc
 public import Ledger
 public import Log
 import Postgres
+public import Replay
 
 /// What an apply did.
 public struct RetentionReport: Sendable {

@@ -3,6 +3,7 @@ import Glibc
 import LZ4
 import Ledger
 import Log
+import Replay
 
 /// What becomes of a frame's lines: the record for the index, the frame, and the leaves of its events.
 struct SegmentFrame: Sendable {

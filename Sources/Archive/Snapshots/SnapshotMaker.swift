@@ -1,6 +1,7 @@
 import Crypto
 public import Ledger
 public import Log
+public import Replay
 
 /// What making a snapshot came to.
 public struct SnapshotReport: Sendable {

@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import Log
+import Replay
 
 extension SnapshotWriter {
   typealias Rows = (RowType, (RowLines) throws(OpsError) -> Void) throws(OpsError) -> Void

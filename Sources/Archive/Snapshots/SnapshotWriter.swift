@@ -1,7 +1,8 @@
 public import Crypto
 import LZ4
 public import Ledger
-public import Log
+import Log
+public import Replay
 
 /// Writes a snapshot: takes the rows run by run, and gives the file its name when all of it is there. One pass, and
 /// a few frames of memory.

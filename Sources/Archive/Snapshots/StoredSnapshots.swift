@@ -1,6 +1,7 @@
 import Crypto
 public import Ledger
 public import Log
+public import Replay
 import Synchronization
 
 /// The snapshots of stores, for states that are made from them.

@@ -1,6 +1,7 @@
 import Crypto
 import Ledger
 import Log
+import Replay
 
 /// Compares snapshots with the events of the segments: the rows that these fold to, and the tree over them.
 struct SnapshotCheck {

@@ -1,6 +1,7 @@
 import Crypto
 public import Ledger
 public import Log
+public import Replay
 
 /// A store, for `verify` to compare the database's log with.
 public struct StoreHistory: StoredHistory {

@@ -121,7 +121,8 @@ public enum LockWait: Sendable {
 }
 
 extension Statement {
-  static let alwaysAllocate = Statement("SELECT entry, recorded_at FROM ledger.allocate_entry()")
+  package static let alwaysAllocate = Statement(
+    "SELECT entry, recorded_at FROM ledger.allocate_entry()")
 }
 
 // MARK: - Reads

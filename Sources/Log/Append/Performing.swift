@@ -337,7 +337,7 @@ extension OpsError {
 
 extension Session {
   /// Waits a little, longer each time and never as long as the others do.
-  func pause(_ attempt: Int) {
+  package func pause(_ attempt: Int) {
     let ceiling = UInt32(min(2000 << attempt, 400_000))
     usleep(UInt32.random(in: 500...ceiling))
   }

@@ -1,10 +1,10 @@
 import Crypto
-import Ledger
-import Postgres
+package import Ledger
+package import Postgres
 
 extension Draft {
   /// The statements that write an entry: its events, and the rows that they make.
-  func writes(
+  package func writes(
     entry: Int64, _ key: CommandKey, session: Session
   ) -> [(Statement, Parameters)] {
     var batch: [(Statement, Parameters)] = []
@@ -21,7 +21,7 @@ extension Draft {
   static let insertEvents = insertEvents(index: "v.at - 1")
 
   /// - Parameter index: The expression of an event's place in its entry, by `v.at`, its place among these from 1 on.
-  static func insertEvents(index: String) -> Statement {
+  package static func insertEvents(index: String) -> Statement {
     Statement(
       """
       INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, cause,
@@ -60,7 +60,7 @@ extension Parameters {
   }
 
   /// Seven arrays, one element an event.
-  mutating func events(_ events: [DraftedEvent]) {
+  package mutating func events(_ events: [DraftedEvent]) {
     var streams = ArrayBuilder(.uuid)
     var versions = ArrayBuilder(.int4)
     var types = ArrayBuilder(.text)
@@ -161,7 +161,7 @@ extension Draft {
   }
 
   /// One array a column.
-  static func columnArrays<R: Row>(_ rows: [R], _ columns: [Int]) -> Parameters {
+  package static func columnArrays<R: Row>(_ rows: [R], _ columns: [Int]) -> Parameters {
     var parameters = Parameters(reserving: columns.count, bytes: 128 * rows.count)
     append(rows, columns, to: &parameters)
     return parameters

@@ -1,22 +1,22 @@
 import Ledger
-import Postgres
+package import Postgres
 
 /// What the schema laid, as facts of the catalogue: `ledger_guard.definitions` keeps them as they were laid, and
 /// ``query`` reads them as they are.
 ///
 /// `init` alone writes the table, a superuser's. It holds the log's partitions, which come and go, once, under
 /// `events_p*`.
-struct Definitions: Equatable, Sendable {
-  typealias Facts = [String: String]
+package struct Definitions: Equatable, Sendable {
+  package typealias Facts = [String: String]
 
   /// By object: `function ledger.allocate_entry()`, `constraint ops_policy_pkey on public.ops_policy`.
-  var facts: [String: Facts] = [:]
+  package var facts: [String: Facts] = [:]
   /// Objects of schemas that nobody else may have anything in.
   var whole: Set<String> = []
 
   /// A fact or an object that is not as it was laid.
-  struct Fault: Equatable, Sendable {
-    let object: String
+  package struct Fault: Equatable, Sendable {
+    package let object: String
     /// Nil where the object is missing, or should not be there.
     let fact: String?
     let applied: String?
@@ -92,13 +92,23 @@ extension Definitions.Fault {
   }
 }
 
+extension Definitions {
+  /// The constraints and indexes of the eight tables that are not as they were applied: a repair may put them back.
+  package static func repairable(_ applied: Definitions, _ found: Definitions) -> [Fault] {
+    faults(applied: applied, found: found).filter { fault in
+      (fault.object.hasPrefix("constraint ") || fault.object.hasPrefix("index "))
+        && fault.object.contains(" on public.")
+    }
+  }
+}
+
 // MARK: - Reading
 
 extension Definitions {
   /// What was laid and what is there, in one query and one transaction.
   ///
   /// - Returns: Nil as what was laid where nothing is noted.
-  static func read(
+  package static func read(
     on connection: Connection
   ) throws(PostgresError) -> (applied: Definitions?, found: Definitions) {
     let isThere = try connection.query(

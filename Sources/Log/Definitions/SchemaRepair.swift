@@ -1,10 +1,10 @@
 import Ledger
-import Postgres
+package import Postgres
 
 /// Puts back what is not as it was laid.
 ///
 /// Each object is tried by itself, so that one that cannot be put back (rows break a constraint) stops no other.
-struct SchemaRepair {
+package struct SchemaRepair {
   /// What puts one object back; where the first way fails, the next is tried.
   private struct Repair {
     let object: String
@@ -13,7 +13,7 @@ struct SchemaRepair {
 
   private let repairs: [Repair]
 
-  init(_ faults: [Definitions.Fault], applied: Definitions, found: Definitions) {
+  package init(_ faults: [Definitions.Fault], applied: Definitions, found: Definitions) {
     let objects = Set(faults.map(\.object))
     repairs = objects.sorted { (Self.rank($0, applied), $0) < (Self.rank($1, applied), $1) }.flatMap
     {
@@ -28,7 +28,7 @@ struct SchemaRepair {
   ///
   /// - Returns: Why an object could not be put back, by object.
   /// - Throws: What has nothing to do with the object: a lost connection, a lock that did not come.
-  func run(on connection: Connection) throws(PostgresError) -> [String: PostgresError] {
+  package func run(on connection: Connection) throws(PostgresError) -> [String: PostgresError] {
     var failures: [String: PostgresError] = [:]
     for repair in repairs {
       for way in repair.ways {
@@ -63,10 +63,10 @@ struct SchemaRepair {
 
 extension PostgresError {
   /// What the server said, with the row that it named.
-  var reason: String { message + (detail.map { ": " + $0 } ?? "") }
+  package var reason: String { message + (detail.map { ": " + $0 } ?? "") }
 
   /// Whether the statement itself is to blame: no lost connection, lock, deadlock, shutdown or full disk.
-  var isOfTheStatement: Bool {
+  package var isOfTheStatement: Bool {
     kind == .server && !isLockTimeout
       && !["40", "53", "57", "58", "XX"].contains(sqlstate.prefix(2))
   }

@@ -80,7 +80,7 @@ extension Session {
     let connection = try connection()
     return try onDatabase { () throws(PostgresError) in
       let (applied, found) = try Definitions.read(on: connection)
-      var texts = applied.map { PutBack.faults($0, found).map(\.text) } ?? []
+      var texts = applied.map { Definitions.repairable($0, found).map(\.text) } ?? []
       let rows = try connection.query(Statement(Check.notInForce))
       for row in 0..<rows.count { texts.append(try rows.text(row, 0)) }
       return texts

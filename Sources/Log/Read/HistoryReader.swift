@@ -2,14 +2,14 @@ public import Ledger
 public import Postgres
 
 /// Reads history in one moment of the database, in which no partition of the log can leave.
-struct HistoryReader {
+package struct HistoryReader {
   private let connection: Connection
   /// What of the log has left the database, if anything.
   let archivedPart: ArchivedPart?
 
   /// Runs `body` in a transaction of its own; its first questions travel with the transaction's
   /// beginning.
-  static func read<R>(
+  package static func read<R>(
     _ session: Session, first: [(Statement, Parameters)],
     _ body: ([Rows], HistoryReader) throws(OpsError) -> R
   ) throws(OpsError) -> R {
@@ -56,7 +56,7 @@ struct HistoryReader {
   }
 
   /// The last event of what has left the database, of entries up to one, recorded up to a time.
-  func lastArchivedEvent(upTo entry: Int64, at time: Instant? = nil) throws(OpsError)
+  package func lastArchivedEvent(upTo entry: Int64, at time: Instant? = nil) throws(OpsError)
     -> LoggedEvent?
   {
     guard let archivedPart, let range = archivedPart.part(of: 0...max(0, entry)) else { return nil }
@@ -78,7 +78,7 @@ extension Session {
 }
 
 extension Rows {
-  func events() throws(OpsError) -> [LoggedEvent] {
+  package func events() throws(OpsError) -> [LoggedEvent] {
     try onDatabase { () throws(PostgresError) in try LoggedEvent.all(self) }
   }
 

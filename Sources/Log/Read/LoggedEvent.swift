@@ -41,7 +41,7 @@ extension LoggedEvent {
     }
   }
 
-  static let columns = """
+  package static let columns = """
     e.entry, e.index, e.stream, e.version, e.type, e.recorded_at, e.actor, e.cause, e.command, \
     e.data, e.content, e.salt, e.commitment
     """

@@ -96,7 +96,7 @@ extension Parameters {
 
 extension ArrayBuilder {
   /// The array that carries a column of this type, with room for about so many values.
-  init(for type: ColumnType, count: Int = 0) {
+  package init(for type: ColumnType, count: Int = 0) {
     switch type {
     case .int: self.init(.int4, reservingBytes: 8 * count)
     case .text, .label, .ints: self.init(.text, reservingBytes: 24 * count)
@@ -106,7 +106,7 @@ extension ArrayBuilder {
     }
   }
 
-  mutating func append(_ value: Value) {
+  package mutating func append(_ value: Value) {
     switch value {
     case .null: null()
     case .int(let number): int4(number)

@@ -1,12 +1,14 @@
 internal import Glibc
-internal import Ledger
+package import Ledger
 
 /// Writes rows as `COPY table (its ledger columns) TO` in text format gives them, in a session with
 /// TimeZone UTC and DateStyle ISO.
-struct RowLineWriter<R: Row> {
+package struct RowLineWriter<R: Row> {
   private let columns = R.columns
 
-  func write(_ row: UnsafePointer<R>, to bytes: inout [UInt8]) {
+  package init() {}
+
+  package func write(_ row: UnsafePointer<R>, to bytes: inout [UInt8]) {
     for column in columns {
       switch column.get(at: row) {
       case .null: bytes += CopyText.null
@@ -24,18 +26,20 @@ struct RowLineWriter<R: Row> {
 }
 
 /// Why a line is not that of a row.
-struct RowLineError: Error, Equatable {
-  let reason: String
+package struct RowLineError: Error, Equatable {
+  package let reason: String
 
-  init(_ reason: String) { self.reason = reason }
+  package init(_ reason: String) { self.reason = reason }
 }
 
 /// Reads such lines again.
-struct RowLineReader<R: Row> {
+package struct RowLineReader<R: Row> {
   private let columns = R.columns
 
+  package init() {}
+
   /// - Parameter line: With or without its newline.
-  func read(_ line: UnsafeRawBufferPointer) throws(RowLineError) -> R {
+  package func read(_ line: UnsafeRawBufferPointer) throws(RowLineError) -> R {
     var row = R(blank: StreamID(high: 0, low: 0))
     var fields = RowFields(line)
     for column in columns {
@@ -70,7 +74,7 @@ struct RowLineReader<R: Row> {
   }
 
   /// The stream of a line's row, which its first column tells.
-  static func stream(of line: UnsafeRawBufferPointer) throws(RowLineError) -> StreamID {
+  package static func stream(of line: UnsafeRawBufferPointer) throws(RowLineError) -> StreamID {
     var fields = RowFields(line)
     guard let key = fields.next(), !key.isNull else { throw RowLineError("it has no key") }
     let stream: StreamID? =
@@ -86,14 +90,14 @@ struct RowLineReader<R: Row> {
 }
 
 /// The columns of a line of text COPY, one after the other.
-struct RowFields {
-  struct Field {
-    let bytes: UnsafeRawBufferPointer
+package struct RowFields {
+  package struct Field {
+    package let bytes: UnsafeRawBufferPointer
 
-    var isNull: Bool { bytes.elementsEqual(CopyText.null) }
+    package var isNull: Bool { bytes.elementsEqual(CopyText.null) }
 
     /// As it lies there.
-    var plain: String { String(decoding: bytes, as: UTF8.self) }
+    package var plain: String { String(decoding: bytes, as: UTF8.self) }
 
     /// Unescaped; nil where it has an escape that COPY TO does not write.
     var text: String? {
@@ -120,7 +124,7 @@ struct RowFields {
   private var rest: UnsafeRawBufferPointer?
 
   /// - Parameter line: With or without its newline.
-  init(_ line: UnsafeRawBufferPointer) {
+  package init(_ line: UnsafeRawBufferPointer) {
     rest = line.last == 10 ? UnsafeRawBufferPointer(rebasing: line.dropLast()) : line
   }
 
@@ -136,7 +140,7 @@ struct RowFields {
   }
 
   /// The column at this place, counted from 0.
-  mutating func skip(to index: Int) -> Field? {
+  package mutating func skip(to index: Int) -> Field? {
     for _ in 0..<index { _ = next() }
     return next()
   }

@@ -14,7 +14,7 @@ extension StreamID {
   static func outsideKey(_ key: StreamID) -> StreamID { named("key:\(key)") }
 
   /// Whether a command's id says that its key came from outside.
-  var isOutsideKey: Bool { high >> 12 & 0xF == 5 }
+  package var isOutsideKey: Bool { high >> 12 & 0xF == 5 }
 
   private static func named(_ name: String) -> StreamID {
     let digest = sha1(StreamID.namespace.bytes + Array(name.utf8))
@@ -33,6 +33,30 @@ extension IDSource {
           raw.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
           raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
         ))
+    }
+  }
+}
+
+extension Row {
+  /// The SQL expression that gives the stream of a row of this table.
+  package static var streamSQL: String {
+    switch name {
+    case .policy: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || key)"
+    case .ledger: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'ledger:' || key)"
+    case .agentEvent, .reaction, .proposal, .mission, .step, .run, .radar, .hold: "id"
+    }
+  }
+
+  /// The stream of a row.
+  package static func stream(of row: Self) -> StreamID? { stream(ofKey: columns[0].get(row)) }
+
+  /// The stream of the row with this primary key.
+  package static func stream(ofKey key: Value) -> StreamID? {
+    switch (name, key) {
+    case (.policy, .text(let key)): .policy(key)
+    case (.ledger, .text(let key)): .ledgerRecord(key)
+    case (_, .uuid(let id)): id
+    default: nil
     }
   }
 }

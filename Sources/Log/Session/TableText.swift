@@ -1,27 +1,27 @@
-import Ledger
-import Postgres
+package import Ledger
+package import Postgres
 
 /// The SQL of one projection, made from its columns.
-struct TableText: Sendable {
-  struct ColumnText: Sendable {
-    let name: String
+package struct TableText: Sendable {
+  package struct ColumnText: Sendable {
+    package let name: String
     /// The element type of the array that carries it.
-    let carrier: String
+    package let carrier: String
     /// The expression that turns one element of the array into the column.
     let value: String
   }
 
   /// Its name for people, and in stores.
-  let table: String
+  package let table: String
   /// Its name in statements, with its schema: sessions look for names in no schema that others may write to.
-  let relation: String
-  let key: String
-  let columns: [ColumnText]
+  package let relation: String
+  package let key: String
+  package let columns: [ColumnText]
   /// Every ledger column, comma-separated, in the order of `columns`.
-  let selectList: String
-  let insert: Statement
+  package let selectList: String
+  package let insert: Statement
   /// Sets every column but the key, whatever was there: repairs only.
-  let overwrite: Statement
+  package let overwrite: Statement
   /// Removes rows of the versions that they are expected to have: `$1` keys, `$2` versions, `$3` how many.
   let remove: Statement
 
@@ -121,7 +121,7 @@ struct TableText: Sendable {
   static let hold = TableText(Hold.self)
   static let ledger = TableText(LedgerRecord.self)
 
-  static func of(_ rowType: RowType) -> TableText {
+  package static func of(_ rowType: RowType) -> TableText {
     switch rowType {
     case .agentEvent: agentEvent
     case .reaction: reaction
@@ -160,7 +160,7 @@ struct FreshShape: Hashable, Sendable {
 }
 
 extension Row {
-  static var text: TableText { TableText.of(name) }
+  package static var text: TableText { TableText.of(name) }
   /// The table's name in statements.
   package static var relation: String { text.relation }
 }

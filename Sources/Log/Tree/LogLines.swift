@@ -18,7 +18,7 @@ package final class LogLines {
   }
 
   /// - Parameter table: The log, or one of its columns.
-  init(
+  package init(
     of table: String, _ condition: String = "", on connection: Connection
   ) throws(OpsError) {
     copy = try onDatabase { () throws(PostgresError) in

@@ -3,6 +3,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `verify`, `rebuild`: the tables against the log.
 enum ReplayCommands {

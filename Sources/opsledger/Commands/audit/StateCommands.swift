@@ -3,6 +3,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `state at`: the tables as they were.
 enum StateCommands {

@@ -2,6 +2,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `state diff`, `bisect`: what changed, and when.
 enum StateDiffCommands {

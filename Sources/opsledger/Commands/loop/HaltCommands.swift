@@ -3,6 +3,7 @@ import JSON
 import Ledger
 import Log
 import OpsLoop
+import Replay
 
 /// `halt`, `resume`: stopping is policy.
 enum HaltCommands {

@@ -4,6 +4,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `drill`: could it be restored?
 enum DrillCommand {

@@ -3,6 +3,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `restore`: the database from its store, and the tables back to a moment.
 enum RestoreCommand {

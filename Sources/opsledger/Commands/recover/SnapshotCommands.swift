@@ -4,6 +4,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `snapshot …`: all rows as of an entry, kept in the store.
 enum SnapshotCommands {

@@ -4,6 +4,7 @@ import Ledger
 import Log
 import OpsLoop
 import Postgres
+import Replay
 
 /// `demo`: the main job, on a made-up day, with a disaster at its end.
 enum DemoCommand {

@@ -3,6 +3,7 @@ import Host
 import JSON
 import Ledger
 import Log
+import Replay
 
 /// `mission list|show|history`.
 enum MissionCommands {

@@ -1,0 +1,140 @@
+import Ledger
+import Log
+import Postgres
+
+/// Folds events into rows: `row(stream) = events(stream).reduce(nil, evolve)`.
+struct Fold {
+  /// What a reader of events selects, in this order.
+  static let columns = "entry, index, stream, version, type, recorded_at, data, content"
+
+  var agentEvents = FoldTable<AgentEvent>()
+  var reactions = FoldTable<Reaction>()
+  var proposals = FoldTable<Proposal>()
+  var missions = FoldTable<Mission>()
+  var steps = FoldTable<Step>()
+  var runs = FoldTable<Run>()
+  var policies = FoldTable<Policy>()
+  var radar = FoldTable<Radar>()
+  var holds = FoldTable<Hold>()
+  var ledger = FoldTable<LedgerRecord>()
+
+  let context = FoldContext()
+  private(set) var eventCount = 0
+  private let types = EventTypes()
+
+  /// Takes one row of `COPY (SELECT columns …)`.
+  mutating func take(_ row: borrowing CopyRow) throws(PostgresError) {
+    take(try EventView(row), type: row[4].bytes)
+  }
+
+  /// Takes one line of `COPY ledger.events TO`.
+  mutating func take(_ line: EventLine) {
+    let fixed = EventView.Fixed(
+      position: LogPosition(entry: line.entry, index: line.index), stream: line.stream,
+      version: line.version, at: line.recordedAt)
+    take(EventView(fixed: fixed, data: line.data, content: line.content), type: line.type)
+  }
+
+  mutating func take(_ event: EventView, type name: UnsafeRawBufferPointer) {
+    eventCount += 1
+    guard let type = types.find(name) else {
+      let unknown = String(decoding: name, as: UTF8.self)
+      context.problems.append(LogProblem(event.fixed, .unknownType(unknown)))
+      return
+    }
+    switch type.rowType {
+    case .agentEvent: agentEvents.take(event, kind: type.kind, context)
+    case .reaction: reactions.take(event, kind: type.kind, context)
+    case .proposal: proposals.take(event, kind: type.kind, context)
+    case .mission: missions.take(event, kind: type.kind, context)
+    case .step: steps.take(event, kind: type.kind, context)
+    case .run: runs.take(event, kind: type.kind, context)
+    case .policy: policies.take(event, kind: type.kind, context)
+    case .radar: radar.take(event, kind: type.kind, context)
+    case .hold: holds.take(event, kind: type.kind, context)
+    case .ledger: ledger.take(event, kind: type.kind, context)
+    }
+  }
+
+  /// Rows that the events left.
+  var rowCount: Int { RowType.allCases.reduce(0) { $0 + rowCount(of: $1) } }
+
+  private func rowCount(of rowType: RowType) -> Int {
+    switch rowType {
+    case .agentEvent: agentEvents.rowCount
+    case .reaction: reactions.rowCount
+    case .proposal: proposals.rowCount
+    case .mission: missions.rowCount
+    case .step: steps.rowCount
+    case .run: runs.rowCount
+    case .policy: policies.rowCount
+    case .radar: radar.rowCount
+    case .hold: holds.rowCount
+    case .ledger: ledger.rowCount
+    }
+  }
+
+  /// Ends a slice of the log.
+  mutating func finish() {
+    for rowType in RowType.allCases { finish(rowType) }
+  }
+
+  private mutating func finish(_ rowType: RowType) {
+    switch rowType {
+    case .agentEvent: agentEvents.finish(context)
+    case .reaction: reactions.finish(context)
+    case .proposal: proposals.finish(context)
+    case .mission: missions.finish(context)
+    case .step: steps.finish(context)
+    case .run: runs.finish(context)
+    case .policy: policies.finish(context)
+    case .radar: radar.finish(context)
+    case .hold: holds.finish(context)
+    case .ledger: ledger.finish(context)
+    }
+  }
+}
+
+extension EventView {
+  /// A row of `COPY (SELECT columns …)` of ``Fold/columns``; its type is column 4.
+  init(_ row: borrowing CopyRow) throws(PostgresError) {
+    self.init(
+      fixed: Fixed(
+        position: LogPosition(entry: try row[0].int8(), index: try row[1].int4()),
+        stream: StreamID(try row[2].uuid()), version: try row[3].int4(),
+        at: Instant(micros: try row[5].timestamptz())),
+      data: row[6].bytes, content: row[7].isNull ? nil : row[7].bytes)
+  }
+}
+
+/// Something that is done with every noun in turn.
+protocol RowVisitor {
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
+  ) throws(OpsError)
+}
+
+extension RowVisitor {
+  mutating func visitParentsFirst() throws(OpsError) {
+    for rowType in RowType.allCases { try visit(rowType) }
+  }
+
+  mutating func visitChildrenFirst() throws(OpsError) {
+    for rowType in RowType.allCases.reversed() { try visit(rowType) }
+  }
+
+  private mutating func visit(_ rowType: RowType) throws(OpsError) {
+    switch rowType {
+    case .agentEvent: try visit(AgentEvent.self, \.agentEvents)
+    case .reaction: try visit(Reaction.self, \.reactions)
+    case .proposal: try visit(Proposal.self, \.proposals)
+    case .mission: try visit(Mission.self, \.missions)
+    case .step: try visit(Step.self, \.steps)
+    case .run: try visit(Run.self, \.runs)
+    case .policy: try visit(Policy.self, \.policies)
+    case .radar: try visit(Radar.self, \.radar)
+    case .hold: try visit(Hold.self, \.holds)
+    case .ledger: try visit(LedgerRecord.self, \.ledger)
+    }
+  }
+}
