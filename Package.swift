@@ -1,17 +1,17 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Dependencies point down only; this file is what holds them to it.
+// Dependencies point down only. This file enforces that.
 let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .treatAllWarnings(as: .error),
-  // The folds are generic over nouns that another module declares: unspecialized they run at half.
+  // The folds are generic over row types of another module. Unspecialized code runs at half the speed.
   .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
-// simdjson picks its implementation when it is compiled: without these, the slow one.
+// simdjson picks its implementation when it is compiled. Without these flags it picks the slow one.
 #if arch(x86_64)
   let simd: [CXXSetting] = [.unsafeFlags(["-msse4.2", "-mpclmul", "-O3"])]
 #else
@@ -23,7 +23,7 @@ let package = Package(
   products: [.executable(name: "opsledger", targets: ["opsledger"])],
   targets: [
     // One C library each.
-    // Headers only, and no pkg-config, which would link it: CLazyPostgres loads it when it is needed.
+    // Headers only. pkg-config would link libpq, which CLazyPostgres loads at its first use.
     .systemLibrary(
       name: "CPostgres", path: "Sources/C/CPostgres", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
@@ -39,7 +39,7 @@ let package = Package(
       name: "CSchema", path: "Sources/C/CSchema",
       cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
-    // Thin Swift over one library each; they know nothing of the ledger.
+    // Thin Swift over one library each, without knowledge of the ledger.
     .target(name: "JSON", dependencies: ["CSimdJSON"], swiftSettings: settings),
     .target(
       name: "CLazyPostgres", dependencies: ["CPostgres"], path: "Sources/C/CLazyPostgres"),
@@ -47,14 +47,14 @@ let package = Package(
       name: "Postgres", dependencies: ["CPostgres", "CLazyPostgres"], swiftSettings: settings),
     .target(name: "Crypto", dependencies: ["CCrypto"], swiftSettings: settings),
     .target(name: "LZ4", dependencies: ["CLZ4"], swiftSettings: settings),
-    // Both are loaded when they are needed, as libpq is: they bring two dozen libraries with them.
+    // These load their library at its first use, like CLazyPostgres: it brings two dozen others with it.
     .target(name: "CCurl", path: "Sources/C/CCurl"),
     .target(
       name: "CXML", path: "Sources/C/CXML",
       cSettings: [.unsafeFlags(["-I/usr/include/libxml2"])]),
     .target(name: "HTTP", dependencies: ["CCurl"], swiftSettings: settings),
     .target(name: "XML", dependencies: ["CXML"], swiftSettings: settings),
-    // Threads of POSIX, for work that is waited for.
+    // POSIX threads for work that another thread waits for.
     .target(name: "Threads", swiftSettings: settings),
     .target(name: "CHost", path: "Sources/C/CHost"),
     .target(name: "Host", dependencies: ["CHost"], swiftSettings: settings),
@@ -72,7 +72,7 @@ let package = Package(
       name: "Replay", dependencies: ["Log", "Ledger", "JSON", "Postgres", "Crypto", "Threads"],
       swiftSettings: settings),
 
-    // The store and what it is for: segments, snapshots, restore, retention.
+    // The store: segments, snapshots, restore, retention.
     .target(
       name: "Archive",
       dependencies: [
@@ -103,10 +103,10 @@ let package = Package(
     // Measures the hot paths for tools/bench; not shipped.
     .executableTarget(
       name: "opsledger-bench",
-      dependencies: ["OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres"],
+      dependencies: ["OpsLoop", "Replay", "Log", "Ledger", "JSON", "Postgres", "Threads"],
       path: "Sources/Bench", swiftSettings: settings),
 
-    // What tests share: seeded random data, and the repository's files.
+    // For all tests: seeded random data, and the repository's files.
     .target(
       name: "TestSupport", dependencies: ["Ledger", "JSON", "Threads"], path: "Tests/TestSupport",
       swiftSettings: settings),

@@ -12,11 +12,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_action_runs', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'run', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -25,12 +25,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -62,11 +60,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_agent_events', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'agent_event', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -75,12 +73,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -112,11 +108,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_agent_reactions', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'reaction', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -125,12 +121,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -162,11 +156,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_demand_radar', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'radar', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -175,12 +169,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -212,11 +204,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_mission_proposals', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'proposal', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -225,12 +217,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -262,11 +252,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_mission_steps', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'step', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -275,12 +265,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -312,11 +300,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_missions', o.id::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT o.id, 'mission', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -325,12 +313,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (o.id, o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -362,11 +348,11 @@ DECLARE
     pinned text[];
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM ledger.capture_next_version('ops_policy', o.key::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), 'policy', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -375,12 +361,10 @@ BEGIN
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR NOT (ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) o.key), o.version + 1) OPERATOR(pg_catalog.=) ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own)) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -415,8 +399,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -432,7 +418,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -479,8 +465,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -496,7 +484,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -546,8 +534,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -563,7 +553,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -607,8 +597,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -624,7 +616,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -668,8 +660,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -685,7 +679,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -738,8 +732,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -755,7 +751,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -810,8 +806,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -827,7 +825,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -879,7 +877,7 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
@@ -915,7 +913,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_action_runs()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -939,7 +937,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_agent_events()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -963,7 +961,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_agent_reactions()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -987,7 +985,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_demand_radar()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -1011,7 +1009,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_mission_proposals()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -1035,7 +1033,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_mission_steps()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -1059,7 +1057,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_missions()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(NEW.id, NEW.version) THEN
@@ -1083,7 +1081,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_insert_row_ops_policy()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.version = 0 OR NOT ledger.capture_is_own(ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) NEW.key), NEW.version) THEN
@@ -1110,14 +1108,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_action_runs needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_action_runs');
     IF NOT EXISTS (SELECT FROM public.ops_action_runs) THEN
         RETURN NULL;
     END IF;
@@ -1152,14 +1145,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_agent_events needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_agent_events');
     IF NOT EXISTS (SELECT FROM public.ops_agent_events) THEN
         RETURN NULL;
     END IF;
@@ -1194,14 +1182,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_agent_reactions needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_agent_reactions');
     IF NOT EXISTS (SELECT FROM public.ops_agent_reactions) THEN
         RETURN NULL;
     END IF;
@@ -1236,14 +1219,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_demand_radar needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_demand_radar');
     IF NOT EXISTS (SELECT FROM public.ops_demand_radar) THEN
         RETURN NULL;
     END IF;
@@ -1278,14 +1256,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_mission_proposals needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_mission_proposals');
     IF NOT EXISTS (SELECT FROM public.ops_mission_proposals) THEN
         RETURN NULL;
     END IF;
@@ -1320,14 +1293,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_mission_steps needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_mission_steps');
     IF NOT EXISTS (SELECT FROM public.ops_mission_steps) THEN
         RETURN NULL;
     END IF;
@@ -1362,14 +1330,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_missions needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_missions');
     IF NOT EXISTS (SELECT FROM public.ops_missions) THEN
         RETURN NULL;
     END IF;
@@ -1404,14 +1367,9 @@ DECLARE
     manual_change text;
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of ops_policy needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of ops_policy');
     IF NOT EXISTS (SELECT FROM public.ops_policy) THEN
         RETURN NULL;
     END IF;
@@ -1449,8 +1407,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1466,12 +1426,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'run.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1493,7 +1453,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1508,7 +1468,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_action_runs', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_action_runs', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_action_runs', wrong.key::text, wrong.version);
         END IF;
@@ -1540,8 +1500,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1557,12 +1519,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'agent_event.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1582,7 +1544,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1597,7 +1559,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_agent_events', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_agent_events', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_agent_events', wrong.key::text, wrong.version);
         END IF;
@@ -1635,8 +1597,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1652,12 +1616,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'reaction.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1676,7 +1640,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1691,7 +1655,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_agent_reactions', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_agent_reactions', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_agent_reactions', wrong.key::text, wrong.version);
         END IF;
@@ -1723,8 +1687,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1740,12 +1706,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'radar.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1764,7 +1730,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1779,7 +1745,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_demand_radar', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_demand_radar', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_demand_radar', wrong.key::text, wrong.version);
         END IF;
@@ -1811,8 +1777,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1828,12 +1796,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'proposal.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1856,7 +1824,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1871,7 +1839,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_mission_proposals', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_mission_proposals', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_mission_proposals', wrong.key::text, wrong.version);
         END IF;
@@ -1909,8 +1877,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -1926,12 +1896,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'step.amended',
         '{"changes": {' || concat_ws(', ',
@@ -1961,7 +1931,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -1976,7 +1946,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_mission_steps', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_mission_steps', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_mission_steps', wrong.key::text, wrong.version);
         END IF;
@@ -2008,8 +1978,10 @@ DECLARE
 BEGIN
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT n.id AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
@@ -2025,12 +1997,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', n.id, n.version, 'mission.amended',
         '{"changes": {' || concat_ws(', ',
@@ -2050,7 +2022,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.id AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -2065,7 +2037,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.id = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_missions', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_missions', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_missions', wrong.key::text, wrong.version);
         END IF;
@@ -2104,12 +2076,12 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'policy:' OPERATOR(pg_catalog.||) n.key), n.version, 'policy.amended',
         '{"changes": {' || concat_ws(', ',
@@ -2124,7 +2096,7 @@ BEGIN
               AND e.xmin OPERATOR(pg_catalog.=) own);
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.key AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -2139,7 +2111,7 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.key = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('ops_policy', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('ops_policy', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('ops_policy', wrong.key::text, wrong.version);
         END IF;
@@ -2160,7 +2132,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_action_runs()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_action_runs'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_action_runs', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_action_runs only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2186,7 +2158,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_agent_events()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_agent_events'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_events', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_events only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2212,7 +2184,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_agent_reactions()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_agent_reactions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_agent_reactions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_agent_reactions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2241,7 +2213,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_demand_radar()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_demand_radar'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_demand_radar', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_demand_radar only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2270,7 +2242,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_mission_proposals()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_mission_proposals'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_proposals', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_proposals only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2296,7 +2268,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_mission_steps()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_mission_steps'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_mission_steps', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_mission_steps only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2325,7 +2297,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_missions()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_missions'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_missions', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_missions only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.id <> OLD.id THEN
@@ -2354,7 +2326,7 @@ CREATE OR REPLACE FUNCTION ledger.capture_update_row_ops_policy()
 AS $function$
 BEGIN
     IF TG_RELID <> 'public.ops_policy'::regclass THEN
-        RAISE EXCEPTION '% is for public.ops_policy', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.ops_policy only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM set_config('opsledger.numbered', 'yes', true);
     IF NEW.key <> OLD.key THEN

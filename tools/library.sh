@@ -1,15 +1,15 @@
-# Starts and stops what a script needs: the program, a PostgreSQL cluster and a bucket of its own. Sourced, not run.
-# Tests, proofs, bench and demo use it. What looks at a ledger, and checks it, is in tools/proof/lib.sh.
+# Builds the program, and starts and stops a PostgreSQL cluster and a bucket for a script. Sourced, not run, by tests,
+# proofs, bench and demo. The functions that read and check a ledger are in tools/proof/lib.sh.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# forget_databases: removes the caller's settings, so that none leads a test or a demo to a database of theirs.
+# forget_databases: removes the caller's settings, so that no test or demo uses a database of the caller.
 forget_databases() {
     unset "${!PG@}" "${!OPS_@}" "${!AWS_@}" DATABASE_URL SUPABASE_URL DATABASE_URL_FILE SUPABASE_URL_FILE OPSLEDGER_HOME
 }
 
-# quietly LABEL COMMAND…: runs a command; its output only where it fails. On a terminal its last
-# line is shown as it goes, elsewhere the label is.
+# quietly LABEL COMMAND…: runs a command, and shows its output only if it fails. Meanwhile a terminal shows the last
+# line of the output, and anything else the label.
 quietly() {
     local label=$1 log status=0
     shift
@@ -36,12 +36,12 @@ build_release() {
         --product opsledger --show-bin-path)/opsledger
 }
 
-# --- A directory of the script's own, and what ends with the script
+# --- The script's directory, and what ends with the script
 
-started=() # Ids of processes that are killed when the script ends: started+=($!)
-at_end=()  # Commands that run first when the script ends: at_end+=('umount /mnt')
+started=() # Processes to kill when the script ends: started+=($!)
+at_end=()  # Commands to run before that: at_end+=('umount /mnt')
 
-# scratch_directory: makes the directory $scratch, which is removed when the script ends.
+# scratch_directory: makes the directory $scratch, which the script's end removes.
 scratch_directory() {
     scratch=$(mktemp -d /tmp/opsledger-scratch.XXXXXX)
     trap end_scratch EXIT
@@ -63,7 +63,7 @@ end_scratch() {
 
 # --- A PostgreSQL cluster of the script's own
 
-# as_server COMMAND…: runs a command as the system's user postgres where we are root, as whom PostgreSQL does not run.
+# as_server COMMAND…: runs a command, as the user postgres if the caller is root: PostgreSQL does not run as root.
 as_server() {
     if [ "$(id -u)" = 0 ]; then
         setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"
@@ -72,8 +72,8 @@ as_server() {
     fi
 }
 
-# scratch_cluster [-c NAME=VALUE…]: starts a cluster in $scratch/data, on a Unix socket in $scratch, and points libpq at it
-# as its superuser. Its log is $scratch/data.log. It is stopped and removed when the script ends.
+# scratch_cluster [-c NAME=VALUE…]: starts a cluster in $scratch/data, on a Unix socket in $scratch, and sets the
+# variables of libpq to connect as its superuser. Its log is $scratch/data.log. The script's end stops and removes it.
 scratch_cluster() {
     local programs
     programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1) || true
@@ -104,16 +104,16 @@ start_server() {
 # stop_server NAME [MODE]: stops the cluster in $scratch/NAME, fast unless another of pg_ctl's modes is named.
 stop_server() { (cd "$scratch" && as_server pg_ctl -D "$1" -m "${2:-fast}" -w stop >/dev/null); }
 
-# matches [OPTION…] PATTERN: as grep -q, for the end of a pipe. It reads all of its input: grep -q ends at the first match,
-# and pipefail takes the broken pipe of the command before it for no match.
+# matches [OPTION…] PATTERN: grep -q for the end of a pipe. It reads all of its input. grep -q ends at the first match,
+# and pipefail then takes the broken pipe of the command before it for a failure.
 matches() { grep "$@" | cat >/dev/null; }
 
-# url DATABASE [LOGIN]: how a command reaches a database of the scratch cluster, as its superuser or as another login.
+# url DATABASE [LOGIN]: prints the URL of a database of the scratch cluster, for its superuser or another login.
 url() { echo "postgresql://${2:-postgres}@/$1?host=$scratch"; }
 
-# --- An object store of the script's own
+# --- An object store for the script
 
-# s3_python: prints a Python with what tools/s3_server.py stands on; made the first time.
+# s3_python: prints the path of a Python with the packages of tools/s3_server.py. The first call installs it.
 s3_python() {
     local place=$root/.build/s3-server
     if ! cmp -s "$root/tools/s3_server.txt" "$place/made-for"; then
@@ -125,8 +125,8 @@ s3_python() {
     echo "$place/bin/python"
 }
 
-# start_s3 DIRECTORY [--tls]: an object store for tests on loopback. Writes DIRECTORY/s3, settings for a
-# shell to source; sets s3_pid. It ends with the script, or when its standard input closes.
+# start_s3 DIRECTORY [--tls]: starts an object store on loopback. Writes DIRECTORY/s3, settings for a shell to source, and
+# sets s3_pid. The store ends with the script, or when its standard input closes.
 start_s3() {
     local place=$1 python
     shift

@@ -1,67 +1,43 @@
-import Dispatch
 import Ledger
 import Log
 import Synchronization
 
-/// Appends of new agent events as the live path makes them, from several connections at once.
+/// Appends new agent events from several connections at once, with the code that `emit` runs.
 struct Appends {
   let target: Session.Target
   let withRows: Bool
   /// Events in one transaction.
   let batch: Int
   let writers: Int
-  let duration: Double
-
-  init(_ target: Session.Target, withRows: Bool, batch: Int, writers: Int, seconds: Double) {
-    self.target = target
-    self.withRows = withRows
-    self.batch = batch
-    self.writers = writers
-    duration = seconds
-  }
+  let seconds: Double
 
   func run() throws(OpsError) {
-    let failures = Mutex<[OpsError]>([])
-    let rate = Mutex<Double>(0)
-    let ready = DispatchGroup()
-    let go = DispatchSemaphore(value: 0)
-    let done = DispatchGroup()
-    for writer in 0..<writers {
-      ready.enter()
-      // A serial queue each has a thread of its own.
-      DispatchQueue(label: "writer \(writer)").async(group: done) {
-        var isReady = false
-        do throws(OpsError) {
-          let session = try Session(self.target)
-          for _ in 0..<3 { try self.append(session) }
-          ready.leave()
-          isReady = true
-          go.wait()
-          let mine = try self.append(session, until: Bench.now() + self.duration)
-          rate.withLock { $0 += mine }
-        } catch {
-          failures.withLock { $0.append(error) }
-          if !isReady { ready.leave() }
-        }
-      }
+    var open: [Session] = []
+    for _ in 0..<writers {
+      let session = try Session(target)
+      for _ in 0..<3 { try append(session) }
+      open.append(session)
     }
-    ready.wait()
-    for _ in 0..<writers { go.signal() }
-    done.wait()
-    if let failure = failures.withLock({ $0.first }) { throw failure }
+    // One thread uses each session.
+    nonisolated(unsafe) let sessions = open
+    let rate = Mutex<Double>(0)
+    try onThreads(writers) { (writer) throws(OpsError) in
+      let mine = try append(sessions[writer], until: monotonicSeconds() + seconds)
+      rate.withLock { $0 += mine }
+    }
     let transactions = rate.withLock { $0 }
     say("tps=\(transactions) events_a_second=\(transactions * Double(batch))")
   }
 
   /// - Returns: Transactions a second.
   private func append(_ session: Session, until end: Double) throws(OpsError) -> Double {
-    let start = Bench.now()
+    let start = monotonicSeconds()
     var count = 0
-    while Bench.now() < end {
+    while monotonicSeconds() < end {
       try append(session)
       count += 1
     }
-    return Double(count) / (Bench.now() - start)
+    return Double(count) / (monotonicSeconds() - start)
   }
 
   private func append(_ session: Session) throws(OpsError) {

@@ -1,6 +1,8 @@
 import Glibc
 import Ledger
 import Log
+import Synchronization
+import Threads
 
 /// One call of the program.
 struct Bench {
@@ -19,15 +21,15 @@ struct Bench {
     case ("verify", 2): try Replays.verify(target)
     case ("append", 6):
       try Appends(
-        target, withRows: arguments[2] == "row", batch: try number(3), writers: try number(4),
+        target: target, withRows: arguments[2] == "row", batch: try number(3),
+        writers: try number(4),
         seconds: Double(try number(5))
       ).run()
     case ("cycle", 7):
-      var cycle = Cycle(
-        target: target, workers: try number(2), seconds: Double(try number(3)))
-      (cycle.emitBatch, cycle.heartbeatBatch) = (try number(4), try number(5))
-      cycle.workBatch = try number(6)
-      try cycle.run()
+      try Cycle(
+        target: target, workers: try number(2), seconds: Double(try number(3)),
+        emitBatch: try number(4), heartbeatBatch: try number(5), workBatch: try number(6)
+      ).run()
     case ("work", 5):
       try Work(
         target: target, workers: try number(2), batch: try number(3), steps: try number(4)
@@ -42,7 +44,7 @@ struct Bench {
     return number
   }
 
-  private static let usage = OpsError(.badInput, "see Sources/Bench/main.swift for the arguments")
+  private static let usage = OpsError(.badInput, "Sources/Bench/main.swift lists the arguments")
 }
 
 func say(_ line: String, to descriptor: Int32 = 1) {
@@ -50,16 +52,18 @@ func say(_ line: String, to descriptor: Int32 = 1) {
   text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
 }
 
-extension Bench {
-  /// Seconds of a clock that only goes forward.
-  static func now() -> Double {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+/// Runs `body` for 0 to `count - 1` on a thread each, waits for all, and throws the first error.
+func onThreads(
+  _ count: Int, _ body: @Sendable (Int) throws(OpsError) -> Void
+) throws(OpsError) {
+  let failure = Mutex<OpsError?>(nil)
+  concurrently(count) { index in
+    do throws(OpsError) { try body(index) } catch { failure.withLock { $0 = $0 ?? error } }
   }
+  if let error = failure.withLock({ $0 }) { throw error }
 }
 
-/// The most memory that this process has had, in MB.
+/// The greatest size of this process in memory, in MB.
 func peakMegabytes() -> Int {
   var usage = rusage()
   guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }

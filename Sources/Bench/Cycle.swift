@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import JSON
 import Ledger
@@ -7,28 +6,29 @@ import OpsLoop
 import Postgres
 import Synchronization
 
-/// The whole loop, from the agent event to the mission that has succeeded: events for some seconds, and
-/// then until every mission that they led to has ended.
+/// The whole loop, from the agent event to the succeeded mission: it emits events for some seconds, and waits until all of
+/// their missions have ended.
 struct Cycle {
   let target: Session.Target
   let workers: Int
   let seconds: Double
-  /// Events in one append, of one heartbeat, and steps in one claim.
-  var emitBatch = 50
-  var heartbeatBatch = 50
-  var workBatch = 50
+  /// Events in one append.
+  let emitBatch: Int
+  /// Events in one heartbeat.
+  let heartbeatBatch: Int
+  /// Steps in one claim.
+  let workBatch: Int
 
-  /// One connection does everything in turn; more of them share it out: one emits, one is the
-  /// heartbeat, of which there is only ever one, and the others work.
+  /// One connection does everything in turn. Of several, one emits, one runs heartbeats, and the others work.
   func run() throws(OpsError) {
     let start = try progress()
-    let began = Bench.now()
+    let began = monotonicSeconds()
     if workers == 1 {
       try alone(until: began + seconds)
     } else {
       try shared(until: began + seconds)
     }
-    let took = Bench.now() - began
+    let took = monotonicSeconds() - began
     let end = try progress()
     let missions = end.missions - start.missions
     say(
@@ -45,24 +45,20 @@ struct Cycle {
 
   private func alone(until end: Double) throws(OpsError) {
     let engine = try engine("bench")
-    while Bench.now() < end {
+    while monotonicSeconds() < end {
       try emit(engine, heartbeatBatch)
       _ = try engine.heartbeat(drain: false)
       try work(engine)
     }
   }
 
-  /// As a worker that watches does: what it looks for now and then, and what a worker says at its end,
-  /// is not part of a batch.
+  /// Claims and completes as a worker that watches does in each batch.
   private func work(_ engine: Engine) throws(OpsError) {
     var ended: [StreamID] = []
     while true {
       let claim = try engine.claim(workBatch, worker: "worker/bench", following: .of(ended))
       if claim.steps.isEmpty { return }
-      let outcomes = claim.steps.map {
-        StepOutcome($0, .succeeded(Noop.result))
-      }
-      _ = try engine.complete(outcomes)
+      _ = try engine.complete(claim.steps.map { StepOutcome($0, .succeeded(Noop.result)) })
       ended = claim.steps.map(\.step.missionID)
     }
   }
@@ -77,61 +73,58 @@ struct Cycle {
     }
   }
 
-  private func worker(
-    _ engine: Engine, _ name: String, shouldStop: @escaping @Sendable () -> Bool
-  ) -> Worker {
-    var options = Worker.Options(name: name)
-    options.concurrency = workBatch
-    options.watch = workers > 1
-    return Worker(engine, options, shouldStop: shouldStop, report: { say($0, to: 2) })
-  }
-
   private func shared(until end: Double) throws(OpsError) {
-    let failure = Mutex<OpsError?>(nil)
-    let backlog = Atomic<Int>(0)
-    let isOver = Atomic<Bool>(false)
-    let group = DispatchGroup()
-    func run(_ name: String, _ body: @escaping @Sendable (Engine) throws(OpsError) -> Void) {
-      DispatchQueue(label: name).async(group: group) {
-        do throws(OpsError) { try body(try self.engine(name)) } catch {
-          failure.withLock { $0 = $0 ?? error }
-          isOver.store(true, ordering: .relaxed)
+    let shared = Shared()
+    try onThreads(max(workers, 2)) { (number) throws(OpsError) in
+      // Each ends at the end of another, or at its error.
+      defer { shared.isOver.store(true, ordering: .relaxed) }
+      switch number {
+      case 0: try emit(until: end, shared)
+      case 1:
+        let engine = try engine("heartbeat")
+        while !shared.hasEnded {
+          _ = try engine.heartbeat(drain: true) {
+            shared.backlog.subtract($0.events, ordering: .relaxed)
+          }
         }
-      }
-    }
-    run("emitter") { (engine) throws(OpsError) in
-      while Bench.now() < end {
-        // Enough to keep the others busy, and no mountain.
-        if backlog.load(ordering: .relaxed) > 4 * self.heartbeatBatch {
-          usleep(500)
-        } else {
-          try self.emit(engine, self.heartbeatBatch)
-          backlog.add(self.heartbeatBatch, ordering: .relaxed)
-        }
-      }
-      let session = try Session(self.target)
-      // Or each look would read all missions.
-      session.preferIndexes()
-      while try self.isUnfinished(session), !isOver.load(ordering: .relaxed) { usleep(10_000) }
-      isOver.store(true, ordering: .relaxed)
-    }
-    run("heartbeat") { (engine) throws(OpsError) in
-      while !isOver.load(ordering: .relaxed) {
-        _ = try engine.heartbeat(drain: true) { backlog.subtract($0.events, ordering: .relaxed) }
-      }
-    }
-    for number in 0..<(workers - 2) {
-      run("worker/\(number)") { (engine) throws(OpsError) in
-        while !isOver.load(ordering: .relaxed) {
-          let report = try self.worker(
-            engine, "worker/\(number)", shouldStop: { isOver.load(ordering: .relaxed) }
+      default:
+        let name = "worker/\(number)"
+        var options = Worker.Options(name: name)
+        options.concurrency = workBatch
+        options.watch = true
+        let engine = try engine(name)
+        while !shared.hasEnded {
+          let report = try Worker(
+            engine, options, shouldStop: { shared.hasEnded }, report: { say($0, to: 2) }
           ).run()
           if report.claimed == 0 { usleep(2000) }
         }
       }
     }
-    group.wait()
-    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  private final class Shared: Sendable {
+    /// Agent events that no heartbeat has processed.
+    let backlog = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
+    var hasEnded: Bool { isOver.load(ordering: .relaxed) }
+  }
+
+  private func emit(until end: Double, _ shared: Shared) throws(OpsError) {
+    let engine = try engine("emitter")
+    while monotonicSeconds() < end {
+      // Enough to keep the others busy.
+      if shared.backlog.load(ordering: .relaxed) > 4 * heartbeatBatch {
+        usleep(500)
+      } else {
+        try emit(engine, heartbeatBatch)
+        shared.backlog.add(heartbeatBatch, ordering: .relaxed)
+      }
+    }
+    let session = try Session(target)
+    // Otherwise each question would read all missions.
+    session.preferIndexes()
+    while try isUnfinished(session), !shared.hasEnded { usleep(10_000) }
   }
 
   private func isUnfinished(_ session: Session) throws(OpsError) -> Bool {
@@ -142,7 +135,7 @@ struct Cycle {
           OR EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued')
           OR EXISTS (SELECT FROM public.ops_missions WHERE status IN ('approved', 'running'))
         """))
-    do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
   private func progress() throws(OpsError) -> (missions: Int64, events: Int64) {
@@ -152,8 +145,8 @@ struct Cycle {
         SELECT (SELECT count(*) FROM public.ops_missions WHERE status = 'succeeded'),
           (SELECT count(*) FROM ledger.events)
         """))
-    do { return (try rows.int8(0, 0), try rows.int8(0, 1)) } catch {
-      throw OpsError(database: error)
+    return try onDatabase { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.int8(0, 1))
     }
   }
 

@@ -3,7 +3,7 @@ import Ledger
 import Log
 import Postgres
 
-/// Fills a fresh ledger with a long history: events by binary COPY, rows by a rebuild.
+/// Fills a new ledger with a long history: events by binary COPY, rows by a rebuild.
 struct Generator {
   private let target: Session.Target
   private let batches: Int
@@ -21,12 +21,10 @@ struct Generator {
       throw OpsError(.notFound, "the policy reaction_matrix was not seeded")
     }
     let first = try self.first(session)
-    do throws(PostgresError) { try write(after: first, policies, matrix) } catch {
-      throw OpsError(database: error)
-    }
+    try onDatabase { () throws(PostgresError) in try write(after: first, policies, matrix) }
     try Replays.rebuild(target)
-    do throws(PostgresError) { try Connection(url: target.url).execute("VACUUM (ANALYZE)") } catch {
-      throw OpsError(database: error)
+    try onDatabase { () throws(PostgresError) in
+      try Connection(url: target.url).execute("VACUUM (ANALYZE)")
     }
   }
 
@@ -38,45 +36,42 @@ struct Generator {
     for batch in 0..<batches {
       let entries: [Scenario.Entry]
       do { entries = try scenario.nextBatch() } catch { throw .usage(error.description) }
-      // As after eight writers: one event in sixty lies before an earlier one of its stream.
+      // With eight writers, one event in sixty lies before an earlier one of its stream.
       try writer.write(entries, swappingLast: batch % 12 == 7)
     }
     try writer.finish()
     say("events=\(writer.events) missions=\(batches * Scenario.missionsABatch)")
   }
 
-  /// The entry after which the history begins. Its numbers are drawn, and have partitions.
+  /// Allocates the entries of the history, and makes their partitions.
+  ///
+  /// - Returns: The entry before the first of them.
   private func first(_ session: Session) throws(OpsError) -> Int64 {
     let entries = batches * (Scenario.missionsABatch + 4)
     let last = try session.query(Statement("SELECT last_value FROM ledger.entry_sequence"))
-    do throws(PostgresError) {
+    return try onDatabase { () throws(PostgresError) in
       let first = try last.int8(0, 0)
       var next = first
       while next < first + Int64(entries) {
         next = min(next + 3_000_000, first + Int64(entries))
-        let connection = try Connection(url: target.url)
-        // True: a number that is not drawn yet would break the sealed prefix.
-        try connection.execute(
+        // True: a number that is not allocated would break the sealed prefix.
+        try Connection(url: target.url).execute(
           """
           SELECT setval('ledger.entry_sequence', \(next), true); SELECT ledger.add_partitions()
           """)
       }
       return first
-    } catch {
-      throw OpsError(database: error)
     }
   }
 
   private static func policies(_ session: Session) throws(OpsError) -> Policies {
     let rows = try session.query(Statement("SELECT key, version, value FROM public.ops_policy"))
     var policies = Policies()
-    do throws(PostgresError) {
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         guard let value = try? JSON(parsing: try rows.jsonb(row, 2)) else { continue }
         policies.read(key: try rows.text(row, 0), version: try rows.int4(row, 1), value: value)
       }
-    } catch {
-      throw OpsError(database: error)
     }
     return policies
   }

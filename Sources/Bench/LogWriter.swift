@@ -1,7 +1,7 @@
 import Ledger
 import Postgres
 
-/// Writes entries, by COPY.
+/// Writes entries by COPY.
 struct LogWriter {
   private(set) var events = 0
   private var entry: Int64
@@ -9,32 +9,24 @@ struct LogWriter {
 
   init(_ url: String, after entry: Int64) throws(PostgresError) {
     self.entry = entry
-    func open(_ table: String, _ columns: String) throws(PostgresError) -> CopyWriter {
-      try Connection(url: url).copyIn("COPY \(table) (\(columns)) FROM STDIN (FORMAT binary)")
-    }
-    log = try open(
-      "ledger.events",
+    log = try Connection(url: url).copyIn(
       """
-      entry, index, stream, version, type, recorded_at, actor, cause, command, data, content, salt
+      COPY ledger.events (entry, index, stream, version, type, recorded_at, actor, cause, command, data, content, salt)
+      FROM STDIN (FORMAT binary)
       """)
   }
 
-  /// - Parameter swappingLast: The last entry is stored before the one before it, as the faster of
-  ///   two writers does.
+  /// - Parameter swappingLast: Whether the last two entries change places, as after two writers of which one is faster.
   mutating func write(
     _ entries: [Scenario.Entry], swappingLast: Bool
   ) throws(PostgresError) {
     var order = Array(entries.indices)
     if swappingLast { order.swapAt(order.count - 1, order.count - 2) }
-    for index in order {
-      try write(entries[index], number: entry + Int64(index) + 1)
-    }
+    for index in order { try write(entries[index], number: entry + Int64(index) + 1) }
     entry += Int64(entries.count)
   }
 
-  func finish() throws(PostgresError) {
-    try log.finish()
-  }
+  func finish() throws(PostgresError) { try log.finish() }
 
   private mutating func write(
     _ entry: Scenario.Entry, number: Int64

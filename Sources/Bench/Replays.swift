@@ -5,36 +5,35 @@ import Replay
 /// Reads of the whole log.
 enum Replays {
   static func fold(_ target: Session.Target) throws(OpsError) {
-    let start = Bench.now()
+    let start = monotonicSeconds()
     let (events, rows) = try LogFold.count(target)
     report(start, events: events, rows: rows)
   }
 
   static func rebuild(_ target: Session.Target) throws(OpsError) {
-    let start = Bench.now()
+    let start = monotonicSeconds()
     let report = try Rebuilder.run(target, actor: "cli/bench", checkOnly: false)
-    let took = Bench.now() - start
     guard case .rebuilt = report.outcome else {
       throw OpsError(
         .conflict, "not rebuilt: \(report.outcome) \(report.found.differences.prefix(3))")
     }
     let rows = report.written.values.reduce(0) { $0 + $1.inserted + $1.updated + $1.removed }
-    Self.report(Bench.now() - took, events: report.found.events, rows: rows)
+    Self.report(start, events: report.found.events, rows: rows)
   }
 
   static func verify(_ target: Session.Target) throws(OpsError) {
-    let start = Bench.now()
+    let start = monotonicSeconds()
     let report = try Verifier.run(target)
-    let took = Bench.now() - start
     guard report.isEqual else {
       for difference in report.differences.prefix(20) { say("\(difference)", to: 2) }
       throw OpsError(.conflict, "\(report.differenceCount) differences")
     }
-    Self.report(Bench.now() - took, events: report.events, rows: report.rows.values.reduce(0, +))
+    Self.report(start, events: report.events, rows: report.rows.values.reduce(0, +))
   }
 
   private static func report(_ start: Double, events: Int, rows: Int) {
-    let took = Bench.now() - start
-    say("seconds=\(took) events=\(events) rows=\(rows) peak_mb=\(peakMegabytes())")
+    say(
+      "seconds=\(monotonicSeconds() - start) events=\(events) rows=\(rows) peak_mb=\(peakMegabytes())"
+    )
   }
 }

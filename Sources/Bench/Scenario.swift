@@ -2,15 +2,10 @@ import JSON
 import Ledger
 import OpsLoop
 
-/// The history of missions as the loop makes it: fifty agent events are reported, one by one, then
-/// matched, proposed, claimed and completed, each in one entry. Every mission has one step, which
-/// succeeds: 16 events, 8 rows.
+/// The history that the loop makes: it reports fifty agent events one by one, then matches, proposes, claims and completes
+/// all of them in one entry each. Every mission has one step, which succeeds: 16 events, 8 rows.
 struct Scenario {
-  /// One command's events.
-  struct Entry {
-    let draft: Draft
-    let actor: String
-  }
+  typealias Entry = (draft: Draft, actor: String)
 
   static let missionsABatch = 50
   static let eventsAMission = 16
@@ -35,12 +30,11 @@ struct Scenario {
 
   private mutating func keep(_ draft: Draft, _ actor: String) -> Entry {
     ids = draft.ids
-    return Entry(draft: draft, actor: actor)
+    return (draft, actor)
   }
 
   mutating func nextBatch() throws(OpsError) -> [Entry] {
-    var entries: [Entry] = []
-    for _ in 0..<Self.missionsABatch { entries.append(report()) }
+    var entries = (0..<Self.missionsABatch).map { _ in report() }
     let events = entries.flatMap { $0.draft.agentEvents.rows.map(\.row) }
 
     var trigger = draft(after: 5_000)
@@ -89,10 +83,8 @@ struct Scenario {
     var claim = draft(after: 300)
     for mission in proposed.missions.rows { try claim.load(mission.row, as: mission.stream) }
     for step in proposed.steps.rows { try claim.load(step.row, as: step.stream) }
-    var claimed: [ClaimedStep] = []
-    for step in proposed.steps.rows {
-      claimed.append(
-        try claim.claim(step.row, worker: "worker/host-1", leaseSeconds: 300, cause: nil))
+    let claimed = try proposed.steps.rows.map { (step) throws(OpsError) in
+      try claim.claim(step.row, worker: "worker/host-1", leaseSeconds: 300, cause: nil)
     }
     return (claim, claimed)
   }

@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import JSON
 import Ledger
@@ -7,7 +6,7 @@ import OpsLoop
 import Postgres
 import Synchronization
 
-/// Claims and completions alone, of steps that were queued before.
+/// Claims and completes steps that were queued before.
 struct Work {
   let target: Session.Target
   let workers: Int
@@ -17,36 +16,26 @@ struct Work {
   func run() throws(OpsError) {
     try queue()
     let done = Atomic<Int>(0)
-    let failure = Mutex<OpsError?>(nil)
-    let group = DispatchGroup()
-    let began = Bench.now()
-    for number in 0..<workers {
-      DispatchQueue(label: "worker \(number)").async(group: group) {
-        do throws(OpsError) {
-          let engine = Engine(try Session(target), actor: "worker/\(number)")
-          while true {
-            let claim = try engine.claim(batch, worker: "worker/\(number)")
-            if claim.steps.isEmpty {
-              if done.load(ordering: .relaxed) >= steps { break }
-              // What is left is others', who are about to end it.
-              usleep(5000)
-              continue
-            }
-            let outcomes = claim.steps.map { StepOutcome($0, .succeeded(#"{"ok": true}"#)) }
-            let completion = try engine.complete(outcomes)
-            done.add(completion.succeeded, ordering: .relaxed)
-          }
-        } catch {
-          failure.withLock { $0 = $0 ?? error }
+    let began = monotonicSeconds()
+    try onThreads(workers) { (number) throws(OpsError) in
+      let engine = Engine(try Session(target), actor: "worker/\(number)")
+      while true {
+        let claim = try engine.claim(batch, worker: "worker/\(number)")
+        if claim.steps.isEmpty {
+          if done.load(ordering: .relaxed) >= steps { break }
+          // Others hold the remaining steps, and are about to end them.
+          usleep(5000)
+          continue
         }
+        let outcomes = claim.steps.map { StepOutcome($0, .succeeded(#"{"ok": true}"#)) }
+        let completion = try engine.complete(outcomes)
+        done.add(completion.succeeded, ordering: .relaxed)
       }
     }
-    group.wait()
-    if let error = failure.withLock({ $0 }) { throw error }
-    say("steps_a_second=\(Double(steps) / (Bench.now() - began))")
+    say("steps_a_second=\(Double(steps) / (monotonicSeconds() - began))")
   }
 
-  /// A hundred steps a mission, at the same time: what a mission costs is not measured here.
+  /// A hundred parallel steps a mission, so that the cost of missions does not count.
   private func queue() throws(OpsError) {
     let engine = Engine(try Session(target), actor: "bench")
     let step = JSON.object(["kind": .string(Noop.name)])
@@ -64,20 +53,22 @@ struct Wake {
 
   func run() throws(OpsError) {
     let isOver = Atomic<Bool>(false)
-    let group = DispatchGroup()
-    let failure = Mutex<OpsError?>(nil)
-    var options = Worker.Options(name: "worker/wake")
-    options.watch = true
-    DispatchQueue(label: "worker").async(group: group) { [options] in
-      do throws(OpsError) {
+    try onThreads(2) { (number) throws(OpsError) in
+      if number == 0 {
+        defer { isOver.store(true, ordering: .relaxed) }
+        try measure()
+      } else {
+        var options = Worker.Options(name: "worker/wake")
+        options.watch = true
         _ = try Worker(
           Engine(try Session(target), actor: "worker/wake"), options,
           shouldStop: { isOver.load(ordering: .relaxed) }, report: { say($0, to: 2) }
         ).run()
-      } catch {
-        failure.withLock { $0 = error }
       }
     }
+  }
+
+  private func measure() throws(OpsError) {
     let session = try Session(target)
     let engine = Engine(session, actor: "bench")
     usleep(500_000)
@@ -101,24 +92,21 @@ struct Wake {
     let before = try statements(session)
     usleep(20_000_000)
     let after = try statements(session)
-    isOver.store(true, ordering: .relaxed)
-    group.wait()
-    if let error = failure.withLock({ $0 }) { throw error }
-    do {
+    try onDatabase { () throws(PostgresError) in
       say(
         "p99_ms=\(try rows.float8(0, 0)) median_ms=\(try rows.float8(0, 1)) "
           + "idle_queries_a_second=\(Double(after - before - 1) / 20)")
-    } catch {
-      throw OpsError(database: error)
     }
   }
 
-  /// Statements that the server has run so far, by pg_stat_statements.
+  /// The number of statements that the server has run, by pg_stat_statements.
   private func statements(_ session: Session) throws(OpsError) -> Int64 {
     let rows = try session.query(
       .init(
-        "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE dbid ="
-          + " (SELECT oid FROM pg_database WHERE datname = current_database())"))
-    do { return try rows.int8(0, 0) } catch { throw OpsError(database: error) }
+        """
+        SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
+        WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """))
+    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
   }
 }

@@ -1,16 +1,15 @@
-/// 32 bytes that stand for others: a SHA-256.
+/// A SHA-256.
 public struct Digest: Hashable, Sendable {
-  /// Big-endian, in order: comparing and hashing four words is cheaper than 32 bytes.
+  /// The bytes in order, as big-endian words: four words are cheaper to compare and hash than 32 bytes.
   public let words: (UInt64, UInt64, UInt64, UInt64)
 
   public static let byteCount = 32
 
   @inlinable public init(words: (UInt64, UInt64, UInt64, UInt64)) { self.words = words }
 
-  /// 32 zero bytes.
   public static let zero = Digest(words: (0, 0, 0, 0))
 
-  /// nil unless there are exactly 32 bytes.
+  /// Nil unless there are 32 bytes.
   public init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count == 32 else { return nil }
     func word(_ index: Int) -> UInt64 {
@@ -22,6 +21,13 @@ public struct Digest: Hashable, Sendable {
   public init?(_ bytes: [UInt8]) {
     guard let digest = bytes.withUnsafeBytes({ Digest($0) }) else { return nil }
     self = digest
+  }
+
+  /// Digests that lie one after the other.
+  static func all(in bytes: UnsafeRawBufferPointer) -> [Digest] {
+    stride(from: 0, to: bytes.count, by: byteCount).compactMap {
+      Digest(UnsafeRawBufferPointer(rebasing: bytes[$0..<min($0 + byteCount, bytes.count)]))
+    }
   }
 
   public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
@@ -39,7 +45,7 @@ public struct Digest: Hashable, Sendable {
   public static func == (left: Digest, right: Digest) -> Bool { left.words == right.words }
 
   public func hash(into hasher: inout Hasher) {
-    // Any word of a hash is as good a hash.
+    // A word of a SHA-256 is a good hash.
     hasher.combine(words.0)
   }
 }

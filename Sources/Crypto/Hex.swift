@@ -1,4 +1,4 @@
-/// Two lower-case digits a byte.
+/// Two lower-case digits for each byte.
 public func hexEncoded(_ bytes: UnsafeRawBufferPointer) -> String {
   String(unsafeUninitializedCapacity: bytes.count * 2) { digits in
     for (index, byte) in bytes.enumerated() {
@@ -13,32 +13,18 @@ public func hexEncoded(_ bytes: [UInt8]) -> String {
   bytes.withUnsafeBytes { hexEncoded($0) }
 }
 
-/// nil unless there are two digits for each byte, of either case.
+/// Nil unless the text has two digits of either case for each byte.
 public func hexDecoded(_ text: String) -> [UInt8]? {
+  let digits = text.utf8.map { Character(Unicode.Scalar($0)).hexDigitValue }
+  guard digits.count.isMultiple(of: 2) else { return nil }
   var bytes: [UInt8] = []
-  bytes.reserveCapacity(text.utf8.count / 2)
-  var high: UInt8?
-  for character in text.utf8 {
-    guard let value = hexValue(character) else { return nil }
-    if let first = high {
-      bytes.append(first << 4 | value)
-      high = nil
-    } else {
-      high = value
-    }
+  for index in stride(from: 0, to: digits.count, by: 2) {
+    guard let high = digits[index], let low = digits[index + 1] else { return nil }
+    bytes.append(UInt8(high << 4 | low))
   }
-  return high == nil ? bytes : nil
+  return bytes
 }
 
 private func hexDigit(_ value: UInt8) -> UInt8 {
   value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
-}
-
-private func hexValue(_ character: UInt8) -> UInt8? {
-  switch character {
-  case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
-  case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
-  case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
-  default: nil
-  }
 }

@@ -1,7 +1,7 @@
 internal import CCrypto
 
-/// Computes SHA-256, one message after another, with one context for all: two to four times as
-/// fast as asking libcrypto for a new one each time. Owned by one thread at a time.
+/// Computes the SHA-256 of one message after another. It keeps one context for all, which is two to four times as fast as
+/// a new one for each message. One thread uses it at a time.
 ///
 /// - Source: FIPS 180-4; EVP_DigestInit(3).
 public final class SHA256 {
@@ -23,24 +23,12 @@ public final class SHA256 {
   public func update(_ bytes: UnsafeRawBufferPointer) {
     precondition(
       EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1,
-      "libcrypto refuses to go on with a SHA-256")
+      "libcrypto refuses to continue a SHA-256")
   }
 
-  public func update(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { update($0) }
-  }
+  public func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
 
-  /// The UTF-8 of a text.
-  public func update(_ text: String) {
-    var text = text
-    text.withUTF8 { update(UnsafeRawBufferPointer($0)) }
-  }
-
-  public func update(_ digest: Digest) {
-    digest.withUnsafeBytes { update($0) }
-  }
-
-  /// The digest of all bytes since the last one; then begins anew.
+  /// The digest of all bytes since the last digest.
   public func finish() -> Digest {
     var wire: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     let done = withUnsafeMutableBytes(of: &wire) {
@@ -52,7 +40,7 @@ public final class SHA256 {
       words: (wire.0.bigEndian, wire.1.bigEndian, wire.2.bigEndian, wire.3.bigEndian))
   }
 
-  /// All of a message at once. Must not be mixed into an unfinished one.
+  /// The digest of a whole message. The message before it must be finished.
   public func hash(_ bytes: UnsafeRawBufferPointer) -> Digest {
     update(bytes)
     return finish()
@@ -63,19 +51,14 @@ public final class SHA256 {
     return finish()
   }
 
-  public func hash(_ text: String) -> Digest {
-    update(text)
-    return finish()
-  }
-
   /// For a single message; a loop keeps an instance instead.
   public static func hash(_ bytes: [UInt8]) -> Digest { SHA256().hash(bytes) }
-  public static func hash(_ text: String) -> Digest { SHA256().hash(text) }
+  public static func hash(_ text: String) -> Digest { hash(Array(text.utf8)) }
 }
 
-/// libcrypto's description of an algorithm, looked up once: the search costs more than a hash.
+/// libcrypto's description of an algorithm, looked up once, since the search costs more than a hash.
 private struct Algorithm: @unchecked Sendable {
-  // Unchecked: fetched objects are immutable and counted atomically, provider(7).
+  // Unchecked: fetched objects are immutable, and their references are counted atomically, provider(7).
   let method: OpaquePointer
 
   init(_ name: String) {
@@ -89,7 +72,7 @@ private struct Algorithm: @unchecked Sendable {
   static let sha1 = Algorithm("SHA1")
 }
 
-/// SHA-1, 20 bytes: for UUIDv5 and nothing that must be hard to forge.
+/// SHA-1, 20 bytes: for UUIDv5 only, since it can be forged.
 public func sha1(_ bytes: [UInt8]) -> [UInt8] {
   var digest = [UInt8](repeating: 0, count: 20)
   let done = digest.withUnsafeMutableBufferPointer { output in

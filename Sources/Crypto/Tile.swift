@@ -1,14 +1,13 @@
-/// A tile of a Merkle tree: up to 256 hashes of one level, the level's hash i being the root of the 256^level
-/// leaves that begin at i · 256^level. A tile with fewer hashes is a partial one, at the tree's right edge.
+/// A tile of a Merkle tree: up to 256 hashes of one level. Hash i of a level is the root of the 256^level leaves that begin
+/// at i · 256^level. A partial tile has fewer hashes, and lies at the tree's right edge.
 ///
 /// - Source: C2SP tlog-tiles.
 public struct Tile: Equatable, Sendable {
-  /// Where a tile lies.
   public struct Position: Hashable, Sendable {
     public let level: Int
     /// From left to right.
     public let index: UInt64
-    /// How many hashes it has, 1…256.
+    /// Number of hashes, 1…256.
     public let width: Int
 
     public init(level: Int, index: UInt64, width: Int) {
@@ -19,7 +18,7 @@ public struct Tile: Equatable, Sendable {
 
     public var isFull: Bool { width == Tile.width }
 
-    /// `tile/0/x001/x234/067`, and `.p/112` after it where it is partial.
+    /// `tile/0/x001/x234/067`, or `tile/0/x001/x234/067.p/112` for a partial tile.
     public var path: String {
       var rest = index / 1000
       var groups = Self.digits(index % 1000)
@@ -30,11 +29,9 @@ public struct Tile: Equatable, Sendable {
       return "tile/\(level)/\(groups)" + (isFull ? "" : ".p/\(width)")
     }
 
-    private static func digits(_ number: UInt64) -> String {
-      number < 10 ? "00\(number)" : number < 100 ? "0\(number)" : "\(number)"
-    }
+    private static func digits(_ number: UInt64) -> String { .init("\(1000 + number)".dropFirst()) }
 
-    /// Reads a path; nil for one that ``path`` does not give.
+    /// Nil unless this is a ``path``.
     public init?(path: String) {
       var parts = path.split(separator: "/", omittingEmptySubsequences: false)[...]
       guard parts.popFirst() == "tile", let level = parts.popFirst().flatMap({ Int($0) }) else {
@@ -55,31 +52,27 @@ public struct Tile: Equatable, Sendable {
         guard !overflows, !carries else { return nil }
         index = sum
       }
-      // Of a log of at most 2^63 leaves.
+      // A log has at most 2^63 leaves.
       guard (0..<8).contains(level), (1...Tile.width).contains(width),
         index < 1 << UInt64(55 - 8 * min(level, 6))
       else { return nil }
       self.init(level: level, index: index, width: width)
-      // One tile, one path.
+      // A tile has one path.
       guard self.path == path else { return nil }
     }
   }
 
-  /// Of a full one.
+  /// The width of a full tile.
   public static let width = 256
 
   public let position: Position
   public let hashes: [Digest]
 
-  /// Nil unless the bytes are as many hashes as the position says.
+  /// Nil unless the bytes are as many hashes as the position's width.
   public init?(_ position: Position, _ bytes: [UInt8]) {
     guard bytes.count == position.width * Digest.byteCount else { return nil }
     self.position = position
-    hashes = bytes.withUnsafeBytes { bytes in
-      stride(from: 0, to: bytes.count, by: Digest.byteCount).compactMap {
-        Digest(UnsafeRawBufferPointer(rebasing: bytes[$0..<($0 + Digest.byteCount)]))
-      }
-    }
+    hashes = bytes.withUnsafeBytes { Digest.all(in: $0) }
   }
 
   init(_ position: Position, _ hashes: [Digest]) {
@@ -87,19 +80,13 @@ public struct Tile: Equatable, Sendable {
     self.hashes = hashes
   }
 
-  /// The root of the perfect tree over them; of a full one.
+  /// The root of the tree over the hashes of a full tile.
   public func root(_ hasher: TreeHasher) -> Digest {
-    precondition(position.isFull, "a partial tile has no root of its own")
-    var hashes = hashes
-    while hashes.count > 1 {
-      hashes = stride(from: 0, to: hashes.count, by: 2).map {
-        hasher.node(hashes[$0], hashes[$0 + 1])
-      }
-    }
-    return hashes[0]
+    precondition(position.isFull, "a partial tile has no root")
+    return hasher.root(ofPerfect: hashes)
   }
 
-  /// The file's: the hashes one after the other.
+  /// The content of the tile's file: the hashes one after the other.
   public var bytes: [UInt8] {
     [UInt8](unsafeUninitializedCapacity: hashes.count * Digest.byteCount) { buffer, count in
       let bytes = UnsafeMutableRawBufferPointer(buffer)

@@ -1,5 +1,5 @@
-/// The two hashes of a Merkle tree: a leaf's and a node's, told apart by their first byte so that neither can
-/// pass for the other. Owned by one thread at a time.
+/// The two hashes of a Merkle tree. The first byte differs, so that a leaf cannot pass for a node. One thread uses it at a
+/// time.
 ///
 /// - Source: RFC 6962, section 2.1.
 public final class TreeHasher {
@@ -25,7 +25,17 @@ public final class TreeHasher {
     return hasher.hash(UnsafeRawBufferPointer(buffer))
   }
 
-  /// The root of a tree without leaves: the SHA-256 of nothing.
+  /// The root of a tree over a power of two of hashes.
+  func root(ofPerfect hashes: [Digest]) -> Digest {
+    var (hashes, count) = (hashes, hashes.count)
+    while count > 1 {
+      count /= 2
+      for index in 0..<count { hashes[index] = node(hashes[2 * index], hashes[2 * index + 1]) }
+    }
+    return hashes[0]
+  }
+
+  /// The root of a tree without leaves: the SHA-256 of no bytes.
   public static let emptyRoot = SHA256.hash([])
 }
 

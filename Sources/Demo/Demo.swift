@@ -5,14 +5,13 @@ import OpsLoop
 import Postgres
 public import Replay
 
-/// The demo: a day of agent events through the loop, then a disaster and the way back.
+/// The demo: the loop runs a day of agent events, then all tables are emptied, and a rebuild restores them.
 public final class Demo {
-  /// What a person reads while it runs and at its end.
   public struct Report: Sendable {
     public var eventsEmitted = 0
     public var counts: [(type: String, count: Int)] = []
     public var failureClasses: [String: Int] = [:]
-    /// The mission whose history is worth reading: one that was retried and then died.
+    /// A mission with a step that was tried again and then died.
     public var mission: StreamID?
     public var rowsBefore: [(table: String, rows: Int)] = []
     public var rowsEmptied: [(table: String, rows: Int)] = []
@@ -21,13 +20,13 @@ public final class Demo {
     public var daySeconds = 0.0
     public var rebuildSeconds = 0.0
     public var verifySeconds = 0.0
-    /// What the demo promises and did not show.
+    /// What the demo should have shown and did not.
     public var missing: [String] = []
   }
 
   private let superuser: Connection
   private let target: Session.Target
-  /// A person at the command line, the heartbeat, and a worker, each under its own name.
+  /// A person at the command line, the heartbeat, and a worker.
   private let engine: Engine
   private let heart: Engine
   private let worker: Engine
@@ -37,9 +36,9 @@ public final class Demo {
   private var report = Report()
 
   /// - Parameters:
-  ///   - superuserURL: Of an empty database made for the demo.
-  ///   - engineURL: The engine's login, same database.
-  ///   - say: Told what happens, a line each.
+  ///   - superuserURL: An empty database for the demo.
+  ///   - engineURL: The same database as the engine's login.
+  ///   - say: Gets a line for each thing that happens.
   public init(
     superuserURL: String, engineURL: String, say: @escaping (String) -> Void
   ) throws(OpsError) {
@@ -47,22 +46,19 @@ public final class Demo {
     target = Session.Target(url: engineURL, application: "opsledger demo")
     let installer = try Session(Session.Target(url: superuserURL, application: "opsledger demo"))
     let installed = try Installer.run(installer, name: "demo", actor: "demo")
-    say("laid the schema, seeded \(installed.seeded.count) policies")
-    do {
-      superuser = try Connection(
+    say("applied the schema, seeded \(installed.seeded.count) policies")
+    (superuser, clock, start) = try onDatabase { () throws(PostgresError) in
+      let superuser = try Connection(
         url: superuserURL, applicationName: "opsledger demo",
         settings: [("search_path", "pg_catalog, pg_temp")])
-      clock = try DemoClock(replacingOn: superuser)
-      start = try clock.now()
-    } catch {
-      throw OpsError(database: error)
+      let clock = try DemoClock(replacingOn: superuser)
+      return (superuser, clock, try clock.now())
     }
     engine = Engine(try Session(target), actor: "cli/demo")
     heart = Engine(try Session(target), actor: "heartbeat")
     worker = Engine(try Session(target), actor: "worker/host-a")
   }
 
-  /// Runs all of it.
   public func run() throws(OpsError) -> Report {
     let began = monotonicSeconds()
     try playDay()
@@ -81,7 +77,9 @@ public final class Demo {
     say("\(day.events.count) agent events in one day, by a clock that does not wait")
     var next = 0
     for minute in stride(from: 10, through: SampleDay.minutes, by: 10) {
-      try move(toMinute: minute)
+      try onDatabase { () throws(PostgresError) in
+        try clock.advance(to: start.adding(seconds: Double(minute) * 60))
+      }
       while next < day.events.count, day.events[next].minute < minute {
         try emit(day.events[next])
         next += 1
@@ -91,9 +89,9 @@ public final class Demo {
       try work()
       if minute % 180 == 0 { try sayWhere(minute, emitted: next) }
     }
-    // What was put off by a backoff ends after midnight.
+    // Steps that a backoff put off run after midnight.
     for _ in 0..<4 {
-      try onClock { () throws(PostgresError) in try clock.advance(seconds: 400) }
+      try onDatabase { () throws(PostgresError) in try clock.advance(seconds: 400) }
       _ = try heart.heartbeat(drain: true)
       try work()
     }
@@ -101,12 +99,10 @@ public final class Demo {
 
   private func emit(_ event: SampleEvent) throws(OpsError) {
     _ = try engine.emit(
-      AgentEvent.Report(
-        type: event.type, data: event.data.text, dedupeKey: event.dedupeKey))
+      AgentEvent.Report(type: event.type, data: event.data.text, dedupeKey: event.dedupeKey))
     report.eventsEmitted += 1
   }
 
-  /// What people and accidents do at certain hours.
   private func happen(atMinute minute: Int) throws(OpsError) {
     switch minute {
     case 6 * 60: try addBrokenPattern()
@@ -118,11 +114,8 @@ public final class Demo {
     }
   }
 
-  /// A pattern that names an executor which nobody has: its reactions fail, and say so.
+  /// Adds a pattern with an unknown executor: its reactions fail.
   private func addBrokenPattern() throws(OpsError) {
-    guard var matrix = try policyValue("reaction_matrix").objectValue,
-      let patterns = matrix["patterns"]?.arrayValue
-    else { return }
     let broken = JSON.object([
       "id": .string("deploy-on-signal"), "name": .string("Deploys when something is slow"),
       "event_type": .string("signal:latency"),
@@ -131,9 +124,7 @@ public final class Demo {
         "steps": .array([.object(["kind": .string("deploy")])]),
       ]),
     ])
-    matrix["patterns"] = .array(patterns + [broken])
-    _ = try engine.setPolicy(
-      "reaction_matrix", to: .object(matrix), why: "deploy by ourselves when the edge is slow")
+    try setPatterns(why: "deploy by ourselves when the edge is slow") { $0 + [broken] }
     for number in 1...3 {
       try emit(
         SampleEvent(
@@ -144,17 +135,27 @@ public final class Demo {
   }
 
   private func removeBrokenPattern() throws(OpsError) {
-    guard var matrix = try policyValue("reaction_matrix").objectValue,
-      let patterns = matrix["patterns"]?.arrayValue
-    else { return }
-    matrix["patterns"] = .array(patterns.filter { $0["id"]?.stringValue != "deploy-on-signal" })
-    _ = try engine.setPolicy(
-      "reaction_matrix", to: .object(matrix), why: "there is no executor deploy (OPS_005)",
-      rollbackTo: 1)
-    say("08:00  and taken back: its reactions failed with OPS_005")
+    try setPatterns(why: "there is no executor deploy (OPS_005)", rollbackTo: 1) { patterns in
+      patterns.filter { $0["id"]?.stringValue != "deploy-on-signal" }
+    }
+    say("08:00  the pattern is removed: its reactions failed with OPS_005")
   }
 
-  /// A worker claims steps and is never heard of again.
+  private func setPatterns(
+    why: String, rollbackTo: Int32? = nil, _ edit: ([JSON]) -> [JSON]
+  ) throws(OpsError) {
+    let rows = try engine.session.query(
+      Statement("SELECT value FROM public.ops_policy WHERE key = 'reaction_matrix'"))
+    let text = try onDatabase { () throws(PostgresError) in try rows.jsonb(0, 0) }
+    guard var matrix = (try? JSON(parsing: text))?.objectValue,
+      let patterns = matrix["patterns"]?.arrayValue
+    else { return }
+    matrix["patterns"] = .array(edit(patterns))
+    _ = try engine.setPolicy(
+      "reaction_matrix", to: .object(matrix), why: why, rollbackTo: rollbackTo)
+  }
+
+  /// A worker claims steps, and then does nothing.
   private func crashWorker() throws(OpsError) {
     for number in 1...4 {
       try emit(
@@ -164,8 +165,8 @@ public final class Demo {
     }
     _ = try heart.heartbeat(drain: true)
     let lost = try engine.claim(3, worker: "worker/host-b")
-    say("09:00  a worker dies with \(lost.steps.count) steps in hand; their leases run out")
-    try onClock { () throws(PostgresError) in
+    say("09:00  a worker dies while it holds \(lost.steps.count) steps; their leases expire")
+    try onDatabase { () throws(PostgresError) in
       try clock.advance(seconds: engine.settings.leaseSeconds + 1)
     }
   }
@@ -174,10 +175,10 @@ public final class Demo {
     _ = try engine.setPolicy(
       "proposal_caps", to: .object(["daily_limit": .int(400)]),
       why: "the cap of 100 was reached by noon, on an ordinary day")
-    say("13:00  the daily cap is raised: proposals had been refused (OPS_003)")
+    say("13:00  the daily cap is raised, since it refused proposals (OPS_003)")
   }
 
-  /// A person looks at what waits: approves most, rejects some.
+  /// A person approves most of the waiting proposals, and rejects some.
   private func decideWaiting() throws(OpsError) {
     let waiting = try engine.session.query(
       Statement(
@@ -186,8 +187,7 @@ public final class Demo {
         ORDER BY created_at, id
         """))
     var (approved, rejected) = (0, 0)
-    for row in 0..<waiting.count {
-      let id = try onClock { () throws(PostgresError) in StreamID(try waiting.uuid(row, 0)) }
+    for (row, id) in try waiting.ids().enumerated() {
       if row % 3 == 2 {
         try engine.reject(id, why: "not this quarter")
         rejected += 1
@@ -196,17 +196,17 @@ public final class Demo {
         approved += 1
       }
     }
-    say("17:00  a person decides what waited: \(approved) approved, \(rejected) rejected")
+    say("17:00  a person approves \(approved) of the waiting proposals, and rejects \(rejected)")
   }
 
   private func work() throws(OpsError) {
-    // Backoffs are seconds; by this clock they pass at once.
+    // This clock skips backoffs.
     for _ in 0..<4 {
       let worker = Worker(
         self.worker, Worker.Options(name: "worker/host-a"), shouldStop: { false }, report: { _ in })
       let done = try worker.run()
       guard let next = done.waiting?.nextAt else { break }
-      try onClock { () throws(PostgresError) in try clock.advance(to: next) }
+      try onDatabase { () throws(PostgresError) in try clock.advance(to: next) }
     }
   }
 
@@ -217,13 +217,13 @@ public final class Demo {
         SELECT (SELECT count(*) FROM public.ops_missions WHERE status = 'succeeded'),
           (SELECT count(*) FROM public.ops_missions WHERE status = 'failed'), ledger.sealed()
         """))
-    let (done, failed, entry) = try onClock { () throws(PostgresError) in
+    let (done, failed, entry) = try onDatabase { () throws(PostgresError) in
       (try rows.int8(0, 0), try rows.int8(0, 1), try rows.int8(0, 2))
     }
     let hour = minute / 60
     say(
       "\(hour < 10 ? "0" : "")\(hour):00  \(emitted) events so far; \(done) missions succeeded, "
-        + "\(failed) failed; sealed up to entry \(entry)")
+        + "\(failed) failed; the sealed prefix ends at entry \(entry)")
   }
 
   // MARK: - What happened
@@ -243,14 +243,15 @@ public final class Demo {
         SELECT m.id FROM public.ops_missions AS m JOIN public.ops_mission_steps AS s ON s.mission_id = m.id
         WHERE m.status = 'failed' AND s.failure_count > 1 ORDER BY m.created_at LIMIT 1
         """))
-    try onClock { () throws(PostgresError) in
+    report.mission = try mission.ids().first
+    try onDatabase { () throws(PostgresError) in
+      report.counts = []
       for row in 0..<types.count {
         report.counts.append((try types.text(row, 0), Int(try types.int8(row, 1))))
       }
       for row in 0..<classes.count {
         report.failureClasses[try classes.text(row, 0)] = Int(try classes.int8(row, 1))
       }
-      if mission.count > 0 { report.mission = StreamID(try mission.uuid(0, 0)) }
     }
   }
 
@@ -258,7 +259,7 @@ public final class Demo {
     var counts: [(table: String, rows: Int)] = []
     for table in Self.tables {
       let rows = try engine.session.query(Statement("SELECT count(*) FROM public.\(table)"))
-      let count = try onClock { () throws(PostgresError) in Int(try rows.int8(0, 0)) }
+      let count = try onDatabase { () throws(PostgresError) in Int(try rows.int8(0, 0)) }
       counts.append((table, count))
     }
     return counts
@@ -278,9 +279,8 @@ public final class Demo {
       Self.tables.map { "ALTER TABLE public.\($0) \(state) TRIGGER capture_truncate" }
         .joined(separator: "; ")
     }
-    try onClock { () throws(PostgresError) in
-      // Emptied by hand they would be on the record; only a superuser, who permits himself to switch
-      // capture off, does it behind the ledger's back.
+    try onDatabase { () throws(PostgresError) in
+      // Capture would record this. Only a superuser can permit himself to switch it off.
       try superuser.execute(
         """
         BEGIN; INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
@@ -289,7 +289,7 @@ public final class Demo {
         """)
     }
     report.rowsEmptied = try rowCounts()
-    say("all eight tables emptied behind the ledger's back")
+    say("all eight tables emptied; the log has no event of it")
   }
 
   private func recover() throws(OpsError) {
@@ -301,12 +301,7 @@ public final class Demo {
     report.verify = try Verifier.run(target)
     report.verifySeconds = monotonicSeconds() - verifying
     say("verified")
-    try readWhatHappened(again: true)
-  }
-
-  /// The rebuild is an event too.
-  private func readWhatHappened(again: Bool) throws(OpsError) {
-    report.counts.removeAll()
+    // The rebuild recorded an event, too.
     try readWhatHappened()
   }
 
@@ -320,7 +315,7 @@ public final class Demo {
       report.missing.append("no \(Step.eventType(.attemptFailed)) of class \(lost)")
     }
     let compared = report.verify?.rows.values.reduce(0, +) ?? 0
-    if compared < 2000 { report.missing.append("verify compared \(compared) rows, not 2000") }
+    if compared < 2000 { report.missing.append("verify compared only \(compared) rows") }
     if report.verify?.isEqual != true { report.missing.append("the tables differ from the log") }
   }
 
@@ -335,25 +330,4 @@ public final class Demo {
     + [.started, .succeeded, .failed].map(Run.eventType)
     + [Policy.eventType(.set)] + [.added, .updated].map(Radar.eventType)
     + [.created, .rebuilt].map(LedgerRecord.eventType)
-
-  // MARK: - Small things
-
-  private func policyValue(_ key: String) throws(OpsError) -> JSON {
-    var parameters = Parameters()
-    parameters.text(key)
-    let rows = try engine.session.query(
-      Statement("SELECT value FROM public.ops_policy WHERE key = $1::text"), parameters)
-    let text = try onClock { () throws(PostgresError) in try rows.jsonb(0, 0) }
-    return (try? JSON(parsing: text)) ?? .null
-  }
-
-  private func move(toMinute minute: Int) throws(OpsError) {
-    try onClock { () throws(PostgresError) in
-      try clock.advance(to: start.adding(seconds: Double(minute) * 60))
-    }
-  }
-
-  private func onClock<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
-    do { return try body() } catch { throw OpsError(database: error) }
-  }
 }

@@ -2,14 +2,14 @@ import Ledger
 import Log
 import Postgres
 
-/// The demo's own clock: the database's, put on to the start of the next day and moved on at will, so
-/// that backoffs and leases take no waiting. It never runs back: the log would show it.
+/// A clock for the demo: the database's clock, moved forward to the start of the next day and further at will, so that
+/// nobody waits for backoffs and leases. It never goes back, which the log would show.
 struct DemoClock {
   private let connection: Connection
 
   /// Replaces `ledger.now()` in a database made for the demo.
   ///
-  /// - Parameter connection: A superuser's: schema `ledger` is frozen, and this takes a permit.
+  /// - Parameter connection: A superuser's connection, since schema `ledger` is frozen.
   init(replacingOn connection: Connection) throws(PostgresError) {
     self.connection = connection
     try connection.execute(
@@ -27,12 +27,11 @@ struct DemoClock {
       """)
   }
 
-  /// The time by this clock.
   func now() throws(PostgresError) -> Instant {
     Instant(micros: try connection.query(Statement("SELECT ledger.now()")).timestamptz(0, 0))
   }
 
-  /// Moves on to a moment, where it is still ahead.
+  /// Moves the clock forward to a moment; does nothing if the moment has passed.
   func advance(to instant: Instant) throws(PostgresError) {
     let missing = try instant.seconds(since: now())
     if missing > 0 { try advance(seconds: missing) }

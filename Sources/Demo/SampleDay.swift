@@ -10,8 +10,8 @@ struct SampleEvent {
   var dedupeKey: String?
 }
 
-/// A day in the life of a small company's agents, made up from a fixed seed: scouts find things,
-/// builds break, people ask, jobs flake and fail, and some events are not worth a reaction.
+/// A day of a small company's agents, from a fixed seed: scouts find things, builds break, people ask, jobs fail, and some
+/// events match no pattern.
 struct SampleDay {
   private(set) var events: [SampleEvent] = []
   private var ids = IDSource(seed: (20_261_124, 5))
@@ -31,7 +31,7 @@ struct SampleDay {
 
   private mutating func draw(_ count: Int) -> Int { Int(ids.draw() * Double(count)) }
 
-  /// Spread over the day, busier in working hours.
+  /// Most minutes lie in working hours.
   private mutating func minute() -> Int {
     ids.draw() < 0.75 ? 7 * 60 + draw(12 * 60) : draw(Self.minutes - 30)
   }
@@ -52,7 +52,7 @@ struct SampleDay {
       for audience in who {
         let (title, found) = ("\(subject) for \(audience)", minute())
         add("scout:find", ["summary": .string(title), "source": .string("scout")], at: found)
-        // Some demand is confirmed later in the day; once it is for something nobody has on the radar.
+        // Some demand is confirmed later in the day.
         if ids.draw() < 0.4 {
           add(
             "demand:confirmed", ["title": .string(title)],
@@ -60,8 +60,9 @@ struct SampleDay {
         }
       }
     }
+    // The radar has no such item.
     add("demand:confirmed", ["title": .string("horoscopes for cats")])
-    // An event without its summary cannot fill the template, which names the path that is missing.
+    // This event lacks the summary that the template uses.
     add("scout:find", ["source": .string("scout")])
   }
 
@@ -72,7 +73,7 @@ struct SampleDay {
         "build:\(service):failed",
         [
           "build": .string("\(service)#\(1000 + number)"),
-          // Only those of the build server count.
+          // The pattern wants builds of the build server.
           "source": .string(number % 6 == 0 ? "laptop" : "ci"),
         ], dedupe: "build-\(1000 + number)")
     }
@@ -113,9 +114,7 @@ struct SampleDay {
   }
 
   private mutating func addJobs() {
-    for number in 0..<40 {
-      add("job:flaky", ["job": .string("nightly-\(number + 1)")])
-    }
+    for number in 1...40 { add("job:flaky", ["job": .string("nightly-\(number)")]) }
     for number in 0..<12 {
       add(
         "job:failing",
@@ -126,7 +125,7 @@ struct SampleDay {
     }
   }
 
-  /// What no pattern wants.
+  /// Events that match no pattern.
   private mutating func addNoise() {
     for number in 0..<90 {
       add("metric:sample", ["value": .int(number * 7 % 100), "source": .string("edge")])

@@ -2,9 +2,8 @@ internal import CCurl
 internal import Glibc
 internal import Synchronization
 
-/// Sends requests, one at a time, over connections that are kept. Follows no redirect and keeps no cookie.
-///
-/// Whoever a server is, its certificate is checked, unless its URL says `http`.
+/// Sends requests one at a time, and keeps its connections open. It follows no redirect and keeps no cookie. It checks the
+/// certificate of every `https` server.
 ///
 /// - Source: libcurl 7.88, curl_easy_setopt(3).
 public final class HTTPClient: @unchecked Sendable {
@@ -12,7 +11,7 @@ public final class HTTPClient: @unchecked Sendable {
     /// A file of certificates to trust instead of the system's.
     public var certificates: String?
     public var connectTimeoutMillis = 5000
-    /// How long nothing may move before it is given up.
+    /// A transfer without a byte in so many seconds fails.
     public var stallSecondsMax = 30
     public var signing: Signing?
 
@@ -35,7 +34,7 @@ public final class HTTPClient: @unchecked Sendable {
   }
 
   private let settings: Settings
-  /// Made at the first request. Used under the lock only, which is what makes this class Sendable.
+  /// Made at the first request. It is used under the lock only, so this class is Sendable.
   private var easy: EasyHandle?
   private let lock = Mutex(())
 
@@ -43,7 +42,7 @@ public final class HTTPClient: @unchecked Sendable {
 
   /// Sends a request and waits for its answer.
   ///
-  /// - Parameter bytesMax: Upper bound on the answer's body, which is kept in memory.
+  /// - Parameter bytesMax: Upper bound on the body of the answer, which is kept in memory.
   public func perform(
     _ request: HTTPRequest, bytesMax: Int = 1 << 20
   ) throws(HTTPError) -> HTTPResponse {
@@ -66,7 +65,7 @@ final class EasyHandle {
     if let problem = easy_load() {
       throw HTTPError(.unusable, "libcurl cannot be loaded: \(String(cString: problem))")
     }
-    // A peer may end before it was told everything; libcurl says so.
+    // If a server closes the connection too early, libcurl returns an error.
     signal(SIGPIPE, SIG_IGN)
     guard let pointer = easy_make() else { throw HTTPError(.unusable, "libcurl is out of memory") }
     self.pointer = pointer

@@ -1,22 +1,22 @@
-/// A request that got no answer. No text of it holds a header, a key or a signature.
+/// The failure of a request without an answer. Its text has no header, key or signature.
 public struct HTTPError: Error, Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
-    /// No connection came about: nothing was sent.
+    /// There was no connection, so nothing was sent.
     case connect
-    /// It took too long; the request may have been carried out.
+    /// It took too long. The server may have run the request.
     case timeout
-    /// The connection broke; the request may have been carried out.
+    /// The connection broke. The server may have run the request.
     case lost
-    /// The peer could not show that it is who it should be, or no encryption was agreed on.
+    /// The server's certificate is not valid, or there is no common encryption.
     case tls
-    /// libcurl is missing, or refuses what it was asked.
+    /// libcurl is missing, or refuses an option.
     case unusable
-    /// The answer is larger than was allowed.
+    /// The answer is larger than the caller allows.
     case tooLarge
   }
 
   public let kind: Kind
-  /// What went wrong, without the place.
+  /// The failure, without the server.
   public let message: String
 
   init(_ kind: Kind, _ message: String) {

@@ -1,4 +1,3 @@
-/// What is asked of a server.
 public struct HTTPRequest: Sendable {
   public enum Method: String, Sendable {
     case get = "GET"
@@ -9,10 +8,10 @@ public struct HTTPRequest: Sendable {
   }
 
   public var method: Method
-  /// With path and query as they are to be sent.
+  /// Path and query are sent as they are.
   public var url: String
   public var headers: [(name: String, value: String)]
-  /// Sent as it is; of PUT and POST only.
+  /// For PUT and POST.
   public var body: [UInt8]
 
   public init(
@@ -26,10 +25,10 @@ public struct HTTPRequest: Sendable {
   }
 }
 
-/// What a server answered, whatever its status.
+/// A server's answer, whatever its status.
 public struct HTTPResponse: Sendable {
   public internal(set) var status = 0
-  /// By their names in lower case; of several of one name the last.
+  /// Headers by their names in lower case. If a name stands twice, the last one counts.
   public internal(set) var headers: [String: String] = [:]
   public internal(set) var body: [UInt8] = []
 

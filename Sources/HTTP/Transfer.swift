@@ -1,6 +1,6 @@
 internal import CCurl
 
-/// One request on a handle, and what of its answer has arrived.
+/// One request on a handle, and the part of its answer that has arrived.
 final class Transfer {
   private let easy: EasyHandle
   private let bytesMax: Int
@@ -28,7 +28,7 @@ final class Transfer {
     }
     try set(CURLOPT_HTTPHEADER, pointer: headers)
     try set(CURLOPT_URL, request.url)
-    // An empty body still wants a pointer.
+    // libcurl wants a pointer also for an empty body.
     let body = request.body.isEmpty ? [0] : request.body
     var reason = [CChar](repeating: 0, count: Int(CURL_ERROR_SIZE))
     let code = try reason.withUnsafeMutableBufferPointer { reason in
@@ -36,7 +36,7 @@ final class Transfer {
         Result { () throws(HTTPError) in
           try set(CURLOPT_ERRORBUFFER, pointer: reason.baseAddress)
           try send(request.method, body.baseAddress, count: request.body.count)
-          // It holds pointers into this frame, which must not outlive it.
+          // The handle has pointers into this stack frame, and must not keep them.
           defer { easy_reset(easy.pointer) }
           let code = easy_perform(easy.pointer)
           response.status = easy_status(easy.pointer)
@@ -48,7 +48,7 @@ final class Transfer {
     return response
   }
 
-  // MARK: What libcurl is told
+  // MARK: Options
 
   private func set(_ settings: HTTPClient.Settings) throws(HTTPError) {
     try set(CURLOPT_NOSIGNAL, 1)
@@ -75,7 +75,7 @@ final class Transfer {
     case .delete: return try set(CURLOPT_CUSTOMREQUEST, method.rawValue)
     case .put, .post: break
     }
-    // The body in memory is what libcurl hashes when it signs.
+    // To sign, libcurl hashes a body in memory.
     try check(easy_set_size(easy.pointer, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(count)))
     try set(CURLOPT_POSTFIELDS, pointer: body)
     try set(CURLOPT_CUSTOMREQUEST, method.rawValue)
@@ -96,7 +96,7 @@ final class Transfer {
   }
 
   private static func at(_ context: UnsafeMutableRawPointer?) -> Transfer {
-    guard let context else { preconditionFailure("libcurl keeps what it was given") }
+    guard let context else { preconditionFailure("libcurl lost the context of a callback") }
     return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
   }
 
@@ -117,12 +117,12 @@ final class Transfer {
     throw HTTPError(.unusable, "libcurl: \(String(cString: easy_reason(code)))")
   }
 
-  // MARK: What arrives
+  // MARK: The answer
 
   private func takeHeader(_ line: UnsafeRawBufferPointer) -> Int {
     let text = String(decoding: line, as: UTF8.self)
     if text.hasPrefix("HTTP/") {
-      // Another answer, after an interim one.
+      // A second answer follows an interim one.
       response.headers = [:]
     } else if let colon = text.firstIndex(of: ":") {
       let value = text[text.index(after: colon)...]
@@ -141,13 +141,13 @@ final class Transfer {
   }
 
   private static func trimmed(_ text: Substring) -> String {
-    let isSpace = { (character: Character) in character.isWhitespace }
-    let front = text.drop(while: isSpace)
-    return String(String(front.reversed().drop(while: isSpace)).reversed())
+    var text = text.drop(while: \.isWhitespace)
+    while text.last?.isWhitespace == true { text.removeLast() }
+    return String(text)
   }
 
   private func error(_ code: CURLcode, _ reason: [CChar]) -> HTTPError {
-    if isTooLarge { return HTTPError(.tooLarge, "its answer has more than \(bytesMax) bytes") }
+    if isTooLarge { return HTTPError(.tooLarge, "the answer has more than \(bytesMax) bytes") }
     let text = reason.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
     let said = String(decoding: text, as: UTF8.self)
     let message = said.isEmpty ? String(cString: easy_reason(code)) : said

@@ -1,9 +1,9 @@
 import CHost
 import Glibc
 
-/// One run of a child whose streams are pipes: feeds it, drains it, times it, ends it, reaps it.
+/// One run of a child process whose streams are pipes.
 struct CapturedRun {
-  /// Our end of a pipe from the child, and what has come through it.
+  /// The read end of a pipe from the child, and the bytes that have come through it.
   private struct Drain {
     var file: Int32
     var kept: [UInt8] = []
@@ -48,7 +48,7 @@ struct CapturedRun {
     drains = [Drain(file: ours[1]), Drain(file: ours[2])]
   }
 
-  /// Goes on until the child has ended, then collects what it left in the pipes.
+  /// Waits until the child has ended, then reads the rest of the pipes.
   mutating func finish() -> Subprocess.Result {
     feed()
     while host_has_ended(pid) == 0 {
@@ -59,7 +59,7 @@ struct CapturedRun {
     }
     let elapsedMillis = watch.elapsedMillis
     drain()
-    // Before the leader is reaped, since only until then its number cannot be another's.
+    // Before the child is reaped: after that, its number may belong to another process.
     killpg(pid, SIGKILL)
     let ending = Subprocess.reap(pid)
     closeAll()
@@ -104,19 +104,19 @@ struct CapturedRun {
       let count = input.withUnsafeBytes { write(inputFile, $0.baseAddress, $0.count) }
       if count < 0 && errno == EINTR { continue }
       if count < 0 && errno == EAGAIN { return }
-      guard count > 0 else { break }  // It does not want to read on, which is its right.
+      guard count > 0 else { break }  // The child closed its standard input.
       input.removeFirst(count)
     }
     close(inputFile)
     inputFile = -1
   }
 
-  /// Reads until the pipes are empty; beyond the cap only so that the child can go on.
+  /// Reads until the pipes are empty. Bytes beyond `bytesMax` are discarded, so that the child is not blocked.
   private mutating func drain() {
     var chunk = [UInt8](repeating: 0, count: 65_536)
     for index in drains.indices where drains[index].file >= 0 {
-      // Bounded: a child that never stops writing must not keep us from its timeout, nor one that
-      // left the group from the end. A pipe holds no more than sixteen chunks.
+      // Limited, since a process that never stops writing must not delay the timeout or the end. A pipe holds at most
+      // sixteen chunks.
       for _ in 0..<16 {
         let count = read(drains[index].file, &chunk, chunk.count)
         if count < 0 && errno == EINTR { continue }

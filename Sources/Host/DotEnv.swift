@@ -1,19 +1,19 @@
-/// The `.env` file that the runbook has people keep beside the worker.
+/// The `.env` file of a worker's directory.
 ///
-/// One `NAME=value` a line, `export` in front allowed; `#` begins a comment at the start of a line
-/// or after a space; single quotes keep the text as it is, double quotes know `\n \r \t \" \\ \$`
-/// and may span lines. Nothing is expanded: a value that looks like a program is only a text.
+/// Each line is `NAME=value`, perhaps after `export`. A `#` at the start of a line or after a space begins a comment.
+/// Single quotes keep the text as it is. Double quotes know `\n \r \t \" \\ \$` and may span lines. Nothing is
+/// expanded.
 public struct DotEnv: Equatable, Sendable {
   public var values: [String: String] = [:]
-  /// Lines (from 1) that are none of it. They are skipped: the file is other programs' too.
+  /// Lines (from 1) of another form. They are skipped, since other programs may use the file too.
   public var unreadableLines: [Int] = []
-  /// Names whose last value stands on such a line, by the line: nobody knows what they were meant to be.
+  /// Names whose last value is on such a line, with the line. Their values are unknown.
   public var unreadableNames: [String: Int] = [:]
 
-  /// Whether some of the file's bytes were no text, and were replaced.
+  /// Whether some bytes of the file were not UTF-8 and were replaced.
   private var isRepaired = false
 
-  /// Reads a file's bytes. A line with bytes that are no UTF-8 text is skipped like any that cannot be read.
+  /// Reads a file's bytes. A line that is not UTF-8 is skipped, as other unreadable lines are.
   public init(bytes: [UInt8]) {
     if let text = String(validating: bytes, as: UTF8.self) {
       self.init(text)
@@ -35,7 +35,7 @@ public struct DotEnv: Equatable, Sendable {
     }
   }
 
-  /// Takes one assignment, and with it the lines that its quotes span.
+  /// Reads one assignment, with all lines that its quotes span.
   private mutating func readLine(_ rest: inout Substring, _ line: inout Int) -> Bool {
     defer {
       rest = rest.drop { !$0.isNewline }.dropFirst()
@@ -55,12 +55,12 @@ public struct DotEnv: Equatable, Sendable {
     return true
   }
 
-  /// No variable can hold the character 0, and what was replaced would name something else.
+  /// A variable cannot hold the character 0, and a value with replaced bytes would be another value.
   private func isText(_ value: String) -> Bool {
     !value.unicodeScalars.contains { $0 == "\0" || isRepaired && $0 == "\u{FFFD}" }
   }
 
-  /// - Returns: Nil where quotes are not closed, or something follows them.
+  /// - Returns: Nil if quotes are not closed, or if something follows them.
   private static func value(_ rest: inout Substring, _ line: inout Int) -> String? {
     guard let quote = rest.first, quote == "\"" || quote == "'" else {
       return bare(rest.prefix { !$0.isNewline })

@@ -1,15 +1,15 @@
 import CHost
 import Glibc
 
-/// Settings by name: the process's environment, and behind it the `.env` of the working directory.
+/// Settings by name, from the process's environment and from the file `.env` of the working directory.
 ///
-/// The real environment wins, also with an empty value; an empty value counts as not set.
+/// A variable of the process replaces the one of `.env`, also if it is empty. An empty value counts as not set.
 public struct Environment: Sendable {
-  /// Where a value was found.
+  /// The place of a value.
   public enum Origin: Equatable, Sendable {
     case process
     case dotEnv
-    /// In the file that `NAME_FILE` names.
+    /// The file that `NAME_FILE` names.
     case file(String)
   }
 
@@ -20,7 +20,7 @@ public struct Environment: Sendable {
 
   private let process: [String: String]
   private let dotEnv: [String: String]
-  /// Lines of `.env` that could not be read, for a warning.
+  /// The lines of `.env` that could not be read.
   public let unreadableLines: [Int]
   private let unreadableNames: [String: Int]
 
@@ -31,39 +31,38 @@ public struct Environment: Sendable {
     unreadableNames = dotEnv.unreadableNames
   }
 
-  /// The environment of this process and the `.env` file of a directory, where there is one.
+  /// The environment of this process and the `.env` file of a directory.
   ///
-  /// - Throws: when `.env` is there and cannot be opened: what it says may decide which database. A line in it that
-  ///   is none is passed over, and is an error for who asks for what it names; see ``requireReadable(_:)``.
+  /// - Throws: If `.env` exists and cannot be opened, since it may name the database. A line that cannot be read is an
+  ///   error only for the settings that it names; see ``requireReadable(_:)``.
   public static func load(directory: String = ".") throws(HostError) -> Environment {
     let path = directory + "/.env"
-    guard let status = FileSystem.status(path), status.kind == .file else {
-      return Environment(process: processVariables())
-    }
+    let hasFile = FileSystem.status(path)?.kind == .file
     return Environment(
       process: processVariables(),
-      dotEnv: DotEnv(bytes: try FileSystem.read(path, bytesMax: 1 << 20)))
+      dotEnv: DotEnv(bytes: hasFile ? try FileSystem.read(path, bytesMax: 1 << 20) : []))
   }
 
-  /// A setting, or nil where it is not set or empty.
+  /// A setting, or nil if it is not set or empty.
   public func value(_ name: String) -> Value? {
     if let text = process[name] { return text.isEmpty ? nil : Value(text: text, origin: .process) }
     guard let text = dotEnv[name], !text.isEmpty else { return nil }
     return Value(text: text, origin: .dotEnv)
   }
 
-  /// - Throws: when `.env` sets it on a line that cannot be read: what was meant is never the default.
+  /// - Throws: If `.env` sets the name on a line that cannot be read. The default could be another value than was
+  ///   meant.
   public func requireReadable(_ name: String) throws(HostError) {
     guard process[name] == nil, let line = unreadableNames[name] else { return }
     throw HostError(
       .malformed,
       "\(name) cannot be read: line \(line) of .env is not UTF-8 text, or its quotes are not closed",
-      hint: "mend the line, or set \(name) in the environment")
+      hint: "correct the line, or set \(name) in the environment")
   }
 
-  /// A setting that may also be kept in a file, which `NAME_FILE` then names. `NAME` itself wins.
+  /// A setting whose value may also be in a file that `NAME_FILE` names. `NAME` replaces it.
   ///
-  /// - Throws: when that file cannot be read, or is empty: a secret that was meant is never none.
+  /// - Throws: If the file cannot be read or is empty. A missing secret is not the same as none.
   public func secret(_ name: String) throws(HostError) -> Value? {
     try requireReadable(name)
     if let value = value(name) { return value }
@@ -77,18 +76,17 @@ public struct Environment: Sendable {
     return Value(text: String(text), origin: .file(file))
   }
 
-  /// All settings whose names begin so.
+  /// All settings whose names begin with `prefix`.
   public func values(prefix: String) -> [String: String] {
     dotEnv.merging(process) { $1 }.filter { $0.key.hasPrefix(prefix) && !$0.value.isEmpty }
   }
 
-  /// Unsets all variables of this process whose names begin so, for libraries that would read them.
-  /// No other thread may use the environment meanwhile.
+  /// Unsets all variables of this process whose names begin with `prefix`, so that libraries do not read them. No other
+  /// thread may use the environment during the call.
   public static func forget(prefix: String) {
     for name in processVariables().keys where name.hasPrefix(prefix) { unsetenv(name) }
   }
 
-  /// Every variable of this process.
   public static func processVariables() -> [String: String] {
     var variables: [String: String] = [:]
     guard var next = host_environment() else { return [:] }

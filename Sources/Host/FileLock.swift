@@ -1,14 +1,13 @@
 import Glibc
 
-/// An exclusive lock between processes (flock), held while the object lives. The kernel releases
-/// it when the process ends, however it ends.
+/// An exclusive lock between processes (flock) while this object lives. The kernel releases the lock when the process
+/// ends.
 public final class FileLock {
   private let file: Int32
 
   /// Waits for the lock.
   ///
-  /// - Parameter timeoutMillis: how long to wait before giving up.
-  /// - Throws: when the file cannot be opened, or the lock is still taken at the end.
+  /// - Throws: If the file cannot be opened, or another process holds the lock until the timeout.
   public init(_ path: String, timeoutMillis: Int) throws(HostError) {
     file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard file >= 0 else { throw .system(errno, "open \(path)") }
@@ -18,7 +17,7 @@ public final class FileLock {
         throw .system(errno, "lock \(path)")
       }
       guard Stopwatch.nowMillis < deadline else {
-        throw HostError(.unusable, "another process holds \(path)")
+        throw HostError(.unusable, "another process holds the lock \(path)")
       }
       usleep(20_000)
     }

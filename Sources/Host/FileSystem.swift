@@ -2,26 +2,24 @@ import Glibc
 
 /// Files and directories, by path.
 public enum FileSystem {
-  /// What `lstat` and `stat` say, as far as anyone here asks.
+  /// The fields of `stat` that opsledger uses.
   public struct Status: Equatable, Sendable {
     public enum Kind: Equatable, Sendable { case file, directory, link, socket, other }
     public let kind: Kind
-    /// User id of the owner.
+    /// The owner's user id.
     public let owner: UInt32
-    /// Permission bits, without the kind.
+    /// The permission bits.
     public let mode: UInt32
     public let bytes: Int
-    /// Which file it is, among all of one file system.
+    /// The file's number in its file system.
     public let inode: UInt64
-    /// Which file system.
+    /// The file system.
     public let device: UInt64
-    /// How many names it has; none once it was removed.
+    /// The number of names. A removed file has none.
     public let names: Int
   }
 
-  /// Status of what is at a path, or nil if nothing is, or if it may not be seen.
-  ///
-  /// - Parameter followingLink: whether a symbolic link stands for what it points to.
+  /// The status of the file at a path, or nil if there is none or access is denied.
   public static func status(_ path: String, followingLink: Bool = true) -> Status? {
     var raw = stat()
     guard (followingLink ? stat(path, &raw) : lstat(path, &raw)) == 0 else { return nil }
@@ -32,7 +30,7 @@ public enum FileSystem {
 
   /// The whole content of a file.
   ///
-  /// - Parameter bytesMax: more than this is refused, since a wrong path can name anything.
+  /// - Throws: Also if the file is larger than `bytesMax`, since a wrong path can name any file.
   public static func read(_ path: String, bytesMax: Int) throws(HostError) -> [UInt8] {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw .system(errno, "read \(path)") }
@@ -40,7 +38,7 @@ public enum FileSystem {
     return try read(file, named: path, bytesMax: bytesMax)
   }
 
-  /// Standard input to its end, under the same limit.
+  /// Standard input up to its end, with the same limit.
   public static func readStandardInput(bytesMax: Int) throws(HostError) -> [UInt8] {
     try read(0, named: "standard input", bytesMax: bytesMax)
   }
@@ -62,7 +60,9 @@ public enum FileSystem {
     }
   }
 
-  /// As `read`, for text; what is not UTF-8 is refused.
+  /// The whole content of a text file.
+  ///
+  /// - Throws: Also if the file is not UTF-8.
   public static func readText(_ path: String, bytesMax: Int = 1 << 20) throws(HostError) -> String {
     let content = try read(path, bytesMax: bytesMax)
     guard let text = String(validating: content, as: UTF8.self) else {
@@ -71,11 +71,9 @@ public enum FileSystem {
     return text
   }
 
-  /// Writes a file so that readers, and a machine that stops, see either all of it or nothing.
-  ///
-  /// - Parameter replacing: false refuses where the path is taken.
+  /// Writes a file, or replaces it. Readers, and a crash of the machine, see the whole file or the one before it.
   public static func write(
-    _ content: String, to path: String, mode: UInt32 = 0o644, replacing: Bool = true
+    _ content: String, to path: String, mode: UInt32 = 0o644
   ) throws(HostError) {
     let temporary = "\(path).\(getpid()).\(UInt32.random(in: 0...UInt32.max)).tmp"
     let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
@@ -83,17 +81,37 @@ public enum FileSystem {
     defer { unlink(temporary) }
     do {
       defer { close(file) }
-      try writeAll(Array(content.utf8), to: file, named: path)
+      try write(content, to: file, named: path)
       guard fsync(file) == 0 else { throw HostError.system(errno, "write \(path)") }
     }
-    let placed = replacing ? rename(temporary, path) : link(temporary, path)
-    guard placed == 0 else { throw .system(errno, "write \(path)") }
-    try syncDirectory(parent(of: path))
+    guard rename(temporary, path) == 0 else { throw .system(errno, "write \(path)") }
+    do throws(SystemError) {
+      try OpenDirectory(parent(of: path)).sync()
+    } catch {
+      throw HostError(error)
+    }
   }
 
-  /// Makes a directory; one that is already there is fine.
+  /// Writes into an existing file, which keeps its owner.
+  static func writeInPlace(
+    _ content: String, to path: String, appending: Bool = false
+  ) throws(HostError) {
+    let file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (appending ? O_APPEND : O_TRUNC))
+    guard file >= 0 else { throw .system(errno, "write \(path)") }
+    defer { close(file) }
+    try write(content, to: file, named: path)
+  }
+
+  private static func write(
+    _ content: String, to file: Int32, named path: String
+  ) throws(HostError) {
+    let reason = Array(content.utf8).withUnsafeBytes { writeAll($0, to: file) }
+    guard reason == 0 else { throw .system(reason, "write \(path)") }
+  }
+
+  /// Makes a directory, if there is none.
   ///
-  /// - Parameter parents: whether missing ones above it are made too (0755).
+  /// - Parameter parents: Whether missing directories above it are made too (0755).
   public static func makeDirectory(
     _ path: String, mode: UInt32 = 0o755, parents: Bool = false
   ) throws(HostError) {
@@ -111,7 +129,7 @@ public enum FileSystem {
     }
   }
 
-  /// The path without links, `.` and `..`, or nil where there is nothing.
+  /// The path without links, `.` and `..`, or nil if there is no file.
   public static func realPath(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }
@@ -124,41 +142,9 @@ public enum FileSystem {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
-  /// Names in a directory, sorted; empty where it cannot be read.
+  /// The names in a directory, sorted; none if it cannot be read.
   public static func names(in directory: String) -> [String] {
-    guard let stream = opendir(directory) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != "." && name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
-
-  static func writeAll(
-    _ content: [UInt8], to file: Int32, named path: String
-  ) throws(HostError) {
-    var done = 0
-    while done < content.count {
-      let count = content.withUnsafeBytes { bytes in
-        Glibc.write(file, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-      }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw .system(errno, "write \(path)") }
-      done += count
-    }
-  }
-
-  private static func syncDirectory(_ path: String) throws(HostError) {
-    let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard directory >= 0 else { throw .system(errno, "open directory \(path)") }
-    defer { close(directory) }
-    guard fsync(directory) == 0 || errno == EINVAL else {
-      throw .system(errno, "write directory \(path)")
-    }
+    (try? OpenDirectory(directory).names().sorted()) ?? []
   }
 }
 

@@ -1,18 +1,15 @@
-import Glibc
-
-/// Something of this machine cannot be used or read: a file, a program, a setting.
+/// A file, a program or a setting of this machine cannot be used or read.
 public struct HostError: Error, Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
-    /// A file, a program or a server is out of reach: what a person has to mend on the machine.
+    /// A file, a program or a server cannot be used. A person has to repair it on the machine.
     case unusable
-    /// A setting or an argument is not of its form.
+    /// A setting or an argument has the wrong form.
     case malformed
   }
 
   public let kind: Kind
-  /// One sentence without a full stop, naming what it is about.
+  /// One sentence without a full stop, which names the file, program or setting.
   public let message: String
-  /// What to do about it, where we know.
   public let hint: String?
 
   public init(_ kind: Kind, _ message: String, hint: String? = nil) {
@@ -21,8 +18,10 @@ public struct HostError: Error, Equatable, Sendable {
     self.hint = hint
   }
 
-  /// A refused system call, said as `cannot <doing>: <reason>`.
-  static func system(_ number: Int32, _ doing: String, hint: String? = nil) -> HostError {
-    HostError(.unusable, "cannot \(doing): \(String(cString: strerror(number)))", hint: hint)
+  /// A refused system call, as `cannot <doing>: <reason>`.
+  static func system(_ number: Int32, _ doing: String) -> HostError {
+    HostError(SystemError(number, doing))
   }
+
+  init(_ error: SystemError) { self.init(.unusable, "cannot \(error.doing): \(error.reason)") }
 }

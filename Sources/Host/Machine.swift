@@ -1,6 +1,6 @@
 import Glibc
 
-/// Who runs this process, and where.
+/// The user and the host of this process.
 public enum Machine {
   /// A user of this system.
   public struct User: Equatable, Sendable {
@@ -9,13 +9,13 @@ public enum Machine {
     public let name: String
   }
 
-  /// Effective user id of this process.
+  /// The effective user id.
   public static var userID: UInt32 { geteuid() }
 
-  /// Name of the user who runs this process, or `uid-<n>` where the id has none.
+  /// The name of the effective user, or `uid-<n>` if it has none.
   public static var userName: String { user(id: geteuid())?.name ?? "uid-\(geteuid())" }
 
-  /// Name of this host, as `hostname` prints it.
+  /// The host's name, as `hostname` prints it.
   public static var hostName: String {
     var buffer = [CChar](repeating: 0, count: 256)
     guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }

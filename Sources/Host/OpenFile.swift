@@ -1,9 +1,9 @@
 import Glibc
 
-/// A file that is open. Closed when let go of; whoever wrote to it closes it and looks at the answer.
+/// An open file, which closes with this object. After a write, call `close()`, since it may throw.
 public final class OpenFile {
   private var descriptor: Int32
-  /// As in messages.
+  /// The name for messages.
   public let name: String
 
   init(_ descriptor: Int32, named name: String) {
@@ -15,37 +15,30 @@ public final class OpenFile {
     if descriptor >= 0 { Glibc.close(descriptor) }
   }
 
-  /// Writes all of it, in as many calls as it takes.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = Glibc.write(
-        descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw SystemError(count < 0 ? errno : ENOSPC, "write \(name)") }
-      rest = rest.dropFirst(count)
-    }
+    let reason = writeAll(bytes, to: descriptor)
+    guard reason == 0 else { throw SystemError(reason, "write \(name)") }
   }
 
-  /// Makes what was written durable. An error is final: Linux drops the pages it could not write and
-  /// calls them clean, so that a second try would answer that all is well.
+  /// Makes all writes durable. An error is final: Linux marks the pages that it could not write as clean, so a second
+  /// call would succeed.
   public func sync() throws(SystemError) {
     guard fsync(descriptor) == 0 else { throw SystemError(errno, "write \(name) to the disk") }
   }
 
-  /// Closes it; some file systems say only now that they could not write.
+  /// Closes the file. Some file systems report only now that they could not write.
   public func close() throws(SystemError) {
     let closing = descriptor
     descriptor = -1
-    // Linux has closed it whatever it answers; only an interruption is no failure.
+    // Linux has closed the file in any case, and an interruption is not a failure.
     guard Glibc.close(closing) == 0 || errno == EINTR else {
       throw SystemError(errno, "close \(name)")
     }
   }
 
-  /// Reads what is there at an offset into a part of an array, fewer bytes only where the file ends.
+  /// Reads from an offset into a part of an array.
   ///
-  /// - Returns: How many bytes were read.
+  /// - Returns: The number of bytes. It is less than the part's only at the end of the file.
   public func read(
     into bytes: inout [UInt8], _ part: Range<Int>, at offset: UInt64
   ) throws(SystemError) -> Int {
@@ -64,16 +57,16 @@ public final class OpenFile {
     return done
   }
 
-  /// Asks the system to forget its copy, so that what is read next comes from where it lies. It
-  /// forgets only what is durable already.
+  /// Asks the system to drop its cache of the file, so that the next read comes from the disk. The system drops only
+  /// durable pages.
   public func dropCache() { posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
 
-  /// Shares a lock (flock) that lasts until the file is closed or the process dies, however it dies.
+  /// Takes a shared lock (flock) until the file is closed or the process ends. It does not wait.
   ///
-  /// - Returns: False where somebody holds it alone.
+  /// - Returns: False if another process has an exclusive lock.
   public func lockShared() throws(SystemError) -> Bool { try lock(LOCK_SH) }
 
-  /// Takes the lock alone, without waiting.
+  /// Takes an exclusive lock. It does not wait.
   public func lockAlone() throws(SystemError) -> Bool { try lock(LOCK_EX) }
 
   private func lock(_ kind: Int32) throws(SystemError) -> Bool {
@@ -85,7 +78,7 @@ public final class OpenFile {
     return true
   }
 
-  /// Sets the permission bits, whatever the umask says. File systems without any do not matter.
+  /// Sets the permission bits, whatever the umask is. Errors are ignored: some file systems have no permission bits.
   public func setMode(_ mode: UInt32) { fchmod(descriptor, mode) }
 
   public func status() throws(SystemError) -> FileSystem.Status {
@@ -93,4 +86,16 @@ public final class OpenFile {
     guard fstat(descriptor, &raw) == 0 else { throw SystemError(errno, "look at \(name)") }
     return FileSystem.Status(raw)
   }
+}
+
+/// - Returns: 0, or the error number.
+func writeAll(_ bytes: UnsafeRawBufferPointer, to file: Int32) -> Int32 {
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let count = write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+    if count < 0 && errno == EINTR { continue }
+    guard count > 0 else { return count < 0 ? errno : ENOSPC }
+    rest = rest.dropFirst(count)
+  }
+  return 0
 }

@@ -1,10 +1,10 @@
 import Glibc
 import Synchronization
 
-/// One of the two standard streams, written with write(2). Safe to use from any thread.
+/// One of the two standard streams. Any thread may use it.
 ///
-/// A reader that went away ends the process quietly with 141, as a shell reports SIGPIPE; any
-/// other failure to write ends it with 3, since nobody can be told the result.
+/// If the reader of the results is gone, the process ends with 141, as a shell reports SIGPIPE. If results cannot be
+/// written for another reason, it ends with 3.
 public final class Output: Sendable {
   private let file: Int32
   private let bufferBytesMax: Int
@@ -12,9 +12,9 @@ public final class Output: Sendable {
   private let buffer: Mutex<[UInt8]> = Mutex([])
   private let hidden: Mutex<[(text: [UInt8], shown: [UInt8])]> = Mutex([])
 
-  /// Results. Buffered unless it is a terminal; `main` flushes it at the end.
+  /// Results. The stream is buffered unless it is a terminal. `main` flushes it at the end.
   public static let standard = Output(1, bufferBytesMax: Terminal.isTerminal(1) ? 0 : 65_536)
-  /// Messages, progress and errors. Never buffered.
+  /// Messages, progress and errors. The stream is not buffered.
   public static let messages = Output(2, bufferBytesMax: 0)
 
   init(_ file: Int32, bufferBytesMax: Int, isTerminal: Bool? = nil) {
@@ -23,27 +23,25 @@ public final class Output: Sendable {
     self.isTerminal = isTerminal ?? Terminal.isTerminal(file)
   }
 
-  /// Writes a text, without what is hidden: to a file or pipe otherwise as it is, to a terminal without anything that it
-  /// would obey.
+  /// Writes a text without the hidden texts. A terminal gets no control characters.
   public func write(_ text: String) {
     var bytes = Array(text.utf8)
     for (text, shown) in hidden.withLock({ $0 }) { bytes = bytes.replacing(text, with: shown) }
     write(isTerminal ? Array(Terminal.guarded(String(decoding: bytes, as: UTF8.self)).utf8) : bytes)
   }
 
-  /// Writes what a terminal is meant to obey.
+  /// Writes a control sequence for a terminal.
   public func control(_ sequence: String) { write(Array(sequence.utf8)) }
 
-  /// Writes `shown` wherever a text has `text` from now on.
+  /// From now on, writes `shown` in the place of `text`, which is not empty.
   public func hide(_ text: String, behind shown: String) {
     hidden.withLock { hidden in
       hidden.append((Array(text.utf8), Array(shown.utf8)))
-      // One that holds another goes first.
+      // A text that contains another one comes first.
       hidden.sort { $0.text.count > $1.text.count }
     }
   }
 
-  /// Writes a text and ends the line.
   public func line(_ text: String = "") { write(text + "\n") }
 
   private func write(_ bytes: [UInt8]) {
@@ -53,7 +51,7 @@ public final class Output: Sendable {
     }
   }
 
-  /// Hands over what is buffered. Streams call it after each thing that a reader may wait for.
+  /// Writes the buffer. A command that streams calls this after each item that a reader may wait for.
   public func flush() { buffer.withLock { send(&$0) } }
 
   private func send(_ buffer: inout [UInt8]) {
@@ -76,40 +74,19 @@ public final class Output: Sendable {
   }
 
   private func fail(_ reason: Int32) {
-    // Messages are a throttle: work goes on without them.
+    // Work continues without its messages.
     guard file == 1 else { return }
     if reason == EPIPE { _exit(141) }
     let text = "error OPS_001: cannot write the result: \(String(cString: strerror(reason)))\n"
-    _ = Array(text.utf8).withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    _ = Array(text.utf8).withUnsafeBytes { writeAll($0, to: 2) }
     _exit(3)
   }
 }
 
-extension [UInt8] {
-  /// By bytes, since characters may combine with what surrounds a text.
-  fileprivate func replacing(_ text: [UInt8], with other: [UInt8]) -> [UInt8] {
-    var result: [UInt8] = []
-    var rest = self[...]
-    while let first = text.first, let start = rest.firstIndex(of: first) {
-      result += rest[..<start]
-      rest = rest[start...]
-      if rest.starts(with: text) {
-        result += other
-        rest = rest.dropFirst(text.count)
-      } else {
-        result.append(first)
-        rest = rest.dropFirst()
-      }
-    }
-    return result + rest
-  }
-}
-
-/// What every program of ours does first.
 public enum Process {
-  /// Makes a closed pipe, and a file that may not grow, an error instead of a signal, and sees to it that descriptors 0 to 2 are
-  /// taken, so that no file or socket of ours is ever mistaken for a standard stream. One that was closed can be
-  /// read and not written: a result that nobody gets is an error.
+  /// Prepares a process; call it first. A closed pipe, and a file that may not grow, become errors instead of signals.
+  /// And descriptors 0 to 2 are opened if they are closed, so that no file or socket becomes a standard stream. They
+  /// can only be read, so results that nobody gets are an error.
   public static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)

@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// A progress bar on stderr: only on a terminal, only for what takes longer than a second, at most
-/// ten updates a second. Workers may report from any thread.
+/// A progress bar on stderr, for work of more than a second. It is shown only on a terminal, and at most ten times a
+/// second. Any thread may report progress.
 public final class Progress: Sendable {
   private struct State {
     var total: Int
@@ -18,8 +18,8 @@ public final class Progress: Sendable {
   private let state: Mutex<State>
 
   /// - Parameters:
-  ///   - label: what is going on: `rebuild`.
-  ///   - total: how much there is to do, in `unit`; 0 where nobody knows.
+  ///   - label: The name of the work: `rebuild`.
+  ///   - total: The whole amount of work, in `unit`; 0 if it is not known.
   public init(_ label: String, total: Int = 0, unit: String = "") {
     self.label = label
     self.unit = unit
@@ -27,7 +27,7 @@ public final class Progress: Sendable {
     state = Mutex(State(total: total))
   }
 
-  /// Reports that so much more is done.
+  /// Adds to the work that is done.
   public func advance(by count: Int = 1) {
     guard enabled else { return }
     state.withLock { state in
@@ -36,7 +36,7 @@ public final class Progress: Sendable {
     }
   }
 
-  /// Reports how much is done by now, of how much.
+  /// Sets the work that is done, and the whole amount.
   public func show(done: Int, of total: Int) {
     guard enabled else { return }
     state.withLock { state in
@@ -45,10 +45,9 @@ public final class Progress: Sendable {
     }
   }
 
-  /// Corrects how much there is to do.
   public func expect(total: Int) { state.withLock { $0.total = total } }
 
-  /// Takes the bar away.
+  /// Removes the bar.
   public func finish() {
     state.withLock { state in
       if state.shown { Output.messages.control("\r\u{1B}[K") }
@@ -77,7 +76,7 @@ public final class Progress: Sendable {
     }
     let share = max(0, min(1, Double(done) / Double(total)))
     var tail = " \(Int(share * 100)) %  \(perSecond)\(of)/s"
-    // The beginning tells nothing of the end: files are opened, plans are made, caches are cold.
+    // The speed of the first percent says little about the rest: files are opened, and caches are cold.
     if share >= 0.05 || (share >= 0.005 && millis >= 30_000) {
       tail +=
         "  \(DurationText.format(millis: Int(clamping: Double(millis) * (1 - share) / share))) left"

@@ -2,22 +2,22 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Turns SIGTERM and SIGINT into a flag that loops look at between two pieces of work.
+/// Turns SIGTERM and SIGINT into a flag that loops check between two pieces of work.
 public final class StopSignal: Sendable {
   private final class Flag: Sendable {
     let raised = Atomic<Bool>(false)
-    /// When the first signal came.
+    /// The time of the first signal.
     let sinceMillis = Atomic<Int>(0)
   }
 
   private let flag: Flag
-  // Never touched again: a source that nobody holds goes quiet.
+  // Never used again, but a source that is released stops.
   private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
 
-  /// What `timeout` and process managers send to a process and to its group arrives twice, and is meant once.
+  /// `timeout` and process managers signal a process and its group, so one signal can arrive twice within this time.
   private static let echoMillis = 500
 
-  /// Takes both signals over from now on. A second one, later than an echo of the first, ends the process at once.
+  /// Handles both signals from now on. A second signal, after more than `echoMillis`, ends the process at once.
   public init() {
     let flag = Flag()
     let queue = DispatchQueue(label: "opsledger.signals")
@@ -38,12 +38,12 @@ public final class StopSignal: Sendable {
     }
   }
 
-  /// Whether someone asked us to stop.
+  /// Whether a signal has arrived.
   public var isRaised: Bool { flag.raised.load(ordering: .sequentiallyConsistent) }
 
-  /// Sleeps, but no longer than until someone asks us to stop.
+  /// Sleeps until the time has passed or a signal arrives.
   ///
-  /// - Returns: whether the whole time has passed.
+  /// - Returns: Whether the whole time has passed.
   public func sleep(millis: Int) -> Bool {
     let deadline = Stopwatch.nowMillis + millis
     while !isRaised {

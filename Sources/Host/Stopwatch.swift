@@ -1,6 +1,6 @@
 import Glibc
 
-/// Time that has passed, by a clock that nobody sets.
+/// Measures time with the monotonic clock.
 public struct Stopwatch: Sendable {
   private let beganNanos = Stopwatch.nowNanos
 
@@ -8,10 +8,10 @@ public struct Stopwatch: Sendable {
 
   public var elapsedMillis: Int { (Self.nowNanos - beganNanos) / 1_000_000 }
 
-  /// As people read it: `3 ms`, `1.2 s`, `3 min`.
+  /// `3 ms`, `1.2 s`, `3 min`.
   public var text: String { DurationText.format(millis: elapsedMillis) }
 
-  /// Milliseconds of the monotonic clock; only differences mean anything.
+  /// Milliseconds of the monotonic clock. Only differences have a meaning.
   public static var nowMillis: Int { nowNanos / 1_000_000 }
 
   static var nowNanos: Int {
@@ -21,9 +21,9 @@ public struct Stopwatch: Sendable {
   }
 }
 
-/// Durations as people write and read them.
+/// Durations in the form that people read and write.
 public enum DurationText {
-  /// `3 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `3 d 4 h`; with a minus in front where it is negative.
+  /// `3 ms`, `1.2 s`, `3 min`, `2 h 5 min`, `3 d 4 h`; with a minus sign if it is negative.
   public static func format(millis: Int) -> String {
     if millis < 0 { return "-" + format(millis: millis == .min ? .max : -millis) }
     let seconds = millis / 1000
@@ -36,8 +36,7 @@ public enum DurationText {
     }
   }
 
-  /// The same of any number: less than a millisecond is said to be, and what no count of milliseconds can hold is
-  /// for ever.
+  /// The same for any number: `less than 1 ms`, and `for ever` for more than a count of milliseconds can hold.
   public static func format(seconds: Double) -> String {
     let millis = (seconds * 1000).rounded()
     if seconds != 0, millis == 0 { return "less than 1 ms" }
@@ -45,7 +44,7 @@ public enum DurationText {
     return format(millis: Int(clamping: millis))
   }
 
-  /// Milliseconds of `500ms`, `30s`, `5m`, `2h`, `1d`, or nil. A bare number counts `unit`.
+  /// Milliseconds of `500ms`, `30s`, `5m`, `2h`, `1d`, or nil. A number alone is in `unit`.
   public static func parseMillis(_ text: String, unit: String = "s") -> Int? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
     let rest = text.dropFirst(digits.count)
@@ -69,7 +68,7 @@ public enum DurationText {
 }
 
 extension Int {
-  /// The whole part of a number, or the nearest one that there is; 0 for what is no number.
+  /// The whole part of a number, or the nearest integer; 0 for NaN.
   public init(clamping number: Double) {
     self =
       number.isNaN ? 0 : Int(exactly: number.rounded(.towardZero)) ?? (number < 0 ? .min : .max)

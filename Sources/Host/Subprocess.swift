@@ -1,32 +1,32 @@
 import CHost
 import Glibc
 
-/// A program to run, by argument vector: no shell ever reads it.
+/// A program to run, with its arguments. No shell reads them.
 public struct Subprocess: Sendable {
   public enum Streams: Sendable {
-    /// Output is collected; the child leads a process group of its own, which ends with it.
+    /// The output is collected. The child has a process group of its own, which ends with it.
     case capture
-    /// The child talks to our terminal, in our process group.
+    /// The child uses this process's terminal and process group.
     case inherit
   }
 
   /// A path, or a name that is looked up in PATH.
   public var program: String
-  /// Arguments after the program's name.
+  /// The arguments after the program's name.
   public var arguments: [String]
-  /// The whole environment of the child; nil hands ours on.
+  /// The whole environment of the child; nil is this process's.
   public var environment: [String: String]?
-  /// Working directory of the child; nil keeps ours.
+  /// The child's working directory; nil is this process's.
   public var directory: String?
   public var streams = Streams.capture
-  /// What the child reads on its standard input.
+  /// The child's standard input.
   public var input: [UInt8] = []
-  /// TERM is sent to the group after so long, and KILL `graceMillis` later.
+  /// The group gets TERM after this time, and KILL `graceMillis` later.
   public var timeoutMillis: Int?
   public var graceMillis = 2000
-  /// What ends it as a timeout does, when somebody asks us to stop.
+  /// Ends the child as a timeout does.
   public var stop: StopSignal?
-  /// How much of stdout and of stderr is kept, in bytes. The child may write more.
+  /// The number of bytes of stdout and of stderr that are kept. The child may write more.
   public var outputBytesMax = 1 << 20
 
   public init(
@@ -51,7 +51,7 @@ public struct Subprocess: Sendable {
     public var timedOut: Bool
     public var output: [UInt8]
     public var errors: [UInt8]
-    /// Whether more was written than is kept.
+    /// Whether the child wrote more than is kept.
     public var truncated: Bool
     public var elapsedMillis: Int
 
@@ -62,10 +62,10 @@ public struct Subprocess: Sendable {
 
   /// Runs the program to its end.
   ///
-  /// A child that leaves processes behind in its group loses them: they get KILL when it ends, so
-  /// that nothing it started outlives the answer. A process that left the group is not waited for.
+  /// When the child ends, the other processes of its group get KILL. A process that has left the group is not waited
+  /// for.
   ///
-  /// - Throws: when it cannot be started. What it answers is never an error here.
+  /// - Throws: If the program cannot be started. Its exit code is not an error here.
   public func run() throws(HostError) -> Result {
     let path = try Self.path(of: program)
     switch streams {
@@ -76,9 +76,9 @@ public struct Subprocess: Sendable {
     }
   }
 
-  /// Becomes the program: same process, same terminal, same signals.
+  /// Replaces this process by the program.
   ///
-  /// - Throws: when it cannot be started; otherwise this never returns.
+  /// - Throws: If the program cannot be started.
   public func replaceProcess() throws(HostError) -> Never {
     let path = try Self.path(of: program)
     if let directory, chdir(directory) != 0 { throw .system(errno, "enter \(directory)") }
@@ -92,10 +92,10 @@ public struct Subprocess: Sendable {
     throw .system(reason, "run \(path)")
   }
 
-  /// Starts the program as a daemon: a session of its own, with init as its parent.
+  /// Starts the program as a daemon, in a session of its own and with init as its parent.
   ///
-  /// - Parameter log: an open descriptor for its output and errors.
-  /// - Returns: its process id.
+  /// - Parameter log: An open descriptor for its output and errors.
+  /// - Returns: Its process id.
   func startDaemon(log: Int32) throws(HostError) -> Int32 {
     let path = try Self.path(of: program)
     var pid: pid_t = 0
@@ -106,19 +106,22 @@ public struct Subprocess: Sendable {
     return pid
   }
 
-  /// The file that a name stands for, looked up in PATH if it has no slash.
-  public static func path(of program: String) throws(HostError) -> String {
+  /// The path of a program. A name without a slash is looked up in PATH.
+  static func path(of program: String) throws(HostError) -> String {
     if program.contains("/") { return program }
     guard let path = find(program) else {
-      throw HostError(.unusable, "no program \(program) in PATH")
+      throw HostError(.unusable, "the program \(program) is not in PATH")
     }
     return path
   }
 
-  /// The executable of that name in PATH, or nil.
-  public static func find(_ name: String) -> String? {
-    let list = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
-    for directory in list.split(separator: ":") {
+  static var searchPath: String {
+    getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
+  }
+
+  /// The path of an executable in PATH, or nil.
+  static func find(_ name: String) -> String? {
+    for directory in searchPath.split(separator: ":") {
       let path = "\(directory)/\(name)"
       if access(path, X_OK) == 0, FileSystem.status(path)?.kind == .file { return path }
     }
@@ -137,7 +140,7 @@ public struct Subprocess: Sendable {
       elapsedMillis: watch.elapsedMillis)
   }
 
-  /// Waits for a child and takes its status away.
+  /// Waits for a child to end, and removes it from the process table.
   static func reap(_ pid: pid_t) -> Ending {
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
@@ -145,7 +148,7 @@ public struct Subprocess: Sendable {
     return signalNumber == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signalNumber)
   }
 
-  /// Lays the call out as C wants it, for as long as `body` runs.
+  /// Calls `body` with the arguments of a start in C.
   func start(
     _ path: String, input: Int32, output: Int32, errors: Int32, ownGroup: Bool,
     _ body: (UnsafePointer<host_start>) -> Int32

@@ -1,10 +1,10 @@
 import Glibc
 
-/// A system call that was refused, with its number, for those who decide by it.
+/// A refused system call, with its error number for callers that decide by it.
 public struct SystemError: Error, Equatable, Sendable {
-  /// As in errno(3).
+  /// The number of errno(3).
   public let number: Int32
-  /// What was being done, as after "cannot".
+  /// The words that follow "cannot" in a message: `write /srv/a`.
   public let doing: String
 
   public init(_ number: Int32, _ doing: String) {
@@ -12,6 +12,6 @@ public struct SystemError: Error, Equatable, Sendable {
     self.doing = doing
   }
 
-  /// The system's words for it.
+  /// The system's text for the number.
   public var reason: String { String(cString: strerror(number)) }
 }

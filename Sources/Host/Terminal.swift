@@ -1,26 +1,18 @@
 import CHost
 import Glibc
 
-/// What is known of the terminal, if there is one.
+/// The terminal of this process.
 public enum Terminal {
   /// Whether a descriptor (1 output, 2 messages) is a terminal.
   public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-  /// Columns of the terminal, or `fallback` where there is none.
-  public static func columns(_ descriptor: Int32 = 1, fallback: Int = 80) -> Int {
+  /// The columns of the terminal; 80 if there is none.
+  public static func columns(_ descriptor: Int32 = 1) -> Int {
     let columns = Int(host_terminal_columns(descriptor))
-    return columns > 0 ? columns : fallback
+    return columns > 0 ? columns : 80
   }
 
-  /// Whether to colour: on a terminal that can, unless NO_COLOR is set.
-  public static func coloured(_ descriptor: Int32 = 1) -> Bool {
-    guard isTerminal(descriptor), getenv("NO_COLOR").map({ $0.pointee == 0 }) ?? true else {
-      return false
-    }
-    return getenv("TERM").map { String(cString: $0) != "dumb" } ?? false
-  }
-
-  /// A text with nothing in it that a terminal would obey: what agents wrote is shown, not run.
+  /// The text without control characters, so that a terminal shows what agents wrote and does not obey it.
   public static func printable(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     var shown = ""
@@ -36,14 +28,9 @@ public enum Terminal {
     return shown
   }
 
-  /// Columns that a text takes.
+  /// The number of columns that a text takes.
   public static func width(_ text: String) -> Int {
-    var utf8 = text.utf8
-    if utf8.withContiguousStorageIfAvailable({ $0.allSatisfy { $0 < 0x80 } }) == true {
-      return utf8.count
-    }
-    utf8 = "".utf8
-    return text.reduce(0) { $0 + width($1) }
+    text.utf8.allSatisfy { $0 < 0x80 } ? text.utf8.count : text.reduce(0) { $0 + width($1) }
   }
 
   private static func width(_ character: Character) -> Int {
@@ -60,8 +47,8 @@ public enum Terminal {
     }
   }
 
-  /// What a terminal obeys, or what makes a text look like another one: control characters, and the invisible
-  /// ones that turn the direction of writing, hide or annotate.
+  /// Control characters, and the invisible characters that change the direction of a text, hide a part of it, or
+  /// annotate it.
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0..<0x20, 0x7F...0x9F, 0x61C, 0x180E, 0x200B, 0x200E...0x200F, 0x2028...0x202E,
@@ -71,8 +58,8 @@ public enum Terminal {
     }
   }
 
-  /// The last guard before a terminal: bytes that it would obey, other than the end of a line, as the escapes of
-  /// JSON, so that documents stay whole. Texts for people are made ``printable(_:)`` before, which is shorter.
+  /// The text with its control characters, except the ends of lines, as escapes of JSON, so that JSON stays valid.
+  /// Texts for people are made ``printable(_:)`` before, which is shorter.
   static func guarded(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: { $0 != "\n" && isControl($0) }) else { return text }
     var shown = ""

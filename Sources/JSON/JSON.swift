@@ -1,7 +1,6 @@
-/// A JSON document as a value, for policies, templates and everything else that is small.
+/// A JSON document as a value, for policies, templates and other small documents.
 ///
-/// Numbers keep every digit, so that nothing is lost on the way through. Objects have unique keys: of
-/// two equal ones the last counts, as in PostgreSQL's `jsonb`.
+/// Numbers keep every digit. If an object has a key twice, the last one counts, as in PostgreSQL's `jsonb`.
 public enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
@@ -12,58 +11,48 @@ public enum JSON: Equatable, Sendable {
 }
 
 extension JSON {
-  /// A whole number.
   public static func int(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
 
-  /// Text where there is some, `null` where there is none.
+  /// A string, or `null` for nil.
   public static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
 
-  /// The member of an object; nil where this is no object or has no such member.
-  public subscript(_ key: String) -> JSON? {
-    guard case .object(let members) = self else { return nil }
-    return members[key]
-  }
+  /// The member of an object; nil if this is not an object or has no such member.
+  public subscript(_ key: String) -> JSON? { objectValue?[key] }
 
   public var objectValue: [String: JSON]? {
-    guard case .object(let members) = self else { return nil }
-    return members
+    if case .object(let members) = self { members } else { nil }
   }
 
   public var arrayValue: [JSON]? {
-    guard case .array(let elements) = self else { return nil }
-    return elements
+    if case .array(let elements) = self { elements } else { nil }
   }
 
   public var stringValue: String? {
-    guard case .string(let text) = self else { return nil }
-    return text
+    if case .string(let text) = self { text } else { nil }
   }
 
   public var boolValue: Bool? {
-    guard case .bool(let truth) = self else { return nil }
-    return truth
+    if case .bool(let truth) = self { truth } else { nil }
   }
 
-  /// The number as a whole one; nil where it is none or does not fit.
-  public var intValue: Int? {
-    guard case .number(let text) = self else { return nil }
-    return Int(text)
+  private var numberValue: String? {
+    if case .number(let text) = self { text } else { nil }
   }
 
-  /// The number as a finite floating-point one.
+  /// A whole number; nil if the number has a fraction or is too large.
+  public var intValue: Int? { numberValue.flatMap { Int($0) } }
+
+  /// A floating-point number; nil if the number is too large.
   public var doubleValue: Double? {
-    guard case .number(let text) = self, let value = Double(text), value.isFinite else {
-      return nil
-    }
-    return value
+    numberValue.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil }
   }
 }
 
 // MARK: - Text
 
 extension JSON {
-  /// The document in the form in which PostgreSQL prints `jsonb`: keys by length and then by bytes,
-  /// `", "` and `": "` between. A value recorded in this form compares to its column by bytes.
+  /// The text that PostgreSQL prints for this document as `jsonb`: keys are sorted by length and then by bytes, and the
+  /// separators are `", "` and `": "`. So a recorded value can be compared with its column by bytes.
   ///
   /// - Source: PostgreSQL manual 8.14; `lengthCompareJsonbStringValue` orders keys.
   public var text: String {
@@ -73,7 +62,7 @@ extension JSON {
   }
 }
 
-/// Text of JSON documents, as it is written.
+/// The text of a JSON document while it is written.
 struct JSONText {
   var bytes: [UInt8] = []
 
@@ -105,7 +94,7 @@ struct JSONText {
     }
   }
 
-  /// Keys as `jsonb` orders them.
+  /// The order of keys in `jsonb`.
   static func ordered(_ a: String, _ b: String) -> Bool {
     let (x, y) = (a.utf8, b.utf8)
     return x.count == y.count ? x.lexicographicallyPrecedes(y) : x.count < y.count
@@ -114,7 +103,7 @@ struct JSONText {
   mutating func append(quoted text: String) {
     bytes.append(UInt8(ascii: "\""))
     var text = text
-    // Most texts need no escape, and are copied whole.
+    // Most texts need no escape and are copied whole.
     let isPlain = text.withUTF8 { utf8 in
       for byte in utf8 where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
       {
@@ -148,22 +137,25 @@ struct JSONText {
   }
 }
 
-/// An object's text, written member by member: for payloads, where building a ``JSON`` first would
-/// cost more than the payload.
+/// Writes an object's text member by member, for payloads: a ``JSON`` value would cost more than the payload.
 public struct JSONObjectWriter {
   private var out = JSONText()
-  /// Whether nothing has been written.
+  /// Whether the object has no members yet.
   public private(set) var isEmpty = true
 
-  /// - Parameter bytes: Expected size of the object's text.
+  /// - Parameter bytes: The expected size of the object's text.
   public init(reservingBytes bytes: Int = 0) {
     out.bytes.reserveCapacity(bytes)
     out.bytes.append(UInt8(ascii: "{"))
   }
 
-  private mutating func key(_ name: String) {
+  private mutating func separate() {
     if !isEmpty { out.bytes.append(contentsOf: ", ".utf8) }
     isEmpty = false
+  }
+
+  private mutating func key(_ name: String) {
+    separate()
     out.append(quoted: name)
     out.bytes.append(contentsOf: ": ".utf8)
   }
@@ -183,7 +175,7 @@ public struct JSONObjectWriter {
     out.append(.bool(value))
   }
 
-  /// A value that is JSON text already.
+  /// Writes a member whose value is JSON text.
   public mutating func raw(_ name: String, _ text: String) {
     key(name)
     out.bytes.append(contentsOf: text.utf8)
@@ -194,18 +186,15 @@ public struct JSONObjectWriter {
     out.append(value)
   }
 
-  /// The members of an object that is text already and has some, from its first key to its closing
-  /// brace: nothing may follow but ``text``.
+  /// Writes the end of another object's text, from its first key to its closing brace. Only ``text`` may follow.
   public mutating func members(of rest: UnsafeBufferPointer<UInt8>) {
-    if !isEmpty { out.bytes.append(contentsOf: ", ".utf8) }
-    isEmpty = false
+    separate()
     out.bytes.append(contentsOf: rest)
   }
 
-  /// What has been written so far; ``finish()`` adds the closing brace.
+  /// The text so far. ``finish()`` adds the closing brace.
   public var text: String { out.string }
 
-  /// The object's text.
   public consuming func finish() -> String {
     out.bytes.append(UInt8(ascii: "}"))
     return out.string

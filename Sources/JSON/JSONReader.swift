@@ -1,14 +1,14 @@
 internal import CSimdJSON
+internal import Glibc
 
-/// Why a text is not a document that PostgreSQL's `jsonb` would take.
+/// A text is not a document that PostgreSQL's `jsonb` accepts.
 public struct JSONError: Error, Equatable, Sendable {
   public let reason: String
 
   public init(reason: String) { self.reason = reason }
 }
 
-/// Reads JSON with simdjson. Holds its buffers, so keep one and use it for many documents; it serves
-/// one thread at a time.
+/// Reads JSON with simdjson. A reader holds buffers, so use it for many documents, on one thread at a time.
 public final class JSONReader {
   private let parser: OpaquePointer?
 
@@ -18,10 +18,9 @@ public final class JSONReader {
 
   /// Reads and checks a whole document.
   ///
-  /// - Throws: ``JSONError`` for what `jsonb` refuses: malformed text, bad UTF-8, `\u0000`, lone
-  ///   surrogates, numbers out of `numeric`'s range; for more than 256 levels of nesting; and for
-  ///   keys of one object that are different bytes but the same characters, which `jsonb` keeps
-  ///   apart and a dictionary cannot.
+  /// - Throws: ``JSONError`` for text that `jsonb` refuses: malformed text, invalid UTF-8, `\u0000`, lone surrogates,
+  ///   numbers out of `numeric`'s range. Also for more than 256 levels of nesting, and for two keys of an object that
+  ///   have the same characters in different bytes: `jsonb` keeps both, and a dictionary cannot.
   public func parse(_ text: String) throws(JSONError) -> JSON {
     guard let parser else { throw JSONError(reason: "out of memory") }
     var tape: UnsafePointer<ops_json_value>?
@@ -41,7 +40,7 @@ public final class JSONReader {
 
   /// The top-level fields of an object that was checked when it was recorded.
   ///
-  /// - Returns: Fields that are good until this reader's next call; nil where it is no object.
+  /// - Returns: Fields that are valid until the next call of this reader; nil if the text is not an object.
   public func fields(_ bytes: UnsafeRawBufferPointer) -> JSONFields? {
     guard let parser else { return nil }
     var found: UnsafePointer<ops_json_value>?
@@ -62,7 +61,7 @@ extension JSON {
 private struct TapeCursor {
   let tape: UnsafeBufferPointer<ops_json_value>
   var at = 0
-  /// How many digits numbers with exponents have grown by: a few bytes can stand for 131,072.
+  /// The digits that exponents have added: a number of a few bytes can have 131,072 digits.
   var grown = 0
   static let grownMax = 1 << 20
 
@@ -92,7 +91,8 @@ private struct TapeCursor {
         if let twin = members.index(forKey: key),
           !members.keys[twin].utf8.elementsEqual(key.utf8)
         {
-          throw JSONError(reason: "two keys of an object differ in bytes and not in characters")
+          throw JSONError(
+            reason: "two keys of an object have the same characters in different bytes")
         }
         members[key] = try value()
       }
@@ -107,7 +107,7 @@ private struct TapeCursor {
     return value
   }
 
-  /// A number as `numeric` prints it: without an exponent, and zero without a sign.
+  /// The number in the form that `numeric` prints: without an exponent, and zero without a sign.
   ///
   /// - Source: PostgreSQL manual, table 8.2: 131072 digits before the point, 16383 after it.
   mutating func number(_ text: String) throws(JSONError) -> String {
@@ -120,7 +120,7 @@ private struct TapeCursor {
     else { throw JSONError(reason: "a number is out of range") }
     grown += abs(exponent)
     guard grown <= Self.grownMax else {
-      throw JSONError(reason: "its numbers, written without exponents, are too long")
+      throw JSONError(reason: "its numbers are too long without their exponents")
     }
     let isNegative = parts[0].utf8.first == UInt8(ascii: "-")
     let whole = isNegative ? parts[0].dropFirst() : parts[0]
@@ -130,7 +130,7 @@ private struct TapeCursor {
       + Self.shifted(Array((whole + fraction).utf8), point: whole.utf8.count + exponent)
   }
 
-  /// Digits with the point before the one at `point`, which may lie outside of them.
+  /// The digits with a point before the digit at `point`, which may be outside of them.
   private static func shifted(_ digits: [UInt8], point: Int) -> String {
     let zeros = { (count: Int) in [UInt8](repeating: UInt8(ascii: "0"), count: max(count, 0)) }
     let padded = zeros(-point) + digits + zeros(point - digits.count)
@@ -143,30 +143,36 @@ private struct TapeCursor {
 }
 
 extension ops_json_value {
-  fileprivate var string: String {
-    String(
-      decoding: UnsafeRawBufferPointer(start: UnsafeRawPointer(text), count: Int(text_length)),
-      as: UTF8.self)
+  fileprivate var bytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: text, count: Int(text_length))
+  }
+
+  fileprivate var string: String { String(decoding: bytes, as: UTF8.self) }
+
+  fileprivate var name: String {
+    String(decoding: UnsafeRawBufferPointer(start: key, count: Int(key_length)), as: UTF8.self)
   }
 }
 
-/// The top-level fields of one recorded object. Good until its reader's next call.
+/// The top-level fields of one recorded object. They are valid until the next call of their reader.
 public struct JSONFields {
   let values: UnsafeBufferPointer<ops_json_value>
 
-  /// No fields at all.
   public static var none: JSONFields {
     JSONFields(values: UnsafeBufferPointer(start: nil, count: 0))
   }
 
-  /// What a field holds.
   public enum Kind { case absent, null, bool, integer, number, string, object, array }
 
   private func find(_ key: StaticString) -> ops_json_value? {
-    let length = key.utf8CodeUnitCount
-    for value in values where Int(value.key_length) == length {
-      // Of two equal keys the last counts in jsonb; recorded payloads have none twice.
-      if memoryEqual(value.key, key.utf8Start, length) { return value }
+    find(UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount))
+  }
+
+  /// Recorded payloads have no key twice.
+  private func find(_ key: UnsafeRawBufferPointer) -> ops_json_value? {
+    guard let wanted = key.baseAddress else { return nil }
+    for value in values where Int(value.key_length) == key.count {
+      if memcmp(value.key, wanted, key.count) == 0 { return value }
     }
     return nil
   }
@@ -184,17 +190,15 @@ public struct JSONFields {
     }
   }
 
-  /// The text of a string field.
   public func string(_ key: StaticString) -> String? {
     guard let value = find(key), value.kind == OPS_JSON_STRING.rawValue else { return nil }
     return value.string
   }
 
-  /// A string field's bytes through `body`, without a copy.
+  /// Calls `body` with the bytes of a string field.
   public func withString<R>(_ key: StaticString, _ body: (UnsafeRawBufferPointer) -> R?) -> R? {
     guard let value = find(key), value.kind == OPS_JSON_STRING.rawValue else { return nil }
-    return body(
-      UnsafeRawBufferPointer(start: UnsafeRawPointer(value.text), count: Int(value.text_length)))
+    return body(value.bytes)
   }
 
   public func int(_ key: StaticString) -> Int64? {
@@ -211,10 +215,8 @@ public struct JSONFields {
     }
   }
 
-  /// A field's value as JSON text: nested values as they were written.
-  public func json(_ key: StaticString) -> String? {
-    find(key).map(text)
-  }
+  /// A field's value as JSON text. Nested values keep their spelling.
+  public func json(_ key: StaticString) -> String? { find(key).map(text) }
 
   private func text(_ value: ops_json_value) -> String {
     switch ops_json_kind(UInt32(value.kind)) {
@@ -227,36 +229,12 @@ public struct JSONFields {
     }
   }
 
-  /// A field's value as JSON text, by a name that is known only now.
+  /// A field's value as JSON text, by a name that is not known at compile time.
   public func json(named name: String) -> String? {
     var name = name
-    let index = name.withUTF8 { bytes in
-      values.firstIndex {
-        Int($0.key_length) == bytes.count && memoryEqual($0.key, bytes.baseAddress, bytes.count)
-      }
-    }
-    return index.map { text(values[$0]) }
+    return name.withUTF8 { find(UnsafeRawBufferPointer($0)) }.map(text)
   }
 
-  /// The names of all fields, in the order in which they were written.
-  public var names: [String] {
-    values.map { value in
-      String(
-        decoding: UnsafeRawBufferPointer(
-          start: UnsafeRawPointer(value.key), count: Int(value.key_length)),
-        as: UTF8.self)
-    }
-  }
-}
-
-private func memoryEqual(
-  _ a: UnsafePointer<CChar>?, _ b: UnsafePointer<UInt8>?, _ length: Int
-) -> Bool {
-  guard let a, let b else { return length == 0 }
-  let bytes = UnsafeRawPointer(a)
-  for index in 0..<length
-  where bytes.load(fromByteOffset: index, as: UInt8.self) != b[index] {
-    return false
-  }
-  return true
+  /// The names of all fields, in their written order.
+  public var names: [String] { values.map(\.name) }
 }

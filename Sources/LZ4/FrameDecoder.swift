@@ -1,7 +1,6 @@
 internal import CLZ4
 
-/// Reads LZ4 frames, whatever their bytes are: what is wrong is thrown, and nothing is handed over then.
-/// Keeps its buffers; owned by one thread at a time.
+/// Decodes untrusted LZ4 frames. It keeps its buffer. One thread uses it at a time.
 ///
 /// - Source: LZ4 Frame Format 1.6.1; lz4frame.h.
 public final class FrameDecoder {
@@ -20,21 +19,21 @@ public final class FrameDecoder {
     buffer.deallocate()
   }
 
-  /// The content of exactly one frame, good until the next call.
+  /// The content of exactly one frame, valid until the next call.
   ///
-  /// - Parameter bytesMax: Upper bound on the content. It holds while decoding, since what a header says
-  ///   may be missing or wrong.
+  /// - Parameter bytesMax: Upper bound on the content. It limits the decoding too, since the size in the header may be
+  ///   missing or wrong.
   public func decode(
     _ frame: UnsafeRawBufferPointer, bytesMax: Int
   ) throws(LZ4Error) -> UnsafeRawBufferPointer {
     LZ4F_resetDecompressionContext(context)
     let (header, size) = try begin(frame)
     guard size <= UInt64(bytesMax) else { throw .tooLarge(bytesMax: bytesMax) }
-    // No sequence makes more than 255 bytes of one, so that a small frame cannot ask for much memory.
+    // A byte becomes at most 255 bytes, so a small frame cannot make this allocate much memory.
     let possible = frame.count.multipliedReportingOverflow(by: 255)
     let most = min(bytesMax, possible.overflow ? bytesMax : possible.partialValue)
-    if size > 0, size > UInt64(most) { throw .damaged("its size cannot be true") }
-    // A byte more than allowed shows content that is too large; room for a block lets it be decoded in place.
+    if size > 0, size > UInt64(most) { throw .damaged("the size in its header is impossible") }
+    // With a byte more than the limit, content that is too large shows. With room for a block, blocks decode in place.
     let limit = size > 0 ? Int(size) : most
     reserve(limit + 1 + min(limit, 1 << 20))
     var (read, written) = (header, 0)
@@ -49,7 +48,7 @@ public final class FrameDecoder {
       written += made
       if written > limit { throw .tooLarge(bytesMax: limit) }
       if hint == 0 { break }
-      // It wants more: bytes that are not there, or room for more than may be.
+      // liblz4 wants bytes that are not there, or more room than the limit.
       if taken == 0, made == 0 { throw .truncated }
     }
     guard read == frame.count else { throw .trailingBytes(frame.count - read) }
@@ -57,18 +56,18 @@ public final class FrameDecoder {
   }
 
   public func decode(_ frame: [UInt8], bytesMax: Int) throws(LZ4Error) -> [UInt8] {
-    // An array's own function does not say what it throws.
+    // Array.withUnsafeBytes has no typed throws.
     try frame.withUnsafeBytes { frame in
       Result { () throws(LZ4Error) in Array(try decode(frame, bytesMax: bytesMax)) }
     }.get()
   }
 
-  /// Reads the header: its length, and the content's size or 0.
+  /// Reads the length of the header, and the size of the content or 0.
   private func begin(
     _ frame: UnsafeRawBufferPointer
   ) throws(LZ4Error) -> (length: Int, size: UInt64) {
     guard frame.count >= 4 else { throw .truncated }
-    // liblz4 would also skip what is skippable.
+    // liblz4 would also accept a skippable frame.
     let magic = UInt32(littleEndian: frame.loadUnaligned(as: UInt32.self))
     guard magic == UInt32(LZ4F_MAGICNUMBER) else { throw .notAFrame }
     guard frame.count >= Int(LZ4F_HEADER_SIZE_MIN) else { throw .truncated }

@@ -1,7 +1,7 @@
 internal import CLZ4
 
-/// Makes LZ4 frames, each of which can be decoded alone, with every check on that the format has: the content's
-/// size, a checksum of each block and one of the content. Keeps its buffers; owned by one thread at a time.
+/// Makes LZ4 frames with every check of the format: the size of the content, and checksums of each block and of the
+/// content. Each frame can be decoded alone. One thread uses an encoder at a time.
 ///
 /// - Source: LZ4 Frame Format 1.6.1; lz4frame.h.
 public final class FrameEncoder {
@@ -16,7 +16,6 @@ public final class FrameEncoder {
 
   deinit { LZ4F_freeCompressionContext(context) }
 
-  /// The frame of this content.
   public func encode(_ content: UnsafeRawBufferPointer) -> [UInt8] {
     var preferences = Self.preferences(for: content.count)
     let capacity = Int(LZ4F_HEADER_SIZE_MAX) + LZ4F_compressBound(content.count, &preferences)
@@ -26,7 +25,7 @@ public final class FrameEncoder {
           rebasing: UnsafeMutableRawBufferPointer(frame)[written...])
       }
       func step(_ result: Int) {
-        // It is given the room that it asks for, so nothing is left that could go wrong.
+        // liblz4 has the room that it asked for, so it cannot fail.
         precondition(LZ4F_isError(result) == 0, "liblz4 refuses to make a frame")
         written += result
       }
@@ -42,7 +41,7 @@ public final class FrameEncoder {
     content.withUnsafeBytes { encode($0) }
   }
 
-  /// The smallest blocks that hold the content in one, 1 MB at most: a decoder reserves as much.
+  /// The smallest block size that holds the whole content, at most 1 MB: a decoder reserves a block.
   private static func preferences(for count: Int) -> LZ4F_preferences_t {
     var preferences = LZ4F_preferences_t()
     preferences.frameInfo.blockSizeID =
@@ -50,7 +49,7 @@ public final class FrameEncoder {
     preferences.frameInfo.blockMode = LZ4F_blockIndependent
     preferences.frameInfo.blockChecksumFlag = LZ4F_blockChecksumEnabled
     preferences.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled
-    // 0 stands for "not said": the frame of nothing cannot say its size.
+    // 0 means unknown, so the frame of an empty content has no size.
     preferences.frameInfo.contentSize = UInt64(count)
     preferences.autoFlush = 1
     return preferences

@@ -1,14 +1,13 @@
-/// Why bytes are not the frame that they should be.
+/// Why bytes are not a valid frame.
 public enum LZ4Error: Error, Equatable, Sendable {
-  /// They do not begin as a frame does.
+  /// They do not begin with a frame's magic number.
   case notAFrame
-  /// They end before the frame does.
   case truncated
-  /// They go on after the frame's end: by so many bytes.
+  /// So many bytes follow the frame.
   case trailingBytes(Int)
-  /// The content is, or says that it is, larger than the caller can use.
+  /// The content, or its size in the header, is larger than the caller allows.
   case tooLarge(bytesMax: Int)
-  /// What liblz4 found wrong.
+  /// liblz4's reason.
   case damaged(String)
 }
 
@@ -16,7 +15,7 @@ extension LZ4Error: CustomStringConvertible {
   public var description: String {
     switch self {
     case .notAFrame: "not an LZ4 frame"
-    case .truncated: "an LZ4 frame that is cut short"
+    case .truncated: "a truncated LZ4 frame"
     case .trailingBytes(let count): "\(count) bytes after the end of an LZ4 frame"
     case .tooLarge(let bytesMax): "an LZ4 frame of more than \(bytesMax) bytes of content"
     case .damaged(let what): "a damaged LZ4 frame (\(what))"

@@ -1,21 +1,19 @@
-/// A frame that decoders pass over: a place for what is not content.
+/// A frame that decoders skip. It holds data that is not content.
 ///
 /// - Source: LZ4 Frame Format 1.6.1, "Skippable Frames": magic and size, little-endian.
 public enum SkippableFrame {
   public static let headerBytes = 8
 
-  /// The header of a frame whose body follows it.
+  /// The header of a frame. The body follows it.
   ///
   /// - Parameter kind: 0…15, the last digit of the magic number 0x184D2A5x.
   public static func header(kind: UInt8, bodyBytes: UInt32) -> [UInt8] {
     precondition(kind < 16, "there are sixteen kinds of skippable frame")
-    return [magic, bodyBytes].enumerated().flatMap { index, word in
-      let word = index == 0 ? word | UInt32(kind) : word
-      return (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * UInt32($0))) }
-    }
+    let words = ((magic | UInt32(kind)).littleEndian, bodyBytes.littleEndian)
+    return withUnsafeBytes(of: words) { Array($0) }
   }
 
-  /// Reads a header; nil where the bytes do not begin with one.
+  /// Reads a header; nil if the bytes do not begin with one.
   public static func read(
     _ bytes: UnsafeRawBufferPointer
   ) -> (kind: UInt8, bodyBytes: UInt32)? {

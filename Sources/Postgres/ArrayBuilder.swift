@@ -1,6 +1,6 @@
 /// Builds one array parameter, element by element, in its binary form.
 ///
-/// Only the appender that belongs to the element type is right: the server refuses others (22P03).
+/// Append each element with the method of the array's element type. The server refuses other values (22P03).
 ///
 /// - Source: array_recv in src/backend/utils/adt/arrayfuncs.c: int32 dimensions, int32 has-nulls,
 ///   int32 element type, then for the dimension int32 length and int32 lower bound, then elements.
@@ -14,22 +14,6 @@ public struct ArrayBuilder: Sendable {
   public init(_ type: ElementType, reservingBytes: Int = 0) {
     self.type = type
     wire.bytes.reserveCapacity(reservingBytes + 20)
-    putHeader()
-  }
-
-  /// Elements appended so far.
-  public var count: Int { Int(elements) }
-  public var isEmpty: Bool { elements == 0 }
-
-  /// Begins again, keeping the memory.
-  public mutating func removeAll() {
-    wire.bytes.removeAll(keepingCapacity: true)
-    elements = 0
-    hasNulls = false
-    putHeader()
-  }
-
-  private mutating func putHeader() {
     wire.put(Int32(1))
     wire.put(Int32(0))
     wire.put(type.element.rawValue)
@@ -37,10 +21,10 @@ public struct ArrayBuilder: Sendable {
     wire.put(Int32(1))
   }
 
-  /// Writes what is known only at the end into the header, and the array into `buffer`.
+  /// Writes the array into `buffer`, with its length and its nulls in the header.
   func encode(into buffer: inout WireBuffer) {
     if elements == 0 {
-      // No dimensions: an array without elements, not one with a dimension of length 0.
+      // An array without elements has no dimensions. One with a dimension of length 0 is not equal to it.
       buffer.put(Int32(0))
       buffer.put(Int32(0))
       buffer.put(type.element.rawValue)
@@ -60,18 +44,6 @@ extension ArrayBuilder {
     wire.field()
   }
 
-  @inlinable public mutating func bool(_ value: Bool?) {
-    guard let value else { return null() }
-    elements += 1
-    wire.field(UInt8(value ? 1 : 0))
-  }
-
-  @inlinable public mutating func int2(_ value: Int16?) {
-    guard let value else { return null() }
-    elements += 1
-    wire.field(value)
-  }
-
   @inlinable public mutating func int4(_ value: Int32?) {
     guard let value else { return null() }
     elements += 1
@@ -84,19 +56,12 @@ extension ArrayBuilder {
     wire.field(value)
   }
 
-  @inlinable public mutating func float8(_ value: Double?) {
-    guard let value else { return null() }
-    elements += 1
-    wire.field(value.bitPattern)
-  }
-
   @inlinable public mutating func text(_ value: String?) {
     guard let value else { return null() }
     elements += 1
     wire.field(text: value)
   }
 
-  /// The text as it is; it is stored byte for byte.
   @inlinable public mutating func json(_ value: String?) { text(value) }
 
   @inlinable public mutating func jsonb(_ value: String?) {
@@ -111,7 +76,7 @@ extension ArrayBuilder {
     value.withUnsafeBytes { wire.field(raw: $0) }
   }
 
-  /// Raw bytes of any type: UTF-8 of a text or json element, bytea, and so on.
+  /// Bytes in the binary form of the element type.
   @inlinable public mutating func raw(_ value: UnsafeRawBufferPointer) {
     elements += 1
     wire.field(raw: value)

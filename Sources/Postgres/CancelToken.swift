@@ -1,17 +1,16 @@
 internal import CPostgres
 
-/// Asks the server to stop what a connection is doing; usable from any thread, at any time, also
-/// after the connection is gone. The cancelled call then throws `isQueryCanceled`.
+/// Cancels the statement of a connection, from any thread, also after the connection is closed. The cancelled call
+/// throws SQLSTATE 57014.
 public final class CancelToken: @unchecked Sendable {
-  // Unchecked: libpq documents PQcancel as safe from any thread; the object never changes.
+  // Unchecked: the object never changes, and libpq documents that any thread may call PQcancel.
   private let handle: OpaquePointer
 
   init(owning handle: OpaquePointer) { self.handle = handle }
 
   deinit { PQfreeCancel(handle) }
 
-  /// Connects once more, so it takes as long as connecting. Success means only that the request
-  /// was delivered.
+  /// Connects again, so it takes as long as a connection. Success means only that the server got the request.
   public func cancel() throws(PostgresError) {
     let message = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) {
       buffer -> String? in
@@ -27,7 +26,7 @@ extension Connection {
   /// - Throws: When the connection is closed.
   public func cancelToken() throws(PostgresError) -> CancelToken {
     guard let handle, let token = PQgetCancel(handle) else {
-      throw .lost("the connection is closed", mayHaveSent: false)
+      throw .closed
     }
     return CancelToken(owning: token)
   }

@@ -3,17 +3,17 @@ internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
-/// An open connection on its way from the thread that made it to its owner.
+/// An open connection that the thread which made it gives to its owner.
 struct OpenedConnection: @unchecked Sendable {
-  // Unchecked: handed over once, under the lock of `ConnectAttempt`.
+  // Unchecked: it is given away once, under the lock of `ConnectAttempt`.
   let handle: OpaquePointer
   let notices: NoticeLog
 
   func close() { PQfinish(handle) }
 }
 
-/// Connects on a thread of its own, since looking up a name cannot be bounded in any other way:
-/// whoever waits gives up on time, and the thread cleans up after itself.
+/// Connects on a thread of its own, since the look-up of a name has no other time limit. The caller gives up after its
+/// timeout, and the thread then closes its connection.
 final class ConnectAttempt: Sendable {
   private enum State {
     case running
@@ -40,10 +40,10 @@ final class ConnectAttempt: Sendable {
       }, retained.toOpaque())
     guard status == 0 else {
       retained.release()
-      throw .connect("no thread to connect on (errno \(status))")
+      throw .connect("cannot start a thread that connects (errno \(status))")
     }
     pthread_detach(thread)
-    // A little longer than the attempt allows itself, so that its better message wins.
+    // A little longer than the attempt's own limit, so that its better message wins.
     let patience = target.timeoutMillis + 250
     if done.wait(timeout: .now() + .milliseconds(patience)) == .timedOut, abandon() {
       throw target.timedOut("no answer")
@@ -55,7 +55,7 @@ final class ConnectAttempt: Sendable {
     return try result.get()
   }
 
-  /// False when it finished just before.
+  /// False if the attempt has just finished.
   private func abandon() -> Bool {
     state.withLock { state in
       guard case .running = state else { return false }
@@ -78,7 +78,6 @@ final class ConnectAttempt: Sendable {
   }
 }
 
-/// Where to connect, and how long to try.
 struct ConnectTarget: Sendable {
   let string: ConnectionString
   let applicationName: String?
@@ -88,15 +87,14 @@ struct ConnectTarget: Sendable {
     .connect("\(what) within \(timeoutMillis / 1000) s", sqlstate: "08001")
   }
 
-  /// libpq walks the hosts by itself, but bounds the wait for each only in its blocking form,
-  /// in which notices cannot be caught. So we bound it here: a host that is silent for its share
-  /// of the time is left out, and libpq begins again with the rest.
+  /// libpq tries the hosts itself, but limits the time for each only in its blocking form, which cannot catch notices.
+  /// So the limit is here: a host that is silent for its share of the time is left out, and libpq tries the rest again.
   func open() -> Result<OpenedConnection, PostgresError> {
     let end = monotonicMillis() + timeoutMillis
     var left = HostList(string)
     while true {
       let notices = NoticeLog()
-      defer { withExtendedLifetime(notices) {} }  // The handle knows only its address.
+      defer { withExtendedLifetime(notices) {} }  // The handle holds only its address.
       guard let handle = start(left) else { return .failure(.connect("out of memory")) }
       notices.attach(to: handle)
       switch advance(handle, hostsLeft: left.count, end: end) {
@@ -160,8 +158,8 @@ struct ConnectTarget: Sendable {
     return now + max(0, end - now) / hosts
   }
 
-  /// libpq reads the list from left to right: what stands before `dbname` (the URL) is a default,
-  /// what stands after it an override.
+  /// libpq reads the list from left to right. An option before `dbname` (the URL) is a default, and an option after it
+  /// overrides the URL.
   private func start(_ hosts: HostList) -> OpaquePointer? {
     var options: [(String, String)] = [
       ("keepalives_idle", "30"), ("keepalives_interval", "5"), ("keepalives_count", "3"),
@@ -177,7 +175,7 @@ struct ConnectTarget: Sendable {
   }
 }
 
-/// The hosts of a connection string that have not been given up.
+/// The hosts of a connection string that are still tried.
 struct HostList {
   private var hosts: [String]
   private var addresses: [String]
@@ -190,10 +188,10 @@ struct HostList {
     ports = string.ports
   }
 
-  /// 0 where the string names none and libpq's default is the only one.
+  /// 0 if the string names no host, so that libpq uses its default.
   var count: Int { max(hosts.count, addresses.count) }
 
-  /// Only a shortened list must be said again.
+  /// The options for libpq, if a host was removed.
   var overrides: [(String, String)] {
     guard changed else { return [] }
     var result: [(String, String)] = []
@@ -203,7 +201,7 @@ struct HostList {
     return result
   }
 
-  /// False when it is not in the list.
+  /// False if the host is not in the list.
   mutating func remove(host: String, port: String) -> Bool {
     for index in 0..<count {
       let name = index < hosts.count && !hosts[index].isEmpty ? hosts[index] : nil
@@ -222,8 +220,8 @@ struct HostList {
   }
 }
 
-/// Turns libpq's account of a failed connection, in verbose form, into an error with its SQLSTATE. The server may say how
-/// grave it is in its own language: `FATAL:  28P01: …`, `ВАЖНО:  28P01: …`.
+/// Reads libpq's verbose message about a failed connection, and its SQLSTATE. The server may write the severity in its
+/// own language: `FATAL:  28P01: …`, `ВАЖНО:  28P01: …`.
 enum ConnectFailure {
   static func error(_ handle: OpaquePointer, _ string: ConnectionString) -> PostgresError {
     let text = PQerrorMessage(handle).map { String(cString: $0) } ?? "no connection"
@@ -233,52 +231,25 @@ enum ConnectFailure {
 
   static func read(_ text: String) -> (message: String, sqlstate: String) {
     var sqlstate = "08001"  // sqlclient_unable_to_establish_sqlconnection
-    var lines: [String] = []
+    var lines: [Substring] = []
     for line in text.split(separator: "\n") where !line.hasPrefix("LOCATION:") {
-      guard let (before, state, after) = split(String(line)) else {
-        lines.append(String(line))
-        continue
+      if let match = line.firstMatch(of: #/:  (?<state>[0-9A-Z]{5}): /#) {
+        sqlstate = String(match.state)
+        lines.append(line[..<match.range.lowerBound] + ":  " + line[match.range.upperBound...])
+      } else {
+        lines.append(line)
       }
-      sqlstate = state
-      lines.append(before + after)
     }
     return (lines.joined(separator: "\n"), sqlstate)
   }
-
-  /// "… FATAL:  28P01: password …" into what comes before the code, the code, and what comes after it.
-  private static func split(_ line: String) -> (before: String, state: String, after: String)? {
-    let bytes = Array(line.utf8)
-    let mark = Array(":  ".utf8)
-    guard bytes.count > mark.count + 7 else { return nil }
-    for start in 0...(bytes.count - mark.count - 7)
-    where bytes[start..<start + mark.count].elementsEqual(mark) {
-      let code = bytes[start + mark.count..<start + mark.count + 5]
-      let end = start + mark.count + 7
-      guard bytes[end - 2..<end].elementsEqual(": ".utf8), code.allSatisfy(isInState) else {
-        continue
-      }
-      return (
-        String(decoding: bytes[..<(start + mark.count)], as: UTF8.self),
-        String(decoding: code, as: UTF8.self), String(decoding: bytes[end...], as: UTF8.self)
-      )
-    }
-    return nil
-  }
-
-  private static func isInState(_ byte: UInt8) -> Bool {
-    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-      || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
-  }
 }
 
-func monotonicMillis() -> Int {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-}
+/// Nanoseconds of a clock that nobody sets.
+func monotonicNanos() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
 
-/// Waits until the socket is ready, has failed, or `deadline` (monotonic milliseconds) has come;
-/// false only for the last.
+func monotonicMillis() -> Int { Int(monotonicNanos() / 1_000_000) }
+
+/// Waits until the socket is ready or has failed. Returns false if `deadline` (monotonic milliseconds) comes first.
 func waitForSocket(_ socket: Int32, _ events: Int16, until deadline: Int) -> Bool {
   while true {
     let left = deadline - monotonicMillis()
@@ -290,7 +261,7 @@ func waitForSocket(_ socket: Int32, _ events: Int16, until deadline: Int) -> Boo
   }
 }
 
-/// A NULL-terminated array of C strings for the time of a call.
+/// Calls `body` with a NULL-terminated array of C strings.
 private func withCStrings<Value>(
   _ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Value
 ) -> Value {

@@ -1,11 +1,11 @@
 internal import CPostgres
 
-/// A statement as one connection knows it.
+/// A statement that one connection has prepared, or prepares next.
 final class PreparedStatement {
   enum State { case unknown, sent, ready }
 
   let sql: String
-  /// Name on the server, kept as a C string so that no call makes one.
+  /// The name on the server, as a C string, so that no call allocates one.
   let name: UnsafeMutablePointer<CChar>
   var state = State.unknown
 
@@ -13,15 +13,13 @@ final class PreparedStatement {
     self.sql = sql
     let bytes = name.utf8CString
     self.name = .allocate(capacity: bytes.count)
-    bytes.withUnsafeBufferPointer { source in
-      if let base = source.baseAddress { self.name.initialize(from: base, count: source.count) }
-    }
+    for (index, byte) in bytes.enumerated() { self.name[index] = byte }
   }
 
   deinit { name.deallocate() }
 }
 
-/// The four arrays that libpq wants for each statement; kept between calls.
+/// The four arrays that libpq needs for each statement. Later calls use them again.
 struct SendScratch: ~Copyable {
   private(set) var capacity = 0
   private(set) var values = UnsafeMutablePointer<UnsafePointer<CChar>?>.allocate(capacity: 0)
@@ -49,7 +47,7 @@ struct SendScratch: ~Copyable {
     formats.initialize(repeating: 1, count: capacity)
   }
 
-  /// `base` must stay where it is until the statement is sent.
+  /// `base` must stay valid until the statement is sent.
   func fill(_ slots: [Parameters.Slot], base: UnsafeRawPointer) {
     for index in slots.indices {
       let slot = slots[index]
@@ -63,17 +61,15 @@ struct SendScratch: ~Copyable {
 }
 
 extension Connection {
-  /// Sends all statements at once and reads all answers: one round trip.
+  /// Sends all statements and reads all answers, in one round trip.
   ///
-  /// Without BEGIN at its start, the batch is a transaction of its own. After an error the statements
-  /// that follow are skipped by the server, a COMMIT too: if the batch began a transaction, it is
-  /// then left open and failed (`transactionStatus`, `rollbackIfOpen`). The connection stays
-  /// usable. Both sides may fill their buffers at any size of batch: while libpq cannot send it
-  /// reads, so neither waits for the other for ever.
+  /// A batch without BEGIN is a transaction of its own. After an error the server skips the rest of the batch, also
+  /// COMMIT. A transaction that the batch began is then open and failed: see `rollbackIfOpen`. The connection stays
+  /// usable. A batch may have any size: libpq reads while it cannot send, so the two sides never wait for each other.
   ///
   /// - Returns: One answer for each statement, in order.
-  /// - Throws: The first failing statement's error, with its index; `.connectionLost`, after which
-  ///   the outcome is unknown if `mayHaveSent`.
+  /// - Throws: The error of the first statement that failed, with its index; or `.connectionLost`. If its `mayHaveSent`
+  ///   is true, the outcome is unknown.
   @discardableResult
   public func pipeline(
     _ batch: [(Statement, Parameters)]
@@ -85,7 +81,7 @@ extension Connection {
     do {
       return try sendAndReceive(batch)
     } catch {
-      // Of what the batch asked for nothing is done: its transaction has failed.
+      // The batch has done nothing, since its transaction failed.
       guard error.isStaleStatement,
         !batch.prefix(error.statementIndex ?? 0).contains(where: { $0.0 == .commit })
       else { throw error }
@@ -95,13 +91,13 @@ extension Connection {
     }
   }
 
-  /// Behind a pooler each transaction begins with its settings, and with where it runs.
+  /// Behind a pooler, each transaction first sets its settings, and returns the server process that runs it.
   private func withSettings(
     _ batch: [(Statement, Parameters)]
   ) throws(PostgresError) -> [Rows] {
     let begins = batch[0].0.isBegin
     var whole = begins ? batch : [(.begin, Parameters())] + batch + [(.commit, Parameters())]
-    // A lock that comes before the transaction's snapshot still does.
+    // The settings take the transaction's snapshot, so locks stay before them.
     let place = 1 + whole.dropFirst().prefix { $0.0.sql.hasPrefix("LOCK ") }.count
     whole.insert((localSettings, Parameters()), at: place)
     do {
@@ -141,40 +137,42 @@ extension Connection {
     try pipeline([(statement, parameters)])[0]
   }
 
-  /// Nothing may fail on our side once sending has begun: what was sent before would be committed.
+  /// Checks everything before the first statement is sent: after a later failure, the server would commit what it got.
   private func check(_ batch: [(Statement, Parameters)]) throws(PostgresError) {
     for (statement, parameters) in batch {
       guard parameters.slots.count <= 65_535 else {
-        throw .usage("\(parameters.slots.count) parameters; the protocol allows 65535")
+        throw .usage(
+          "a statement has \(parameters.slots.count) parameters; the protocol allows 65535")
       }
       guard parameters.wire.count < 1 << 30 else {
-        throw .usage("\(parameters.wire.count) bytes of parameters; the server allows 1 GiB")
+        throw .usage(
+          "a statement has \(parameters.wire.count) bytes of parameters; the server allows 1 GiB")
       }
-      guard !isPooled || !statement.sql.utf8.contains(0) else {
-        throw .usage("a zero byte in the SQL")
-      }
+      if isPooled { try Self.requireNoZeroByte(in: statement.sql) }
     }
   }
 
-  /// The types are part of the key: a statement first met with an untyped NULL must not settle
-  /// what later values are.
+  /// The types are a part of the key. Otherwise a statement whose first use has a NULL without a type would fix the
+  /// type of later values.
   private func find(
     _ statement: Statement, _ parameters: Parameters
   ) throws(PostgresError) -> PreparedStatement {
     var key = statement.fingerprint
     for slot in parameters.slots { key = (key ^ UInt64(slot.type)) &* 0x100_0000_01b3 }
     if let known = prepared[key] {
-      guard known.sql == statement.sql else { throw .usage("two statements of one fingerprint") }
+      guard known.sql == statement.sql else {
+        throw .usage("two statements have the same fingerprint")
+      }
       return known
     }
-    guard !statement.sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    try Self.requireNoZeroByte(in: statement.sql)
     let suffix = preparedGeneration == 0 ? "" : "_\(preparedGeneration)"
     let new = PreparedStatement(sql: statement.sql, name: "s" + hexadecimal(key) + suffix)
     prepared[key] = new
     return new
   }
 
-  /// - Returns: Positions of the statements that were prepared with this batch, in order.
+  /// - Returns: The positions of the statements that this batch prepares, in order.
   private func send(
     _ batch: [(Statement, Parameters)], _ prepares: [PreparedStatement?], on handle: OpaquePointer
   ) throws(PostgresError) -> [Int] {
@@ -184,7 +182,7 @@ extension Connection {
       let slots = batch[index].1.slots
       scratch.grow(to: slots.count)
       let sent = batch[index].1.wire.bytes.withUnsafeBytes { bytes -> Bool in
-        // An empty array may have no address; a value of no bytes still needs one.
+        // An empty array may have no address, and a value without bytes still needs one.
         withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { spare -> Bool in
           guard let base = bytes.baseAddress ?? UnsafeRawPointer(spare.baseAddress) else {
             return false
@@ -214,7 +212,7 @@ extension Connection {
       }
     }
     if complete, PQpipelineSync(handle) == 1 { return preparedHere }
-    // Half a batch must not be committed by a sync: end the connection instead.
+    // A sync would commit a half of the batch, so end the connection instead.
     for index in preparedHere { prepares[index]?.state = .unknown }
     let error = lost(mayHaveSent: true)
     close()
@@ -247,7 +245,7 @@ extension Connection {
     return answers
   }
 
-  /// Reads the answer to one message up to the NULL that ends it; nil if it failed or was skipped.
+  /// Reads the answer to one message, up to the NULL that ends it. It is nil if the message failed or was skipped.
   private func receiveOne(
     _ index: Int, _ firstError: inout PostgresError?, on handle: OpaquePointer
   ) throws(PostgresError) -> Rows? {
@@ -263,9 +261,7 @@ extension Connection {
         PQclear(result)
       case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH, PGRES_PIPELINE_SYNC:
         PQclear(result)
-        failed = true
-        close()
-        throw .usage("COPY cannot be part of a pipeline; the connection is closed")
+        throw closing(Self.copyHere)
       default:
         let error = error(of: result, statementIndex: index)
         PQclear(result)
@@ -286,15 +282,16 @@ extension Connection {
     case PGRES_FATAL_ERROR: throw error(of: result)
     default:
       failed = true
-      throw .protocolViolation("expected the end of the pipeline")
+      throw .protocolViolation("the pipeline did not end")
     }
   }
 
-  /// DISCARD dropped our statements (26000), somebody else's have their names (42P05), or DDL changed what one returns
-  /// (0A000): they are prepared anew under other names, so that trying again works.
+  /// Forgets all prepared statements if they are unusable, so that a second attempt prepares them under new names. That
+  /// is so if DISCARD dropped them (26000), other statements have their names (42P05), or DDL changed what one of them
+  /// returns (0A000).
   ///
-  /// - Parameter isNew: Whether the statement that failed was prepared with this batch.
-  /// - Returns: Whether that is what happened.
+  /// - Parameter isNew: Whether this batch prepared the statement that failed.
+  /// - Returns: Whether the statements were forgotten.
   private func forgetIfStale(_ error: PostgresError, isNew: Bool) -> Bool {
     guard !isPooled else { return false }
     switch error.sqlstate {

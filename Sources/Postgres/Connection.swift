@@ -3,58 +3,58 @@ internal import Glibc
 
 /// One connection to a PostgreSQL server, owned by one thread or task at a time.
 ///
-/// Calls block. A connection that broke stays broken: throw it away and open another.
+/// Calls block. A broken connection stays broken: close it and open another one.
 public final class Connection {
   /// nil once closed.
   @exclusivity(unchecked) var handle: OpaquePointer?
   let notices: NoticeLog
   let string: ConnectionString
-  /// Whether a pooler stands between: each transaction may run on another session of the server, which others use too.
-  /// Nothing is left behind on it then: settings go with each transaction, and statements have no names.
+  /// Whether a pooler is between this client and the server. Each transaction may then run in another session, which
+  /// other clients use too. So each transaction sets its settings, and statements have no names.
   public package(set) var isPooled: Bool
-  /// What the session, or behind a pooler each transaction, is set to.
+  /// The settings of the session, or of each transaction behind a pooler.
   var settings: [Setting]
-  /// Something else has reset the session; its settings are made again before the next transaction.
+  /// The session was reset. The next transaction sets its settings again.
   var lostSettings = false
-  /// Sets what a transaction is set to, and says where it runs; only behind a pooler.
+  /// Behind a pooler: sets the settings of a transaction, and returns the server process that runs it.
   var localSettings = Statement("SELECT 1")
-  /// Where the last transaction ran, as `localSettings` said.
+  /// The server process of the last transaction, as `localSettings` returned it.
   var lastBackend: Backend?
   /// By fingerprint of the statement and the types of its parameters.
   var prepared: [UInt64: PreparedStatement] = [:]
   var preparedGeneration = 0
-  /// A COPY is under way, and nothing else may be.
+  /// A COPY runs, so no other statement may.
   var copying = false
-  /// The COPY runs in a transaction that was begun for it.
+  /// The COPY runs in a transaction of its own.
   var copyOwnsTransaction = false
-  /// Set when the state on the wire is unknown, whatever libpq thinks.
+  /// The state of the protocol is unknown, whatever libpq reports.
   var failed = false
   var scratch = SendScratch()
-  /// What its COPY OUT is slowed down by.
+  /// Slows down COPY OUT.
   public var pace: (any ReadPace)?
-  /// Where it notes that it waits for the server.
+  /// Shows other threads how long the connection waits for the server.
   public var waiting: Waiting?
 
   /// A server setting; the value as in `set_config`.
   public typealias Setting = (name: String, value: String)
 
-  /// The versions of servers that do not know a setting.
+  /// The server versions that do not know a setting.
   private static let unknown: [String: [Range<Int>]] = [
     "transaction_timeout": [0..<170_000],
     "restrict_nonsystem_relation_kind": [0..<150_008, 160_000..<160_004],
   ]
 
-  /// Connects, finds out whether a pooler stands between, and applies `settings`: one round trip after connecting.
+  /// Connects, finds out whether there is a pooler, and applies `settings`. This takes one round trip after the
+  /// connection.
   ///
   /// - Parameters:
-  ///   - url: A libpq URL or `key=value` string; several hosts and `target_session_attrs` too.
-  ///     It may override what follows, and the TCP keepalive and timeout defaults.
-  ///   - applicationName: Shown in `pg_stat_activity` unless the URL names another.
-  ///   - connectTimeoutSeconds: For all hosts together, looking up names included. A
-  ///     `connect_timeout` in the URL goes before it, and is then for each host.
-  ///   - settings: Set after connecting rather than in the startup packet, which PgBouncer restricts. A setting that the
-  ///     server does not know, being older, is left out.
-  ///   - isPooled: nil: it is found out.
+  ///   - url: A libpq URL or `key=value` string. It may override the next two parameters, and the TCP defaults.
+  ///   - applicationName: The name in `pg_stat_activity`.
+  ///   - connectTimeoutSeconds: For all hosts together, with the look-up of names. A `connect_timeout` in the URL
+  ///     replaces it, and holds for each host.
+  ///   - settings: Set after the connection, since PgBouncer restricts the startup packet. A setting that is too new
+  ///     for the server is left out.
+  ///   - isPooled: nil if the connection is to find out.
   /// - Throws: `.connect`, or the server's error for a setting.
   public init(
     url: String, applicationName: String? = nil, connectTimeoutSeconds: Int = 5,
@@ -72,7 +72,7 @@ public final class Connection {
     self.isPooled = isPooled ?? false
     handle = opened.handle
     notices = opened.notices
-    // SET LOCAL cannot ask whether the server knows a setting.
+    // SET LOCAL fails for a setting that the server does not know.
     self.settings.removeAll { setting in
       Self.unknown[setting.name]?.contains { $0.contains(serverVersion) } ?? false
     }
@@ -87,7 +87,7 @@ public final class Connection {
 
   deinit { close() }
 
-  /// Idempotent. An open transaction is rolled back by the server.
+  /// Idempotent. The server rolls back an open transaction.
   public func close() {
     guard let handle else { return }
     PQfinish(handle)
@@ -100,27 +100,27 @@ public final class Connection {
     return failed || PQstatus(handle) != CONNECTION_OK
   }
 
-  /// False once the server is known to have ended the connection: looks at what has arrived, and asks nothing.
+  /// False if the server has ended the connection. It reads what has arrived, and sends nothing.
   public var isAlive: Bool {
     guard let handle else { return false }
     do { try noticeDeath(handle) } catch { return false }
     return true
   }
 
-  /// As a number: 150018 is 15.18.
+  /// 150018 is version 15.18.
   public var serverVersion: Int { handle.map { Int(PQserverVersion($0)) } ?? 0 }
-  /// As the server, or the pooler, said when it connected: a pooler's number is no process.
+  /// The server process. Behind a pooler, it is the pooler's own number, which is not a process.
   public var backendPID: Int32 { handle.map { PQbackendPID($0) } ?? 0 }
 
-  /// The server process that runs what is asked.
+  /// The server process that runs this connection's statements.
   public struct Backend: Equatable, Sendable {
     public let pid: Int32
-    /// When the transaction began, in microseconds since 1970, as `pg_stat_activity.xact_start` has it; nil where the
-    /// process serves this connection alone.
+    /// The beginning of the transaction, in microseconds since 1970 (`pg_stat_activity.xact_start`); nil if the process
+    /// serves this connection alone.
     public let transactionMicros: Int64?
   }
 
-  /// nil where it is not known: behind a pooler, outside of a transaction.
+  /// nil behind a pooler, outside of a transaction.
   public var backend: Backend? {
     if !isPooled { return Backend(pid: backendPID, transactionMicros: nil) }
     return transactionStatus == .inTransaction ? lastBackend : nil
@@ -133,10 +133,10 @@ public final class Connection {
 
   public enum TransactionStatus: Sendable {
     case idle
-    /// A COPY is under way.
+    /// A COPY runs.
     case active
     case inTransaction
-    /// In a transaction that an error has ended: nothing but ROLLBACK is accepted.
+    /// The transaction has failed: the server accepts only ROLLBACK.
     case inFailedTransaction
     case unknown
   }
@@ -152,10 +152,7 @@ public final class Connection {
     }
   }
 
-  /// Notices since the last call, the newest 64, oldest first.
-  public func drainNotices() -> [String] { notices.drain() }
-
-  /// Leaves a transaction behind, where there is one; else costs nothing.
+  /// Rolls back the transaction, if there is one.
   public func rollbackIfOpen() throws(PostgresError) {
     switch transactionStatus {
     case .inTransaction, .inFailedTransaction: try execute("ROLLBACK")
@@ -165,13 +162,15 @@ public final class Connection {
 }
 
 extension Connection {
-  /// Runs SQL by the simple protocol: one or more statements without parameters, in one
-  /// transaction unless they say otherwise. For DDL and settings; rows are thrown away.
+  /// Runs one or more statements without parameters, in one transaction unless they control it themselves. Rows are
+  /// discarded.
   ///
-  /// A transaction is begun by ``begin(_:_:)``: behind a pooler its settings come first.
+  /// Use ``begin(_:_:)`` to begin a transaction: behind a pooler, it sets the settings first.
   public func execute(_ sql: String) throws(PostgresError) {
     guard isPooled, !sql.isEmpty, transactionStatus == .idle else { return try send(sql) }
-    guard !sql.hasPrefix("BEGIN") else { throw .usage("a transaction is begun by begin()") }
+    guard !sql.hasPrefix("BEGIN") else {
+      throw .usage("begin() begins a transaction, not execute()")
+    }
     do throws(PostgresError) {
       try send("\(beginning(.readCommitted)); \(sql); COMMIT")
     } catch {
@@ -182,7 +181,7 @@ extension Connection {
 
   func send(_ sql: String) throws(PostgresError) {
     let handle = try idleHandle()
-    guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    try Self.requireNoZeroByte(in: sql)
     waiting?.begin(self)
     defer { waiting?.end() }
     guard let result = PQexec(handle, sql) else { throw lost(mayHaveSent: true) }
@@ -190,36 +189,53 @@ extension Connection {
     switch PQresultStatus(result) {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      failed = true
-      close()
-      throw .usage("COPY needs copyIn or copyOut; the connection is closed")
+      throw closing(Self.copyHere)
     default: throw error(of: result)
     }
   }
 
+  static let copyHere = "a COPY needs copyIn or copyReader"
+
+  static func requireNoZeroByte(in sql: String) throws(PostgresError) {
+    guard !sql.utf8.contains(0) else { throw .usage("the SQL has a zero byte") }
+  }
+
+  /// Closes the connection after a call that leaves the state of the protocol unknown.
+  func closing(_ usage: String) -> PostgresError {
+    failed = true
+    close()
+    return .usage(usage + "; the connection is closed")
+  }
+
+  /// The handle, if no COPY runs.
+  func freeHandle() throws(PostgresError) -> OpaquePointer {
+    guard let handle else { throw .closed }
+    guard !copying else { throw .usage("a COPY runs on this connection") }
+    return handle
+  }
+
   /// The handle, if a command may be sent now.
   func idleHandle() throws(PostgresError) -> OpaquePointer {
-    guard let handle else { throw .lost("the connection is closed", mayHaveSent: false) }
-    guard !copying else { throw .usage("a COPY is under way on this connection") }
+    let handle = try freeHandle()
     try noticeDeath(handle)
     return handle
   }
 
-  /// A connection that died while idle is found out before anything is sent on it: the caller
-  /// may then simply try again elsewhere.
+  /// Detects that an idle connection is broken before anything is sent on it. The caller can then try again on another
+  /// one.
   private func noticeDeath(_ handle: OpaquePointer) throws(PostgresError) {
     guard !isBroken else { throw lost(mayHaveSent: false) }
-    // Twice: the farewell first, then the end of the stream.
+    // Twice: first the server's fatal notice, then the end of the stream.
     for _ in 0..<2 {
       var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
       guard poll(&descriptor, 1, 0) > 0 else { return }
       let alive = PQconsumeInput(handle)
-      _ = PQisBusy(handle)  // Reads the messages: notices, notifications, a farewell.
+      _ = PQisBusy(handle)  // Reads the messages: notices and notifications.
       if alive == 0 || notices.fatal != nil || isBroken { throw lost(mayHaveSent: false) }
     }
   }
 
-  /// The connection is gone; says so with the best reason known, and keeps it so.
+  /// Marks the connection as broken. The error has the best reason that is known.
   func lost(mayHaveSent: Bool) -> PostgresError {
     failed = true
     if let fatal = notices.fatal {
@@ -236,7 +252,7 @@ extension Connection {
   func error(of result: OpaquePointer, statementIndex: Int? = nil) -> PostgresError {
     let severity = resultField(result, .severity)
     let sqlstate = resultField(result, .sqlstate) ?? ""
-    let dead = severity == "FATAL" || severity == "PANIC" || isBroken
+    let dead = severity.map(isFatal) ?? false || isBroken
     if dead { failed = true }
     let message =
       resultField(result, .message)
@@ -248,8 +264,7 @@ extension Connection {
         message: string.redacted(message),
         detail: resultField(result, .detail), hint: resultField(result, .hint),
         schema: resultField(result, .schema), table: resultField(result, .table),
-        column: resultField(result, .column), constraint: resultField(result, .constraint),
-        context: resultField(result, .context), routine: resultField(result, .routine),
+        constraint: resultField(result, .constraint), routine: resultField(result, .routine),
         statementIndex: statementIndex, mayHaveSent: dead))
   }
 }

@@ -1,21 +1,21 @@
 internal import CPostgres
 
-/// What a connection URL (or `key=value` string) says, as far as we must know before libpq does.
+/// A connection URL, or `key=value` string, and its options that are needed before libpq reads it.
 struct ConnectionString {
-  /// For libpq.
+  /// The text for libpq.
   let text: String
   let hosts: [String]
   let hostAddresses: [String]
   let ports: [String]
   let connectTimeoutSeconds: Int?
-  /// What must not be in any message.
+  /// The values that no message may contain.
   let secrets: [String]
 
-  /// - Throws: `.connect` when libpq cannot read it. The message repeats nothing of the text,
-  ///   since a password with an unescaped character in it could be anywhere.
+  /// - Throws: `.connect` if libpq cannot read the text. The message quotes no part of the text: each part could belong
+  ///   to a password with an unescaped character.
   init(_ text: String) throws(PostgresError) {
     guard !text.utf8.contains(0) else {
-      throw .connect("the connection string holds a zero byte")
+      throw .connect("the connection string has a zero byte")
     }
     try Self.refuseStrayAtSign(in: text)
     let parsed = try Self.parse(text)
@@ -27,15 +27,15 @@ struct ConnectionString {
     hosts = list("host")
     hostAddresses = list("hostaddr")
     ports = list("port")
-    // `postgres://user:password/db`, the host forgotten: libpq would print the password as a port.
+    // In `postgres://user:password/db` the host is missing, and libpq would print the password as a port.
     guard ports.allSatisfy({ $0.isEmpty || UInt16($0).map { $0 > 0 } ?? false }) else {
-      throw .connect("the connection string has a port that is no number from 1 to 65535")
+      throw .connect("a port in the connection string is not a number from 1 to 65535")
     }
     connectTimeoutSeconds = options["connect_timeout"].flatMap { Int($0) }.flatMap {
       $0 > 0 ? $0 : nil
     }
     secrets = parsed.filter(\.isSecret).map(\.value).filter { $0.utf8.count > 2 }
-    // A host that the text names is the host: PGHOSTADDR would lead elsewhere.
+    // Without a hostaddr, PGHOSTADDR would replace the host that the text names.
     self.text =
       hosts.isEmpty || options["hostaddr"] != nil
       ? text
@@ -47,8 +47,7 @@ struct ConnectionString {
     text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
   }
 
-  /// libpq ends the user's part at the first `@` or `/`, so the rest of a password that holds one
-  /// unescaped would be taken for a host, and be printed as one that cannot be found.
+  /// libpq ends the user's part at the first `@` or `/`. It would take the rest of a password for a host, and print it.
   private static func refuseStrayAtSign(in text: String) throws(PostgresError) {
     guard isURL(text), let colon = text.firstIndex(of: ":") else { return }
     var rest = text[text.index(colon, offsetBy: 3)...]
@@ -61,14 +60,13 @@ struct ConnectionString {
     }
   }
 
-  /// What a connection string says of one option.
   struct Option {
     let keyword: String
     let value: String
     let isSecret: Bool
   }
 
-  /// What it says, in libpq's order; nothing where it is the name of a database alone.
+  /// The options of a text, in libpq's order. A text that is only the name of a database has none.
   static func parse(_ text: String) throws(PostgresError) -> [Option] {
     guard isURL(text) || text.utf8.contains(UInt8(ascii: "=")) else { return [] }
     var complaint: UnsafeMutablePointer<CChar>?
@@ -94,38 +92,29 @@ struct ConnectionString {
     return found
   }
 
-  /// libpq quotes pieces of what it could not read, and a piece may hold a quotation mark itself: of the message stays
-  /// what stands before the first piece.
+  /// The part of libpq's message before the first quotation, since a quotation may be a part of a password.
   private static func withoutQuotations(_ sentence: String) -> String {
     let sentence = trimmed(sentence).split(separator: "\"=\"").joined(separator: "=")
     return sentence.prefix { $0 != "\"" } + (sentence.contains("\"") ? "…" : "")
   }
 
-  /// For messages of libpq and the server on this connection.
+  /// A message of libpq or the server without the secrets of this text.
   func redacted(_ message: String) -> String {
-    var result = message
-    for secret in secrets {
-      result = result.split(separator: secret, omittingEmptySubsequences: false)
-        .joined(separator: "********")
-    }
-    return result
+    secrets.reduce(message) { $0.replacing($1, with: "********") }
   }
 }
 
-/// One line: libpq ends messages with a newline and gives several hosts a line each.
+/// A message of libpq as one line. libpq ends each message with a newline, and has a line for each host.
 func trimmed(_ message: String) -> String {
-  message.split(whereSeparator: { $0 == "\n" })
-    .map { line in
-      String(line.drop(while: { $0 == " " || $0 == "\t" }))
-    }
+  message.split(separator: "\n").map { $0.drop { $0 == " " || $0 == "\t" } }
     .joined(separator: "; ")
 }
 
 extension Connection {
-  /// Takes the secrets out of a connection string, for the arguments of a program, which every user can read.
+  /// Takes the secrets out of a connection string that becomes an argument of a program, which every user can read.
   ///
-  /// - Returns: A connection string with everything else, and the secrets by their keyword.
-  /// - Throws: `.connect` when libpq cannot read it.
+  /// - Returns: A connection string without the secrets, and the secrets by their keywords.
+  /// - Throws: `.connect` if libpq cannot read the text.
   public static func withoutSecrets(
     _ text: String
   ) throws(PostgresError) -> (rest: String, secrets: [String: String]) {

@@ -1,6 +1,6 @@
-/// The bytes of COPY rows on their way out: raw memory, since rows are written by the million.
+/// The bytes of COPY rows. It is raw memory, since rebuild writes millions of rows.
 ///
-/// Values have a length before each, an int32; -1 stands for NULL.
+/// Each value has its length, an int32, before it. The length -1 is NULL.
 @usableFromInline
 struct CopyBuffer {
   @usableFromInline var base: UnsafeMutableRawPointer
@@ -12,14 +12,13 @@ struct CopyBuffer {
     base = .allocate(byteCount: capacity, alignment: 16)
   }
 
-  /// The owner must, once, at its end.
+  /// The owner must call this once.
   func free() { base.deallocate() }
 
   @inlinable var bytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: base, count: count)
   }
 
-  /// Makes room for that many more bytes.
   @inlinable mutating func reserve(_ more: Int) {
     if more > capacity - count { grow(more) }
   }
@@ -34,7 +33,7 @@ struct CopyBuffer {
     capacity = larger
   }
 
-  /// Only after `reserve`.
+  /// Requires a `reserve` before.
   @inlinable mutating func store<Value: FixedWidthInteger>(_ value: Value) {
     (base + count).storeBytes(of: value.bigEndian, as: Value.self)
     count &+= MemoryLayout<Value>.size

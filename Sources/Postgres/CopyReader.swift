@@ -1,39 +1,36 @@
 internal import CPostgres
-internal import Dispatch
 
-/// One row of a binary COPY: a view, valid until the next row is asked for.
+/// One row of a binary COPY. It is a view, which is valid until the next call of `next()`.
 public struct CopyRow: ~Copyable {
   @usableFromInline let fields: UnsafeBufferPointer<Field>
 
   init(_ fields: UnsafeBufferPointer<Field>) { self.fields = fields }
 
-  /// Number of columns.
+  /// The number of columns.
   @inlinable public var count: Int { fields.count }
 
-  /// - Precondition: `column` is below `count`; check `count` once, columns come from our own SQL.
+  /// - Precondition: `column` is below `count`. Columns come from opsledger's own SQL.
   @inlinable public subscript(column: Int) -> Field {
-    precondition(column >= 0 && column < fields.count, "a column that the COPY does not have")
+    precondition(column >= 0 && column < fields.count, "the COPY does not have this column")
     return fields[column]
   }
 }
 
-/// Reads `COPY … TO STDOUT`, row by row, without an allocation of ours for each.
+/// Reads `COPY … TO STDOUT` row by row, without an allocation for each row.
 ///
-/// Dropping it before the end cancels the COPY and leaves the connection usable; a transaction
-/// around it is then a failed one.
+/// A reader that is released before the end cancels the COPY. The connection stays usable, but a transaction around the
+/// COPY has failed.
 public final class CopyReader {
   let connection: Connection
   let binary: Bool
-  // Unchecked: nothing here calls back into us, and the checks would cost a tenth of the reading.
+  // Unchecked: no method calls a closure, and the checks would cost a tenth of the read.
   @exclusivity(unchecked) private var isOver = false
   @exclusivity(unchecked) private var message: UnsafeMutablePointer<CChar>?
   private let fields: UnsafeMutableBufferPointer<Field>
   @exclusivity(unchecked) private var sawHeader = false
   @exclusivity(unchecked) private var sawTrailer = false
-  /// Rows of a binary COPY, or messages of another, so far.
-  @exclusivity(unchecked) public private(set) var rowsRead = 0
   private let pace: (any ReadPace)?
-  /// Since the last rest.
+  /// Bytes since the last rest.
   @exclusivity(unchecked) private var bytesRead = 0
   @exclusivity(unchecked) private var restedAt: UInt64
 
@@ -42,7 +39,7 @@ public final class CopyReader {
     self.binary = binary
     fields = .allocate(capacity: columns)
     pace = connection.pace
-    restedAt = pace == nil ? 0 : DispatchTime.now().uptimeNanoseconds
+    restedAt = pace == nil ? 0 : monotonicNanos()
   }
 
   deinit {
@@ -53,14 +50,13 @@ public final class CopyReader {
 
   /// The next row of a binary COPY; nil after the last, when the server has confirmed the end.
   ///
-  /// - Throws: The server's error, also one that comes after the last row; `.protocolViolation`
-  ///   for bytes that are no such row, after which the COPY is cancelled.
+  /// - Throws: The server's error, also after the last row; or `.protocolViolation` for bytes that are not a row, which
+  ///   also cancels the COPY.
   public func next() throws(PostgresError) -> CopyRow? {
-    guard binary else { throw .usage("a text COPY has no fields; use nextRaw") }
-    while let bytes = try nextMessage() {
+    guard binary else { throw .usage("a text COPY has no fields: use nextRaw") }
+    while let bytes = try nextRaw() {
       do {
         if let count = try parse(bytes) {
-          rowsRead += 1
           return CopyRow(UnsafeBufferPointer(start: fields.baseAddress, count: count))
         }
       } catch {
@@ -72,18 +68,11 @@ public final class CopyReader {
     return nil
   }
 
-  /// The next piece of the stream as it came, one row in it; valid until the next call.
+  /// The bytes of the next row, which are valid until the next call; nil after the last.
   public func nextRaw() throws(PostgresError) -> UnsafeRawBufferPointer? {
-    guard let bytes = try nextMessage() else { return nil }
-    rowsRead += 1
-    return bytes
-  }
-
-  private func nextMessage() throws(PostgresError) -> UnsafeRawBufferPointer? {
     if isOver { return nil }
     if let message { PQfreemem(message) }
     message = nil
-    // The connection may have been closed in between; its handle is gone then.
     guard let handle = connection.handle else {
       isOver = true
       throw connection.lost(mayHaveSent: true)
@@ -97,21 +86,21 @@ public final class CopyReader {
     isOver = true
     try connection.finishCopy(handle)
     if count == -1 { return nil }
-    // The reason of a -2 comes as a result, which would have thrown.
+    // After a -2 the error is in a result, so finishCopy has thrown it.
     throw connection.lost(mayHaveSent: true)
   }
 
-  /// What a socket holds: while we rest, the server soon does too.
+  /// The size of a socket's buffer. While the reader rests, the server soon waits too.
   private static let bytesBetweenRests = 256 << 10
 
   private func rest() {
     bytesRead = 0
     guard let pace else { return }
-    pace.rest(after: DispatchTime.now().uptimeNanoseconds - restedAt)
-    restedAt = DispatchTime.now().uptimeNanoseconds
+    pace.rest(after: monotonicNanos() - restedAt)
+    restedAt = monotonicNanos()
   }
 
-  /// Number of fields; nil for a message without a row.
+  /// Reads one row. Returns the number of its fields; nil for a message without a row.
   ///
   /// - Source: PostgreSQL documentation, COPY, "Binary Format".
   private func parse(_ whole: UnsafeRawBufferPointer) throws(PostgresError) -> Int? {
@@ -122,8 +111,10 @@ public final class CopyReader {
       sawHeader = true
       if offset == whole.count { return nil }
     }
-    guard !sawTrailer else { throw .protocolViolation("bytes after the trailer of a binary COPY") }
-    guard whole.count - offset >= 2 else { throw .protocolViolation("row cut short") }
+    guard !sawTrailer else {
+      throw .protocolViolation("the binary COPY continues after its trailer")
+    }
+    guard whole.count - offset >= 2 else { throw Self.shortRow }
     let count = Int(Int16(bigEndian: base.loadUnaligned(fromByteOffset: offset, as: Int16.self)))
     offset += 2
     if count == -1 {
@@ -131,10 +122,10 @@ public final class CopyReader {
       return nil
     }
     guard count == fields.count else {
-      throw .protocolViolation("expected \(fields.count) columns, got \(count)")
+      throw .protocolViolation("a row of the COPY has \(count) columns, and not \(fields.count)")
     }
     for column in 0..<count {
-      guard whole.count - offset >= 4 else { throw .protocolViolation("row cut short") }
+      guard whole.count - offset >= 4 else { throw Self.shortRow }
       let length = Int(
         Int32(bigEndian: base.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
       offset += 4
@@ -143,18 +134,20 @@ public final class CopyReader {
         continue
       }
       guard length >= 0, length <= whole.count - offset else {
-        throw .protocolViolation("row cut short")
+        throw Self.shortRow
       }
       fields[column] = Field(start: base + offset, count: length)
       offset += length
     }
-    guard offset == whole.count else { throw .protocolViolation("bytes after the end of a row") }
+    guard offset == whole.count else { throw .protocolViolation("a row of the COPY is too long") }
     return count
   }
 
+  private static let shortRow = PostgresError.protocolViolation("a row of the COPY is incomplete")
+
   private func skipHeader(_ bytes: UnsafeRawBufferPointer) throws(PostgresError) -> Int {
     guard bytes.count >= 19, bytes.prefix(11).elementsEqual(copySignature) else {
-      throw .protocolViolation("no header of a binary COPY")
+      throw .protocolViolation("the binary COPY has no header")
     }
     func int(_ offset: Int) -> Int32 {
       Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self))
@@ -162,12 +155,12 @@ public final class CopyReader {
     let extra = Int(int(15))
     // The low half of the flags may be ignored, the high half must be understood.
     guard UInt32(bitPattern: int(11)) >> 16 == 0, extra >= 0, extra <= bytes.count - 19 else {
-      throw .protocolViolation("a binary COPY of an unknown kind")
+      throw .protocolViolation("the binary COPY has an unknown format")
     }
     return 19 + extra
   }
 
-  /// Ends the COPY early. Idempotent; errors of the ending are of no interest.
+  /// Ends the COPY early, and ignores errors. Idempotent.
   public func cancel() {
     if isOver { return }
     isOver = true
@@ -193,49 +186,11 @@ extension Connection {
     return CopyReader(self, binary: binary, columns: columns)
   }
 
-  /// Runs `COPY … TO STDOUT (FORMAT binary)` and hands each row to `body`.
-  ///
-  /// - Returns: The number of rows.
-  /// - Throws: `PostgresError`, or what `body` throws; the COPY is then cancelled and the
-  ///   connection stays usable.
-  @discardableResult
-  public func copyOut(
-    _ sql: String, row body: (borrowing CopyRow) throws -> Void
-  ) throws -> Int {
-    let reader = try copyReader(sql)
-    while let row = try reader.next() {
-      do {
-        try body(row)
-      } catch {
-        reader.cancel()
-        throw error
-      }
-    }
-    return reader.rowsRead
-  }
-
-  /// The same for any format: hands over the bytes, one row at a time.
-  @discardableResult
-  public func copyOutRaw(
-    _ sql: String, _ body: (UnsafeRawBufferPointer) throws -> Void
-  ) throws -> Int {
-    let reader = try copyReader(sql)
-    while let bytes = try reader.nextRaw() {
-      do {
-        try body(bytes)
-      } catch {
-        reader.cancel()
-        throw error
-      }
-    }
-    return reader.rowsRead
-  }
-
   func startCopy(
     _ sql: String, _ expected: ExecStatusType
   ) throws(PostgresError) -> (binary: Bool, columns: Int) {
     let handle = try idleHandle()
-    guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    try Self.requireNoZeroByte(in: sql)
     let isOwn = isPooled && transactionStatus == .idle
     let whole = isOwn ? "\(beginning(.readCommitted)); \(sql); COMMIT" : sql
     defer { if isOwn, !copying { try? rollbackIfOpen() } }
@@ -247,22 +202,20 @@ extension Connection {
       copyOwnsTransaction = isOwn
       return (PQbinaryTuples(result) == 1, Int(PQnfields(result)))
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      failed = true
-      close()
-      throw .usage("a COPY in the other direction; the connection is closed")
+      throw closing("the COPY has the other direction")
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
-      throw .usage("not a COPY")
+      throw .usage("the statement is not a COPY")
     default: throw error(of: result)
     }
   }
 
-  /// Reads to the end of the command: late errors come only here.
+  /// Reads the end of the command, and its late errors.
   ///
-  /// - Returns: Rows copied, as the server counts them.
+  /// - Returns: The server's count of rows.
   @discardableResult
   func finishCopy(_ handle: OpaquePointer) throws(PostgresError) -> Int {
     copying = false
-    // Of one that was begun for the COPY nobody else knows.
+    // Nobody else ends a transaction that was begun for the COPY.
     defer { if copyOwnsTransaction { try? rollbackIfOpen() } }
     var first: PostgresError?
     var rows = 0
@@ -271,7 +224,7 @@ extension Connection {
       case PGRES_COMMAND_OK, PGRES_TUPLES_OK:
         rows += Rows(owning: result).rowsAffected
       case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-        // libpq would give this for ever: the stream is not where we thought.
+        // libpq would return this for ever.
         PQclear(result)
         failed = true
         throw first ?? .protocolViolation("the COPY did not end")

@@ -1,13 +1,10 @@
-/// Rows of a binary COPY as bytes, which a ``CopyWriter`` sends: made ahead, on any thread.
+/// Rows of a binary COPY as bytes. Any thread can make them before a ``CopyWriter`` sends them.
 public class CopyRows {
-  // Unchecked: nothing here calls back into us while it writes, and the check of each access
-  // would cost more than the writing.
+  // Unchecked: no method calls a closure while it writes, and the check of each access costs more than the write.
   @exclusivity(unchecked) @usableFromInline final var wire = CopyBuffer(
     capacity: CopyRows.bufferBytes + 16 << 10)
   @exclusivity(unchecked) @usableFromInline final var fieldsLeft = 0
-  /// Rows begun.
   @exclusivity(unchecked) public private(set) final var rowsWritten = 0
-  /// Buffers that are full.
   private(set) final var full: [CopyBuffer] = []
 
   /// Large enough to make calls rare, small enough for the cache.
@@ -22,10 +19,10 @@ public class CopyRows {
 
   /// Begins the next row.
   ///
-  /// - Throws: `.usage` when the row before lacks values or has too many; the server's error.
+  /// - Throws: `.usage` if the previous row has too few or too many values; the server's error.
   public func row(_ fieldCount: Int) throws(PostgresError) {
     guard fieldsLeft == 0, fieldCount >= 0, fieldCount <= 1664 else {
-      throw .usage("row \(rowsWritten) has \(fieldsLeft) values fewer than it said")
+      throw .usage("row \(rowsWritten) lacks \(fieldsLeft) of its values")
     }
     if wire.count >= Self.bufferBytes { try spill() }
     wire.put(Int16(truncatingIfNeeded: fieldCount))
@@ -40,23 +37,11 @@ public class CopyRows {
   }
 }
 
-/// The values of a row, in the order of its columns. `nil` is NULL.
+/// Appends the values of a row, in the order of its columns. `nil` is NULL.
 extension CopyRows {
   @inlinable public func null() {
     fieldsLeft &-= 1
     wire.put(Int32(-1))
-  }
-
-  @inlinable public func bool(_ value: Bool?) {
-    guard let value else { return null() }
-    fieldsLeft &-= 1
-    wire.field(UInt8(value ? 1 : 0))
-  }
-
-  @inlinable public func int2(_ value: Int16?) {
-    guard let value else { return null() }
-    fieldsLeft &-= 1
-    wire.field(value)
   }
 
   @inlinable public func int4(_ value: Int32?) {
@@ -69,12 +54,6 @@ extension CopyRows {
     guard let value else { return null() }
     fieldsLeft &-= 1
     wire.field(value)
-  }
-
-  @inlinable public func float8(_ value: Double?) {
-    guard let value else { return null() }
-    fieldsLeft &-= 1
-    wire.field(value.bitPattern)
   }
 
   /// Text, or the label of an enum.
@@ -90,18 +69,6 @@ extension CopyRows {
     guard let value else { return null() }
     fieldsLeft &-= 1
     wire.field(jsonb: value)
-  }
-
-  @inlinable public func bytes(_ value: [UInt8]?) {
-    guard let value else { return null() }
-    fieldsLeft &-= 1
-    value.withUnsafeBytes { wire.field(raw: $0) }
-  }
-
-  /// Raw bytes in the binary form of the column's type.
-  @inlinable public func bytes(_ value: UnsafeRawBufferPointer) {
-    fieldsLeft &-= 1
-    wire.field(raw: value)
   }
 
   @inlinable public func uuid(_ high: UInt64, _ low: UInt64) {

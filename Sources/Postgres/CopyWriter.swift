@@ -1,8 +1,8 @@
 internal import CPostgres
 
-/// Writes `COPY … FROM STDIN`. Say `row(n)`, then append n values; `finish()` at the end.
+/// Writes `COPY … FROM STDIN`. Call `row(n)`, then append n values; at the end call `finish()`.
 ///
-/// Dropped without `finish()`, it aborts the COPY: nothing is stored.
+/// A writer that is released without `finish()` aborts the COPY: nothing is stored.
 public final class CopyWriter: CopyRows {
   let connection: Connection
   let binary: Bool
@@ -19,26 +19,26 @@ public final class CopyWriter: CopyRows {
     }
   }
 
-  deinit { abort("not finished") }
+  deinit { abort("the COPY was not finished") }
 
   public override func row(_ fieldCount: Int) throws(PostgresError) {
-    guard binary else { throw .usage("a text COPY has no binary rows; use raw") }
+    guard binary else { throw .usage("a text COPY has no binary rows: use raw") }
     try super.row(fieldCount)
   }
 
-  /// Rows that were made elsewhere; they stay as they are.
+  /// Sends rows that were made before. `made` keeps them.
   public func rows(_ made: CopyRows) throws(PostgresError) {
     guard binary, made.fieldsLeft == 0 else {
-      throw .usage("rows without their last values, or for a text COPY")
+      throw .usage("the rows lack their last values, or the COPY has text format")
     }
     try spill()
     for chunk in made.full { try send(chunk.bytes) }
     try send(made.wire.bytes)
   }
 
-  /// Bytes of the stream as they are, for a COPY in text format.
+  /// Sends bytes of a COPY in text format.
   public func raw(_ bytes: UnsafeRawBufferPointer) throws(PostgresError) {
-    guard !binary else { throw .usage("a binary COPY is written by rows") }
+    guard !binary else { throw .usage("a binary COPY has no raw bytes: use row") }
     wire.put(bytes)
     if wire.count >= Self.bufferBytes { try spill() }
   }
@@ -52,20 +52,19 @@ public final class CopyWriter: CopyRows {
     let handle = try openHandle()
     guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
     guard bytes.count < 1 << 30 else {
-      abort("row too large")
-      throw .usage("\(bytes.count) bytes in a row; the server allows 1 GiB")
+      abort("a row is too large")
+      throw .usage("a row has \(bytes.count) bytes; the server allows 1 GiB")
     }
     let sent = PQputCopyData(
       handle, start.assumingMemoryBound(to: CChar.self), Int32(bytes.count))
     guard sent == 1 else {
-      // The server's reason, if it gave one, is waiting.
+      // finishCopy throws the server's error, if there is one.
       isOver = true
       try connection.finishCopy(handle)
       throw connection.lost(mayHaveSent: true)
     }
   }
 
-  /// The connection may have been closed in between; its handle is gone then.
   private func openHandle() throws(PostgresError) -> OpaquePointer {
     guard !isOver else { throw .usage("the COPY is over") }
     guard let handle = connection.handle else { throw connection.lost(mayHaveSent: true) }
@@ -75,14 +74,14 @@ public final class CopyWriter: CopyRows {
   /// Ends the COPY.
   ///
   /// - Returns: The number of rows that the server stored.
-  /// - Throws: The server's error; nothing is then stored.
+  /// - Throws: The server's error. Nothing is stored then.
   @discardableResult
   public func finish() throws(PostgresError) -> Int {
     let handle = try openHandle()
     guard fieldsLeft == 0 else {
       let missing = fieldsLeft
-      abort("row cut short")
-      throw .usage("the last row has \(missing) values fewer than it said")
+      abort("a row is incomplete")
+      throw .usage("the last row lacks \(missing) of its values")
     }
     if binary { wire.put(Int16(-1)) }
     try spill()
@@ -94,8 +93,7 @@ public final class CopyWriter: CopyRows {
     return try connection.finishCopy(handle)
   }
 
-  /// Ends the COPY as a failure: nothing is stored. A transaction around it is then a failed one.
-  /// Idempotent.
+  /// Fails the COPY, and a transaction around it: nothing is stored. Idempotent.
   public func abort(_ message: String) {
     if isOver { return }
     isOver = true

@@ -1,5 +1,4 @@
-/// One binary value as the server sent it: a view, valid only as long as what it was taken from
-/// (a row of a COPY: until the next row).
+/// One binary value in the server's answer. It is a view: the field of a COPY row is valid until the next row.
 @frozen
 public struct Field {
   /// nil: NULL.
@@ -32,9 +31,8 @@ public struct Field {
   }
 }
 
-/// Each throws `.protocolViolation` where the value is NULL or has not the size of the type.
+/// Each method throws `.protocolViolation` if the value is NULL or does not have the size of the type.
 extension Field {
-  @inlinable public func int2() throws(PostgresError) -> Int16 { try load(Int16.self) }
   @inlinable public func int4() throws(PostgresError) -> Int32 { try load(Int32.self) }
   @inlinable public func int8() throws(PostgresError) -> Int64 { try load(Int64.self) }
 
@@ -66,7 +64,6 @@ extension Field {
     String(decoding: try jsonbBytes(), as: UTF8.self)
   }
 
-  /// A copy of the bytes.
   @inlinable public func bytea() throws(PostgresError) -> [UInt8] {
     guard start != nil else { throw mismatch("bytea") }
     return Array(bytes)
@@ -90,72 +87,41 @@ extension Field {
 }
 
 extension Field {
-  /// Calls `body` with each element of an array of one dimension, in order.
+  /// The elements of an array of integers with one dimension, in order.
   ///
-  /// - Throws: `.protocolViolation` for more dimensions, another element type, or bytes missing.
-  public func forEachElement(
-    of type: ElementType, _ body: (Field) throws(PostgresError) -> Void
-  ) throws(PostgresError) {
+  /// - Throws: `.protocolViolation` for more dimensions, another element type, missing bytes, or a NULL element.
+  public func int4Array() throws(PostgresError) -> [Int32] {
     guard let start, count >= 12 else { throw mismatch("array") }
-    func int(_ offset: Int) -> Int32 {
-      Int32(bigEndian: start.loadUnaligned(fromByteOffset: offset, as: Int32.self))
+    let (dimensions, type) = (int(start, at: 0), int(start, at: 8))
+    guard UInt32(bitPattern: type) == TypeOID.int4.rawValue else {
+      throw .protocolViolation("expected an array of int4, got an array of type \(type)")
     }
-    guard UInt32(bitPattern: int(8)) == type.element.rawValue else {
-      throw .protocolViolation("expected an array of \(type), got element type \(int(8))")
+    if dimensions == 0 { return [] }
+    guard dimensions == 1, count >= 20, int(start, at: 12) >= 0 else {
+      throw .protocolViolation("expected an array of one dimension, got \(dimensions) dimensions")
     }
-    if int(0) == 0 { return }
-    guard int(0) == 1, count >= 20, int(12) >= 0 else {
-      throw .protocolViolation("expected an array of one dimension")
-    }
+    var values: [Int32] = []
     var offset = 20
-    for _ in 0..<int(12) {
-      guard offset + 4 <= count else { throw .protocolViolation("array cut short") }
-      let length = Int(int(offset))
+    for _ in 0..<int(start, at: 12) {
+      let length = offset + 4 <= count ? Int(int(start, at: offset)) : 0
       offset += 4
-      if length == -1 {
-        try body(Field(start: nil, count: 0))
-        continue
+      guard length == 4, length <= count - offset else {
+        throw .protocolViolation("element \(values.count) of an array is not an int4")
       }
-      guard length >= 0, length <= count - offset else {
-        throw .protocolViolation("array cut short")
-      }
-      try body(Field(start: start + offset, count: length))
+      values.append(int(start, at: offset))
       offset += length
     }
+    return values
   }
 
-  /// Whether this is an array that begins at 1, as PostgreSQL makes them unless told otherwise, or an
-  /// empty one.
+  /// Whether this is an empty array, or an array whose first index is 1, as PostgreSQL makes arrays by default.
   public var hasPlainBounds: Bool {
     guard let start, count >= 12 else { return false }
-    func int(_ offset: Int) -> Int32 {
-      Int32(bigEndian: start.loadUnaligned(fromByteOffset: offset, as: Int32.self))
-    }
-    return int(0) == 0 || (int(0) == 1 && count >= 20 && int(16) == 1)
+    let dimensions = int(start, at: 0)
+    return dimensions == 0 || (dimensions == 1 && count >= 20 && int(start, at: 16) == 1)
   }
 
-  /// - Throws: `.protocolViolation` also for a NULL element.
-  public func int4Array() throws(PostgresError) -> [Int32] {
-    var values: [Int32] = []
-    try forEachElement(of: .int4) { (field) throws(PostgresError) in
-      values.append(try field.int4())
-    }
-    return values
-  }
-
-  public func int8Array() throws(PostgresError) -> [Int64] {
-    var values: [Int64] = []
-    try forEachElement(of: .int8) { (field) throws(PostgresError) in
-      values.append(try field.int8())
-    }
-    return values
-  }
-
-  public func textArray() throws(PostgresError) -> [String] {
-    var values: [String] = []
-    try forEachElement(of: .text) { (field) throws(PostgresError) in
-      values.append(try field.text())
-    }
-    return values
+  private func int(_ start: UnsafeRawPointer, at offset: Int) -> Int32 {
+    Int32(bigEndian: start.loadUnaligned(fromByteOffset: offset, as: Int32.self))
   }
 }

@@ -1,18 +1,14 @@
 internal import CPostgres
 
-/// What the server says beside its answers. libpq would print it to stderr.
+/// Receives the server's notices, which libpq would print to stderr. It keeps only a fatal one.
 final class NoticeLog {
   struct Fatal {
     let sqlstate: String
     let message: String
   }
 
-  /// Oldest first; the newest `notices` of them.
-  private(set) var messages: [String] = []
-  /// A farewell: the server sends it as a notice when nothing was asked.
+  /// The reason why the server ended the connection. It sends the reason as a notice if no statement runs.
   private(set) var fatal: Fatal?
-
-  private static let messagesMax = 64
 
   /// The log must outlive the handle.
   func attach(to handle: OpaquePointer) {
@@ -24,35 +20,27 @@ final class NoticeLog {
       }, Unmanaged.passUnretained(self).toOpaque())
   }
 
-  func drain() -> [String] {
-    defer { messages = [] }
-    return messages
-  }
-
   private func take(_ result: OpaquePointer) {
-    let message = resultField(result, .message) ?? ""
-    if let severity = resultField(result, .severity), severity == "FATAL" || severity == "PANIC" {
-      fatal = Fatal(sqlstate: resultField(result, .sqlstate) ?? "", message: message)
-      return
-    }
-    if messages.count == Self.messagesMax { messages.removeFirst() }
-    messages.append(message)
+    guard let severity = resultField(result, .severity), isFatal(severity) else { return }
+    fatal = Fatal(
+      sqlstate: resultField(result, .sqlstate) ?? "", message: resultField(result, .message) ?? "")
   }
 }
 
+/// Whether the server ends the connection with an error of this severity.
+func isFatal(_ severity: String) -> Bool { severity == "FATAL" || severity == "PANIC" }
+
 /// The fields of an error or notice.
 ///
-/// - Source: postgres_ext.h, PG_DIAG_*; macros of character constants, which Swift does not import.
+/// - Source: postgres_ext.h, PG_DIAG_*. Swift does not import macros of character constants.
 enum ResultField: UInt8 {
   case severity = 86  // V: never translated.
   case sqlstate = 67  // C
   case message = 77  // M
   case detail = 68  // D
   case hint = 72  // H
-  case context = 87  // W
   case schema = 115  // s
   case table = 116  // t
-  case column = 99  // c
   case constraint = 110  // n
   case routine = 82  // R
 }

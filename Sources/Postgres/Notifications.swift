@@ -1,7 +1,7 @@
 internal import CPostgres
 internal import Glibc
 
-/// What NOTIFY sent. A hint, no record: look into the tables too.
+/// A message of NOTIFY. It can be lost, so the receiver must also look into the tables.
 public struct Notification: Hashable, Sendable {
   public let channel: String
   public let payload: String
@@ -11,18 +11,17 @@ public struct Notification: Hashable, Sendable {
 extension Connection {
   /// LISTENs to a channel.
   ///
-  /// - Throws: `.usage` behind a pooler, where what is sent to one session reaches whoever has it then.
+  /// - Throws: `.usage` behind a pooler, which may give the listening session to another client.
   public func listen(_ channel: String) throws(PostgresError) {
-    guard !isPooled else { throw .usage("LISTEN behind a pooler") }
+    guard !isPooled else { throw .usage("LISTEN does not work behind a pooler") }
     try execute("LISTEN \(quoteIdentifier(channel))")
   }
 
-  /// Waits until at least one notification is there, or the time is over.
+  /// Waits for at least one notification, or until the timeout.
   ///
-  /// - Returns: All that have come, oldest first; empty when the time was over.
+  /// - Returns: All notifications that have arrived, oldest first; none after the timeout.
   public func waitForNotifications(timeoutMillis: Int) throws(PostgresError) -> [Notification] {
-    guard let handle else { throw .lost("the connection is closed", mayHaveSent: false) }
-    guard !copying else { throw .usage("a COPY is under way on this connection") }
+    let handle = try freeHandle()
     let deadline = monotonicMillis() + max(0, timeoutMillis)
     while true {
       guard PQconsumeInput(handle) == 1, !isBroken else { throw lost(mayHaveSent: false) }

@@ -1,9 +1,9 @@
-/// The parameters of one statement in binary form, in order: `$1` is what is appended first.
+/// The parameters of one statement in binary form. The first value that is appended is `$1`.
 ///
-/// All values lie in one buffer. Every value declares its type, so that what is sent is what the
-/// server takes it for; the casts in the SQL convert from there. `nil` is a NULL of that type.
+/// All values are in one buffer. Each value is sent with its type, and the casts in the SQL convert it. `nil` is a NULL
+/// of that type.
 public struct Parameters: Sendable {
-  /// Where a value lies; `length` -1 is NULL.
+  /// The place of a value in the buffer. `length` -1 is NULL.
   @usableFromInline struct Slot: Sendable {
     @usableFromInline var offset: Int
     @usableFromInline var length: Int32
@@ -31,19 +31,13 @@ public struct Parameters: Sendable {
 
   public var count: Int { slots.count }
 
-  /// Begins again, keeping the memory.
-  public mutating func removeAll() {
-    wire.bytes.removeAll(keepingCapacity: true)
-    slots.removeAll(keepingCapacity: true)
-  }
-
   @inlinable mutating func close(_ start: Int, _ type: TypeOID) {
     slots.append(
       Slot(
         offset: start, length: Int32(truncatingIfNeeded: wire.count - start), type: type.rawValue))
   }
 
-  /// NULL of a type; without one the server infers it from the statement.
+  /// NULL. Without a type, the server infers the type from the statement.
   @inlinable public mutating func null(_ type: TypeOID = .inferred) {
     slots.append(Slot(offset: 0, length: -1, type: type.rawValue))
   }
@@ -53,13 +47,6 @@ public struct Parameters: Sendable {
     let start = wire.count
     wire.put(UInt8(value ? 1 : 0))
     close(start, .bool)
-  }
-
-  @inlinable public mutating func int2(_ value: Int16?) {
-    guard let value else { return null(.int2) }
-    let start = wire.count
-    wire.put(value)
-    close(start, .int2)
   }
 
   @inlinable public mutating func int4(_ value: Int32?) {
@@ -90,7 +77,6 @@ public struct Parameters: Sendable {
     close(start, .text)
   }
 
-  /// The text as it is; it is stored byte for byte.
   @inlinable public mutating func json(_ value: String?) {
     guard let value else { return null(.json) }
     let start = wire.count
@@ -111,13 +97,6 @@ public struct Parameters: Sendable {
     let start = wire.count
     wire.put(value)
     close(start, .bytea)
-  }
-
-  /// Raw bytes in the binary form of `type`.
-  @inlinable public mutating func raw(_ value: UnsafeRawBufferPointer, as type: TypeOID) {
-    let start = wire.count
-    wire.put(value)
-    close(start, type)
   }
 
   @inlinable public mutating func uuid(_ high: UInt64, _ low: UInt64) {

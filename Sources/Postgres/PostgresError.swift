@@ -1,19 +1,17 @@
-/// What went wrong between us and a PostgreSQL server.
+/// An error of a PostgreSQL server, or of the connection to it. No text of it holds a password.
 ///
-/// One word wide, so that functions that may throw it stay cheap on hot paths: the facts lie in
-/// shared, immutable storage. No text of it ever holds a password.
+/// It is one word wide, so that functions that may throw it stay cheap on hot paths.
 public struct PostgresError: Error, Sendable {
   public enum Kind: Hashable, Sendable {
-    /// No connection came about: address, network, authentication or startup.
+    /// No connection was made: address, network, authentication or startup.
     case connect
-    /// The connection broke. `mayHaveSent` tells whether the server can have seen anything of
-    /// what was asked.
+    /// The connection broke. `mayHaveSent` says whether the server can have received a part of the request.
     case connectionLost
-    /// The server refused a statement; `sqlstate` says why. The connection stays usable.
+    /// The server refused a statement. `sqlstate` says why. The connection stays usable.
     case server
-    /// Bytes that do not have the promised form.
+    /// The server's bytes do not have the form of the protocol.
     case protocolViolation
-    /// The caller asked for something that cannot be; nothing was sent.
+    /// The call is wrong. Nothing was sent.
     case usage
   }
 
@@ -25,16 +23,13 @@ public struct PostgresError: Error, Sendable {
     var hint: String?
     var schema: String?
     var table: String?
-    var column: String?
     var constraint: String?
-    var context: String?
     var routine: String?
     var statementIndex: Int?
     var mayHaveSent = false
     var isStaleStatement = false
   }
 
-  /// An error is handed on at every call: it is one word.
   private final class Box: Sendable {
     let facts: Facts
     init(_ facts: Facts) { self.facts = facts }
@@ -46,25 +41,21 @@ public struct PostgresError: Error, Sendable {
   init(_ facts: Facts) { box = Box(facts) }
 
   public var kind: Kind { facts.kind }
-  /// Five characters as the server sent them; empty where no server spoke.
+  /// The server's five characters; empty if the error is not the server's.
   public var sqlstate: String { facts.sqlstate }
   public var message: String { facts.message }
   public var detail: String? { facts.detail }
   public var hint: String? { facts.hint }
   public var schema: String? { facts.schema }
   public var table: String? { facts.table }
-  public var column: String? { facts.column }
   public var constraint: String? { facts.constraint }
-  /// The server's call stack (PL/pgSQL lines and the like), for logs.
-  public var context: String? { facts.context }
-  /// Position in the batch of the statement that failed, where there was a batch.
+  /// The position in its batch of the statement that failed, from 0.
   public var statementIndex: Int? { facts.statementIndex }
-  /// Whether the server can have received, and so can have done, any of what was asked.
-  /// Only a lost connection leaves that open; false means that nothing was handed to the network.
+  /// Whether the server can have received, and done, a part of the request. It is false for every error but a lost
+  /// connection.
   public var mayHaveSent: Bool { facts.mayHaveSent }
 
-  /// A prepared statement was gone, or no longer what it was: nothing is wrong with what was asked, and tried again it
-  /// is prepared anew.
+  /// Whether a prepared statement was missing or had changed. Send the same request again: it is prepared again.
   public var isStaleStatement: Bool { facts.isStaleStatement }
 
   var asStaleStatement: PostgresError {
@@ -73,7 +64,7 @@ public struct PostgresError: Error, Sendable {
     return PostgresError(stale)
   }
 
-  /// As the caller counts, who did not send so many statements at the beginning.
+  /// The same error in a batch without its first `count` statements, which the caller did not send.
   func earlier(by count: Int) -> PostgresError {
     var earlier = facts
     earlier.statementIndex = statementIndex.flatMap { $0 < count ? nil : $0 - count }
@@ -86,23 +77,20 @@ public struct PostgresError: Error, Sendable {
   public var isUniqueViolation: Bool { sqlstate == "23505" }
   public var isForeignKeyViolation: Bool { sqlstate == "23503" }
   public var isLockTimeout: Bool { sqlstate == "55P03" }
-  /// Cancelled by request or by `statement_timeout`.
-  public var isQueryCanceled: Bool { sqlstate == "57014" }
-  /// A row-level policy would hide rows, where `row_security` is off. It has the SQLSTATE of every missing right, and its
-  /// message may be in any language: the server's routine tells it.
+  /// Whether a row-level policy would hide rows while `row_security` is off. Every missing privilege has the same
+  /// SQLSTATE, and the message may be in any language, so the server's routine decides.
   public var isHiddenByPolicy: Bool { sqlstate == "42501" && facts.routine == "check_enable_rls" }
 
-  /// Code in the database raised it, which may give it any SQLSTATE: it says nothing of the server or the connection.
+  /// Whether a function in the database raised the error. Its SQLSTATE may be any, so it does not tell whether the
+  /// server or the connection failed.
   public var isRaised: Bool {
     kind == .server && (facts.routine == "exec_stmt_raise" || sqlstate.hasPrefix("08"))
   }
 
-  /// For a violated promise of the wire format.
   public static func protocolViolation(_ message: String) -> PostgresError {
     PostgresError(Facts(kind: .protocolViolation, sqlstate: "", message: message))
   }
 
-  /// For a call that cannot be right.
   public static func usage(_ message: String) -> PostgresError {
     PostgresError(Facts(kind: .usage, sqlstate: "", message: message))
   }
@@ -110,6 +98,8 @@ public struct PostgresError: Error, Sendable {
   static func connect(_ message: String, sqlstate: String = "") -> PostgresError {
     PostgresError(Facts(kind: .connect, sqlstate: sqlstate, message: message))
   }
+
+  static var closed: PostgresError { .lost("the connection is closed", mayHaveSent: false) }
 
   static func lost(_ message: String, sqlstate: String = "", mayHaveSent: Bool) -> PostgresError {
     PostgresError(

@@ -1,22 +1,19 @@
-/// A name as SQL identifier, quoted always.
+/// A name as SQL identifier. It is always quoted.
 public func quoteIdentifier(_ name: String) -> String {
-  var quoted = "\""
-  for character in name.unicodeScalars {
-    if character == "\"" { quoted.unicodeScalars.append("\"") }
-    quoted.unicodeScalars.append(character)
-  }
-  quoted += "\""
-  return quoted
+  "\"\(doubling(["\""], in: name))\""
 }
 
-/// A text as SQL literal, right under either value of `standard_conforming_strings`.
+/// A text as SQL literal, which is right under both values of `standard_conforming_strings`.
 public func quoteLiteral(_ text: String) -> String {
-  let escapes = text.utf8.contains(UInt8(ascii: "\\"))
-  var quoted = escapes ? " E'" : "'"
-  for character in text.unicodeScalars {
-    if character == "'" || character == "\\" { quoted.unicodeScalars.append(character) }
-    quoted.unicodeScalars.append(character)
+  let quoted = "'\(doubling(["'", "\\"], in: text))'"
+  return text.utf8.contains(UInt8(ascii: "\\")) ? " E" + quoted : quoted
+}
+
+private func doubling(_ marks: [Unicode.Scalar], in text: String) -> String {
+  var doubled = String.UnicodeScalarView()
+  for scalar in text.unicodeScalars {
+    if marks.contains(scalar) { doubled.append(scalar) }
+    doubled.append(scalar)
   }
-  quoted += "'"
-  return quoted
+  return String(doubled)
 }

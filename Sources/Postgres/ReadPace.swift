@@ -1,7 +1,7 @@
-/// Slows down whoever reads much, where others need the server more.
+/// Slows down a large read while other clients need the server.
 public protocol ReadPace: Sendable {
-  /// Called by a COPY OUT now and then, in its thread.
+  /// A COPY OUT calls this on its thread each time it has read some data.
   ///
-  /// - Parameter nanoseconds: How long it has read since the last call.
+  /// - Parameter nanoseconds: The time since the last call.
   func rest(after nanoseconds: UInt64)
 }

@@ -1,9 +1,7 @@
-/// SQL text that a connection prepares when it first meets it.
-///
-/// Write explicit casts (`$1::bigint`). Make one `static let` of each: equal texts share a name.
+/// SQL text that a connection prepares at its first use. Give each parameter an explicit cast (`$1::bigint`).
 public struct Statement: Hashable, Sendable {
   public let sql: String
-  /// FNV-1a of the text: the statement's identity on a connection, and most of its server name.
+  /// FNV-1a of the text. A part of the statement's name on the server.
   let fingerprint: UInt64
   let isBegin: Bool
 

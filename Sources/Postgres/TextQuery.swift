@@ -1,16 +1,16 @@
 internal import CPostgres
 
-/// One statement of somebody else's, which gives rows in text format, one after the other.
+/// One statement that a user wrote. It gives rows in text format, one after the other.
 ///
-/// It is prepared and described before it runs, so that the server has said that it is one statement,
-/// that it gives rows, and which. Nothing of it was executed by then.
+/// The server prepares and describes the statement before it runs. So the text is known to be one statement, and its
+/// columns are known, before anything is executed.
 public final class TextQuery {
   public struct Column: Sendable {
     public let name: String
     public let type: TypeOID
   }
 
-  /// One row; good until the next.
+  /// One row, which is valid until the next one.
   public struct Row: ~Copyable {
     private let result: OpaquePointer
 
@@ -27,14 +27,13 @@ public final class TextQuery {
     }
   }
 
-  /// What the statement gives; empty for one that gives no rows.
+  /// Empty for a statement that gives no rows.
   public let columns: [Column]
-  /// How many parameters it names.
   public let parameterCount: Int
   private let connection: Connection
   private let sql: String
 
-  /// - Throws: The server's error, also for several statements in one text.
+  /// - Throws: The server's error, also if the text holds several statements.
   public init(_ sql: String, on connection: Connection) throws(PostgresError) {
     self.connection = connection
     self.sql = sql
@@ -58,17 +57,17 @@ public final class TextQuery {
     parameterCount = parameters
   }
 
-  /// Runs it, and hands over its rows as they come.
+  /// Runs the statement and calls `each` with its rows as they arrive.
   ///
-  /// - Throws: The server's error, perhaps after rows were handed over.
+  /// - Throws: The server's error, perhaps after some rows.
   public func run(_ each: (borrowing Row) -> Void) throws(PostgresError) {
     let handle = try connection.idleHandle()
-    // Where statements have no names, others have taken its place.
+    // Behind a pooler, other statements have replaced the unnamed one.
     if connection.isPooled { try connection.prepareUnnamed(sql, handle) }
     guard PQsendQueryPrepared(handle, "", 0, nil, nil, nil, 0) == 1,
       PQsetSingleRowMode(handle) == 1
     else { throw connection.lost(mayHaveSent: true) }
-    // A pipeline, which does not begin by it, would find this mode still on.
+    // Ends the single row mode, which libpq would keep for the next pipeline.
     defer { try? connection.execute("") }
     try connection.readResults(handle) { (result) throws(PostgresError) in
       if PQresultStatus(result) == PGRES_SINGLE_TUPLE { each(Row(result)) }
@@ -78,13 +77,13 @@ public final class TextQuery {
 
 extension Connection {
   fileprivate func prepareUnnamed(_ sql: String, _ handle: OpaquePointer) throws(PostgresError) {
-    guard !sql.utf8.contains(0) else { throw .usage("a zero byte in the SQL") }
+    try Self.requireNoZeroByte(in: sql)
     guard PQsendPrepare(handle, "", sql, 0, nil) == 1 else { throw lost(mayHaveSent: true) }
     try readResults(handle) { (_) throws(PostgresError) in }
   }
 
-  /// Reads the answers to what was sent, to the end.
-  fileprivate func readResults(
+  /// Reads all answers to what was sent.
+  func readResults(
     _ handle: OpaquePointer, _ each: (OpaquePointer) throws(PostgresError) -> Void
   ) throws(PostgresError) {
     var first: PostgresError?
@@ -94,13 +93,11 @@ extension Connection {
       case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY, PGRES_SINGLE_TUPLE:
         if first == nil { try each(result) }
       case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-        failed = true
-        close()
-        throw .usage("COPY needs copyIn or copyOut; the connection is closed")
+        throw closing(Self.copyHere)
       default:
         let error = error(of: result)
         if first == nil { first = error }
-        // A connection that died gives this for ever.
+        // A broken connection gives this error for ever.
         if error.connectionLost { throw error }
       }
     }

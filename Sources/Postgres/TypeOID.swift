@@ -1,4 +1,4 @@
-/// Object ids of the built-in types that we send; the same in every PostgreSQL.
+/// Object ids of built-in types. They are the same in every PostgreSQL.
 ///
 /// - Source: src/include/catalog/pg_type.dat.
 public struct TypeOID: Hashable, Sendable {
@@ -23,19 +23,16 @@ public struct TypeOID: Hashable, Sendable {
 
 /// A type that can be the element of an array parameter.
 public enum ElementType: Sendable {
-  case bool, bytea, int2, int4, int8, text, json, jsonb, float8, timestamptz, uuid
+  case bytea, int4, int8, text, json, jsonb, timestamptz, uuid
 
   @inlinable public var element: TypeOID {
     switch self {
-    case .bool: .bool
     case .bytea: .bytea
-    case .int2: .int2
     case .int4: .int4
     case .int8: .int8
     case .text: .text
     case .json: .json
     case .jsonb: .jsonb
-    case .float8: .float8
     case .timestamptz: .timestamptz
     case .uuid: .uuid
     }
@@ -43,15 +40,12 @@ public enum ElementType: Sendable {
 
   @inlinable public var array: TypeOID {
     switch self {
-    case .bool: TypeOID(1000)
     case .bytea: TypeOID(1001)
-    case .int2: TypeOID(1005)
     case .int4: TypeOID(1007)
     case .int8: TypeOID(1016)
     case .text: TypeOID(1009)
     case .json: TypeOID(199)
     case .jsonb: TypeOID(3807)
-    case .float8: TypeOID(1022)
     case .timestamptz: TypeOID(1185)
     case .uuid: TypeOID(2951)
     }

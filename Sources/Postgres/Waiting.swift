@@ -1,38 +1,31 @@
-internal import Glibc
 internal import Synchronization
 
-/// Since when a connection has been waiting for the server, for another thread to look at.
+/// Tells another thread how long a connection has been waiting for the server.
 public final class Waiting: Sendable {
-  /// On the monotonic clock, in nanoseconds; 0 while it does not wait.
+  /// When the wait began, in nanoseconds of the monotonic clock; 0 while the connection does not wait.
   private let since = Atomic<UInt64>(0)
   private let backend = Atomic<Int32>(0)
 
   public init() {}
 
-  /// The server process that it waits for; nil behind a pooler, whose numbers are no processes.
+  /// The server process that the connection waits for; nil behind a pooler, which hides the process.
   public var pid: Int32? {
     let pid = backend.load(ordering: .relaxed)
     return pid == 0 ? nil : pid
   }
 
-  /// Which wait it is, by its beginning, and how long it has lasted; nil where there is none.
+  /// When the present wait began, which tells it from other waits, and how long it has lasted; nil if there is none.
   public var now: (began: UInt64, seconds: Double)? {
     let began = since.load(ordering: .relaxed)
-    let now = Self.clock()
+    let now = monotonicNanos()
     guard began > 0, now >= began else { return nil }
     return (began, Double(now - began) / 1e9)
   }
 
   func begin(_ connection: Connection) {
     backend.store(connection.isPooled ? 0 : connection.backendPID, ordering: .relaxed)
-    since.store(Self.clock(), ordering: .relaxed)
+    since.store(monotonicNanos(), ordering: .relaxed)
   }
 
   func end() { since.store(0, ordering: .relaxed) }
-
-  private static func clock() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-  }
 }

@@ -1,4 +1,4 @@
-/// A growing run of bytes in network order: what parameters and arrays are written into.
+/// The bytes of parameters and arrays, in network order.
 @usableFromInline
 struct WireBuffer: Sendable {
   @usableFromInline var bytes: [UInt8] = []
@@ -23,7 +23,7 @@ struct WireBuffer: Sendable {
     bytes.append(contentsOf: text.utf8)
   }
 
-  /// Overwrites four bytes written earlier: lengths and counts are known only afterwards.
+  /// Overwrites four bytes: a length or a count that was not known when they were written.
   @inlinable mutating func patch(_ value: Int32, at offset: Int) {
     bytes.withUnsafeMutableBytes {
       $0.storeBytes(of: value.bigEndian, toByteOffset: offset, as: Int32.self)
@@ -31,14 +31,12 @@ struct WireBuffer: Sendable {
   }
 }
 
-/// Values with a length before each, as array elements have them.
-///
-/// The length is an int32; -1 stands for NULL.
+/// Array elements: values with their length, an int32, before them. The length -1 is NULL.
 extension WireBuffer {
   @inlinable mutating func field() { put(Int32(-1)) }
 
   @inlinable mutating func field<Value: FixedWidthInteger>(_ value: Value) {
-    // One append instead of two: most of the cost is in the call.
+    // One append instead of two, since the call costs more than the copy.
     withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { spare in
       spare.storeBytes(of: Int32(MemoryLayout<Value>.size).bigEndian, as: Int32.self)
       spare.storeBytes(of: value.bigEndian, toByteOffset: 4, as: Value.self)
@@ -74,13 +72,13 @@ extension WireBuffer {
   }
 }
 
-/// Microseconds since 1970 (ours) and since 2000-01-01 UTC (PostgreSQL's).
+/// Converts microseconds since 1970 UTC, which opsledger uses, from and to PostgreSQL's, which begin in 2000.
 @usableFromInline
 enum Epoch {
   /// 10,957 days.
   @inlinable static var offsetMicros: Int64 { 946_684_800_000_000 }
 
-  /// The extremes stand for `infinity` and `-infinity` on both sides.
+  /// The extremes are `infinity` and `-infinity` in both.
   @inlinable static func wire(fromMicrosSince1970 micros: Int64) -> Int64 {
     if micros == .max { return .max }
     let (shifted, overflow) = micros.subtractingReportingOverflow(offsetMicros)

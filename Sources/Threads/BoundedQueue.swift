@@ -1,15 +1,15 @@
 import Glibc
 
-/// Hands things from threads to threads: whoever puts waits while it is full, whoever takes while it is empty.
+/// A queue between threads. `put` waits while it is full, and `take` waits while it is empty.
 ///
-/// Its own lock and condition, since ``Synchronization/Mutex`` has none that waits, and a semaphore of Dispatch ends the
-/// process that lets go of one which stands lower than it was made.
+/// It uses a condition variable of POSIX: ``Synchronization/Mutex`` has none, and Dispatch ends a process that releases a
+/// semaphore whose value is lower than at its creation.
 public final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
   private let capacity: Int
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  /// Something was put or taken, or it was closed.
+  /// Signals that something was put or taken, or that the queue was closed.
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  // Under the lock.
+  // Used under the lock only.
   private var elements: [Element] = []
   private var isOver = false
 
@@ -30,7 +30,7 @@ public final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
     lock.deallocate()
   }
 
-  /// - Returns: False where it is closed: nobody takes it any more.
+  /// - Returns: False, and adds nothing, if the queue is closed.
   @discardableResult
   public func put(_ element: Element) -> Bool {
     locked {
@@ -42,7 +42,7 @@ public final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
     }
   }
 
-  /// - Returns: Nil once it is closed and all was taken.
+  /// - Returns: Nil if the queue is closed and empty.
   public func take() -> Element? {
     locked {
       while elements.isEmpty, !isOver { pthread_cond_wait(changed, lock) }
@@ -52,9 +52,9 @@ public final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
     }
   }
 
-  /// Everything that is there, as soon as there is something.
+  /// Waits for an element, and takes all that are there.
   ///
-  /// - Returns: Nothing where there was nothing for so long, or it is closed.
+  /// - Returns: No elements if none came in time, or the queue is closed and empty.
   public func takeAll(withinSeconds seconds: Double) -> [Element] {
     var until = timespec()
     clock_gettime(CLOCK_MONOTONIC, &until)
@@ -69,7 +69,7 @@ public final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
     }
   }
 
-  /// Nothing is put from now on; what is there can be taken.
+  /// Ends the queue. Its elements can still be taken.
   public func close() {
     locked {
       isOver = true

@@ -1,30 +1,30 @@
 import Glibc
 
-/// Runs `body` on a thread of its own, which nobody else's work can keep from starting.
+/// Runs `body` on a new thread, whatever other work there is.
 ///
-/// Work that another thread waits for never runs on a queue of Dispatch: these queues share a pool with a thread a core,
-/// and where all of them wait for work that is queued behind them, nothing goes on.
+/// Work that another thread waits for must not run on a queue of Dispatch. These queues share a pool with one thread a
+/// core: if each of its threads waits for work that is queued behind it, all wait for ever.
 ///
-/// - Returns: Whether the system had a thread; where it had none, `body` does not run.
+/// - Returns: False, and does not run `body`, if the system has no further thread.
 public func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   guard let thread = OwnThread(body) else { return false }
   thread.detach()
   return true
 }
 
-/// The same, or here and now where the system has no thread.
+/// Runs `body` on a new thread, or on this one if the system has no further thread.
 public func runOnThread(_ body: @escaping @Sendable () -> Void) {
   if !startThread(body) { body() }
 }
 
-/// Runs `body` for 0 to `count - 1` side by side and waits for all: the first here, each other on a thread of its own,
-/// or here as well where the system has no further thread.
+/// Runs `body` for 0 to `count - 1` at the same time, and waits for all: for 0 on this thread, and for each other number on
+/// a new one, or on this one if the system has no further thread.
 public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
   guard count > 0 else { return }
   withoutActuallyEscaping(body) { body in
     var threads: [OwnThread] = []
     var here = [0]
-    for index in 1..<max(count, 1) {
+    for index in 1..<count {
       if let thread = OwnThread({ body(index) }) {
         threads.append(thread)
       } else {
@@ -36,10 +36,10 @@ public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
   }
 }
 
-/// The cores that this process may run on.
+/// The number of cores.
 public let coreCount = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 
-/// A thread of POSIX that was started.
+/// A started POSIX thread.
 private struct OwnThread {
   private final class Body: Sendable {
     let run: @Sendable () -> Void

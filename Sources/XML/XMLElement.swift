@@ -1,19 +1,17 @@
 internal import CXML
 
-/// An element of a document: its name without prefix, its text, and the elements in it.
+/// An element of a document, with its name without prefix.
 public struct XMLElement: Equatable, Sendable {
   public let name: String
-  /// Of this element alone, without its children's.
+  /// The text of this element, without that of its children.
   public fileprivate(set) var text = ""
   public fileprivate(set) var children: [XMLElement] = []
 
-  /// Why a document cannot be read.
   public struct Problem: Error, Equatable, Sendable {
     public let what: String
   }
 
-  /// The outermost element of a document. Nothing outside of it is loaded, and one that has a document
-  /// type of its own is refused.
+  /// The root element of a document. The parser loads no other file, and refuses a document with a document type.
   public init(_ document: [UInt8]) throws(Problem) {
     let tree = Tree()
     let problem = document.withUnsafeBytes { bytes in
@@ -26,19 +24,19 @@ public struct XMLElement: Equatable, Sendable {
         }, Unmanaged.passUnretained(tree).toOpaque())
     }
     if let problem { throw Problem(what: String(cString: problem)) }
-    guard let root = tree.root else { throw Problem(what: "it has no element") }
+    guard let root = tree.root else { throw Problem(what: "the document has no element") }
     self = root
   }
 
   private init(name: String) { self.name = name }
 
-  /// The first child of that name.
+  /// The first child with a name.
   public subscript(_ name: String) -> XMLElement? { children.first { $0.name == name } }
 
-  /// Builds elements as they come.
+  /// Builds the elements.
   private final class Tree {
     var root: XMLElement?
-    /// From the root down to the one that is being read.
+    /// From the root down to the current one.
     private var open: [XMLElement] = []
 
     func take(_ kind: xml_kind, _ text: String) {

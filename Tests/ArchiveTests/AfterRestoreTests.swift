@@ -34,7 +34,7 @@ struct AfterRestoreTests {
       #expect(known.steps.count == 1 && unknown.steps.count == 1)
       try TestLedger.withEmptyDatabase { other in
         let target = Session.Target(url: other.adminURL)
-        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        _ = try Restorer(target, [files], actor: "test").run()
         let before = try other.count("ledger.events")
         #expect(try complete(unknown, other).refused.map(\.1.code) == [.claimLost])
         #expect(try other.count("ledger.events") == before)
@@ -69,7 +69,7 @@ struct AfterRestoreTests {
       _ = try ledger.session().appendFresh(keys[1], drafts[1])
       try TestLedger.withEmptyDatabase { other in
         let target = Session.Target(url: other.adminURL)
-        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        _ = try Restorer(target, [files], actor: "test").run()
         let again = try other.session().appendFresh(keys[0], drafts[0])
         #expect(again.entry == stored.entry)
         // What was lost with the database is done once more, and once.

@@ -246,14 +246,14 @@ struct ArchivedLogTests {
         #expect(now == missions)
       }
       _ = try Pusher(try ledger.session(), files).run()
-      let (admin, store) = (Session.Target(url: ledger.adminURL), try Store.existing(files))
+      let admin = Session.Target(url: ledger.adminURL)
       var restoring = admin
       restoring.archivedLog = StoredLog(files)
-      #expect(try Restorer(restoring, store, actor: "test").run().outcome == .nothingToDo)
+      #expect(try Restorer(restoring, [files], actor: "test").run().outcome == .nothingToDo)
       #expect(try ledger.count("ledger.events WHERE entry < 2000000") == 0)
       try TestLedger.withEmptyDatabase { other in
         let fresh = Session.Target(url: other.adminURL)
-        #expect(try Restorer(fresh, store, actor: "test").run().outcome == .restored)
+        #expect(try Restorer(fresh, [files], actor: "test").run().outcome == .restored)
         let restored = try other.lines(
           "SELECT e::text FROM ledger.events AS e ORDER BY entry, index LIMIT \(whole.count)")
         #expect(restored == whole)

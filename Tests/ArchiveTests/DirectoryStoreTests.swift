@@ -106,7 +106,12 @@ struct DirectoryStoreTests {
       let listed = try store.list("")
       #expect(listed.map(\.name) == ["a b", "d.lz4", "pipe"])
       #expect(listed.map { $0.oddity == nil } == [true, false, false])
-      expectRefusal(.notFound) { try store.read("pipe", nil) }
+      let pipe = expectRefusal(.notFound) { try store.read("pipe", nil) }
+      #expect(
+        pipe?.message
+          == "store \(path): cannot read \(path)/pipe: it is a pipe, socket or device, not a file")
+      let directory = expectRefusal(.notFound) { try store.read("d.lz4", nil) }
+      #expect(directory?.message.hasSuffix("d.lz4: it is a directory, not a file") ?? false)
       expectRefusal(.notAllowed) { try store.read("a b", nil) }
     }
   }

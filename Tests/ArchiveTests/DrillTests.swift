@@ -21,7 +21,7 @@ struct DrillTests {
       _ = try Pusher(try live.session(), files).run()
       try TestLedger.withEmptyDatabase { copy in
         let target = Session.Target(url: copy.adminURL, application: "test")
-        let report = try Restorer(target, try Store.existing(files), actor: "test").run()
+        let report = try Restorer(target, [files], actor: "test").run()
         try emit(live, 1)
         try body(live, copy, report.lastEntry, report.root)
       }
@@ -45,8 +45,7 @@ struct DrillTests {
       let rows = try Verifier.run(live.target, at: lastEntry, with: copy.target)
       #expect(rows.isEqual && rows.rows.values.reduce(0, +) > 10)
       #expect(rows.rows["ledger.ledger"] == nil)
-      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) { _ in
-      }
+      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) {}
       #expect(events.differences == 0 && events.first == nil)
       #expect(try events.events == live.count("ledger.events WHERE entry <= \(lastEntry)"))
       #expect(events.root.hex == root && events.copyRoot.hex == root)
@@ -63,8 +62,7 @@ struct DrillTests {
       #expect(rows.differenceCount == 1 && rows.differences.first?.column == "type")
       let entry = try copy.value("SELECT max(entry) FROM ledger.events WHERE entry <= \(lastEntry)")
       try copy.deleteEvents(where: "entry = \(entry) AND index = 0")
-      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) { _ in
-      }
+      let events = try LogComparison(try live.session(), try copy.session(), upTo: lastEntry) {}
       #expect(events.differences == 1 && events.first == Int64(entry))
       #expect(events.root.hex == root && events.copyRoot.hex != root)
     }

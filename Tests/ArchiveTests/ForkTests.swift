@@ -31,7 +31,7 @@ struct ForkTests {
 
   private func restore(_ ledger: TestLedger, _ files: any ObjectStore) throws -> RestoreReport {
     let target = Session.Target(url: ledger.adminURL, application: "test")
-    return try Restorer(target, try Store.existing(files), actor: "test").run()
+    return try Restorer(target, [files], actor: "test").run()
   }
 
   private func log(_ ledger: TestLedger) throws -> [String] {

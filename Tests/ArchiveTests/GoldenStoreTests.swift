@@ -2,6 +2,7 @@ import Crypto
 import Glibc
 import JSON
 import Ledger
+import Replay
 import TestSupport
 import Testing
 
@@ -40,7 +41,7 @@ struct GoldenStoreTests {
     let edition = try #require(GoldenFiles.written)
     let files = DirectoryStore(Repository.root + "/" + GoldenFiles.store(edition))
     guard try Store.open(files) == nil else { return }
-    let store = try Store.begin(files, StoreRecord(identity: Self.identity, title: "golden"))
+    _ = try Store.begin(files, StoreRecord(identity: Self.identity, title: "golden"))
     let events = try Self.events(edition)
     let last = try #require(events.last).entry
     var before = MerkleFrontier()
@@ -54,7 +55,31 @@ struct GoldenStoreTests {
       try text.withUnsafeBytes { try writer.write($0) }
       before = try writer.finish().index.after
     }
-    for entry in [last / 3, last] { _ = try store.makeSnapshot(SnapshotName(entry)) }
+    for entry in [last / 3, last] { try Self.makeSnapshot(at: entry, of: events, in: files) }
+  }
+
+  /// The rows are the fold of the events.
+  private static func makeSnapshot(
+    at entry: Int64, of events: [LoggedEvent], in files: DirectoryStore
+  ) throws {
+    var text: [UInt8] = []
+    for event in events where event.entry <= entry { event.writeLine(to: &text) }
+    let (fold, reader) = (LineFold(slice: 0, of: 1), EventLineReader())
+    let (leaves, hasher) = (LeafHasher(), TreeHasher())
+    var (tree, last) = (MerkleFrontier(), Digest.zero)
+    try text.withUnsafeBytes { text in
+      try SegmentFrameMaker.eachLine(of: text) { line in
+        let event = try reader.read(line)
+        last = try leaves.leaf(of: event)
+        tree.append(last, hasher)
+        fold.take(event)
+      }
+    }
+    let writer = try SnapshotWriter(files, SnapshotName(entry), identity: identity)
+    try writer.writeRuns { (rowType, body) throws(OpsError) in
+      try body(fold.rows(of: rowType, pieceBytes: SnapshotWriter.frameTextBytes))
+    }
+    _ = try writer.finish(size: tree.size, root: tree.root(hasher), lastLeaf: last)
   }
 
   private static func store(_ edition: Int) throws -> Store {

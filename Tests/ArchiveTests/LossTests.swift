@@ -34,7 +34,7 @@ struct LossTests {
   ) throws(OpsError) -> RestoreReport {
     let target = Session.Target(url: ledger.adminURL, application: "test")
     return try Restorer(
-      target, try Store.existing(files), actor: "test", why: allowingLoss,
+      target, [files], actor: "test", why: allowingLoss,
       allowsLoss: allowingLoss != nil
     ).run()
   }

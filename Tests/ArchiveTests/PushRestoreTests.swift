@@ -48,7 +48,7 @@ struct PushRestoreTests {
 
   private func restore(_ ledger: TestLedger, _ files: any ObjectStore) throws -> RestoreReport {
     let target = Session.Target(url: ledger.adminURL, application: "test")
-    return try Restorer(target, try Store.existing(files), actor: "test").run()
+    return try Restorer(target, [files], actor: "test").run()
   }
 
   @Test("an empty database comes back whole, and goes on above every number")

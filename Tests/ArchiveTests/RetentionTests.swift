@@ -132,7 +132,7 @@ struct RetentionTests {
       let tombstones = try ledger.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
       try TestLedger.withEmptyDatabase { other in
         _ = try Restorer(
-          Session.Target(url: other.adminURL), try Store.existing(files), actor: "test"
+          Session.Target(url: other.adminURL), [files], actor: "test"
         ).run()
         let restored = try other.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
         #expect(restored == tombstones)
@@ -251,6 +251,28 @@ struct RetentionTests {
         let counts = try TimeTravel.counts(ledger.target, at: entry)
         #expect(counts.tables["ops_missions"]?.rows == 3)
       }
+    }
+  }
+
+  @Test(
+    "an archived mission stays archived if an event that archived one of its rows cannot be read")
+  func unreadable() throws {
+    try Self.withOldMissions(2) { ledger, files in
+      let mission = try #require(
+        try ledger.session().list(.missions(status: nil, limit: 1)).first
+      ).id
+      #expect(try Self.apply(ledger, files).left == 2)
+      try ledger.deleteEvents(where: "false")
+      try ledger.execute(
+        """
+        UPDATE ledger.events SET data = jsonb_set(data::jsonb, '{mission_id}', '"none"')::json
+        WHERE type = 'step.archived' AND data ->> 'mission_id' = '\(mission)'
+        """)
+      let refusal = expectRefusal(.inconsistentRow) {
+        try MissionRestorer(try ledger.session(), actor: "test").run(mission)
+      }
+      #expect(refusal?.message.contains("step.archived") ?? false)
+      #expect(try ledger.count("ops_missions") == 0)
     }
   }
 
@@ -377,7 +399,7 @@ struct RetentionTests {
       let plan = try session.retentionPlan().digest
       try TestLedger.withEmptyDatabase { other in
         let target = Session.Target(url: other.adminURL, application: "test")
-        _ = try Restorer(target, try Store.existing(files), actor: "test").run()
+        _ = try Restorer(target, [files], actor: "test").run()
         try other.execute(TestClock.install)
         try other.moveClock(seconds: 91 * 86_400)
         let report = try Retention(try other.session(), [files], actor: "test").apply(plan: plan)
@@ -385,7 +407,7 @@ struct RetentionTests {
         // The numbers of a restore begin in another partition, which this one ends now.
         _ = try Pusher(try other.session(), files).run()
         _ = try Restorer(
-          Session.Target(url: ledger.adminURL, application: "test"), try Store.existing(files),
+          Session.Target(url: ledger.adminURL, application: "test"), [files],
           actor: "test"
         ).run()
         try ledger.execute(TestClock.install)

@@ -63,7 +63,7 @@ struct StoredLogTests {
   func missing() throws {
     let small = try Small()
     let log = StoredLog(small.store)
-    _ = try log.lastEntry()
+    _ = try log.bytes()
     let path = small.segments[1].name.path
     try small.store.remove(path)
     let error = #expect(throws: OpsError.self) {

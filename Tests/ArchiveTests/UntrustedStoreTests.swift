@@ -166,7 +166,7 @@ struct UntrustedStoreTests {
         }
       }
       try makeOldCopy(ledger)
-      try expectNamed(ledger, files, "none could")
+      try expectNamed(ledger, files, "cannot record")
     }
   }
 

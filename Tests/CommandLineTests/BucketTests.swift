@@ -20,6 +20,8 @@ struct BucketTests {
   func withoutKey() throws {
     let answer = try LedgerProgram(url: "")("--store", "s3://bucket/ledger", "archive", "list")
     #expect(answer.code == 3)
-    #expect(answer.errors.hasPrefix("error OPS_001: no key for s3://bucket/ledger\nhint: set AWS_"))
+    #expect(
+      answer.errors.hasPrefix(
+        "error OPS_001: no access key is set for s3://bucket/ledger\nhint: set AWS_"))
   }
 }

@@ -34,7 +34,7 @@ struct LedgerCommandTests {
       let work = try opsledger("worker")
       #expect(work.code == 0)
       #expect(work.output.contains("1 succeeded, 0 failed"))
-      #expect(try opsledger("worker").output == "No queued steps\n")
+      #expect(try opsledger("worker").output == "No steps are queued\n")
 
       let missions = try opsledger.json("mission", "list")
       #expect(missions[0]?["status"] == .string("succeeded"))
@@ -185,11 +185,11 @@ struct LedgerCommandTests {
         first.contains("1 succeeded, 0 failed; 3 queued (2 wait for an earlier step, 1 not b"))
       let second = try opsledger("worker").output
       #expect(
-        second.hasPrefix("Nothing claimable: 3 queued (2 wait for an earlier step, 1 not bef"))
+        second.hasPrefix("No step can run now: 3 queued (2 wait for an earlier step, 1 not bef"))
       _ = try opsledger(
         "policy", "set", "worker_policy", "--file", "-", "--why", "x",
         input: #"{"blocked_executors": ["noop"]}"#)
-      #expect(try opsledger("worker").output.contains("1 executor noop paused"))
+      #expect(try opsledger("worker").output.contains("1 wait for paused executor noop"))
     }
   }
 

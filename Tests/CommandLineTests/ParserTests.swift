@@ -86,7 +86,7 @@ struct ParserTests {
 
   @Test("what is missing, too much or unknown is named, with what to do")
   func refusals() {
-    #expect(refusal() == "no command given; opsledger --help lists them")
+    #expect(refusal() == "no command is given; opsledger --help lists the commands")
     #expect(refusal("inti") == "unknown command inti; did you mean init?")
     #expect(
       refusal("proposal") == "proposal is not a whole command; one of: proposal approve")
@@ -94,17 +94,17 @@ struct ParserTests {
       refusal("proposal", "aprove", "7") == "unknown command proposal aprove; did you mean "
         + "proposal approve?")
     #expect(
-      refusal("worker", "--wach") == "unknown option --wach of worker; did you mean --watch?")
+      refusal("worker", "--wach") == "unknown option --wach for worker; did you mean --watch?")
     #expect(refusal("--watch", "worker").hasPrefix("unknown option --watch"))
-    #expect(refusal("worker", "-x").hasPrefix("unknown option -x of worker"))
+    #expect(refusal("worker", "-x").hasPrefix("unknown option -x for worker"))
     #expect(
       refusal("proposal", "approve", "7").hasPrefix("proposal approve needs --why; usage: "))
     #expect(refusal("proposal", "approve", "--why", "w").hasPrefix("proposal approve needs ID"))
     #expect(refusal("init", "x").hasPrefix("init does not take x"))
-    #expect(refusal("worker", "--lease").hasPrefix("--lease wants a value"))
-    #expect(refusal("worker", "--lease", "--watch").hasPrefix("--lease wants a value"))
+    #expect(refusal("worker", "--lease").hasPrefix("--lease needs a value"))
+    #expect(refusal("worker", "--lease", "--watch").hasPrefix("--lease needs a value"))
     #expect(refusal("worker", "--watch=1") == "--watch takes no value")
-    #expect(refusal("worker", "--lease=1", "--lease", "2") == "--lease is given twice")
+    #expect(refusal("worker", "--lease=1", "--lease", "2") == "--lease is given more than once")
   }
 
   @Test("a value may be anything, given with =")

@@ -64,7 +64,8 @@ struct ProgramTests {
       try FileSystem.write("OPS_DATABASE_URL=postgres://there\nwhat?\n", to: directory + "/.env")
       let result = try run(["db", "url"], in: directory)
       #expect(result.outputText == "postgres://there\n")
-      #expect(result.errorText == "warning: .env, line 2, is not NAME=value in UTF-8; skipped\n")
+      #expect(
+        result.errorText == "warning: skipped line 2 of .env, which is not NAME=value in UTF-8\n")
     }
   }
 

@@ -37,6 +37,16 @@ struct StateCommandTests {
     }
   }
 
+  @Test("restore --at without a store says first what became of the tables")
+  func back() throws {
+    try withHistory { _, opsledger, entry in
+      let answer = try opsledger("restore", "--at", "\(entry)", "--why", "a wrong policy")
+      #expect(answer.output.hasPrefix("the tables are as they were after entry \(entry) ("))
+      let nothing = try opsledger("restore", "--why", "to be sure")
+      #expect(nothing.output == "this database is not a stale copy; its tables equal the log\n")
+    }
+  }
+
   @Test("a query prints as psql --csv does, and nothing but its rows on stdout")
   func csv() throws {
     try withHistory { ledger, opsledger, entry in

@@ -57,7 +57,8 @@ struct StorePlaceTests {
         event,
         "--why", "w")
       #expect(erase.code == 3 && erase.json["entry"]?.intValue != nil, "\(erase.errors)")
-      #expect(erase.errors.contains("warning: \(place)/gone may still hold it"))
+      #expect(
+        erase.errors.contains("warning: \(place)/gone may hold the content until the next push"))
       #expect(erase.json["stores"]?.arrayValue?.count == 1)
     }
   }

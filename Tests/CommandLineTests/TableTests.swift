@@ -23,19 +23,19 @@ struct CommandTableTests {
   func examples() throws {
     for command in CommandTable.all {
       #expect(!command.examples.isEmpty, "\(command.name)")
-      for example in command.examples {
+      for (line, _) in command.examples {
         // As a shell would, as far as quotes go; what it does with the result is its own matter.
-        let typed = example.line.split(separator: " > ")[0].split(separator: " | ")[0]
+        let typed = line.split(separator: " > ")[0].split(separator: " | ")[0]
         let words = typed.split(separator: "'", omittingEmptySubsequences: false)
           .enumerated().flatMap { index, part in
             index % 2 == 1 ? [String(part)] : part.split(separator: " ").map(String.init)
           }
         var parser = Parser(CommandTable.all)
         guard case .run(let read, _) = try parser.read(words) else {
-          Issue.record("\(example.line) is no command")
+          Issue.record("\(line) is not a command")
           continue
         }
-        #expect(read.name == command.name, "\(example.line)")
+        #expect(read.name == command.name, "\(line)")
       }
       for line in Help.page(command, columns: 80).split(separator: "\n")
       where !line.hasPrefix("  opsledger ") {
@@ -145,9 +145,10 @@ struct ShownTests {
   @Test("no Swift printing of a number or a time is left in what commands print")
   func onePrinter() throws {
     // What prints a Double by itself may print an exponent, and what cuts a time's text may cut its year.
-    let folder = Repository.root + "/Sources/opsledger"
-    for file in FileSystem.names(in: folder) where file.hasSuffix(".swift") {
-      let text = try FileSystem.readText(folder + "/" + file)
+    let files = try Repository.files(in: ["Sources/opsledger"], endingIn: ".swift")
+    #expect(files.count > 30)
+    for file in files {
+      let text = try FileSystem.readText(Repository.root + "/" + file)
       for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false)
         .enumerated()
       {

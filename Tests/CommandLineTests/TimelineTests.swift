@@ -59,10 +59,23 @@ struct TimelineTests {
           #"{"last_error": null}"#, erased: true))
         == [
           "step 1 (send) planned: [erased]", "step 1 (send): succeeded: [erased]",
-          "step 1 (send) amended by hand: last_error [erased], max_retries 1 → 2",
+          "step 1 (send) changed manually: last_error [erased], max_retries 1 → 2",
         ])
     #expect(
       Self.lines(Self.event(Step.eventType(.created), plan, #"{"params": {"json": null}}"#))
         == ["step 1 (send) planned: null"])
+  }
+
+  @Test("the heading names who set the status manually, until the loop sets another")
+  func manualStatus() {
+    var history = MissionHistory(mission: Self.mission)
+    history.events = [
+      Self.event(
+        Mission.eventType(common: .amended), #"{"changes": {"status": ["running", "failed"]}}"#)
+    ]
+    #expect(Timeline(history).heading.contains("failed (set manually by cli/ann), 0 steps"))
+    history.events.append(
+      Self.event(Mission.eventType(.reopened), #"{"step_id": "\#(Self.mission)"}"#))
+    #expect(Timeline(history).heading.contains("\nrunning, 0 steps"))
   }
 }

@@ -34,9 +34,9 @@ import Testing
   @Test("one hasher serves many messages, and none touches the next")
   func reuse() {
     let hasher = SHA256()
-    let first = hasher.hash("abc")
-    #expect(hasher.hash("other") != first)
-    #expect(hasher.hash("abc") == first)
+    let first = hasher.hash(Array("abc".utf8))
+    #expect(hasher.hash(Array("other".utf8)) != first)
+    #expect(hasher.hash(Array("abc".utf8)) == first)
   }
 
   @Test("a digest keeps its bytes and reads back from them")
@@ -70,13 +70,5 @@ import Testing
     #expect(randomBytes(count: 0).isEmpty)
     #expect(randomBytes(count: 16).count == 16)
     #expect(randomBytes(count: 16) != randomBytes(count: 16))
-  }
-
-  @Test("comparison in constant time agrees with comparison")
-  func comparison() {
-    #expect(equalInConstantTime([1, 2, 3], [1, 2, 3]))
-    #expect(!equalInConstantTime([1, 2, 3], [1, 2, 4]))
-    #expect(!equalInConstantTime([1, 2, 3], [1, 2]))
-    #expect(equalInConstantTime([], []))
   }
 }

@@ -16,10 +16,6 @@ struct FileSystemTests {
       #expect(try FileSystem.readText(path) == "two")
       #expect(FileSystem.status(path)?.mode == 0o600)
       #expect(FileSystem.names(in: directory) == ["a"])
-      #expect(throws: HostError.self) {
-        try FileSystem.write("three", to: path, replacing: false)
-      }
-      #expect(try FileSystem.readText(path) == "two")
     }
   }
 

@@ -89,7 +89,7 @@ struct SubprocessTests {
 
   @Test("what is not there is an error that names it")
   func missing() throws {
-    #expect(throws: HostError(.unusable, "no program opsledger-none in PATH")) {
+    #expect(throws: HostError(.unusable, "the program opsledger-none is not in PATH")) {
       try Subprocess("opsledger-none").run()
     }
     #expect(throws: HostError.self) { try Subprocess("/none/here").run() }

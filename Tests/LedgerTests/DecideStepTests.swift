@@ -1,5 +1,6 @@
-import Ledger
 import Testing
+
+@testable import Ledger
 
 @Suite("What may be done with a step")
 struct DecideStepTests {

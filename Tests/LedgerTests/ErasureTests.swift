@@ -1,7 +1,8 @@
 import JSON
-import Ledger
 import TestSupport
 import Testing
+
+@testable import Ledger
 
 @Suite("Erased content")
 struct ErasureTests {

@@ -1,6 +1,7 @@
 import JSON
-import Ledger
 import Testing
+
+@testable import Ledger
 
 @Suite("How a proposal's events make its row")
 struct EvolveProposalTests {

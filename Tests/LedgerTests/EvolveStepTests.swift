@@ -1,5 +1,6 @@
-import Ledger
 import Testing
+
+@testable import Ledger
 
 @Suite("How a step's events make its row")
 struct EvolveStepTests {

@@ -1,6 +1,7 @@
-import Ledger
 import TestSupport
 import Testing
+
+@testable import Ledger
 
 @Suite("What is recorded is read back")
 struct RoundTripTests {

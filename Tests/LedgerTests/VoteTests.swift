@@ -1,6 +1,7 @@
 import JSON
-import Ledger
 import Testing
+
+@testable import Ledger
 
 @Suite("What votes come to")
 struct VoteTests {

@@ -31,7 +31,7 @@ struct DefinitionTests {
       "GRANT UPDATE ON ledger.events TO opsledger_operator"
     ),
     (
-      "function ledger.allocate_entry(integer): the schema has no such thing",
+      "function ledger.allocate_entry(integer): opsledger's schema has no such object",
       "CREATE FUNCTION ledger.allocate_entry(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
     ),
   ]
@@ -141,7 +141,7 @@ struct DefinitionTests {
         """)
       let unrepaired = try install(ledger).unrepaired
       #expect(
-        unrepaired.contains { $0.hasPrefix("table ledger.hidden: the schema has no such thing") })
+        unrepaired.contains { $0.hasPrefix("table ledger.hidden: opsledger's schema has no ") })
       #expect(
         try ledger.count("ledger_guard.definitions WHERE object LIKE '%ledger.hidden%'") == 0)
       #expect(

@@ -83,12 +83,13 @@ struct EventLineServerTests {
 
       let rows = try connection.query(
         Statement("SELECT \(LoggedEvent.columns) FROM events AS e ORDER BY entry"))
-      #expect(try LoggedEvent.all(rows) == events)
+      #expect(try rows.events() == events)
 
       let leaves = try connection.query(Statement("SELECT \(Self.leaf) FROM events ORDER BY entry"))
       let (reader, hasher) = (EventLineReader(), LeafHasher())
       var number = 0
-      try connection.copyOutRaw("COPY (SELECT * FROM events ORDER BY entry) TO STDOUT") { bytes in
+      let lines = try connection.copyReader("COPY (SELECT * FROM events ORDER BY entry) TO STDOUT")
+      while let bytes = try lines.nextRaw() {
         let line = try reader.read(bytes)
         #expect(try hasher.leaf(of: line).hex == leaves.text(number, 0))
         let event = LoggedEvent(line)

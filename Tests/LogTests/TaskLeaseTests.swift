@@ -125,7 +125,7 @@ struct TaskLeaseTests {
       let key = CommandKey(id: newCommandID(), actor: "test")
       let refusal = #expect(throws: OpsError.self) { _ = try first.perform(key, command) }
       #expect(refusal?.code == .conflict)
-      #expect(refusal?.message.contains("took over") == true)
+      #expect(refusal?.message.contains("has lost its lease") == true)
       #expect(try ledger.count("ledger.events") == before)
       command.fence = nil
       _ = try first.perform(key, command)

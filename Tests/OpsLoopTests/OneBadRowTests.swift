@@ -261,7 +261,7 @@ struct OneBadRowTests {
       let status = try engine.session.status()
       #expect(status.quarantined.map(\.by) == ["heartbeat"])
       #expect(status.quarantined.map(\.why) == beat.quarantined.map(\.error.description))
-      let finding = try #require(engine.session.examine().first { $0.name == "passed over" })
+      let finding = try #require(engine.session.examine().first { $0.name == "quarantine" })
       #expect(finding.verdict == .warn)
       #expect(try engine.heartbeat(drain: true).quarantined == [], "it is named once")
       #expect(try engine.session.status().quarantinedCount == 1)

@@ -318,7 +318,7 @@ struct WorkerStateMachineTests {
     worker.answer(.failed(.lostRace), until: "record")
     #expect(
       worker.said.count == 1
-        && worker.said[0].hasPrefix("step \(one.step.id): its outcome could not"))
+        && worker.said[0].hasPrefix("step \(one.step.id): the outcome could not"))
     worker.answer(.failed(.locked), until: "collect")
     worker.now += 301
     worker.answer(.finished([]), until: "record")
@@ -408,7 +408,7 @@ struct WorkerStateMachineTests {
     worker.answer(.finished([]), until: "recover")
     let failure = OpsError(.schemaMismatch, "no such table")
     #expect(worker.answer(.failed(failure), until: "pause") == "pause 0.1")
-    #expect(worker.said == ["records what has run, and ends then: OPS_014: no such table"])
+    #expect(worker.said == ["the worker records its outcomes and ends: OPS_014: no such table"])
     #expect(worker.answer(.done) == "collect")
     #expect(worker.answer(.finished([one.finished()])) == "record [1]")
     #expect(worker.answer(.failed(.away)) == "pause 0.1")

@@ -195,10 +195,8 @@ import Testing
       try connection.begin(.snapshot, "LOCK TABLE pg_class IN ACCESS SHARE MODE")
       #expect(try connection.query(Self.threeSettings).text(0, 0) == ours)
       try connection.execute("COMMIT")
-      var copied: [String] = []
-      try connection.copyOutRaw("COPY (\(Self.threeSettings.sql)) TO STDOUT") {
-        copied.append(String(decoding: $0, as: UTF8.self))
-      }
+      let copied = try TestServer.lines(
+        of: "COPY (\(Self.threeSettings.sql)) TO STDOUT", on: connection)
       #expect(copied == [ours + "\n"])
       try connection.execute("CREATE TABLE public.t AS \(Self.threeSettings.sql) AS v")
       #expect(try connection.query(Statement("SELECT v FROM public.t")).text(0, 0) == ours)
@@ -303,30 +301,6 @@ import Testing
         try connection.query(Statement("COPY (SELECT 1) TO STDOUT"))
       }
       #expect(connection.isBroken)
-    }
-  }
-
-  @Test("rows affected are counted for every kind of command")
-  func rowsAffected() throws {
-    try TestServer.withConnection { (connection) throws in
-      let answers = try connection.pipeline(
-        [
-          "CREATE TABLE t (a int)", "INSERT INTO t SELECT generate_series(1, 1234)",
-          "UPDATE t SET a = 0 WHERE a <= 34", "DELETE FROM t WHERE a = 0", "SELECT * FROM t", "",
-        ].map { (Statement($0), Parameters()) })
-      #expect(answers.map(\.rowsAffected) == [0, 1234, 34, 34, 1200, 0])
-    }
-  }
-
-  @Test("notices are kept for whoever asks, the newest 64, and an error is no notice")
-  func notices() throws {
-    try TestServer.withConnection { (connection) throws in
-      try connection.execute(
-        "DO $$ BEGIN FOR i IN 1..100 LOOP RAISE NOTICE 'number %', i; END LOOP; END $$")
-      let notices = connection.drainNotices()
-      #expect(notices.count == 64)
-      #expect(notices.last == "number 100")
-      #expect(connection.drainNotices().isEmpty)
     }
   }
 }

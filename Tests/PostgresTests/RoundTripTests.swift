@@ -11,16 +11,15 @@ import Testing
     try TestServer.withConnection { (connection) throws in
       let statement = Statement(
         """
-        SELECT $1::bool, $2::int2, $3::int4, $4::int8, $5::float8, $6::text, $7::bytea, $8::uuid,
-          $9::timestamptz, $10::json, $11::jsonb, $8::uuid::text,
-          ($9::timestamptz AT TIME ZONE 'UTC')::text, $11::jsonb::text
+        SELECT $1::bool, $2::int4, $3::int8, $4::float8, $5::text, $6::bytea, $7::uuid,
+          $8::timestamptz, $9::json, $10::jsonb, $7::uuid::text,
+          ($8::timestamptz AT TIME ZONE 'UTC')::text, $10::jsonb::text
         """)
       let bytes = [UInt8](0...255)
       let rows = try connection.query(
         statement,
         .with {
           $0.bool(true)
-          $0.int2(.min)
           $0.int4(.min)
           $0.int8(.min)
           $0.float8(-0.1)
@@ -31,23 +30,20 @@ import Testing
           $0.json(Self.document)
           $0.jsonb(Self.document)
         })
-      #expect(rows.count == 1 && rows.columnCount == 14)
+      #expect(rows.count == 1 && rows.columnCount == 13)
       #expect(try rows.bool(0, 0))
-      #expect(try rows.int2(0, 1) == .min)
-      #expect(try rows.int4(0, 2) == .min)
-      #expect(try rows.int8(0, 3) == .min)
-      #expect(try rows.float8(0, 4) == -0.1)
-      #expect(try rows.text(0, 5) == Self.text)
-      #expect(try rows.bytea(0, 6) == bytes)
-      #expect(try rows.uuid(0, 7) == (0x92b8_12ff_fcda_5ec4, 0xa524_d529_e92a_7a52))
-      #expect(try rows.timestamptz(0, 8) == 1_700_000_000_123_456)
-      #expect(try rows.json(0, 9) == Self.document)
-      #expect(try rows.jsonb(0, 10) == #"{"a": [1.10, null, "ä"], "b": 2}"#)
-      #expect(try rows.text(0, 11) == "92b812ff-fcda-5ec4-a524-d529e92a7a52")
-      #expect(try rows.text(0, 12) == "2023-11-14 22:13:20.123456")
-      #expect(try rows.text(0, 13) == rows.jsonb(0, 10))
-      #expect(rows.columnType(3) == .int8)
-      #expect(rows.columnName(3) == "int8")
+      #expect(try rows.int4(0, 1) == .min)
+      #expect(try rows.int8(0, 2) == .min)
+      #expect(try rows.float8(0, 3) == -0.1)
+      #expect(try rows.text(0, 4) == Self.text)
+      #expect(try rows.bytea(0, 5) == bytes)
+      #expect(try rows.uuid(0, 6) == (0x92b8_12ff_fcda_5ec4, 0xa524_d529_e92a_7a52))
+      #expect(try rows.timestamptz(0, 7) == 1_700_000_000_123_456)
+      #expect(try rows.json(0, 8) == Self.document)
+      #expect(try rows.jsonb(0, 9) == #"{"a": [1.10, null, "ä"], "b": 2}"#)
+      #expect(try rows.text(0, 10) == "92b812ff-fcda-5ec4-a524-d529e92a7a52")
+      #expect(try rows.text(0, 11) == "2023-11-14 22:13:20.123456")
+      #expect(try rows.text(0, 12) == rows.jsonb(0, 9))
     }
   }
 
@@ -56,14 +52,13 @@ import Testing
     try TestServer.withConnection { (connection) throws in
       let statement = Statement(
         """
-        SELECT $1::bool, $2::int2, $3::int4, $4::int8, $5::float8, $6::text, $7::bytea, $8::uuid,
-          $9::timestamptz, $10::json, $11::jsonb
+        SELECT $1::bool, $2::int4, $3::int8, $4::float8, $5::text, $6::bytea, $7::uuid,
+          $8::timestamptz, $9::json, $10::jsonb
         """)
       let rows = try connection.query(
         statement,
         .with {
           $0.bool(nil)
-          $0.int2(nil)
           $0.int4(nil)
           $0.int8(nil)
           $0.float8(nil)
@@ -74,8 +69,8 @@ import Testing
           $0.json(nil)
           $0.jsonb(nil)
         })
-      for column in 0..<11 { #expect(try rows.isNull(0, column)) }
-      #expect(try rows.int8IfPresent(0, 3) == nil)
+      for column in 0..<10 { #expect(try rows.isNull(0, column)) }
+      #expect(try rows.int8IfPresent(0, 2) == nil)
       let empty = try connection.query(
         Statement("SELECT $1::text, $2::bytea"),
         .with {
@@ -114,11 +109,8 @@ import Testing
         builder.null()
         parameters.array(builder)
       }
-      append(.bool) { $0.bool(true) }
-      append(.int2) { $0.int2(-2) }
       append(.int4) { $0.int4(-4) }
       append(.int8) { $0.int8(-8) }
-      append(.float8) { $0.float8(0.5) }
       append(.text) { $0.text(Self.text) }
       append(.json) { $0.json(Self.document) }
       append(.jsonb) { $0.jsonb(#"{"a": 1}"#) }
@@ -128,43 +120,34 @@ import Testing
       let rows = try connection.query(
         Statement(
           """
-          SELECT * FROM unnest($1::bool[], $2::int2[], $3::int4[], $4::int8[], $5::float8[],
-            $6::text[], $7::json[], $8::jsonb[], $9::bytea[], $10::uuid[], $11::timestamptz[])
+          SELECT * FROM unnest($1::int4[], $2::int8[], $3::text[], $4::json[], $5::jsonb[],
+            $6::bytea[], $7::uuid[], $8::timestamptz[])
           """), parameters)
       #expect(rows.count == 2)
-      #expect(try rows.bool(0, 0))
-      #expect(try rows.int2(0, 1) == -2)
-      #expect(try rows.int4(0, 2) == -4)
-      #expect(try rows.int8(0, 3) == -8)
-      #expect(try rows.float8(0, 4) == 0.5)
-      #expect(try rows.text(0, 5) == Self.text)
-      #expect(try rows.json(0, 6) == Self.document)
-      #expect(try rows.jsonb(0, 7) == #"{"a": 1}"#)
-      #expect(try rows.bytea(0, 8) == [0, 255])
-      #expect(try rows.uuid(0, 9) == (1, 2))
-      #expect(try rows.timestamptz(0, 10) == 5)
-      for column in 0..<11 { #expect(try rows.isNull(1, column)) }
+      #expect(try rows.int4(0, 0) == -4)
+      #expect(try rows.int8(0, 1) == -8)
+      #expect(try rows.text(0, 2) == Self.text)
+      #expect(try rows.json(0, 3) == Self.document)
+      #expect(try rows.jsonb(0, 4) == #"{"a": 1}"#)
+      #expect(try rows.bytea(0, 5) == [0, 255])
+      #expect(try rows.uuid(0, 6) == (1, 2))
+      #expect(try rows.timestamptz(0, 7) == 5)
+      for column in 0..<8 { #expect(try rows.isNull(1, column)) }
     }
   }
 
-  @Test("an array builder can be used again, and an empty one is an array without elements")
-  func arrayReuse() throws {
+  @Test("an empty array builder is an array without elements, and a full one has all of them")
+  func arraySizes() throws {
     try TestServer.withConnection { (connection) throws in
       let count = Statement("SELECT cardinality($1::int[]), $1::int[]")
       var builder = ArrayBuilder(.int4)
       let empty = try connection.query(count, .with { $0.array(builder) })
       #expect(try empty.int4(0, 0) == 0)
       #expect(try empty.int4Array(0, 1) == [])
-      builder.null()
-      builder.removeAll()
       for value in 0..<1000 as Range<Int32> { builder.int4(value) }
       let full = try connection.query(count, .with { $0.array(builder) })
       #expect(try full.int4(0, 0) == 1000)
       #expect(try full.int4Array(0, 1) == Array(0..<1000))
-      #expect(
-        try connection.query(Statement("SELECT '{a,b}'::text[]")).textArray(0, 0) == ["a", "b"])
-      #expect(
-        try connection.query(Statement("SELECT '{1,2}'::int8[]")).int8Array(0, 0) == [1, 2])
     }
   }
 
@@ -172,7 +155,9 @@ import Testing
   func mismatches() throws {
     try TestServer.withConnection { (connection) throws in
       let rows = try connection.query(
-        Statement("SELECT 1::bigint, NULL::int, '{{1,2},{3,4}}'::int[], 'x'::text"))
+        Statement(
+          "SELECT 1::bigint, NULL::int, '{{1,2},{3,4}}'::int[], 'x'::text, '{1}'::int8[], '{1,NULL}'::int[]"
+        ))
       func refused(_ read: () throws(PostgresError) -> Void) -> Bool {
         do {
           try read()
@@ -185,10 +170,11 @@ import Testing
       #expect(refused { () throws(PostgresError) in _ = try rows.int4(0, 1) })
       #expect(refused { () throws(PostgresError) in _ = try rows.uuid(0, 0) })
       #expect(refused { () throws(PostgresError) in _ = try rows.int4Array(0, 2) })
-      #expect(refused { () throws(PostgresError) in _ = try rows.int8Array(0, 2) })
+      #expect(refused { () throws(PostgresError) in _ = try rows.int4Array(0, 4) })
+      #expect(refused { () throws(PostgresError) in _ = try rows.int4Array(0, 5) })
       #expect(refused { () throws(PostgresError) in _ = try rows.int4Array(0, 0) })
       #expect(refused { () throws(PostgresError) in _ = try rows.jsonb(0, 3) })
-      for (row, column) in [(1, 0), (0, 4), (-1, 0), (0, -1), (Int.max, Int.max)] {
+      for (row, column) in [(1, 0), (0, 6), (-1, 0), (0, -1), (Int.max, Int.max)] {
         #expect(refused { () throws(PostgresError) in _ = try rows.isNull(row, column) })
       }
     }
@@ -205,7 +191,6 @@ import Testing
         let rows = try connection.query(
           Statement("SELECT \(name) FROM \(name) WHERE \(name) = \(quoteLiteral(odd))"))
         #expect(try rows.text(0, 0) == odd)
-        #expect(rows.columnName(0) == odd)
       }
     }
   }

@@ -32,6 +32,14 @@ enum TestServer {
     return try body(connection)
   }
 
+  /// The lines of a `COPY … TO STDOUT` in text format.
+  static func lines(of sql: String, on connection: Connection) throws -> [String] {
+    let reader = try connection.copyReader(sql)
+    var lines: [String] = []
+    while let bytes = try reader.nextRaw() { lines.append(String(decoding: bytes, as: UTF8.self)) }
+    return lines
+  }
+
   /// A later `dbname` in the query goes before the path's.
   static func replacingDatabase(in url: String, with name: String) -> String {
     url + (url.contains("?") ? "&" : "?") + "dbname=\(name)"

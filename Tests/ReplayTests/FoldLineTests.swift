@@ -28,13 +28,13 @@ struct FoldLineTests {
       let session = try ledger.session()
       let connection = try session.connection()
       var (rows, lines) = (Fold(), Fold())
-      try connection.copyOut(
+      let binary = try connection.copyReader(
         "COPY (SELECT \(Fold.columns) FROM ledger.events ORDER BY entry, index) TO STDOUT (FORMAT binary)"
-      ) { try rows.take($0) }
+      )
+      while let row = try binary.next() { try rows.take(row) }
       let reader = EventLineReader()
-      try connection.copyOutRaw("COPY (SELECT * FROM ledger.events) TO STDOUT") {
-        lines.take(try reader.read($0))
-      }
+      let text = try connection.copyReader("COPY (SELECT * FROM ledger.events) TO STDOUT")
+      while let line = try text.nextRaw() { lines.take(try reader.read(line)) }
       rows.finish()
       lines.finish()
       #expect(rows.eventCount == lines.eventCount)

@@ -1,12 +1,13 @@
--- The log, the checkpoints and what is known of the log that left are append-only: triggers, on top of the privileges that nobody has.
+-- The triggers that keep the log, the checkpoints, and the records of archived partitions append-only. Nobody has the
+-- privileges to change these tables either.
 --
--- Kept twice on each table: by statement (also TRUNCATE, also of no row at all), and by row for
--- logical replication, whose workers fire no statement triggers. ENABLE ALWAYS, so that
--- session_replication_role switches nothing off. Row triggers of the log come to its partitions by
--- ATTACH; statement triggers do not, so each partition has its own, here and in ledger.add_partitions.
+-- Each table has two triggers. The statement trigger also refuses TRUNCATE, and statements that match no row. The row
+-- trigger is for logical replication, whose workers fire no statement triggers. Both are ENABLE ALWAYS, so that
+-- session_replication_role does not switch them off. ATTACH gives a partition the row triggers of the log, but not the
+-- statement triggers, so each partition gets its own, here and in ledger.add_partitions.
 --
--- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger; none where all is in force, so that
---          laying the schema again does not queue appends.
+-- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger. Otherwise none, so that applying the schema again does
+--          not delay appends.
 DO $$
 DECLARE
     target regclass;

@@ -1,16 +1,8 @@
--- Capture: what records the changes of the eight tables that came without their event.
+-- Capture: the triggers that record the changes of rows that come without an event.
 --
--- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger or has another; none where all is in force.
+-- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger or has another one.
 DO $$
-DECLARE
-    older record;
 BEGIN
-    -- Of releases before, where the keeper had triggers of its own.
-    FOR older IN SELECT t.tgrelid::regclass AS target, t.tgname AS name FROM pg_trigger AS t
-        WHERE t.tgfoid = to_regproc('ledger.capture_keeper') LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', older.name, older.target);
-    END LOOP;
-    DROP FUNCTION IF EXISTS ledger.capture_keeper();
     PERFORM ledger_guard.have_capture();
     PERFORM ledger_guard.have_trigger('ledger.pending', 'capture_move',
         'CONSTRAINT AFTER INSERT ON ledger.pending DEFERRABLE INITIALLY DEFERRED FOR EACH ROW '

@@ -1,11 +1,11 @@
--- Schema ledger is frozen, and capture stays on the eight tables: event triggers refuse DDL on the one, and
--- what would let a change pass the other, without a permit (ledger.ddl_permits).
+-- The event triggers that freeze schema ledger and keep capture on the eight tables. Without a permit
+-- (ledger.ddl_permits), they refuse DDL in schema ledger, and DDL that would let a change pass capture.
 --
--- They need a superuser, once, and stay with that superuser: no role of ours can disable them. ENABLE
--- ALWAYS, so that session_replication_role switches nothing off. Commands on event triggers fire none,
--- so a superuser can switch them off: checkpoints kept elsewhere are for that.
+-- The installing superuser creates and owns them, so no role of opsledger can disable them. They are ENABLE ALWAYS, so
+-- that session_replication_role does not switch them off. Commands on event triggers fire no event triggers, so a
+-- superuser can switch them off. Against that, keep checkpoints outside of the database.
 --
--- Made anew each time, whatever is there under their names: a trigger that was altered says nothing of it.
+-- They are created again each time, because the catalogue does not show whether an event trigger was altered.
 DO $$
 DECLARE
     name text;
@@ -17,7 +17,7 @@ BEGIN
             'EXECUTE FUNCTION ledger_guard.refuse_concurrent_ddl()'),
         ('opsledger_frozen_ddl', 'ON ddl_command_end EXECUTE FUNCTION ledger_guard.refuse_ddl()'),
         ('opsledger_frozen_drop', 'ON sql_drop EXECUTE FUNCTION ledger_guard.refuse_drop()'),
-        -- Without a filter: CREATE SCHEMA makes tables, too, and ALTER INDEX renames them.
+        -- Without a filter, because CREATE SCHEMA can create tables, and ALTER INDEX can rename them.
         ('opsledger_tables_ddl', 'ON ddl_command_end EXECUTE FUNCTION ledger_guard.guard_tables()'),
         ('opsledger_tables_drop', 'ON sql_drop EXECUTE FUNCTION ledger_guard.guard_tables()'),
         ('opsledger_tables_rewrite',

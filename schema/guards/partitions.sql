@@ -1,2 +1,2 @@
--- The first partitions of the log; later ones are made by the heartbeat, by the same function.
+-- The first partitions of the log. The heartbeat creates later ones, by the same function.
 DO $$ BEGIN PERFORM ledger.add_partitions(); END $$;

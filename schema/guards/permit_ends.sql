@@ -1,2 +1,2 @@
--- The end: this transaction may change schema ledger no longer (0001_roles.sql took the permit).
+-- Takes back the permit to change schema ledger (0001_roles.sql).
 DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();

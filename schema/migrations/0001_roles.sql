@@ -1,19 +1,18 @@
--- The roles, from the first day: who may do what is written once and here.
+-- The roles. guards/grants.sql says what each of them owns and may do.
 --
 -- Apply    cat schema/migrations/*.sql schema/functions/*/*.sql schema/views/*.sql schema/guards/*.sql |
 --              psql -1 -v ON_ERROR_STOP=1
---          on a database of PostgreSQL 15 or newer, as a superuser, in the C order of the file names.
---          One transaction. SchemaApplication it again changes nothing. `opsledger init` lays the same files in
---          the same order and then records `ledger.created` and the seeded policies as events.
--- Rules    migrations run once each and are never edited once merged; functions, views and guards are
---          current files that replace what is there. A migration names the oldest binary it serves.
--- Locks    pg_event_trigger, to the end of the transaction: one schema change at a time a database. It is a table
---          that is always there, and only superusers may lock it so.
--- Used by  every other file. Roles belong to the cluster, and two of its databases may be laid at the
---          same time, so whoever loses that race takes the role that is there.
+--          on a database of PostgreSQL 15 or newer, as a superuser, in the C order of the file names, in one
+--          transaction. Applying the files again changes nothing. `opsledger init` applies the same files in the same
+--          order, and then records `ledger.created` and the seeded policies as events.
+-- Rules    Each migration runs once, and is never edited after the first release. It names the oldest binary that can
+--          use it. The files of functions, views and guards are applied each time, and replace what is there.
+-- Headers  say what the definition does not. Without a line `Locks`, a function takes no lock that others wait for.
+-- Locks    pg_event_trigger, to the end of the transaction, so that a database has one schema change at a time. That
+--          table always exists, and only superusers may lock it in this mode.
 
--- To the end of the transaction: names are PostgreSQL's own or have their schema, whatever others have laid in schema
--- public, and no setting of the database or of the role changes what is laid, or ends it.
+-- These settings last to the end of the transaction. Names are PostgreSQL's own or have their schema, so objects of
+-- others in schema public change nothing. No setting of the database or of the role changes or ends the transaction.
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL statement_timeout = 0;
@@ -26,15 +25,15 @@ SET LOCAL check_function_bodies = on;
 
 DO $$ BEGIN
     IF current_setting('server_version_num')::integer < 150000 THEN
-        RAISE EXCEPTION 'OPS_014: the server is PostgreSQL %, and the ledger needs 15 or newer',
+        RAISE EXCEPTION 'OPS_014: the server runs PostgreSQL %, and opsledger needs version 15 or newer',
             current_setting('server_version');
     ELSIF current_setting('server_encoding') <> 'UTF8' THEN
-        RAISE EXCEPTION 'OPS_014: the encoding of database % is %, and the ledger keeps text as UTF-8', current_database(),
+        RAISE EXCEPTION 'OPS_014: the encoding of database % is %, and opsledger needs UTF8', current_database(),
             current_setting('server_encoding')
-            -- In ASCII, so that any encoding can say it.
-            USING HINT = 'Make a database for it: CREATE DATABASE ops ENCODING ''UTF8'' TEMPLATE template0.';
+            -- The text is ASCII, which every encoding can show.
+            USING HINT = 'Create another database: CREATE DATABASE ops ENCODING ''UTF8'' TEMPLATE template0.';
     END IF;
-    -- Of a superuser only; others cannot have it otherwise.
+    -- Only a superuser can set another value.
     IF current_setting('session_replication_role') <> 'origin' THEN
         SET LOCAL session_replication_role = origin;
     END IF;
@@ -42,16 +41,16 @@ END $$;
 
 LOCK TABLE pg_catalog.pg_event_trigger IN SHARE UPDATE EXCLUSIVE MODE;
 
--- Schema `ledger` is frozen (guards/frozen_ddl.sql): where it exists already, say that this
--- transaction may change it. guards/permit_ends.sql takes the permit back.
+-- Schema `ledger` is frozen (guards/frozen_ddl.sql). If it exists, this transaction gets a permit to change it.
+-- guards/permit_ends.sql takes the permit back.
 DO $$ BEGIN
     IF to_regclass('ledger.ddl_permits') IS NOT NULL THEN
         INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
     END IF;
 END $$;
 
--- The guards rest meanwhile, since whatever stands in their place now could refuse to be laid again
--- (guards/frozen_ddl.sql makes them anew).
+-- The event triggers are switched off meanwhile: an altered one could refuse the schema. guards/frozen_ddl.sql creates
+-- them again.
 DO $$
 DECLARE
     guard record;
@@ -64,19 +63,21 @@ BEGIN
 END $$;
 
 -- owner     owns schema ledger and the log
--- tables    owns the eight tables, may create in public; who owns tables is trusted like the engine
--- engine    what the binary's login is a member of
--- operator  reads everything, writes the eight tables by SQL
--- auditor   reads everything, writes nothing
--- keeper    repairs: rebuild and restore, one transaction at a time, by SET LOCAL ROLE
--- repair    the way from engine to keeper: NOINHERIT, so that the engine's login has the keeper's
---           rights only while it says that it is the keeper
--- writer    ledger.append_agent_event runs as this role, and nobody is a member: capture passes over the rows
---           that it inserts, since the function writes a row and its event in one
+-- tables    owns the eight tables, and may create objects in schema public. Its members are trusted like the engine.
+-- engine    the role of the program's login
+-- operator  reads everything, and writes the eight tables by SQL
+-- auditor   reads everything, and writes nothing
+-- repair    the repair role: rebuild and restore take it by SET LOCAL ROLE, for one transaction each
+-- may_repair  the role that may become the repair role. It is NOINHERIT, so that the engine's login has the rights of
+--           the repair role only between SET LOCAL ROLE and the end of that transaction.
+-- writer    ledger.append_agent_event runs as this role, which has no members. Capture skips the rows that it inserts,
+--           because that function writes a row together with its event.
 --
--- And the roles that the origin's clients and the runbook's row-level policies name, where the cluster has none:
--- service_role  what the origin's clients log in as: an operator
+-- The predecessor's clients and the runbook's row-level policies name two more roles, which a cluster may already have:
+-- service_role  the login of the predecessor's clients, an operator
 -- anon          has no rights
+--
+-- Roles belong to the cluster. If two databases are initialized at once, the slower one takes the roles that exist.
 DO $$
 DECLARE
     role text;
@@ -92,7 +93,7 @@ BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE %s',
                 role, inherit);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- Another database of this cluster was quicker.
+            NULL;
         END;
     END LOOP;
 

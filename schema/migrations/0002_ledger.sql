@@ -1,6 +1,5 @@
--- Schemas ledger and ledger_guard, and what the schema says about itself: migrations, permits, definitions.
+-- Schemas ledger and ledger_guard, with the tables about the schema itself: migrations, permits, definitions.
 --
--- Locks    none that others wait for.
 -- Used by  init, doctor, the guards; every later migration records itself here.
 
 DO $migration$ BEGIN
@@ -10,7 +9,7 @@ DO $migration$ BEGIN
 
     CREATE SCHEMA ledger AUTHORIZATION opsledger_owner;
 
-    -- What has been applied. The digest is null when psql laid it: `init` adopts it and fills that in.
+    -- The migrations that were applied. The digest is null if psql applied the file, until `init` fills it in.
     CREATE TABLE ledger.migrations (
         name text NOT NULL,
         sha256 bytea,
@@ -19,18 +18,17 @@ DO $migration$ BEGIN
         CONSTRAINT migrations_pkey PRIMARY KEY (name),
         CONSTRAINT a_digest_is_sha256 CHECK (octet_length(sha256) = 32)
     );
-    ALTER TABLE ledger.migrations OWNER TO opsledger_owner;
 
-    -- Transactions that may change schema ledger. It stays with the installing superuser, so that
-    -- no role of ours can permit itself anything; a row that is left behind fits no transaction.
+    -- Transactions that may change schema ledger. The installing superuser owns the table, so that no role of opsledger
+    -- can give itself a permit. A row that is left behind belongs to no later transaction.
     CREATE TABLE ledger.ddl_permits (
         xid xid8 NOT NULL,
         CONSTRAINT ddl_permits_pkey PRIMARY KEY (xid)
     );
     INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
 
-    -- Transactions that may take content off the log. It stays with the installing superuser for the same reason; all
-    -- may read it, as the guards do.
+    -- Transactions that may erase content of the log. The installing superuser owns it for the same reason. Everybody
+    -- may read it, because the guards read it as the caller.
     CREATE TABLE ledger.erasure_permits (
         xid xid8 NOT NULL,
         CONSTRAINT erasure_permits_pkey PRIMARY KEY (xid)
@@ -42,18 +40,18 @@ DO $migration$ BEGIN
     VALUES ('0001_roles.sql', '0.1.0'), ('0002_ledger.sql', '0.1.0');
 END $migration$;
 
--- What nothing else can put back: the other tables are made again as it says that they were.
+-- This table comes first: init repairs the other tables from it.
 DO $definitions$ BEGIN
     IF to_regclass('ledger_guard.definitions') IS NOT NULL THEN
         RETURN;
     END IF;
 
-    -- What guards schema ledger lives outside it, with the installing superuser: the owner of a schema
-    -- may drop whatever is in it, and a DROP … CASCADE would take its own guard along.
+    -- The guards of schema ledger are in a schema of their own, which the installing superuser owns. The owner of a
+    -- schema may drop everything in it, and DROP SCHEMA ledger CASCADE would drop its own guard.
     CREATE SCHEMA IF NOT EXISTS ledger_guard;
 
-    -- What the schema laid, as facts of the catalogue, for doctor and init to compare with what is there. Written by
-    -- init alone; it stays with the installing superuser, so that no role of ours can change what it should be.
+    -- The objects of the schema as init created them, in facts of the catalogue. doctor and init compare them with what
+    -- exists. Only init writes the table. The installing superuser owns it, so that no role of opsledger can change it.
     CREATE TABLE ledger_guard.definitions (
         object text NOT NULL,  -- 'function ledger.allocate_entry()'; each partition of the log is 'table ledger.events_p*'
         fact text NOT NULL,

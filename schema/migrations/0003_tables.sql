@@ -1,19 +1,16 @@
--- The tables of rows that fold from events: the eight that operators know, then the ledger's own two.
+-- The tables whose rows the log determines: the eight projections, then ledger.ledger and ledger.holds.
 --
--- The eight have the origin's columns, names, types and keys, then ours. Their indexes are the origin's as far as a
--- query of ours needs them: each is paid for by every change of a row (`tools/bench`). Indexes by status leave out what
--- is done, succeeded or decided: that is most of each table, and it is counted, not searched.
+-- The eight have the predecessor's columns, names, types and keys, followed by columns of opsledger. Of the
+-- predecessor's indexes they have those that a query of opsledger uses, because every change of a row pays for each
+-- index (`tools/bench`). Indexes by status leave out rows that are done, succeeded or decided. Those rows are most of
+-- each table, and are counted, not searched.
 --
--- Every table has `version`: how many events its row's stream has. 0, the default, means "written by
--- hand"; ops_policy had the column before us, and keeps the origin's 1. Nothing here maintains
--- `updated_at`: the engine writes what the event says, so that replay gives the same row.
+-- Every table has `version`, the number of events in the row's stream. The default 0 means that a manual change inserts
+-- the row. ops_policy had this column in the predecessor, and keeps its default 1. No trigger maintains `updated_at`:
+-- the engine writes the time that the event has, so that replay gives the same row.
 --
--- Not unique on purpose: ops_missions.proposal_id. One mission a proposal is a rule of decisions,
--- kept by the lock on the proposal's row. Hands and the origin's functions may make a second one;
--- that is then a fact, and a constraint would stop it from being replayed.
---
--- Locks    none that others wait for.
--- Used by  everything.
+-- ops_missions.proposal_id is not unique. Decisions allow one mission for each proposal, under the lock of the
+-- proposal's row. A manual change can insert a second mission. It is a fact then, and replay must accept it.
 
 DO $migration$ BEGIN
     IF EXISTS (SELECT FROM ledger.migrations WHERE name = '0003_tables.sql') THEN
@@ -54,7 +51,7 @@ DO $migration$ BEGIN
     CREATE INDEX ops_mission_proposals_status_idx
         ON public.ops_mission_proposals (status, created_at DESC)
         WHERE status IN ('pending', 'voting');
-    -- The daily cap.
+    -- For the daily cap.
     CREATE INDEX ops_mission_proposals_created_idx ON public.ops_mission_proposals (created_at);
 
     CREATE TABLE public.ops_missions (
@@ -90,7 +87,7 @@ DO $migration$ BEGIN
         created_at timestamptz NOT NULL DEFAULT now(),
         updated_at timestamptz NOT NULL DEFAULT now(),
         version integer NOT NULL DEFAULT 0,
-        ordinal integer,         -- 0… within the mission, the template's order
+        ordinal integer,         -- the position in the template, from 0
         needs integer[],         -- ordinals of the steps that must have succeeded
         not_before timestamptz,  -- backoff of a retry
         leased_by text,
@@ -100,12 +97,12 @@ DO $migration$ BEGIN
     );
     CREATE INDEX ops_mission_steps_status_idx ON public.ops_mission_steps (status, reserved_at)
         WHERE status <> 'succeeded';
-    -- Also: the steps of a mission.
+    -- Also for all steps of a mission.
     CREATE INDEX ops_mission_steps_ordinal_idx ON public.ops_mission_steps (mission_id, ordinal);
-    -- Expired leases.
+    -- For expired leases.
     CREATE INDEX ops_mission_steps_running_idx
         ON public.ops_mission_steps (lease_expires_at) WHERE status = 'running';
-    -- The claim looks for steps by executor and by when they became due, so that steps which wait cost it nothing.
+    -- A claim looks for steps by executor and by the time since which they are due. It never reads steps that wait.
     -- Steps that wait for no other step and for no time:
     CREATE INDEX ops_mission_steps_ready_idx ON public.ops_mission_steps
         ((coalesce(executor, kind)), created_at, id)
@@ -136,7 +133,7 @@ DO $migration$ BEGIN
     CREATE INDEX ops_agent_events_type_idx ON public.ops_agent_events (type, processed_at);
     CREATE INDEX ops_agent_events_mission_idx ON public.ops_agent_events (mission_id)
         WHERE mission_id IS NOT NULL;
-    -- The heartbeat's batch.
+    -- For the heartbeat's batch.
     CREATE INDEX ops_agent_events_unprocessed_idx
         ON public.ops_agent_events (created_at, id) WHERE processed_at IS NULL;
 
@@ -156,15 +153,15 @@ DO $migration$ BEGIN
     );
     CREATE INDEX ops_agent_reactions_status_idx
         ON public.ops_agent_reactions (status, created_at) WHERE status IN ('failed', 'processing');
-    -- When a pattern last reacted.
+    -- For the last reaction of a pattern.
     CREATE INDEX ops_agent_reactions_pattern_idx
         ON public.ops_agent_reactions ((payload ->> 'pattern_id'), created_at);
     CREATE INDEX ops_agent_reactions_event_idx ON public.ops_agent_reactions (event_id);
     CREATE INDEX ops_agent_reactions_queued_idx
         ON public.ops_agent_reactions (created_at, id) WHERE status = 'queued';
 
-    -- A run is written twice, and none of its changes touches an indexed column. With room on its page, its second
-    -- version is found by the index entries of its first.
+    -- A run is inserted and updated once, and the update changes no indexed column. With room on the same page, the
+    -- update needs no new index entries (HOT).
     CREATE TABLE public.ops_action_runs (
         id uuid NOT NULL DEFAULT gen_random_uuid(),
         run_id text,
@@ -197,7 +194,7 @@ DO $migration$ BEGIN
             CHECK (stage IN ('watching', 'validating', 'building', 'shipped'))
     );
 
-    -- Not the tables' owner's: who owns a type may lay a cast of it, which runs as whoever casts.
+    -- The tables' owner does not own the types: a type's owner may create a cast, which runs as the caller.
     ALTER TYPE public.ops_proposal_status OWNER TO opsledger_owner;
     ALTER TYPE public.ops_mission_status OWNER TO opsledger_owner;
     ALTER TYPE public.ops_step_status OWNER TO opsledger_owner;
@@ -211,7 +208,7 @@ DO $migration$ BEGIN
     ALTER TABLE public.ops_action_runs OWNER TO opsledger_tables;
     ALTER TABLE public.ops_demand_radar OWNER TO opsledger_tables;
 
-    -- The ledger's own row: who it is and what it is called. No SQL of operators writes it, nor holds.
+    -- The row of the ledger itself: its identity and its name. Operators may not write this table or ledger.holds.
     CREATE TABLE ledger.ledger (
         key text NOT NULL,
         identity uuid NOT NULL,
@@ -221,14 +218,13 @@ DO $migration$ BEGIN
         updated_at timestamptz NOT NULL,
         CONSTRAINT ledger_pkey PRIMARY KEY (key)
     );
-    ALTER TABLE ledger.ledger OWNER TO opsledger_owner;
 
-    -- Holds: what must not leave, whatever the retention rule says.
+    -- Holds: orders to keep missions in the database, whatever the retention rule says.
     CREATE TABLE ledger.holds (
         id uuid NOT NULL,
-        mission_id uuid,  -- one mission; no foreign key, since it may be archived already
-        source text,      -- or: an agent event of this source led to it, or is its own
-        from_time timestamptz,   -- or: it was open at any moment of this time
+        mission_id uuid,         -- this mission; no foreign key, since it may be archived already
+        source text,             -- or: missions of which an agent event has this source, or that such an event led to
+        from_time timestamptz,   -- or: missions that were open at any moment from here to until_time
         until_time timestamptz,
         why text,
         placed_by text NOT NULL,
@@ -237,7 +233,6 @@ DO $migration$ BEGIN
         version integer NOT NULL DEFAULT 0,
         CONSTRAINT holds_pkey PRIMARY KEY (id)
     );
-    ALTER TABLE ledger.holds OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0003_tables.sql', '0.1.0');
 END $migration$;

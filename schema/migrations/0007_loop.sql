@@ -1,14 +1,11 @@
--- Who runs, and what the loop passes over.
---
--- Locks    the row of a runner, for the time of the runner's transactions.
--- Used by  heartbeat, worker, push, retention apply; status, doctor.
+-- The workers, the leases of tasks, and the quarantined rows.
 
 DO $migration$ BEGIN
     IF EXISTS (SELECT FROM ledger.migrations WHERE name = '0007_loop.sql') THEN
         RETURN;
     END IF;
 
-    -- Presence, no history: what a crash of the server loses, each worker writes again.
+    -- The workers that run now. Each worker writes its row again after a crash of the server.
     CREATE UNLOGGED TABLE ledger.workers (
         name text NOT NULL,
         host text NOT NULL,
@@ -21,11 +18,10 @@ DO $migration$ BEGIN
         seen_at timestamptz NOT NULL,
         CONSTRAINT workers_pkey PRIMARY KEY (name)
     );
-    ALTER TABLE ledger.workers OWNER TO opsledger_owner;
 
-    -- Who runs a task that runs once at a time. A row is a lease: it ends at expires_at, unless its runner renews it. The
-    -- token is the fencing token, a new one each time the task is taken: a runner that finds another token has lost the
-    -- task, and what it would record is refused. Only ledger.lease_task, renew_task and end_task write it.
+    -- The leases of tasks that run once at a time. A lease ends at expires_at, unless its holder renews it. The token
+    -- is the fencing token, a new one each time the task is leased: a holder that finds another token has lost the
+    -- task, and records nothing more. Only ledger.lease_task, renew_task and end_task write this table.
     CREATE TABLE ledger.task_leases (
         task text NOT NULL,
         token uuid NOT NULL,
@@ -33,19 +29,17 @@ DO $migration$ BEGIN
         host text NOT NULL,
         pid integer NOT NULL,     -- on that host
         program text NOT NULL,
-        backend integer,          -- the server's process, which ends with the runner; null behind a pooler
+        backend integer,          -- the server's process of the holder's session; null behind a pooler
         started_at timestamptz NOT NULL,
         expires_at timestamptz NOT NULL,
         CONSTRAINT task_leases_pkey PRIMARY KEY (task),
         CONSTRAINT a_task_that_runs_once CHECK (task IN ('heartbeat', 'push', 'retention'))
     );
-    ALTER TABLE ledger.task_leases OWNER TO opsledger_owner;
 
-    -- The rows that the loop passes over: they cannot be decided over, or the database refuses what would come of them.
-    -- status and doctor show it; nothing else reads it.
-    -- Not unlogged: a standby's status and doctor say it too.
+    -- Quarantined rows: the loop cannot process them, or the database refuses the result. Only status and doctor read
+    -- the table. It is logged, so that they can also read it on a standby.
     CREATE TABLE ledger.quarantine (
-        name text NOT NULL,    -- who passes it over: heartbeat, or a worker's name
+        name text NOT NULL,    -- heartbeat, or the name of the worker that skips the row
         stream uuid NOT NULL,
         row_type text NOT NULL,
         why text NOT NULL,
@@ -53,7 +47,6 @@ DO $migration$ BEGIN
         seen_at timestamptz NOT NULL,
         CONSTRAINT quarantine_pkey PRIMARY KEY (name, stream)
     );
-    ALTER TABLE ledger.quarantine OWNER TO opsledger_owner;
 
     INSERT INTO ledger.migrations (name, oldest_binary) VALUES ('0007_loop.sql', '0.1.0');
 END $migration$;

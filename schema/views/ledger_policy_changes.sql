@@ -1,7 +1,7 @@
--- ledger.policy_changes: every value that every policy has had, from the log.
+-- ledger.policy_changes: every value that a policy has had, from the log, also of removed policies.
 --
--- Those that have left the database too. Finds the streams by the policies that are there and the tombstones of those that left, and their
--- events by (stream, version): the cost follows the number of policies and changes, not the log.
+-- It takes the streams from the existing policies and the tombstones, and their events by (stream, version). Its cost
+-- depends on the number of policies and changes, not on the size of the log.
 --
 -- Used by  ops_policy_history, ops_policy_audit.
 CREATE OR REPLACE VIEW ledger.policy_changes AS
@@ -26,4 +26,3 @@ FROM (
     WHERE e.type IN ('policy.set', 'policy.inserted', 'policy.removed')
        OR e.type = 'policy.amended' AND e.data -> 'changes' -> 'value' IS NOT NULL
 ) AS c;
-ALTER VIEW ledger.policy_changes OWNER TO opsledger_owner;

@@ -1,10 +1,10 @@
 -- ops_policy_audit: the runbook's audit table, from the log.
 --
--- The runbook also sets up a trigger that inserts here on every policy update, as whoever made it. The
--- change is on the record already, so an INSERT does nothing, and everybody may.
+-- A trigger of the runbook inserts here on every change of a policy. The change is recorded already, so an INSERT does
+-- nothing.
 --
--- Owner    opsledger_owner, whose rights it reads the log with: a grant on the view is enough.
--- Used by  hands, by the runbook.
+-- Owner    opsledger_owner, with whose rights the view reads the log. A grant on the view is enough.
+-- Used by  people, with the runbook.
 CREATE OR REPLACE VIEW public.ops_policy_audit AS
 SELECT ledger.uuid_v5(c.stream, c.version::text) AS id,
     c.key AS policy_key,

@@ -1,7 +1,7 @@
--- ops_policy_history: the runbook's policy rollback reads it. From the log, so nobody has to keep it.
+-- ops_policy_history: the earlier values of policies, from the log, for the runbook's policy rollback.
 --
--- Owner    opsledger_owner, whose rights it reads the log with: a grant on the view is enough.
--- Used by  hands, by the runbook.
+-- Owner    opsledger_owner, with whose rights the view reads the log. A grant on the view is enough.
+-- Used by  people, with the runbook; ledger.worker_rules.
 CREATE OR REPLACE VIEW public.ops_policy_history AS
 SELECT c.key, c.version, c.recorded_at AS updated_at, c.value
 FROM ledger.policy_changes AS c

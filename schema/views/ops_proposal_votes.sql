@@ -1,9 +1,11 @@
--- ops_proposal_votes: the origin's table of votes, which here are part of the proposal's row.
+-- ops_proposal_votes: the predecessor's table of votes, which opsledger keeps in the proposal's row. To write a vote
+-- here is a manual change of that row.
 --
--- Returns  NULL in place of an id or a time that cannot be read. The day is added to the first of the month: a cast of
---          February 30 would fail, and hide all the votes.
--- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
--- Used by  hands and old clients. Writable: a vote by hand is a change of the proposal's row.
+-- An id or a time that cannot be read is NULL. A time is read as the first of its month, and then the days are added,
+-- because a cast of February 30 would fail and hide all votes.
+--
+-- Rights   security_invoker: the caller's rights and row-level policies.
+-- Used by  people and old clients.
 CREATE OR REPLACE VIEW public.ops_proposal_votes WITH (security_invoker = true) AS
 SELECT CASE WHEN v.vote ->> 'id' ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
         THEN (v.vote ->> 'id')::uuid END AS id,

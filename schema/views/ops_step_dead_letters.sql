@@ -1,8 +1,8 @@
--- ops_step_dead_letters: the steps that are dead now. A step skipped because another died has
--- failure_count 0 and is none; a step queued again is none any more.
+-- ops_step_dead_letters: the steps that are dead letters now. A step that was skipped because another died has
+-- failure_count 0, and is no dead letter. Nor is a step that was queued again.
 --
--- Rights   security_invoker: the caller's, and the row-level policies that the caller is under.
--- Used by  hands and old clients, to read.
+-- Rights   security_invoker: the caller's rights and row-level policies.
+-- Used by  people and old clients.
 CREATE OR REPLACE VIEW public.ops_step_dead_letters WITH (security_invoker = true) AS
 SELECT s.id,
     s.id AS step_id,

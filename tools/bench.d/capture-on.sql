@@ -1,4 +1,4 @@
--- Switches capture on again, as it was laid.
+-- Switches capture on again, with the triggers of the schema.
 DO $$
 DECLARE
     found record;

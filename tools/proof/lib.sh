@@ -1,8 +1,9 @@
-# What proofs share: how they look at a ledger, change it behind its guards, and say what is untrue. Sourced, not run.
-# What starts and stops a cluster, the program or a bucket is in tools/library.sh, which this sources.
+# Functions of the proofs: they read a ledger, change it behind its guards, and report what is untrue. Sourced, not run.
+# tools/library.sh, which this file sources, starts and stops the cluster and the bucket.
 #
-# A proof that takes --s3 then keeps its stores in a bucket, of an object store on loopback (tools/s3_server.py). Sourcing
-# this file takes the option off the proof's arguments, forgets the caller's databases, and changes to the repository's root.
+# With --s3, a proof that takes it keeps its stores in a bucket of an object store on loopback (tools/s3_server.py).
+# Sourcing this file takes the option off the proof's arguments, forgets the caller's databases, and changes to the
+# repository's root.
 
 set -euo pipefail
 export LC_ALL=C
@@ -21,19 +22,19 @@ set -- "${arguments[@]}"
 ops_tables=(ops_policy ops_mission_proposals ops_missions ops_mission_steps ops_agent_events ops_agent_reactions
     ops_action_runs ops_demand_radar)
 
-# --- What a proof says
+# --- Messages
 
 # say TEXT: one line of progress.
 say() { printf '%s\n' "$*"; }
 
-# fail TEXT: ends the proof with the reason why what it proves is untrue.
+# fail TEXT: ends the proof, and says what is untrue.
 fail() {
     printf 'UNTRUE: %s\n' "$*" >&2
     exit 1
 }
 
-# wait_until WHAT COMMAND…: until the command succeeds, however busy the machine is; after five minutes it fails.
-# A function `seen`, where the proof has one, prints what else is of interest then.
+# wait_until WHAT COMMAND…: waits until the command succeeds, and fails after five minutes. If the proof has a function
+# `seen`, that prints more then.
 wait_until() {
     local what=$1 end=$((SECONDS + 300))
     shift
@@ -46,7 +47,7 @@ wait_until() {
     done
 }
 
-# wait_for WHAT QUERY [OPTION…]: until the query answers t.
+# wait_for WHAT QUERY [OPTION…]: waits until the query answers t.
 wait_for() { wait_until "$1" is_true "${@:2}"; }
 is_true() { [ "$(ask "${@:2}" -c "$1")" = t ]; }
 
@@ -63,7 +64,7 @@ build_product() {
     product=$(swift build --package-path "$root" "${@:2}" --show-bin-path)/$1
 }
 
-# expect_exit STATUS COMMAND…: fails unless the command exits so. What it prints is in $scratch/out and $scratch/err.
+# expect_exit STATUS COMMAND…: fails unless the command exits with STATUS. Its output is in $scratch/out and $scratch/err.
 expect_exit() {
     local expected=$1 status=0
     shift
@@ -71,18 +72,18 @@ expect_exit() {
     [ "$status" = "$expected" ] || fail_with_output "exit $status, not $expected: $*"
 }
 
-# expect_out PATTERN WHY, expect_err PATTERN WHY: fails unless what the last command printed (out), or its messages (err),
-# match an extended regular expression.
+# expect_out PATTERN WHY, expect_err PATTERN WHY: fails unless the last command's standard output, or standard error,
+# matches the extended regular expression.
 expect_out() { grep -qE -e "$1" "$scratch/out" || fail_with_output "$2"; }
 expect_err() { grep -qE -e "$1" "$scratch/err" || fail_with_output "$2"; }
 
-# fail_with_output TEXT: as fail, with what the last command printed.
+# fail_with_output TEXT: as fail, with the output of the last command.
 fail_with_output() {
     cat "$scratch/out" "$scratch/err" >&2 2>/dev/null || true
     fail "$@"
 }
 
-# refused CODE WHAT COMMAND…: fails unless the command fails and says so with the error code.
+# refused CODE WHAT COMMAND…: fails unless the command fails and prints the error code.
 refused() {
     local code=$1 what=$2
     shift 2
@@ -93,23 +94,23 @@ refused() {
 # equals WHAT EXPECTED FOUND: fails unless both are the same.
 equals() { [ "$2" = "$3" ] || fail "$1: $3, not $2"; }
 
-# json FILTER [FILE]: prints what jq finds in JSON, of a file or of its input; fails where there is nothing.
+# json FILTER [FILE]: prints what jq finds in the JSON of a file or of the input; fails if it finds nothing.
 json() { jq -er "$@" || fail "no $1 in the JSON${2:+ of $2}"; }
 
-# expect_json FILTER FILE: fails unless the filter is true of the JSON in the file.
+# expect_json FILTER FILE: fails unless the filter is true for the JSON in the file.
 expect_json() { jq -e "$1" "$2" >/dev/null || { cat "$2" >&2; fail "not so: $1"; }; }
 
 # --- A ledger
 
-# apply_schema DATABASE: makes a database and lays the schema in it by psql alone.
+# apply_schema DATABASE: makes a database, and applies the schema with psql.
 apply_schema() {
     createdb "$1"
     schema_sql | psql -q -d "$1" -1 -v ON_ERROR_STOP=1
 }
 schema_sql() { (cd "$root/schema" && cat migrations/*.sql functions/*/*.sql views/*.sql guards/*.sql); }
 
-# begin_ledger DATABASE: makes a database, begins a ledger in it, and names it in PGDATABASE and OPS_DATABASE_URL. With
-# --s3 the bucket is begun, too.
+# begin_ledger DATABASE: makes a database, begins a ledger in it, and sets PGDATABASE and OPS_DATABASE_URL to it. With
+# --s3 it begins the bucket, too.
 begin_ledger() {
     [ -z "$s3" ] || [ -n "${s3_pid:-}" ] || begin_bucket
     createdb "$1"
@@ -131,19 +132,19 @@ copy_database() {
     ask -d "$2" -c 'SELECT ledger.adopt_instance(0)' >/dev/null
 }
 
-# make_login NAME ROLE…: a login that is a member of opsledger_ROLE, of each.
+# make_login NAME ROLE…: creates a login that is a member of each opsledger_ROLE.
 make_login() { ask -c "CREATE ROLE $1 LOGIN IN ROLE $(printf 'opsledger_%s,' "${@:2}" | sed 's/,$//')"; }
 
-# ask [OPTION…]: runs SQL by psql; prints rows without ornament; fails when a statement does.
+# ask [OPTION…]: runs SQL with psql, and prints plain rows; fails if a statement fails.
 ask() { psql -X -Atq -v ON_ERROR_STOP=1 "$@"; }
 
-# count FROM [OPTION…]: how many rows there are: count "ops_missions WHERE status = 'failed'".
+# count FROM [OPTION…]: prints the number of rows: count "ops_missions WHERE status = 'failed'".
 count() { ask "${@:2}" -c "SELECT count(*) FROM $1"; }
 
 # set_policy KEY JSON: sets a policy by command.
 set_policy() { "$opsledger" policy set "$1" --file - --why proof <<<"$2" >/dev/null; }
 
-# emit SUMMARY [OPTION…]: reports an agent event that the seeded matrix makes a mission of.
+# emit SUMMARY [OPTION…]: reports an agent event that leads to a mission under the seeded matrix.
 emit() {
     "$opsledger" event emit scout:find --data "{\"summary\": \"$1\", \"source\": \"scout\"}" "${@:2}" >/dev/null
 }
@@ -153,14 +154,14 @@ drain() {
     "$opsledger" "$@" heartbeat --drain >/dev/null && "$opsledger" "$@" worker >/dev/null
 }
 
-# plan_digest: what `retention apply --plan` wants, of a plan that is made now. What ended in this very second is in no
-# plan, hence the pause.
+# plan_digest: prints the digest of a new plan, for `retention apply --plan`. It waits, because missions that ended in the
+# current second are in no plan.
 plan_digest() {
     sleep 1.1
     "$opsledger" retention plan --json | json .digest
 }
 
-# same_ledger A B ENTRY: fails unless two databases have the same log up to an entry, but for what a restore records of
+# same_ledger A B ENTRY: fails unless two databases have the same log up to an entry, except what a restore records of
 # itself, and the same tables.
 same_ledger() {
     local database table
@@ -177,13 +178,13 @@ same_ledger() {
 
 # --- Behind the guards
 
-# SQL that switches off what refuses DDL, and switches it on again as it was: ask -c "$guards_off" -c … -c "$guards_on".
+# SQL that switches the event triggers off, and on again: ask -c "$guards_off" -c … -c "$guards_on".
 guards_off="SET client_min_messages = error; DO \$\$ DECLARE name text; BEGIN FOR name IN SELECT evtname FROM pg_event_trigger
     WHERE evtname LIKE 'opsledger%' LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', name); END LOOP; END \$\$;"
 guards_on=${guards_off/DISABLE/ENABLE ALWAYS}
 
-# forge [OPTION…]: runs the SQL on its input as a superuser behind every guard, without triggers and foreign keys, in one
-# transaction with what puts every guard back.
+# forge [OPTION…]: runs the SQL on its input as a superuser, without triggers, foreign keys and event triggers, and
+# switches them on again in the same transaction.
 forge() {
     {
         echo "BEGIN; SET LOCAL session_replication_role = replica; $guards_off"
@@ -208,7 +209,7 @@ SQL
 
 # --- Processes
 
-# start NAME COMMAND…: runs a command in the background, until the proof ends at the latest. Sets pid; what it prints is in
+# start NAME COMMAND…: runs a command in the background, until the proof ends at the latest. Sets pid. The output is in
 # $scratch/NAME.out and $scratch/NAME.err.
 start() {
     "${@:2}" >"$scratch/$1.out" 2>"$scratch/$1.err" </dev/null &
@@ -216,7 +217,7 @@ start() {
     started+=("$pid")
 }
 
-# stop PID…: ends processes by TERM; each must end well.
+# stop PID…: ends processes with TERM; each must exit with 0.
 stop() {
     local pid status
     kill -TERM "$@" 2>/dev/null || true
@@ -228,14 +229,14 @@ stop() {
     not_started "$@"
 }
 
-# kill_now PID…: kills processes outright, where they still run, and waits until they are gone.
+# kill_now PID…: kills processes that still run, and waits until they have ended.
 kill_now() {
     kill -KILL "$@" 2>/dev/null || true
     { wait "$@"; } 2>/dev/null || true
     not_started "$@"
 }
 
-# not_started PID…: these have ended; their numbers may be those of other processes by the end of the proof.
+# not_started PID…: removes ended processes from the list, because other processes can get their ids.
 not_started() {
     local process left=()
     for process in "${started[@]}"; do [[ " $* " == *" $process "* ]] || left+=("$process"); done
@@ -248,9 +249,9 @@ free_port() {
     while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 3)); done
 }
 
-# start_pooler [NAME=VALUE…]: PgBouncer in transaction mode before the scratch cluster, with two server connections a
-# database and login, and with settings of its own. Its socket lies in $pooler, which is a PGHOST too. Sets pooler_pid.
-# A second call starts it anew.
+# start_pooler [NAME=VALUE…]: starts PgBouncer in transaction mode for the scratch cluster, with two server connections for
+# each database and login, and with these settings. Its socket is in $pooler, for PGHOST. Sets pooler_pid. A second call
+# restarts it.
 start_pooler() {
     local pgbouncer
     pgbouncer=$(PATH="$PATH:/usr/sbin" command -v pgbouncer) || fail 'there is no pgbouncer: see tools/setup'

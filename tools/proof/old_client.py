@@ -1,4 +1,4 @@
-"""A client that knows the origin's schema and no more, beside opsledger's own processes; see old-client."""
+"""A client that knows the predecessor's schema and no more, beside opsledger's own processes; see old-client."""
 
 import json
 import os
@@ -14,7 +14,7 @@ random.seed(11)
 
 
 class Lost(Exception):
-    """A race that was lost: the origin's clients log it and go on."""
+    """A race that was lost: the predecessor's clients log it and continue."""
 
 
 class Client:
@@ -73,7 +73,7 @@ def guarded(body):
 
 
 def persistently(attempt):
-    """The origin's clients try what they lost a race over again at their next turn."""
+    """The predecessor's clients try what they lost a race over again at their next turn."""
     while True:
         try:
             return attempt()
@@ -106,7 +106,7 @@ def by_function(client):
 
 
 def by_insert(client):
-    """As the origin's local heartbeat: approved without asking, the mission running at once."""
+    """As the predecessor's local heartbeat: approved without asking, the mission running at once."""
     work = template(3, "low")
     steps = ", ".join(
         f"((SELECT id FROM ops_missions WHERE proposal_id = p.id), 'noop', {literal(json.dumps(s['params']))}::jsonb,"
@@ -143,7 +143,7 @@ def by_vote(client):
 
 
 def by_hand(client):
-    """As the origin's endpoint: read, update, and the function that makes the mission."""
+    """As the predecessor's endpoint: read, update, and the function that makes the mission."""
     text = literal(json.dumps(template(2, "high")))
     proposal = persistently(lambda: client.run(
         f"INSERT INTO ops_mission_proposals (source, status, template) VALUES ('manual', 'pending', {text}) "
@@ -225,7 +225,7 @@ def work(name):
         with lock:
             leaves = abandoned < abandoned_total
             abandoned += leaves
-        if leaves:  # It dies here. Its lease is cut short, so that nobody waits a minute for its end.
+        if leaves:  # It dies here. Its lease is shortened, so that nobody waits a minute for its end.
             persistently(lambda: client.run(
                 f"UPDATE ops_mission_steps SET lease_expires_at = now() + interval '2 s' WHERE id = '{step}'"))
             continue
@@ -239,7 +239,7 @@ def work(name):
 
 @guarded
 def heartbeat():
-    """The origin's, in part: leases, stale steps, and missions that nobody has finished."""
+    """The predecessor's, in part: leases, stale steps, and missions that nobody has finished."""
     client = Client()
     while not done.is_set():
         persistently(lambda: client.run("SELECT * FROM ops_recover_expired_leases()"))

@@ -106,7 +106,7 @@ for key, fields in FIELDS.items():
 run("resume", "--why", "as seeded")
 print(f"policy set: {tried} values of {sum(map(len, FIELDS.values()))} fields, {refused} refused by name, {taken} taken")
 
-# By psql, whatever jsonb takes; then everything goes on, or says why not.
+# By psql, whatever jsonb takes; then everything continues, or says why not.
 broken = 0
 for key, fields in FIELDS.items():
     for field in (fields[:1] if short else fields):

@@ -6,11 +6,10 @@ public import Log
 import Postgres
 public import Replay
 
-/// Restores a store for real, into a cluster of its own that is removed again, and compares what came back with the
-/// live database.
+/// Restores a store into a scratch cluster, compares it with the live database, and removes the cluster.
 ///
-/// The restore runs in processes of their own, which are given the store and the empty cluster and nothing else:
-/// neither by argument, environment, directory nor open file do they know of the live one.
+/// The restore runs in child processes that know the store and the scratch cluster only. No argument, environment
+/// variable, directory or open file leads them to the live database.
 public struct Drill {
   private let live: Session
   private let store: any ObjectStore
@@ -21,10 +20,10 @@ public struct Drill {
   private let progress: ReplayProgress
 
   /// - Parameters:
-  ///   - directory: In which the scratch cluster is made.
-  ///   - storeEnvironment: Variables that the store needs.
-  ///   - stop: Ends it early.
-  ///   - say: Gets what is being done.
+  ///   - directory: The directory for the scratch cluster.
+  ///   - storeEnvironment: The environment variables that the store needs.
+  ///   - stop: Ends the drill early.
+  ///   - say: Gets a line for each phase.
   public init(
     _ live: Session, _ store: any ObjectStore, in directory: String,
     storeEnvironment: [String: String], stop: StopSignal, _ say: @escaping (String) -> Void,
@@ -39,11 +38,10 @@ public struct Drill {
     self.progress = progress
   }
 
-  /// - Returns: Nil where it was stopped.
-  /// - Throws: Where it could not run: `OPS_001`. A store that is damaged fails it instead.
+  /// - Returns: Nil if the drill was stopped.
+  /// - Throws: `OPS_001` if the drill could not run. A damaged store throws nothing: the drill fails.
   public func run(recordedBy actor: String) throws(OpsError) -> DrillReport? {
     try requireStore()
-    try requireOwn()
     say("making a scratch cluster in \(directory)")
     let watch = Stopwatch()
     let scratch = try host { () throws(HostError) in try DrillScratch(in: directory) }
@@ -58,30 +56,25 @@ public struct Drill {
       guard stop.isRaised else { throw error }
     }
     if stop.isRaised { return nil }
-    record(&report, actor)
+    do throws(OpsError) {
+      report.entry = try live.record(.drilled(report: report.json.text), by: actor)
+    } catch {
+      report.warnings.append("the drill is not recorded in the ledger: \(error.message)")
+    }
     return report
   }
 
-  /// A store that was never begun, or is out of reach, is none that could fail.
+  /// A drill cannot fail a store that is missing or unreachable: it cannot run then.
   private func requireStore() throws(OpsError) {
-    do throws(OpsError) { _ = try Store.existing(store) } catch {
+    let known: Store
+    do throws(OpsError) { known = try Store.existing(store) } catch {
       switch error.code {
       case .notFound, .databaseUnreachable, .notAllowed:
         throw OpsError(.databaseUnreachable, error.message, hint: error.hint)
       default: return
       }
     }
-  }
-
-  /// What another ledger's store holds says nothing of this one.
-  private func requireOwn() throws(OpsError) {
-    guard let known = try? Store.existing(store) else { return }
-    let own = try live.ledgerRecord()
-    guard known.record.identity != own.identity else { return }
-    throw OpsError(
-      store: .anotherLedger,
-      "\(store.place) is the store of \(known.record.title) (\(known.record.identity)), "
-        + "not of \(own.title) (\(own.identity))", hint: "name this ledger's store")
+    try known.require(live.ledgerRecord().identity)
   }
 
   private func rehearse(_ scratch: DrillScratch, _ report: inout DrillReport) throws(OpsError) {
@@ -97,14 +90,14 @@ public struct Drill {
 
   // MARK: The phases
 
-  /// - Returns: Whether there is something to look at.
+  /// - Returns: False if the restore failed.
   private func restore(
     _ child: DrillChild, _ sealed: Int64, _ report: inout DrillReport
   ) throws(OpsError) -> Bool {
-    say("restoring \(store.place) into it")
+    say("restoring \(store.place) into the scratch cluster")
     let watch = Stopwatch()
     let answer = try readingWhole([store]) {
-      say("files of the store were replaced meanwhile; once more")
+      say("a push replaced files of the store meanwhile: restoring again")
     } _: { () throws(OpsError) in
       let answer = try child.run(["--store", place, "restore", "--to", child.url(.superuser)])
       return (answer, isFine: answer.exit == 0)
@@ -126,52 +119,50 @@ public struct Drill {
   }
 
   private func verify(_ child: DrillChild, _ report: inout DrillReport) throws(OpsError) {
-    say("verifying it")
+    say("verifying the restored database")
     let watch = Stopwatch()
     let answer = try child.run(["--database", child.url(.engine), "verify"])
     report.add("verify", watch)
-    guard answer.exit == 0, answer.json["ok"] == .bool(true) else {
-      let count = answer.json["difference_count"]?.intValue
-      report.failures.append(
-        "verify: "
-          + (count.map { "the restored tables differ from the log in \($0) places" }
-            ?? answer.said))
-      return
-    }
+    if answer.exit == 0, answer.json["ok"] == .bool(true) { return }
+    let count = answer.json["difference_count"]?.intValue
+    let what = count.map { "the restored tables differ from the log in \($0) places" }
+    report.failures.append("verify: \(what ?? answer.said)")
   }
 
   private func compare(
     _ scratch: DrillScratch, _ report: inout DrillReport
   ) throws(OpsError) {
-    say("comparing it with the live database as of entry \(report.lastEntry)")
-    let copy = Session.Target(
-      url: scratch.url(.engine), application: "opsledger drill")
+    say("comparing the restored database with the live one, as of entry \(report.lastEntry)")
+    let copy = Session.Target(url: scratch.url(.engine), application: "opsledger drill")
     let rows = try Verifier.run(live.target, at: report.lastEntry, with: copy, progress)
     report.rowsCompared = rows.rows.values.reduce(0, +)
     report.notCovered = rows.notCovered
     if !rows.isEqual {
       let named = rows.differences.prefix(10).map { "\($0.table) \($0.row) \($0.column)" }
       report.failures.append(
-        "\(rows.differenceCount) differences from the live log at entry \(report.lastEntry): "
+        "restored rows differ from the live log at entry \(report.lastEntry) in \(rows.differenceCount) columns: "
           + named.joined(separator: ", "))
     }
     let events = try LogComparison(
       try Session(live.target), try Session(copy), upTo: report.lastEntry
-    ) { (_) throws(OpsError) in
+    ) { () throws(OpsError) in
       if stop.isRaised { throw OpsError(.conflict, "stopped") }
     }
     report.eventsCompared = events.events
     if let first = events.first {
       report.failures.append(
-        "\(events.differences) events are not those of the live log, the first in entry \(first)")
+        "\(events.differences) restored events differ from the live log, the first in entry \(first)"
+      )
     }
     for (whose, root) in [("live", events.root.hex), ("restored", events.copyRoot.hex)]
     where root != report.root {
-      report.failures.append("the root of the \(whose) log at entry \(report.lastEntry) is \(root)")
+      report.failures.append(
+        "the root of the \(whose) log at entry \(report.lastEntry) is \(root), the store's is \(report.root)"
+      )
     }
   }
 
-  /// A restore reads segments alone: snapshots and tiles may be damaged still.
+  /// A restore reads segments only: this reads the snapshots and tiles too.
   private func readAll(_ report: inout DrillReport) throws(OpsError) {
     guard !stop.isRaised else { return }
     say("reading every file of \(store.place)")
@@ -179,11 +170,11 @@ public struct Drill {
     report.failures += found.faults.prefix(10).map { "archive verify: \($0)" }
   }
 
-  /// Changes one row as only a superuser can, behind every guard, and has the next verify find it.
+  /// Changes one row as a superuser, with every guard switched off, and checks that verify finds the change.
   private func plantFault(
     _ scratch: DrillScratch, _ child: DrillChild, _ report: inout DrillReport
   ) throws(OpsError) {
-    say("planting a fault, and looking for it")
+    say("changing a row behind the guards, to check that verify finds it")
     let session = try Session(Session.Target(url: scratch.url(.superuser)))
     let connection = try session.connection()
     let key = try onDatabase { () throws(PostgresError) in
@@ -200,7 +191,7 @@ public struct Drill {
       }
     if !report.plantedFaultFound {
       report.failures.append(
-        "verify did not find a planted fault: the value of policy \(key) was changed")
+        "verify did not find the changed row: the drill changed the value of policy \(key)")
     }
   }
 
@@ -219,9 +210,7 @@ public struct Drill {
     WHERE key = (SELECT min(p.key) FROM public.ops_policy AS p) RETURNING key
     """)
 
-  // MARK: Around it
-
-  /// How much the live database has sealed that the store lacks.
+  /// The sealed entries of the live database that the store lacks, and the time that they span.
   private func lost(
     above lastEntry: Int64, _ sealed: Int64
   ) throws(OpsError) -> (entries: Int64, seconds: Double) {
@@ -247,27 +236,13 @@ public struct Drill {
           (SELECT min(l.created_at) FROM ledger.ledger AS l))) * 1000000, 0))::bigint
     """)
 
-  private func record(_ report: inout DrillReport, _ actor: String) {
-    do throws(OpsError) {
-      report.entry = try live.record(.drilled(report: report.json.text), by: actor)
-    } catch {
-      report.warnings.append("the drill is not recorded in the ledger: \(error.message)")
-    }
-  }
-
-  /// The store's place for a process that works elsewhere.
+  /// The store's place for a process with another working directory.
   private var place: String {
     store.place.contains("://") ? store.place : FileSystem.realPath(store.place) ?? store.place
   }
 }
 
-extension DrillReport {
-  mutating func add(_ phase: String, _ watch: Stopwatch) {
-    phases.append(Phase(name: phase, seconds: Double(watch.elapsedMillis) / 1000))
-  }
-}
-
-/// Runs what throws the machine's errors; a drill that lacks something of the machine cannot run.
+/// Turns an error of the machine into `OPS_001`: the drill could not run.
 func host<Answer>(_ body: () throws(HostError) -> Answer) throws(OpsError) -> Answer {
   do { return try body() } catch {
     throw OpsError(.databaseUnreachable, error.message, hint: error.hint)

@@ -3,12 +3,12 @@ import Host
 import JSON
 import Ledger
 
-/// Runs this program again in a process that knows of nothing but the scratch cluster and the store.
+/// Runs this program again, in a process that knows the scratch cluster and the store only.
 struct DrillChild {
   struct Answer {
     let exit: Int32?
     let json: JSON
-    /// The error that it named, or how it ended.
+    /// The error that the process printed, or how it ended.
     let said: String
   }
 
@@ -25,7 +25,7 @@ struct DrillChild {
 
   func url(_ login: PrivatePostgres.Login) -> String { scratch.url(login) }
 
-  /// - Throws: `OPS_001` where it could not run: it ended with 3, or was stopped.
+  /// - Throws: `OPS_001` if the process could not run (exit status 3), or the drill was stopped.
   func run(_ arguments: [String]) throws(OpsError) -> Answer {
     var command = Subprocess(
       "/proc/self/exe", ["--json"] + arguments, environment: environment, directory: scratch.path)
@@ -34,12 +34,12 @@ struct DrillChild {
     let result = try host { () throws(HostError) in try command.run() }
     let lines = result.errorText.split(separator: "\n")
     let error = lines.last { $0.hasPrefix("error ") } ?? lines.last
-    let said = error.map(String.init) ?? "it ended as \(result.ending)"
+    let said = error.map(String.init) ?? "the process ended with \(result.ending)"
     if stop.isRaised { throw OpsError(.databaseUnreachable, "the drill was stopped") }
     if result.ending == .exited(3) {
       throw OpsError(
         .databaseUnreachable, "the drill could not run: \(said)",
-        hint: "its scratch cluster was in \(scratch.path)")
+        hint: "look at the file system of \(scratch.path), where the scratch cluster was")
     }
     let code: Int32? = if case .exited(let code) = result.ending { code } else { nil }
     return Answer(

@@ -1,8 +1,7 @@
+import Host
 public import JSON
 
-/// What a drill came to.
 public struct DrillReport: Sendable {
-  /// A part of the way from nothing to a database that works.
   public struct Phase: Equatable, Sendable {
     public let name: String
     public let seconds: Double
@@ -12,22 +11,27 @@ public struct DrillReport: Sendable {
   /// The last entry that was restored, and the root of the log there.
   public var lastEntry: Int64 = 0
   public var root = ""
-  /// Newest sealed entry of the live database minus newest of the store; nil where the store cannot say.
+  /// The sealed entries of the live database that the store lacks, and the time that they span; nil if the store cannot
+  /// be read.
   public var lost: (entries: Int64, seconds: Double)?
   public var phases: [Phase] = []
   public var rowsCompared = 0
   public var eventsCompared = 0
   public var plantedFaultFound = false
-  /// What no restore brings back.
+  /// The tables and columns that no restore brings back.
   public var notCovered: [String] = []
-  /// Why it failed. Names rows and columns, never what they hold.
+  /// Why the drill failed. Names rows and columns, never their values.
   public var failures: [String] = []
   public var warnings: [String] = []
-  /// The entry that records it.
+  /// The entry that records the drill.
   public var entry: Int64?
 
   public var passed: Bool { failures.isEmpty && plantedFaultFound }
   public var seconds: Double { phases.reduce(0) { $0 + $1.seconds } }
+
+  mutating func add(_ phase: String, _ watch: Stopwatch) {
+    phases.append(Phase(name: phase, seconds: Double(watch.elapsedMillis) / 1000))
+  }
 
   /// For scripts, and for the log.
   public var json: JSON {

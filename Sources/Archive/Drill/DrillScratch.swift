@@ -1,10 +1,9 @@
 import Glibc
 import Host
-import Ledger
 
-/// A directory with an empty cluster in it, which is gone when the drill is.
+/// A directory with an empty cluster, which the drill removes at its end.
 ///
-/// It holds a lock while its process lives, by which the next drill knows what a killed one left.
+/// Its process holds a lock on it. If the lock is free, the process was killed, and the next drill removes the directory.
 final class DrillScratch {
   static let prefix = "opsledger-drill."
 
@@ -12,11 +11,11 @@ final class DrillScratch {
   let cluster: PrivatePostgres
   private let lock: FileLock
 
-  /// - Parameter directory: In which it is made.
+  /// - Parameter directory: The directory that it is created in.
   init(in directory: String) throws(HostError) {
     Self.sweep(directory)
     let path = "\(directory)/\(Self.prefix)\(getpid()).\(UInt32.random(in: 0...UInt32.max))"
-    // The server's user passes through it, and sees nothing of it.
+    // The server's user can pass through the directory, and cannot list it.
     try FileSystem.makeDirectory(path, mode: 0o711)
     do throws(HostError) {
       lock = try FileLock(path + "/lock", timeoutMillis: 0)
@@ -28,7 +27,7 @@ final class DrillScratch {
     }
   }
 
-  /// The scratch cluster's URL. What libpq's variables ask of the live server (a standby, say) is not asked of it.
+  /// The scratch cluster's URL. It overrides the libpq variables that are meant for the live server (a standby, say).
   func url(_ login: PrivatePostgres.Login) -> String {
     cluster.url(login: login)
       + "&target_session_attrs=any&channel_binding=disable&gssencmode=disable&options="
@@ -44,7 +43,7 @@ final class DrillScratch {
     }
   }
 
-  /// Removes what killed drills left, as far as it is ours to remove.
+  /// Removes the directories of killed drills that belong to this user.
   private static func sweep(_ directory: String) {
     for name in FileSystem.names(in: directory) where name.hasPrefix(prefix) {
       let path = "\(directory)/\(name)"

@@ -2,10 +2,9 @@ import Crypto
 import Ledger
 import Log
 
-/// Walks through the logs of two databases side by side, up to an entry: every event by its leaf, and the
-/// trees over all of them.
+/// Compares the logs of two databases up to an entry: each event by its leaf, and the roots of both trees.
 struct LogComparison {
-  /// Which both have.
+  /// The number of events that both have.
   private(set) var events = 0
   private(set) var differences = 0
   /// The first entry that differs.
@@ -13,20 +12,15 @@ struct LogComparison {
   private(set) var root = TreeHasher.emptyRoot
   private(set) var copyRoot = TreeHasher.emptyRoot
 
-  /// - Parameters:
-  ///   - from: The first entry that the live log still holds: what is before it only the copy can say.
-  ///   - each: Called now and then; what it throws ends it.
+  /// - Parameter check: Called every few thousand events; throws to end the comparison.
   init(
-    _ live: Session, _ copy: Session, upTo lastEntry: Int64,
-    _ each: (Int) throws(OpsError) -> Void
+    _ live: Session, _ copy: Session, upTo lastEntry: Int64, _ check: () throws(OpsError) -> Void
   ) throws(OpsError) {
     let hasher = TreeHasher()
+    // The copy alone has the entries that are archived in the live database.
     let from = try live.firstEntry(from: 0, to: .max) ?? 0
     var theirs = MerkleFrontier()
-    if from > 1, from <= lastEntry {
-      let before = try LogLines(0...(from - 1), on: try copy.connection())
-      while let next = try before.nextLeaf() { theirs.append(next.leaf, hasher) }
-    }
+    if from > 1, from <= lastEntry { try theirs.append(0...(from - 1), of: copy) }
     var mine = theirs
     let (a, b) = (
       try LogLines(0...lastEntry, on: try live.connection()),
@@ -34,7 +28,7 @@ struct LogComparison {
     )
     var (x, y) = (try a.nextLeaf(), try b.nextLeaf())
     while x != nil || y != nil {
-      let (p, q) = (x.map { EventPosition($0.event) }, y.map { EventPosition($0.event) })
+      let (p, q) = (x.map { LinePosition($0.event) }, y.map { LinePosition($0.event) })
       let isMine = q.map { q in p.map { $0 <= q } ?? false } ?? true
       let isTheirs = p.map { p in q.map { $0 <= p } ?? false } ?? true
       if isMine, isTheirs, x?.leaf == y?.leaf {
@@ -51,7 +45,7 @@ struct LogComparison {
         theirs.append(next.leaf, hasher)
         y = try b.nextLeaf()
       }
-      if (events + differences) & 0xFFF == 0 { try each(events) }
+      if (events + differences) & 0xFFF == 0 { try check() }
     }
     (root, copyRoot) = (mine.root(hasher), theirs.root(hasher))
   }

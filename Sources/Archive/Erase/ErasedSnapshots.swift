@@ -1,26 +1,19 @@
-import Crypto
 import Ledger
 import Log
 import Replay
 
 extension Store {
-  /// Writes the snapshots again that hold what was erased: the rows of those streams as the log gives them now.
+  /// Writes again each snapshot that holds erased content, with the rows that the log of `target` gives now.
   ///
-  /// - Parameter target: The database whose log that is.
-  /// - Returns: The snapshots that were made.
+  /// - Returns: The new snapshots.
   func erase(
     _ erasures: Erasures, from list: SnapshotList, _ target: Session.Target
   ) throws(OpsError) -> [SnapshotName] {
     for name in list.superseded { try files.remove(name.path) }
     var made: [SnapshotName] = []
     for snapshot in list.snapshots {
-      let streams = erasures.streams(after: snapshot.name.entry)
-      guard !streams.isEmpty, !CleanFiles.know(snapshot.name.path, erasures, files.place) else {
-        continue
-      }
+      guard let rewriting = try rewriting(snapshot, erasures, target) else { continue }
       var name = snapshot.name
-      let rewriting = try SnapshotRewriting(
-        self, snapshot, ErasedRows(streams, at: name.entry, target))
       if try rewriting.isDue() {
         name = try rewriting.write()
         made.append(name)
@@ -29,50 +22,53 @@ extension Store {
     }
     return made
   }
-}
 
-extension Store {
-  /// Whether a snapshot still has what was erased: one of a store that no push has met since.
+  /// Whether a snapshot still holds erased content: no push has reached its store since the erasure.
   func holdsErased(
     _ snapshot: SnapshotList.Snapshot, _ erasures: Erasures, _ target: Session.Target
   ) throws(OpsError) -> Bool {
+    try rewriting(snapshot, erasures, target)?.isDue() ?? false
+  }
+
+  /// Nil for a snapshot that cannot hold erased content.
+  private func rewriting(
+    _ snapshot: SnapshotList.Snapshot, _ erasures: Erasures, _ target: Session.Target
+  ) throws(OpsError) -> SnapshotRewriting? {
     let streams = erasures.streams(after: snapshot.name.entry)
     guard !streams.isEmpty, !CleanFiles.know(snapshot.name.path, erasures, files.place) else {
-      return false
+      return nil
     }
     let rows = try ErasedRows(streams, at: snapshot.name.entry, target)
-    return try SnapshotRewriting(self, snapshot, rows).isDue()
+    return SnapshotRewriting(
+      store: self, name: snapshot.name, rows: rows, reader: try reader(of: snapshot))
   }
 }
 
 /// The rows of some streams as of an entry, as lines.
 private struct ErasedRows {
   let streams: Set<StreamID>
-  private var lines: [StreamID: [UInt8]] = [:]
+  private let lines: [StreamID: [UInt8]]
 
   init(_ streams: [StreamID], at entry: Int64, _ target: Session.Target) throws(OpsError) {
     self.streams = Set(streams)
     let rows = try StateRows(target, at: entry)
     defer { rows.end() }
+    var lines: [StreamID: [UInt8]] = [:]
     for rowType in RowType.allCases {
-      var found: [StreamID: [UInt8]] = [:]
       try rows.each(of: rowType, among: streams, pieceBytes: SnapshotWriter.frameTextBytes) {
         (made) throws(OpsError) in
         for piece in made.pieces {
-          var next = 0
+          var streams = piece.streams[...]
           piece.text.withUnsafeBytes { text in
-            SegmentFrameMaker.eachLine(of: text) { line in
-              found[piece.streams[next]] = Array(line)
-              next += 1
-            }
+            SegmentFrameMaker.eachLine(of: text) { lines[streams.removeFirst()] = Array($0) }
           }
         }
       }
-      lines.merge(found) { $1 }
     }
+    self.lines = lines
   }
 
-  /// The line in place of another; nil where that stays.
+  /// The line to write in place of a line of the snapshot; nil if that line stays.
   func line(_ stream: StreamID, inPlaceOf line: UnsafeRawBufferPointer) -> [UInt8]? {
     guard let new = lines[stream], !new.elementsEqual(line) else { return nil }
     return new
@@ -80,21 +76,12 @@ private struct ErasedRows {
 }
 
 private struct SnapshotRewriting {
-  private let store: Store
-  private let name: SnapshotName
-  private let rows: ErasedRows
-  private let reader: SnapshotReader
+  let store: Store
+  let name: SnapshotName
+  let rows: ErasedRows
+  let reader: SnapshotReader
 
-  init(
-    _ store: Store, _ snapshot: SnapshotList.Snapshot, _ rows: ErasedRows
-  ) throws(OpsError) {
-    self.store = store
-    self.rows = rows
-    name = snapshot.name
-    reader = try store.reader(of: snapshot)
-  }
-
-  /// The nouns whose rows a run has; nil of the one that has none.
+  /// The row type of a run; nil for the run of removed rows.
   private func rowType(of run: SnapshotIndex.Run) -> RowType? {
     RowType.allCases.first { StateRows.columns(of: $0).table == run.name }
   }
@@ -122,27 +109,16 @@ private struct SnapshotRewriting {
     for run in reader.index.runs {
       try writer.begin(run.name, columns: run.columns)
       let rowType = rowType(of: run)
-      var piece = RowLines.Piece()
       try reader.lines(of: run) { (line) throws(OpsError) in
         let stream = try stream(of: line, rowType)
         let new = rowType == nil ? nil : rows.line(stream, inPlaceOf: line)
-        piece.text += new ?? Array(line)
-        piece.streams.append(stream)
-        guard piece.text.count >= SnapshotWriter.frameTextBytes else { return }
-        try writer.write(piece)
-        piece = RowLines.Piece()
+        try writer.write(new ?? Array(line), of: stream)
       }
-      if !piece.streams.isEmpty { try writer.write(piece) }
     }
     let old = reader.index
     let made = try writer.finish(size: old.size, root: old.root, lastLeaf: old.lastLeaf)
-    guard made.isNew,
-      let file = try store.files.list(next.path).first(where: { $0.name == next.path })
-    else {
-      throw OpsError(
-        store: .diverged,
-        "\(next) could not be written to \(store.files.place) in place of \(name)",
-        hint: "see `opsledger archive verify`")
+    guard made.isNew, let file = try store.files.file(next.path) else {
+      throw .notReplaced("\(name)", by: "\(next)", in: store.files.place)
     }
     try SnapshotReader(store.files, file).verify()
     try store.files.remove(name.path)
@@ -154,7 +130,7 @@ private struct SnapshotRewriting {
   ) throws(OpsError) -> StreamID {
     if let rowType { return try StateRows.stream(of: line, rowType) }
     guard line.count >= 36, let id = StreamID(utf8: UnsafeRawBufferPointer(rebasing: line[..<36]))
-    else { throw reader.damage("it has a line of a gone row that cannot be read") }
+    else { throw reader.damage("it has an unreadable line of a removed row") }
     return id
   }
 }

@@ -6,27 +6,28 @@ import Log
 import Postgres
 import Synchronization
 
-/// What was erased: of each stream the entry that did so last. What its events before that held is to be nowhere.
+/// The erased streams, each with the entry of its last erasure. No copy may keep the content of its earlier events.
 struct Erasures: Equatable {
   private(set) var entries: [StreamID: Int64] = [:]
 
-  /// Those that were erased after this entry.
+  /// The streams that were erased after this entry.
   func streams(after entry: Int64) -> [StreamID] {
     entries.filter { $0.value > entry }.map(\.key)
   }
 
+  /// Whether an event still has content that was erased.
   func concern(_ event: EventLine) -> Bool {
     guard event.salt != nil, let entry = entries[event.stream] else { return false }
     return event.entry < entry
   }
 
-  /// Its content is gone, and none of these took it off.
+  /// Whether an event lacks its content though no erasure removed it.
   func leaveUnexplained(_ event: EventLine) -> Bool {
     event.commitment != nil && event.entry >= entries[event.stream, default: 0]
   }
 }
 
-/// Files that this process knows to be without what was erased, so that a push that watches looks at each once.
+/// Files that are known to hold no erased content, so that `archive push --watch` checks each file once.
 enum CleanFiles {
   private struct Known {
     let erasures: Erasures
@@ -51,12 +52,12 @@ enum CleanFiles {
 }
 
 extension Session {
-  /// - Parameter tip: What a later entry erased is left for when that is stored.
+  /// - Parameter tip: Leaves out the erasures of later entries: a push applies them after it stored those entries.
   func erasures(upTo lastEntry: Int64) throws(OpsError) -> Erasures {
     Erasures(entries: try erasedEntries(upTo: lastEntry))
   }
 
-  /// Erases what was put back although it had been erased.
+  /// Erases content that a restore put back although it had been erased.
   func eraseAgain() throws(OpsError) {
     try asRepairRole { (connection) throws(OpsError) in
       _ = try onDatabase { () throws(PostgresError) in
@@ -70,10 +71,10 @@ extension Session {
 }
 
 extension Store {
-  /// Writes the segments again that hold what was erased. Each is whole, verified and of the same roots before
-  /// the one that it replaces goes; cut short anywhere, the next push goes on.
+  /// Writes again each segment that holds erased content. A new segment is verified, and has the same roots, before the
+  /// old one is removed. If this is interrupted, the next push continues.
   ///
-  /// - Returns: The segments that were made.
+  /// - Returns: The new segments.
   func erase(_ erasures: Erasures, from list: SegmentList) throws(OpsError) -> [SegmentName] {
     if erasures.entries.isEmpty { return [] }
     var made: [SegmentName] = []
@@ -95,7 +96,7 @@ extension Store {
   private func holds(
     _ erasures: Erasures, _ streams: Set<StreamID>, _ segment: SegmentList.Segment
   ) throws(OpsError) -> Bool {
-    // It is read up to the first that does.
+    // Reads up to the first event with erased content.
     let wanted = ArchivedQuery(segment.name.entries, .these(streams))
     return try !reader(of: segment).lines(wanted) { (event) throws(OpsError) in
       !erasures.concern(event)
@@ -114,19 +115,11 @@ extension Store {
       files, name, identity: record.identity, before: old.index.before)
     let lines = ErasedLines(erasures)
     try old.verify { (frame) throws(OpsError) in
-      let text = try lines.read(frame.text)
-      try text.withUnsafeBytes { text in
-        Result { () throws(OpsError) in try writer.write(text) }
-      }.get()
+      try writer.write(lines.read(frame.text))
     }
     let (index, isNew) = try writer.finish()
-    guard isNew, index.after == old.index.after,
-      let file = try files.list(name.path).first(where: { $0.name == name.path })
-    else {
-      throw OpsError(
-        store: .diverged,
-        "\(name) could not be written to \(files.place) in place of \(segment.name)",
-        hint: "see `opsledger archive verify`")
+    guard isNew, index.after == old.index.after, let file = try files.file(name.path) else {
+      throw .notReplaced("\(segment.name)", by: "\(name)", in: files.place)
     }
     try SegmentReader(files, file).verify()
     try files.remove(segment.name.path)
@@ -134,7 +127,16 @@ extension Store {
   }
 }
 
-/// Lines of the log without what was erased.
+extension OpsError {
+  static func notReplaced(_ old: String, by new: String, in place: String) -> OpsError {
+    OpsError(
+      store: .diverged,
+      "\(old) of \(place) still holds erased content: \(new), which replaces it, could not be written",
+      hint: "see `opsledger archive verify`")
+  }
+}
+
+/// Writes lines of the log without erased content.
 private final class ErasedLines {
   private let erasures: Erasures
   private let reader = EventLineReader()
@@ -146,13 +148,11 @@ private final class ErasedLines {
   func read(_ text: [UInt8]) throws(OpsError) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(text.count)
-    try text.withUnsafeBytes { text in
-      Result { () throws(OpsError) in
-        try SegmentFrameMaker.eachLine(of: text) { (line) throws(OpsError) in
-          try write(line, to: &out)
-        }
+    try text.withBytes { (text) throws(OpsError) in
+      try SegmentFrameMaker.eachLine(of: text) { (line) throws(OpsError) in
+        try write(line, to: &out)
       }
-    }.get()
+    }
     return out
   }
 
@@ -161,7 +161,7 @@ private final class ErasedLines {
   ) throws(OpsError) {
     let event: EventLine
     do throws(EventLineError) { event = try reader.read(line) } catch {
-      throw OpsError(store: .damaged, "a line of the log is none: \(error)")
+      throw OpsError(store: .damaged, "a line of the log cannot be read: \(error)")
     }
     guard erasures.concern(event), let salt = event.salt, let content = event.content else {
       return out.append(contentsOf: line)
@@ -175,10 +175,10 @@ private final class ErasedLines {
     erased.writeLine(to: &out)
   }
 
-  /// As `ledger.emptied` does.
+  /// Does what `ledger.emptied` does in the database.
   private func emptied(_ content: UnsafeRawBufferPointer) throws(OpsError) -> String {
     guard let names = fields.fields(content)?.names else {
-      throw OpsError(store: .damaged, "content that is no JSON object")
+      throw OpsError(store: .damaged, "the content of an event is not a JSON object")
     }
     return "{" + names.map { JSON.string($0).text + ": null" }.joined(separator: ", ") + "}"
   }

@@ -1,18 +1,18 @@
 public import Crypto
 public import Ledger
 
-/// What the index of a file knows of one of its frames.
+/// One frame of a file, as its index describes it.
 public struct FrameRecord: Equatable, Sendable {
-  /// Where it begins in the file.
+  /// Its offset in the file.
   public var offset: UInt64
   /// Its length in the file.
   public var bytes: UInt32
-  /// The length of its content, whole lines.
+  /// The length of its decoded text, which is whole lines.
   public var textBytes: UInt32
   public var lines: UInt32
-  /// Which run of frames it belongs to: 0 in a segment.
+  /// The number of its run in a snapshot; 0 in a segment.
   public var run: UInt32
-  /// Of the content.
+  /// Of the decoded text.
   public var sha256: Digest
   /// The first and the last entry with an event in it.
   public var entries: ClosedRange<Int64>
@@ -33,9 +33,7 @@ public struct FrameRecord: Equatable, Sendable {
     wire.put(times.lowerBound.micros)
     wire.put(times.upperBound.micros)
   }
-}
 
-extension FrameRecord {
   static func read(_ wire: inout WireReader, number: Int) throws -> FrameRecord {
     let (offset, bytes, textBytes): (UInt64, UInt32, UInt32) = (
       try wire.int(), try wire.int(), try wire.int()
@@ -45,7 +43,7 @@ extension FrameRecord {
     let (first, last): (Int64, Int64) = (try wire.int(), try wire.int())
     let (earliest, latest): (Int64, Int64) = (try wire.int(), try wire.int())
     guard first <= last, earliest <= latest else {
-      throw Damage("its index has a frame that cannot be there", frame: number)
+      throw Damage.impossible(frame: number)
     }
     return FrameRecord(
       offset: offset, bytes: bytes, textBytes: textBytes, lines: lines, run: run, sha256: sha256,
@@ -53,13 +51,12 @@ extension FrameRecord {
   }
 }
 
-/// Why a file is not what it should be, in words that follow its name.
+/// What is wrong with a file, in words that follow its name.
 struct Damage: Error, Equatable {
   let what: String
-  /// The frame that it is about, where it is one.
+  /// The number of the damaged frame; nil for the whole file.
   var frame: Int?
-
-  /// It is whole, and newer than we are.
+  /// Whether the file is sound, and has a format that this release does not read.
   var isNewer = false
 
   init(_ what: String, frame: Int? = nil) {
@@ -67,8 +64,18 @@ struct Damage: Error, Equatable {
     self.frame = frame
   }
 
+  static func impossible(frame: Int) -> Damage {
+    Damage("its index gives it an impossible position, length or range", frame: frame)
+  }
+
+  static let indexIncomplete = Damage("its index is incomplete")
+  static let indexTooLong = Damage("its index has more bytes than its fields")
+  static let miscounted = Damage("its index counts other lines than it lists")
+  static let framesEndElsewhere = Damage("its frames do not end where its map of streams begins")
+
   static func unknownFormat(_ format: UInt32) -> Damage {
-    var damage = Damage("it has format \(format), this release reads \(FramedIndex.format)")
+    var damage = Damage(
+      "it has format \(format), and this release reads format \(FramedIndex.format)")
     damage.isNewer = true
     return damage
   }

@@ -2,52 +2,49 @@ import Crypto
 import LZ4
 import Ledger
 
-/// The last frame of a file of the store: what is in the others. Decoders of LZ4 pass over it.
+/// The index of a file of the store: its last frame, which LZ4 decoders skip. It describes the other frames.
 ///
-/// `docs/formats/segment.md` has it byte by byte.
+/// `docs/formats/segment.md` gives its bytes.
 struct FramedIndex: Equatable, Sendable {
   enum Kind: UInt32, Sendable {
     case segment = 1
     case snapshot = 2
   }
 
-  /// Of all that is written here; raised with any change of it.
+  /// The version of the format. Any change of what is written here raises it.
   static let format: UInt32 = 1
   /// The last digit of the skippable frame's magic number 0x184D2A5A; 0xE is that of seekable zstd.
   static let skippableKind: UInt8 = 10
   static let magic = Array("OPSLEDGR".utf8)
   /// Two SHA-256, length, format and magic.
   static let trailerBytes = 80
-  /// PostgreSQL has no longer line either.
+  /// PostgreSQL's limit of a line, too.
   static let textBytesMax: UInt32 = 1 << 30
 
   var kind: Kind
-  /// Of the ledger whose history it is.
+  /// The ledger's identity.
   var identity: StreamID
-  /// What it covers, numbers that no entry has included.
+  /// The covered entries, with numbers that no entry has.
   var entries: ClosedRange<Int64>
-  /// 1; of a file that was written again without what was erased, one more.
+  /// 1, and one more each time the file was written again without erased content.
   var generation: UInt32
   var frames: [FrameRecord]
-  /// Of the frame before this one, where there are lines: which streams' lines lie where.
+  /// The buckets of the map of streams, which is the frame before the index. Empty in a file without lines.
   var map: [StreamMap.Bucket]
-  /// What only this kind of file has.
+  /// The fields that only this kind of file has.
   var particulars: [UInt8]
 
   var lines: UInt64 { frames.reduce(0) { $0 + UInt64($1.lines) } }
-  var textBytes: UInt64 { frames.reduce(0) { $0 + UInt64($1.textBytes) } }
 
-  /// Of the frame that holds the map, its header included.
+  /// The length of the map's frame with its header.
   var mapBytes: UInt64 {
     map.isEmpty ? 0 : map.reduce(UInt64(SkippableFrame.headerBytes)) { $0 + UInt64($1.bytes) }
   }
 
-  /// The last digit of that frame's magic number 0x184D2A5C.
+  /// The last digit of the map frame's magic number 0x184D2A5C.
   static let mapKind: UInt8 = 12
 
-  // MARK: Writing
-
-  /// The frame that holds a map; nothing where there is none.
+  /// The frame of a map; empty for an empty map.
   static func mapFrame(_ map: [UInt8]) -> [UInt8] {
     map.isEmpty
       ? []
@@ -77,7 +74,7 @@ struct FramedIndex: Equatable, Sendable {
 
   /// The whole frame, which ends the file.
   ///
-  /// - Parameter hasher: Has taken all bytes of the file before it.
+  /// - Parameter hasher: Has hashed all earlier bytes of the file.
   func encode(ending hasher: SHA256) -> [UInt8] {
     let content = content
     let length = UInt32(content.count + Self.trailerBytes)
@@ -92,18 +89,17 @@ struct FramedIndex: Equatable, Sendable {
     wire.put(Self.magic)
     return wire.bytes
   }
-
 }
 
 extension FramedIndex {
-  /// What the last bytes of a file say.
+  /// The last bytes of a file.
   struct Trailer: Equatable {
     let indexSHA256: Digest
     let fileSHA256: Digest
-    /// Of the skippable frame, its header included.
+    /// The length of the index's frame with its header.
     let frameBytes: UInt64
 
-    /// - Throws: Also for a format that is not known here, by its number.
+    /// - Throws: Also for an unknown format.
     init(_ bytes: ArraySlice<UInt8>) throws(Damage) {
       let magic = FramedIndex.magic
       let trailerBytes = FramedIndex.trailerBytes
@@ -111,7 +107,7 @@ extension FramedIndex {
       guard bytes.count >= trailerBytes, bytes.suffix(8).elementsEqual(magic),
         let indexSHA256 = try? wire.digest(), let fileSHA256 = try? wire.digest(),
         let length = try? wire.int(UInt32.self), let format = try? wire.int(UInt32.self)
-      else { throw Damage("it does not end as a file of a store does: it is cut short, or none") }
+      else { throw Damage("it is incomplete, or not a file of a store: it does not end as one") }
       guard format == FramedIndex.format else { throw .unknownFormat(format) }
       self.indexSHA256 = indexSHA256
       self.fileSHA256 = fileSHA256
@@ -119,24 +115,24 @@ extension FramedIndex {
     }
   }
 
-  /// Reads the whole skippable frame.
+  /// Reads the whole frame.
   ///
-  /// - Parameter offset: Where it begins in the file, which is where the other frames must end.
+  /// - Parameter offset: Its offset in the file, where the other frames must end.
   init(_ bytes: [UInt8], at offset: UInt64) throws(Damage) {
     let trailer = try Trailer(bytes[...])
     let content = bytes.dropLast(Self.trailerBytes)
     guard SHA256.hash(Array(content)) == trailer.indexSHA256 else {
-      throw Damage("its index does not have the SHA-256 that is written at its end")
+      throw Damage("its index does not have the SHA-256 that it names at its end")
     }
     let header = bytes.withUnsafeBytes { SkippableFrame.read($0) }
     guard let header, header.kind == Self.skippableKind,
       Int(header.bodyBytes) == bytes.count - SkippableFrame.headerBytes
-    else { throw Damage("its index is not the frame that its end names") }
+    else { throw Damage("its index does not have the length that its end names") }
     do {
       try self.init(content.dropFirst(SkippableFrame.headerBytes))
     } catch let damage as Damage {
       throw damage
-    } catch { throw Damage("its index is cut short") }
+    } catch { throw Damage.indexIncomplete }
     try checkGeometry(upTo: offset)
   }
 
@@ -144,12 +140,12 @@ extension FramedIndex {
     var wire = WireReader(content)
     let number: UInt32 = try wire.int()
     guard let kind = Kind(rawValue: number) else {
-      throw Damage("it is of kind \(number), which this release does not know")
+      throw Damage("it is a file of kind \(number), which this release does not know")
     }
     self.kind = kind
     identity = try wire.id()
     let (first, last): (Int64, Int64) = (try wire.int(), try wire.int())
-    guard first <= last else { throw Damage("its entries end before they begin") }
+    guard first <= last else { throw Damage("its last entry is before its first") }
     entries = first...last
     generation = try wire.int()
     let particularBytes: UInt32 = try wire.int()
@@ -163,16 +159,16 @@ extension FramedIndex {
     }
     map = []
     for _ in 0..<buckets { map.append(.init(bytes: try wire.int(), check: try wire.int())) }
-    guard wire.left == 0 else { throw Damage("its index has bytes too many") }
+    guard wire.left == 0 else { throw Damage.indexTooLong }
     guard buckets & (buckets &- 1) == 0, (buckets == 0) == (count == 0) else {
-      throw Damage("its index has a map that cannot be there")
+      throw Damage("its index has an impossible map of streams")
     }
   }
 
-  /// Frames lie one after the other, in a snapshot with a frame that names it before each run, and their sizes can
-  /// be true.
+  /// Checks that the frames follow each other (a snapshot has a header before each run), and that their lengths are
+  /// possible.
   private func checkGeometry(upTo index: UInt64) throws(Damage) {
-    guard mapBytes <= index else { throw Damage("its map of streams is longer than it is itself") }
+    guard mapBytes <= index else { throw Damage("its map of streams is longer than the file") }
     let end = index - mapBytes
     var offset: UInt64 = 0
     for (number, frame) in frames.enumerated() {
@@ -180,17 +176,15 @@ extension FramedIndex {
         frame.lines > 0, frame.textBytes > 0,
         frame.textBytes <= Self.textBytesMax,
         UInt64(frame.textBytes) <= UInt64(frame.bytes) * 255,
-        // What cannot be made smaller takes little more: headers, and some bytes a block of 64 KiB.
+        // Incompressible text gets little longer: headers, and some bytes for each block of 64 KiB.
         UInt64(frame.bytes) <= UInt64(frame.textBytes) + UInt64(frame.textBytes) / 128 + 1024
-      else { throw Damage("its index has a frame that cannot be there", frame: number) }
+      else { throw .impossible(frame: number) }
       let (next, overflows) = frame.offset.addingReportingOverflow(UInt64(frame.bytes))
-      guard !overflows else {
-        throw Damage("its index has a frame that cannot be there", frame: number)
-      }
+      guard !overflows else { throw .impossible(frame: number) }
       offset = next
     }
     guard offset == end || kind == .snapshot && offset < end else {
-      throw Damage("its frames do not end where its map of streams begins")
+      throw .framesEndElsewhere
     }
   }
 }

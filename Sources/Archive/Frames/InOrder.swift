@@ -1,15 +1,15 @@
 import Ledger
 import Threads
 
-/// Does pieces of work side by side and takes their results in the order in which they were given: at most
-/// `width` are under way or wait to be taken, so that memory holds a few and never all of them.
+/// Runs pieces of work on threads, and takes their results in the order of the pieces. At most `width` pieces run or
+/// wait to be taken, which bounds the memory.
 struct InOrder<Made: Sendable> {
   /// One piece's result on its way from its thread.
   private typealias Slot = BoundedQueue<Result<Made, Damage>>
 
   private let width: Int
   private let take: (Made) throws(OpsError) -> Void
-  /// What becomes of a piece of work that failed, by its number.
+  /// The error of a failed piece of work, by its number.
   private let refuse: (Damage, Int) -> OpsError
   private var pending: ArraySlice<Slot> = []
   private var taken = 0
@@ -32,7 +32,7 @@ struct InOrder<Made: Sendable> {
     runOnThread { slot.put(Result { () throws(Damage) in try work() }) }
   }
 
-  /// Takes what is under way.
+  /// Takes all remaining results.
   mutating func finish() throws(OpsError) {
     while !pending.isEmpty { try takeNext() }
   }
@@ -44,7 +44,7 @@ struct InOrder<Made: Sendable> {
     switch slot.take() {
     case .success(let made): try take(made)
     case .failure(let damage): throw refuse(damage, number)
-    case nil: throw refuse(Damage("its work was given up"), number)
+    case nil: throw refuse(Damage("its result is missing"), number)
     }
   }
 }

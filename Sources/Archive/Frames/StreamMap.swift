@@ -1,38 +1,28 @@
 import Crypto
 import Ledger
 
-/// Which frames of a file have lines of a stream: pairs of a stream and a frame, in buckets by the stream's hash,
-/// in about 26 bits a pair. To look up a stream one bucket is read, a kilobyte or two of a file of any size. A stream
-/// that is there is always found; one that is not, in a frame too many once in 30,000 times.
+/// The frames of a file that have lines of a stream: pairs of a stream and a frame, about 26 bits each, in buckets by
+/// the stream's hash. A lookup reads one bucket, one or two kilobytes in a file of any size. It finds every frame of the
+/// stream; a wrong frame is found once in 30,000 lookups.
 ///
-/// A bucket is the number of its pairs as u32, then for each, in order, the difference of the 24 bits of its hash
-/// that follow the bucket's number, Rice-coded with 14 bits: the quotient as so many ones and a zero, then the
-/// remainder; and the frame's number, in as many bits as the last frame's has. Most significant bits first, with zeros
-/// up to a whole byte.
+/// A bucket begins with the number of its pairs as u32. Each pair follows, in order: the difference to the hash before
+/// (24 bits of the hash, after the bits of the bucket's number), Rice-coded with 14 bits (the quotient in ones, a zero,
+/// the remainder); and the frame's number, in as many bits as the last frame's number needs. The most significant bit
+/// comes first, and zeros fill the last byte.
 ///
 /// - Source: the coding of differences is that of a Golomb-coded set: Putze, Sanders, Singler, "Cache-, Hash- and
 ///   Space-Efficient Bloom Filters".
 enum StreamMap {
-  /// What the index knows of a bucket.
+  /// A bucket, as the index describes it.
   struct Bucket: Equatable, Sendable {
     var bytes: UInt32
     /// The first eight bytes of its SHA-256.
     var check: UInt64
 
     static let wireBytes = 12
-
-    init(bytes: UInt32, check: UInt64) {
-      self.bytes = bytes
-      self.check = check
-    }
-
-    init(of bytes: [UInt8]) {
-      self.bytes = UInt32(truncatingIfNeeded: bytes.count)
-      check = SHA256.hash(bytes).words.0
-    }
   }
 
-  /// Of the pairs of a bucket, on average.
+  /// The average number of pairs in a bucket.
   private static let pairsMax = 512
   private static let bucketBitsMax = 16
   static let hashBits = 24
@@ -40,12 +30,12 @@ enum StreamMap {
   /// A frame's number has 24 bits at most.
   private static let frameMask: UInt64 = (1 << 24) - 1
 
-  /// Those of a hash that tell streams of one bucket apart.
+  /// The bits of a hash that distinguish the streams of a bucket.
   private static func hashBits(of hash: UInt64, after bucketBits: Int) -> UInt64 {
     (hash << UInt64(bucketBits)) >> UInt64(64 - hashBits)
   }
 
-  /// The finalizer of MurmurHash3 over both halves: random ids and counted ones spread alike.
+  /// The finalizer of MurmurHash3 over both halves: spreads random ids and counted ids alike.
   static func hash(_ stream: StreamID) -> UInt64 { mixed(mixed(stream.high) ^ stream.low) }
 
   private static func mixed(_ value: UInt64) -> UInt64 {
@@ -55,7 +45,6 @@ enum StreamMap {
     return value ^ value >> 33
   }
 
-  /// Collects the pairs of a file.
   struct Builder {
     /// 40 bits of a hash and 24 of a frame's number, so that sorting is cheap.
     private var pairs: [UInt64] = []
@@ -63,7 +52,7 @@ enum StreamMap {
 
     /// Adds the next frame.
     ///
-    /// - Parameter hashes: Of each of its streams once.
+    /// - Parameter hashes: The hash of each of its streams, once.
     mutating func add(_ hashes: [UInt64]) {
       let frame = UInt64(frameCount)
       for hash in hashes { pairs.append(hash & ~StreamMap.frameMask | frame) }
@@ -109,14 +98,14 @@ enum StreamMap {
     count <= 1 ? 0 : Int.bitWidth - (count - 1).leadingZeroBitCount
   }
 
-  /// The bucket of a hash, of so many.
+  /// The number of a hash's bucket.
   static func bucket(of hash: UInt64, among count: Int) -> Int {
     Int(hash.prefix(count.trailingZeroBitCount))
   }
 
-  /// The frames that a bucket names for these hashes, all of which are its.
+  /// The frames that a bucket names for these hashes.
   ///
-  /// - Throws: Where it is no bucket of a file of so many frames.
+  /// - Throws: If the bytes are not a bucket of a file with so many frames.
   static func frames(
     of hashes: [UInt64], in bucket: [UInt8], among buckets: Int, frameCount: Int
   ) throws(Damage) -> Set<Int> {
@@ -126,11 +115,11 @@ enum StreamMap {
     var reader = BitReader(bucket)
     var found: Set<Int> = []
     var hash: UInt64 = 0
-    guard let count = reader.take(32) else { throw Damage("its map of streams is cut short") }
+    guard let count = reader.take(32) else { throw Damage("its map of streams is incomplete") }
     for _ in 0..<count {
       guard let quotient = reader.ones(), let rest = reader.take(riceBits),
         let frame = reader.take(frameBits), Int(frame) < frameCount
-      else { throw Damage("its map of streams is none") }
+      else { throw Damage("its map of streams cannot be read") }
       hash &+= quotient << UInt64(riceBits) | rest
       if wanted.contains(hash) { found.insert(Int(frame)) }
     }
@@ -138,8 +127,15 @@ enum StreamMap {
   }
 }
 
+extension StreamMap.Bucket {
+  init(of bytes: [UInt8]) {
+    self.init(
+      bytes: UInt32(truncatingIfNeeded: bytes.count), check: SHA256.hash(bytes).words.0)
+  }
+}
+
 extension UInt64 {
-  /// So many of its first bits.
+  /// Its first bits.
   fileprivate func prefix(_ bits: Int) -> UInt64 { bits == 0 ? 0 : self >> UInt64(64 - bits) }
 }
 
@@ -169,7 +165,7 @@ private struct BitReader {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  /// - Returns: Nil where there are not so many.
+  /// - Returns: Nil if fewer bits are left.
   mutating func take(_ bits: Int) -> UInt64? {
     guard at + bits <= bytes.count * 8 else { return nil }
     var value: UInt64 = 0
@@ -180,7 +176,7 @@ private struct BitReader {
     return value
   }
 
-  /// How many ones come before the next zero, which is passed over.
+  /// Counts the ones before the next zero, and skips that zero.
   mutating func ones() -> UInt64? {
     var count: UInt64 = 0
     while let bit = take(1) {

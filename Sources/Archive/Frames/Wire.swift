@@ -1,7 +1,16 @@
 import Crypto
 import Ledger
 
-/// Bytes of ours in a file of the store, big-endian as those of a leaf are.
+extension [UInt8] {
+  /// `withUnsafeBytes` with typed throws.
+  func withBytes<R, E: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    try withUnsafeBytes { bytes in Result { () throws(E) in try body(bytes) } }.get()
+  }
+}
+
+/// Writes the fields of an index, big-endian.
 struct WireWriter {
   private(set) var bytes: [UInt8] = []
 
@@ -19,9 +28,9 @@ struct WireWriter {
   mutating func put(_ more: [UInt8]) { bytes.append(contentsOf: more) }
 }
 
-/// Reads them again, whatever they are.
+/// Reads the fields of an index, from bytes that anybody may have written.
 struct WireReader {
-  /// There are fewer bytes than there should be.
+  /// Fewer bytes are left than a field has.
   struct CutShort: Error {}
 
   private let bytes: ArraySlice<UInt8>

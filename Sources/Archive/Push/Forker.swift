@@ -5,21 +5,19 @@ public import Log
 import Postgres
 public import Replay
 
-/// What a fork came to.
 public struct ForkReport: Sendable {
-  /// The new line's.
+  /// The identity of the new history.
   public var identity: StreamID
   public var parent: StoreRecord.Parent
-  /// The entry that records it; nil where an earlier attempt had.
+  /// The entry that records the fork; nil if an earlier attempt has recorded it.
   public var entry: Int64?
   public var push: PushReport
 }
 
-/// Lets a database go on in a new store, as a line of history of its own: what it has and another store lacks, and the
-/// other way round, cannot be merged.
+/// Continues a diverged database in a new store, as a history of its own: diverged histories cannot be merged.
 ///
-/// The new store gets all of the history, so that it alone brings the ledger back. Nothing of the old one is
-/// touched. Begun again after it was cut short, it goes on.
+/// The new store gets the whole history, so a restore needs no other store. The old store stays as it is. If a fork is
+/// interrupted, the same command continues it.
 public struct Forker {
   private let session: Session
   private let files: any ObjectStore
@@ -29,8 +27,8 @@ public struct Forker {
   private let progress: ReplayProgress
 
   /// - Parameters:
-  ///   - files: Where the new store begins: an empty place.
-  ///   - parent: The store that the history came from; without one the last root that was noted is what both have.
+  ///   - files: The new store's place, which must be empty.
+  ///   - parent: The store of the old history. Without one, the last recorded root is the last common entry.
   public init(
     _ session: Session, into files: any ObjectStore, from parent: Store?, why: String,
     actor: String, _ progress: ReplayProgress = ReplayProgress()
@@ -43,7 +41,7 @@ public struct Forker {
     self.progress = progress
   }
 
-  /// - Throws: `OPS_015` where the place holds another store, or the parent is another ledger's.
+  /// - Throws: `OPS_015` if the place holds another store, or the parent belongs to another ledger.
   public func run() throws(OpsError) -> ForkReport {
     let taskLease = try TaskLease.take(.push, session)
     defer { taskLease.end(session) }
@@ -57,7 +55,7 @@ public struct Forker {
     try taskLease.renew(session)
     let recorded = try session.lastStoredRoot(upTo: .max)?.entry ?? 0
     let push = try Pusher(session, files, progress).run(taskLease: taskLease)
-    // What was noted after the last common entry are roots of the line that was left.
+    // Roots that were recorded after the last common entry belong to the old history.
     if recorded > parent.entry {
       var target = session.target
       target.archivedLog = StoredLog(files)
@@ -67,7 +65,7 @@ public struct Forker {
       identity: store.record.identity, parent: parent, entry: entry, push: push)
   }
 
-  /// The new store, or the one that an attempt which was cut short began.
+  /// The new store, or the one that an interrupted attempt began.
   private func begin(_ own: LedgerRecord) throws(OpsError) -> Store {
     if let known = try Store.open(files) {
       let isOurs =
@@ -76,15 +74,12 @@ public struct Forker {
       return known
     }
     if let parent, parent.record.identity != own.identity,
-      // The line that this one left: the store of the fork may be lost before it had anything.
+      // The store of an earlier fork may be lost before it got anything: its parent is the parent of this one too.
       try session.parentLine() != parent.record.identity
     {
-      throw OpsError(
-        store: .anotherLedger,
-        "\(parent.files.place) is the store of \(parent.record.title) (\(parent.record.identity)), "
-          + "not of \(own.title) (\(own.identity))", hint: "name the store that it came from")
+      try parent.require(own.identity, hint: "name the store of the database's old history: --from")
     }
-    // Before anything is recorded.
+    // Checked before anything is recorded.
     if parent == nil, try session.lastArchived() > 0 { throw try withoutParent() }
     var ids = IDSource.random()
     return try Store.begin(
@@ -97,18 +92,16 @@ public struct Forker {
   private func taken(_ store: Store) -> OpsError {
     OpsError(
       store: .anotherLedger,
-      "\(files.place) is a store already, of \(store.record.title) (\(store.record.identity))",
-      hint: "a fork begins in an empty place")
+      "\(files.place) already is the store of \(store.record.title) (\(store.record.identity))",
+      hint: "name an empty directory or bucket prefix for the new store")
   }
 
   private func withoutParent() throws(OpsError) -> OpsError {
     OpsError(
       store: .diverged,
-      "entries up to \(try session.lastArchived()) have left the database, and the new store wants "
-        + "them too", hint: "name the store that has them: --from")
+      "entries up to \(try session.lastArchived()) are archived, and the new store needs them too",
+      hint: "name the store that has them: --from")
   }
-
-  // MARK: What both have
 
   private func lastCommon(_ identity: StreamID) throws(OpsError) -> StoreRecord.Parent {
     guard let parent else {
@@ -117,17 +110,14 @@ public struct Forker {
         identity: identity, entry: recorded?.entry ?? 0,
         root: recorded?.root ?? TreeHasher.emptyRoot)
     }
-    let survey = try Survey(session, [Survey.Source(parent, try parent.foundSegments())]).run()
-    let differing = [survey.firstMissing, survey.firstExtra, survey.firstOther]
-      .compactMap { $0 }.min()
-    let last = min(survey.lastEntry, (differing ?? .max) - 1)
+    let source = Survey.Source(store: parent, list: try parent.foundSegments())
+    let survey = try Survey(session, [source]).run()
+    let last = min(survey.lastEntry, (survey.firstDifference ?? .max) - 1)
     let entry = try session.lastEntry(upTo: last) ?? 0
     return StoreRecord.Parent(
       identity: parent.record.identity, entry: entry,
       root: try session.tree(upTo: entry).root(TreeHasher()))
   }
-
-  // MARK: The database
 
   private func record(
     _ line: StoreRecord, _ parent: StoreRecord.Parent
@@ -144,9 +134,7 @@ public struct Forker {
       .forked(identity: line.identity, report: JSON.object(facts).text, why: why), by: actor)
   }
 
-  // MARK: The store
-
-  /// What has left the database, from the store that it left for.
+  /// Copies the archived entries from the parent.
   private func copyArchived(into store: Store) throws(OpsError) {
     let archivedPart = try session.lastArchived()
     let lastEntry = try store.segments().lastEntry
@@ -160,18 +148,14 @@ public struct Forker {
       let writer = try SegmentWriter(
         files, SegmentName(segment.name.entries), identity: store.record.identity,
         before: reader.index.before)
-      try reader.verify { (frame) throws(OpsError) in
-        try frame.text.withUnsafeBytes { text in
-          Result { () throws(OpsError) in try writer.write(text) }
-        }.get()
-      }
+      try writer.write(all: reader)
       _ = try writer.finish()
     }
   }
 }
 
 extension Session {
-  /// The identity of the line of history that this ledger left last; nil where it left none.
+  /// The identity of the history that this ledger forked from last; nil if it never forked.
   fileprivate func parentLine() throws(OpsError) -> StreamID? {
     var parameters = Parameters()
     parameters.uuid(.ledger)
@@ -187,42 +171,25 @@ extension Session {
     }
   }
 
-  /// The last root that was noted up to an entry.
+  /// The last recorded root up to an entry.
   func lastStoredRoot(upTo entry: Int64) throws(OpsError) -> StoredRoot? {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    let rows = try query(
+    let found = try number(
       Statement(
         """
         SELECT max(c.entry) FROM ledger.checkpoints AS c
         WHERE c.entry <= $1::bigint AND c.root IS NOT NULL
-        """), parameters)
-    let found = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
+        """), entry)
     guard let found else { return nil }
     if let root = try storedRoot(at: found) { return root }
     return try lastStoredRoot(upTo: found - 1)
   }
 
-  /// The tree of the log up to an entry, hashed on from the last root that was noted.
-  func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
-    let recorded = try lastStoredRoot(upTo: entry)
-    var tree = recorded?.frontier ?? MerkleFrontier()
-    let hasher = TreeHasher()
-    let first = (recorded?.entry ?? 0) + 1
-    if first <= entry {
-      let lines = try LogLines(first...entry, on: try connection())
-      while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
-    }
+  /// The tree of the log up to an entry, hashed from the last recorded root on.
+  fileprivate func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
+    let known = try lastStoredRoot(upTo: entry)
+    var tree = known?.frontier ?? MerkleFrontier()
+    let first = (known?.entry ?? 0) + 1
+    if first <= entry { try tree.append(first...entry, of: self) }
     return tree
-  }
-
-  /// The greatest entry up to this one that has events.
-  fileprivate func lastEntry(upTo last: Int64) throws(OpsError) -> Int64? {
-    var parameters = Parameters()
-    parameters.int8(last)
-    let rows = try query(
-      Statement("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint"),
-      parameters)
-    return try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
   }
 }

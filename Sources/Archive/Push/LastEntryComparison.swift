@@ -3,30 +3,24 @@ import Ledger
 import Log
 import Postgres
 
-/// Whether a store holds what this database pushed, and nothing else.
+/// Checks that a store holds what this database pushed, and nothing else.
 ///
-/// What lies in a store is believed for what its bytes prove. One that has entries which the database lacks stops the
-/// database only where both are true:
+/// opsledger believes only what the bytes of a store prove. A store with entries that the database lacks stops the
+/// database only if both are true:
 ///
-/// - the store proves it: its segments are sound, they go on from history that both have, and they hold such an entry;
-/// - the database can be an old copy of itself: it has pushed nothing since its server was started (`ledger.pushed_since_start`).
+/// - The store proves it: its segments are sound, continue the history that both have, and hold such an entry.
+/// - The database can be a stale copy: it has pushed nothing since its server started (`ledger.pushed_since_start`).
 ///
-/// In all other cases the store is a stranger, or damaged: it is named, nothing is pushed to it, and recording goes on.
+/// Otherwise the store is untrusted or damaged. The push names it and writes nothing to it, and the database keeps
+/// recording.
 struct LastEntryComparison {
   let session: Session
   let store: Store
   let list: SegmentList
   let sealed: Int64
 
-  init(_ session: Session, _ store: Store, _ list: SegmentList, sealed: Int64) {
-    self.session = session
-    self.store = store
-    self.list = list
-    self.sealed = sealed
-  }
-
-  /// - Returns: The tree up to the tip, to go on from.
-  /// - Throws: `OPS_015` where the store differs from the database, or cannot be read.
+  /// - Returns: The tree up to the last stored entry, which the push continues.
+  /// - Throws: `OPS_015` if the store differs from the database, or cannot be read.
   func run() throws(OpsError) -> MerkleFrontier {
     guard let last = list.segments.last else { return MerkleFrontier() }
     let lost = try session.lostEntries()
@@ -39,48 +33,38 @@ struct LastEntryComparison {
     throw try refusal()
   }
 
-  /// Whether the database's log has this root at the segment's end: as it was noted; where it was not, or was noted
-  /// wrongly, as the log hashes to.
+  /// Whether the database's log has this root at the segment's end. Hashes the log if that root is not recorded, or is
+  /// recorded wrongly.
   private func hasRoot(of index: SegmentIndex) throws(OpsError) -> Bool {
     if try session.storedRoot(at: list.lastEntry)?.root == index.root { return true }
     if try hashed(from: lastRecorded()) == index.root { return true }
-    return try hashed(from: beginning()) == index.root
+    return try hashed(from: store.archivedTree(list, session)) == index.root
   }
 
-  /// The database's root at the tip.
+  /// The database's root at the last stored entry.
   private func hashed(from begin: (entry: Int64, tree: MerkleFrontier)) throws(OpsError) -> Digest {
-    let hasher = TreeHasher()
     var tree = begin.tree
-    if begin.entry == list.lastEntry { return tree.root(hasher) }
-    let lines = try LogLines(begin.entry + 1...list.lastEntry, on: try session.connection())
-    while let next = try lines.nextLeaf() { tree.append(next.leaf, hasher) }
-    return tree.root(hasher)
+    if begin.entry < list.lastEntry {
+      try tree.append(begin.entry + 1...list.lastEntry, of: session)
+    }
+    return tree.root(TreeHasher())
   }
 
-  /// The last segment's end before the tip at which the database has noted its root.
+  /// The end of the last segment, before the last stored entry, at which the database has a recorded root.
   private func lastRecorded() throws(OpsError) -> (entry: Int64, tree: MerkleFrontier) {
     for segment in list.segments.dropLast().reversed() {
       let entry = segment.name.entries.upperBound
       if let known = try session.storedRoot(at: entry) { return (entry, known.frontier) }
     }
-    return try beginning()
+    return try store.archivedTree(list, session)
   }
-
-  private func beginning() throws(OpsError) -> (entry: Int64, tree: MerkleFrontier) {
-    let archivedPart = try session.lastArchived()
-    guard archivedPart > 0, let tree = try store.tree(list, at: archivedPart) else {
-      return (0, MerkleFrontier())
-    }
-    return (archivedPart, tree)
-  }
-
-  // MARK: What a store proves that is not this database's
 
   private func refusal() throws(OpsError) -> OpsError {
-    let survey = try Survey(session, [Survey.Source(store, list)], goesOnFromKnown: true).run()
+    let source = Survey.Source(store: store, list: list)
+    let survey = try Survey(session, [source], goesOnFromKnown: true).run()
     guard let entry = survey.firstForeign else {
       if let loss = survey.loss { return loss.cause.whereNothingIsPushed }
-      // Its events are the database's, its roots are not.
+      // The events are the same, and the roots are not.
       if let damage = try damage(in: list.segments.last) { return damage }
       return OpsError(
         store: .diverged,
@@ -90,21 +74,32 @@ struct LastEntryComparison {
     }
     if let damage = try damage(in: list.segment(with: entry)) { return damage }
     guard try survey.hasCommonHistory(), try !session.pushedSinceStart() else {
-      return .stranger(store.files.place, entry: entry).whereNothingIsPushed
+      return untrusted(entry)
     }
     let common = survey.divergence ?? entry
     if let impossible = try Trial(session: session, missing: survey.missing, before: common).run() {
-      return .stranger(
-        store.files.place, entry: entry, "none could: \(impossible.message)"
-      ).whereNothingIsPushed
+      return untrusted(entry, ", and cannot record: \(impossible.message)")
     }
     try session.markStale()
     return OpsError(
       store: .diverged,
-      "\(store.files.place) is ahead of this database, or differs: it has an entry \(entry) that the database lacks",
-      hint:
-        "bring the database back with `opsledger restore`; until then nothing is recorded in it",
+      "\(store.files.place) has an entry \(entry) that this database lacks, or has otherwise: the database is a "
+        + "stale copy, and records nothing now",
+      hint: "run `opsledger restore`: it puts missing entries back, or names the first difference",
       at: store.files.place, facts: ["entry": String(entry)])
+  }
+
+  /// The store has an entry that this database never recorded, and the database is no stale copy.
+  private func untrusted(_ entry: Int64, _ why: String = "") -> OpsError {
+    OpsError(
+      store: .diverged,
+      "\(store.files.place) has an entry \(entry) that this database never recorded\(why)",
+      hint:
+        "somebody else wrote to the store: put it back from another copy, or push to an empty place. If "
+        + "this machine was set back to an earlier state while its server ran, restart the server, and "
+        + "name the store in `opsledger restore`",
+      at: store.files.place, facts: ["entry": String(entry)]
+    ).whereNothingIsPushed
   }
 
   private func damage(in segment: SegmentList.Segment?) throws(OpsError) -> OpsError? {
@@ -118,7 +113,7 @@ struct LastEntryComparison {
 }
 
 extension Session {
-  /// Whether this database has pushed since its server was started: then it is no old copy of itself.
+  /// Whether this database has pushed since its server started, and thus is no stale copy.
   func pushedSinceStart() throws(OpsError) -> Bool {
     let rows = try query(Statement("SELECT ledger.pushed_since_start()"))
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
@@ -129,27 +124,14 @@ extension OpsError {
   static func lost(_ entries: ClosedRange<Int64>, from place: String) -> OpsError {
     OpsError(
       store: .diverged,
-      "this ledger goes on without entries \(entries.lowerBound) to \(entries.upperBound), which "
-        + "\(place) has or had",
+      "\(place) has or had entries \(entries.lowerBound) to \(entries.upperBound), which a restore with "
+        + "--allow-loss gave up",
       hint: "push to a new store: name an empty place")
   }
 
-  /// A store that holds what this database, which went on without a break, never recorded.
-  static func stranger(_ place: String, entry: Int64, _ why: String? = nil) -> OpsError {
-    OpsError(
-      store: .diverged,
-      "\(place) has an entry \(entry) that this database never recorded"
-        + (why.map { ", and \($0)" } ?? ""),
-      hint:
-        "somebody else wrote to it: put the store back from another copy, or push to an empty place. "
-        + "Where this machine was set back to an earlier state while its server ran, restart the "
-        + "server and name the store in `opsledger restore`",
-      at: place, facts: ["entry": String(entry)])
-  }
-
-  /// The same of a push, which tells that nothing else has come of it.
+  /// The same error of a push, which says that it changed nothing.
   fileprivate var whereNothingIsPushed: OpsError {
     guard code == .storeDiverged else { return self }
-    return saying("\(message); nothing is pushed there, and recording goes on", hint: hint)
+    return saying("\(message); nothing was pushed, and the database keeps recording", hint: hint)
   }
 }

@@ -1,12 +1,10 @@
 import Ledger
 
 extension Store {
-  /// Merges the small segments of each log partition that is stored to its end: one after another, so that what was cut
-  /// short is gone on with.
+  /// Merges the small segments of each log partition that is stored to its end. A small segment is removed after the
+  /// merged one was written and verified. If this is interrupted, the next push continues.
   ///
-  /// A segment goes only after the one that replaces it was written and verified.
-  ///
-  /// - Returns: The segments that were made.
+  /// - Returns: The merged segments.
   func mergePartitions(_ list: SegmentList) throws(OpsError) -> [SegmentName] {
     var made: [SegmentName] = []
     for group in list.mergeable {
@@ -20,14 +18,14 @@ extension Store {
 }
 
 extension SegmentList {
-  /// The segments up to the last one that ends a log partition.
+  /// The segments up to the last one at the end of a log partition.
   var wholePartitions: [Segment] {
     let last = segments.lastIndex { $0.name.endsPartition }
     return last.map { Array(segments[...$0]) } ?? []
   }
 
-  /// Segments of one log partition, where it has several and is stored to its end. One of whole partitions without an
-  /// entry stays by itself.
+  /// The segments of each log partition that has several and is stored to its end. A segment of whole partitions without
+  /// an entry is not merged.
   var mergeable: [[Segment]] {
     var groups: [[Segment]] = []
     var group: [Segment] = []
@@ -42,7 +40,7 @@ extension SegmentList {
 }
 
 extension SegmentName {
-  /// Whether it ends where a partition of the log does.
+  /// Whether the segment ends at the end of a log partition.
   fileprivate var endsPartition: Bool {
     EntryNumber.partition(of: entries.upperBound).upperBound == entries.upperBound
   }

@@ -2,32 +2,30 @@ import Crypto
 import JSON
 public import Ledger
 public import Log
-import Postgres
 public import Replay
 
-/// What a push did.
 public struct PushReport: Equatable, Sendable {
   public var store: String
-  /// The last entry that the store covers now.
+  /// The last stored entry.
   public var lastEntry: Int64
-  /// Whether there was no store before.
+  /// Whether this push began the store.
   public var isBegun = false
-  /// Written now.
+  /// The events and segments that this push wrote.
   public var events = 0
   public var segments: [SegmentName] = []
-  /// Made of the small ones of a log partition.
+  /// The segments that were merged from small ones of a log partition.
   public var merged: [SegmentName] = []
-  /// Written of the log partitions that are stored to their end.
+  /// The number of tiles that this push wrote.
   public var tiles = 0
-  /// Written again without what was erased.
+  /// The files that were written again without erased content.
   public var erased: [SegmentName] = []
   public var erasedSnapshots: [SnapshotName] = []
 }
 
 /// Copies newly sealed entries into a store.
 ///
-/// A segment is whole and read back before it has its name, and has its name before the database notes its root: cut
-/// short anywhere, the next push goes on. Of two at once the second waits, and finds nothing left.
+/// A segment gets its name after all of it was written and read back, and the database records its root after that. If
+/// a push is interrupted, the next push continues. A second push at the same time waits for the first.
 public struct Pusher {
   private let session: Session
   private let files: any ObjectStore
@@ -42,11 +40,11 @@ public struct Pusher {
   }
 
   /// - Parameters:
-  ///   - mayBegin: Whether a store is begun where there is none; one that was there and is gone is out of reach.
-  ///   - waitSeconds: How long another push is waited for; nil: until it ends.
-  ///   - runner: Of whoever has the task already.
-  /// - Throws: `OPS_015` where the store is another ledger's, or holds what this database lacks; this database is
-  ///   then stopped until `restore` has settled it.
+  ///   - mayBegin: Whether to begin a store in an empty place. If not, an empty place counts as unreachable.
+  ///   - waitSeconds: The longest wait for another push; nil: no limit.
+  ///   - runner: The lease of a caller that already has one.
+  /// - Throws: `OPS_015` if the store belongs to another ledger, or has entries that this database lacks. If they prove
+  ///   that this database is a stale copy, it records nothing until `restore` has resolved that.
   public func run(
     mayBegin: Bool = true, waitSeconds: Double? = nil, taskLease given: TaskLease? = nil
   ) throws(OpsError) -> PushReport {
@@ -64,7 +62,8 @@ public struct Pusher {
     try requireNotLost(from: store)
     if try session.instanceState() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
     let sealed = try session.seal()
-    var tree = try LastEntryComparison(session, store, list, sealed: sealed).run()
+    var tree = try LastEntryComparison(session: session, store: store, list: list, sealed: sealed)
+      .run()
     try Recheck(session: session, store: store, list: list, tree: tree).run()
     var report = PushReport(store: files.place, lastEntry: list.lastEntry, isBegun: isBegun)
     while report.lastEntry < sealed,
@@ -73,7 +72,7 @@ public struct Pusher {
       try taskLease.renew(session)
       try write(next, store, &tree, &report)
     }
-    // What follows removes files.
+    // The next steps remove files.
     try taskLease.renew(session)
     try removeSuperseded(list, store, upTo: report.lastEntry)
     try erase(from: store, &report)
@@ -84,18 +83,18 @@ public struct Pusher {
     return report
   }
 
-  /// What has left the database cannot be pushed into another store.
+  /// Archived entries cannot be pushed: the store must have them.
   private func requireArchived(upTo lastEntry: Int64) throws(OpsError) {
     let archivedPart = try session.lastArchived()
     guard lastEntry < archivedPart else { return }
     throw OpsError(
       store: .diverged,
-      "entries up to \(archivedPart) have left the database, and \(files.place) "
-        + (lastEntry == 0 ? "has none" : "ends at \(lastEntry)"),
-      hint: "begin a further store as a copy of one that has them")
+      "entries up to \(archivedPart) are archived, and \(files.place) "
+        + (lastEntry == 0 ? "has none of them" : "ends at entry \(lastEntry)"),
+      hint: "copy a store that has them to \(files.place), and push again")
   }
 
-  /// A store whose newest segments were lost has snapshots of them still.
+  /// A store that lost its newest segments may still have their snapshots.
   private func requireNotLost(from store: Store) throws(OpsError) {
     guard let lost = try session.lostEntries(),
       try store.snapshots().snapshots.contains(where: { lost.contains($0.name.entry) })
@@ -103,9 +102,9 @@ public struct Pusher {
     throw .lost(lost, from: files.place)
   }
 
-  /// Removes what a merge or an erasure that was cut short left, once the file that replaces it is read whole and goes on
-  /// from its neighbours; unless it has content that the other file lacks and nobody erased: roots are alike with
-  /// content and without.
+  /// Removes the files that an interrupted merge or erasure left, after the file that replaces them was verified and
+  /// continues its neighbours. A file stays if it has content that the other lacks and no erasure removed: content does
+  /// not change a root.
   private func removeSuperseded(
     _ list: SegmentList, _ store: Store, upTo lastEntry: Int64
   ) throws(OpsError) {
@@ -130,7 +129,8 @@ public struct Pusher {
     for name in list.superseded { try files.remove(name.path) }
   }
 
-  /// Every event of a segment, against its roots, and these against what is before and after it: the tip is the database's.
+  /// Verifies a segment, and that it continues the segment before it and is continued by the next. The root of the last
+  /// segment was compared with the database's.
   private func prove(_ number: Int, of list: SegmentList, _ store: Store) throws(OpsError) {
     let segment = list.segments[number]
     let reader = try store.reader(of: segment)
@@ -147,12 +147,12 @@ public struct Pusher {
 
   private func apart(_ first: SegmentName, _ second: SegmentName) -> OpsError {
     OpsError(
-      store: .diverged, "\(second.path) of \(files.place) does not go on from \(first.path)",
+      store: .diverged, "\(second.path) of \(files.place) does not continue \(first.path)",
       hint: "see `opsledger archive verify`; remove the one that this ledger did not write",
       at: files.place, file: second.path)
   }
 
-  /// Applies every erasure that the store has the event of.
+  /// Applies the erasures whose events are stored.
   private func erase(from store: Store, _ report: inout PushReport) throws(OpsError) {
     let erasures = try session.erasures(upTo: report.lastEntry)
     if erasures.entries.isEmpty { return }
@@ -160,9 +160,10 @@ public struct Pusher {
     report.erasedSnapshots = try store.erase(erasures, from: store.snapshots(), session.target)
   }
 
-  /// After a failover: where the promoted server holds what was stored, the ledger lives there from now on.
+  /// After a failover: if the promoted server has all stored entries, it becomes the ledger's instance.
   private func settle(_ store: Store, _ list: SegmentList) throws(OpsError) {
-    _ = try LastEntryComparison(session, store, list, sealed: try session.sealed()).run()
+    let sealed = try session.sealed()
+    _ = try LastEntryComparison(session: session, store: store, list: list, sealed: sealed).run()
     try session.adoptInstance(
       above: try EntryNumber.jumped(
         over: try session.highestEntries().known, claimed: list.lastEntry))
@@ -175,32 +176,25 @@ public struct Pusher {
 
   private func open(_ mayBegin: Bool) throws(OpsError) -> (Store, isBegun: Bool) {
     let own = try session.ledgerRecord()
-    if let known = try Store.open(files) { return (try checked(known, own), false) }
-    guard mayBegin else {
+    let known = try Store.open(files)
+    guard known != nil || mayBegin else {
       throw OpsError(
         .databaseUnreachable, "there is no store at \(files.place), and this ledger has one",
-        hint: "is it mounted? A new one is begun by hand: `opsledger archive push`",
+        hint: "check that it is mounted; `opsledger archive push` begins a new store",
         cause: .store(StoreFault(.unavailable, at: files.place)))
     }
-    // Before it is begun: an empty store would be in the way of a copy, and of a fork.
-    try requireArchived(upTo: 0)
-    let store = try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
-    return (try checked(store, own), true)
+    // Checked before it begins: an empty store would block a copy or a fork.
+    if known == nil { try requireArchived(upTo: 0) }
+    let store =
+      if let known { known } else {
+        try Store.begin(files, StoreRecord(identity: own.identity, title: own.title))
+      }
+    try store.require(own.identity, hint: "name another place, or another database")
+    return (store, isBegun: known == nil)
   }
 
-  private func checked(_ store: Store, _ own: LedgerRecord) throws(OpsError) -> Store {
-    guard store.record.identity == own.identity else {
-      throw OpsError(
-        store: .anotherLedger,
-        "\(files.place) is the store of \(store.record.title) (\(store.record.identity)), "
-          + "not of \(own.title) (\(own.identity))",
-        hint: "name another place, or another database")
-    }
-    return store
-  }
-
-  /// What the next segment covers: entries of one log partition; or numbers that no entry has, which are worth a
-  /// segment where they end a partition. Whole partitions without an entry share one segment, however many they are.
+  /// The entries of the next segment, all of one log partition. Numbers without an entry get a segment only at the end
+  /// of a partition, and all whole partitions without an entry share one.
   private func entriesOfNext(
     after lastEntry: Int64, upTo sealed: Int64
   ) throws(OpsError) -> ClosedRange<Int64>? {
@@ -224,7 +218,7 @@ public struct Pusher {
     let (index, isNew) = try writer.finish()
     guard isNew else {
       throw OpsError(
-        store: .diverged, "\(files.place) has \(name.path) already, and this push did not write it",
+        store: .diverged, "\(files.place) already has \(name.path), which this push did not write",
         hint: "another database pushes into this store: see `opsledger archive verify`")
     }
     tree = index.after

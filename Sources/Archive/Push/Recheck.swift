@@ -3,54 +3,43 @@ import Ledger
 import Log
 import Postgres
 
-/// Hashes a share of what was pushed before again, and compares it with the store: each push a share, so that all of it
-/// is looked at within a day, however often pushes come.
+/// Hashes a part of the stored entries again and compares it with the store. Each push checks the next part, so that all
+/// entries are checked within a day.
 ///
-/// How far it is stands in `ledger.rechecks`. Nothing is believed from there but where to go on: where the tree that it
-/// has is not the store's, the events themselves are compared.
+/// `ledger.rechecks` says where the next check begins. It proves nothing: if its tree differs from the store's, the
+/// events themselves are compared.
 struct Recheck {
   let session: Session
   let store: Store
   let list: SegmentList
-  /// The store's tree at its tip.
+  /// The store's tree up to its last entry.
   let tree: MerkleFrontier
 
-  /// Events that each push looks at, where so many were pushed before.
+  /// The least number of events that a push checks.
   static let eventsMin = 4096
-  /// All of them are looked at in so many seconds.
+  /// The time in which all events are checked.
   private static let roundSeconds = 72_000.0
 
-  /// - Throws: `OPS_015` where the log is no longer what was pushed, naming the first entry that differs.
+  private typealias Position = (entry: Int64, tree: MerkleFrontier)
+
+  /// - Throws: `OPS_015` if the log differs from what was pushed, naming the first entry that differs.
   func run() throws(OpsError) {
     guard list.lastEntry > 0 else { return }
-    let begin = try beginning()
+    // Archived entries cannot be checked: the store must have the recorded root there.
+    let begin = try store.archivedTree(list, session)
     let (position, seconds) = try state(begin)
     let total = Double(tree.size)
     let share = max(Double(Self.eventsMin), total * seconds / Self.roundSeconds)
     let end = try lastEntry(of: Int(min(share, total)) + 1, after: position.entry)
     var read = position
-    var passed: [Int64: MerkleFrontier] = [:]
+    var passed: Position?
     if read.entry < end { (read, passed) = try hash(from: read, to: end) }
-    if let entry = passed.keys.max(), let found = passed[entry],
-      let known = try other(than: found, at: entry, after: position.entry)
+    if let passed,
+      let known = try other(than: passed.tree, at: passed.entry, after: position.entry)
     {
-      read = Position(entry: entry, tree: known)
+      read = (passed.entry, known)
     }
     try note(read.entry == list.lastEntry ? begin : read)
-  }
-
-  private struct Position {
-    var entry: Int64
-    var tree: MerkleFrontier
-  }
-
-  /// What has left the database is not looked at: it has the root there, which the store must have.
-  private func beginning() throws(OpsError) -> Position {
-    let archivedPart = try session.lastArchived()
-    guard archivedPart > 0,
-      let tree = try store.tree(list, at: archivedPart)
-    else { return Position(entry: 0, tree: MerkleFrontier()) }
-    return Position(entry: archivedPart, tree: tree)
   }
 
   /// Where the last push stopped, and how long ago.
@@ -70,54 +59,38 @@ struct Recheck {
     guard (begin.entry..<list.lastEntry).contains(entry), let tree = MerkleFrontier(bytes) else {
       return (begin, max(0, seconds))
     }
-    return (Position(entry: entry, tree: tree), max(0, seconds))
+    return ((entry, tree), max(0, seconds))
   }
 
-  /// The entry with the event that comes so many after this entry; the store's tip where there are fewer.
+  /// The entry of the event that follows this entry at a distance of `events`; the last stored entry if fewer follow.
   private func lastEntry(of events: Int, after entry: Int64) throws(OpsError) -> Int64 {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    parameters.int8(list.lastEntry)
-    parameters.int8(Int64(events))
-    let rows = try session.query(
+    try session.number(
       Statement(
         """
         SELECT e.entry FROM ledger.events AS e
         WHERE e.entry > $1::bigint AND e.entry <= $2::bigint
         ORDER BY e.entry, e.index OFFSET $3::bigint LIMIT 1
-        """), parameters)
-    guard rows.count == 1 else { return list.lastEntry }
-    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
+        """), entry, list.lastEntry, Int64(events)) ?? list.lastEntry
   }
 
-  /// - Returns: The tree up to `end`, and the one at the last segment's end on the way.
+  /// - Returns: The tree up to `end`, and the tree at the last segment's end up to there.
   private func hash(
     from begin: Position, to end: Int64
-  ) throws(OpsError) -> (Position, [Int64: MerkleFrontier]) {
+  ) throws(OpsError) -> (Position, Position?) {
     let hasher = TreeHasher()
     let lines = try LogLines(begin.entry + 1...end, on: try session.connection())
-    var (tree, passed) = (begin.tree, [Int64: MerkleFrontier]())
-    var ends = list.segments.map(\.name.entries.upperBound).filter {
-      $0 > begin.entry && $0 <= end
-    }[
-      ...]
-    func pass(_ entry: Int64) {
-      while let next = ends.first, next < entry {
-        ends.removeFirst()
-        passed = [next: tree]
-      }
-    }
+    let last = list.segments.map(\.name.entries.upperBound).last { $0 > begin.entry && $0 <= end }
+    var (tree, passed) = (begin.tree, nil as Position?)
     while let (event, leaf) = try lines.nextLeaf() {
-      pass(event.entry)
+      if let last, passed == nil, event.entry > last { passed = (last, tree) }
       tree.append(leaf, hasher)
     }
-    pass(.max)
-    return (Position(entry: end, tree: tree), passed)
+    return ((end, tree), passed ?? last.map { ($0, tree) })
   }
 
-  /// The store's tree at the end of a segment, where it is not the one that was found.
+  /// The store's tree at the end of a segment; nil if it equals the tree that was found.
   ///
-  /// - Throws: Where the log is not the store's; else the place to go on from was wrong.
+  /// - Throws: If the log differs from the store. If it does not, `ledger.rechecks` was wrong.
   private func other(
     than found: MerkleFrontier, at entry: Int64, after begin: Int64
   ) throws(OpsError) -> MerkleFrontier? {
@@ -126,7 +99,7 @@ struct Recheck {
     }
     let known = entry == list.lastEntry ? tree : try store.reader(of: segment).index.after
     guard known != found else { return nil }
-    // What was hashed by the last push, too, where it ended within a segment.
+    // The last push may have ended within a segment: compares that from its beginning.
     let ends = list.segments.map(\.name.entries.upperBound).last { $0 <= begin }
     guard let first = try store.firstDifference((ends ?? 0) + 1...entry, list, session) else {
       return known
@@ -134,8 +107,10 @@ struct Recheck {
     throw OpsError(
       store: .diverged,
       "the log is no longer what was pushed to \(store.files.place): entry \(first) differs",
-      hint: "the database was changed behind its guards: `opsledger verify` with this store says "
-        + "what differs; `opsledger restore` puts back what is missing, or makes another database, --to",
+      hint:
+        "somebody changed the log behind its guards. `opsledger verify --store \(store.files.place)` names "
+        + "the differences; `opsledger restore` puts back missing entries, and with --to it restores into "
+        + "another database",
       facts: ["entry": String(first)])
   }
 
@@ -156,7 +131,18 @@ struct Recheck {
 }
 
 extension Store {
-  /// The tree up to an entry that ends a log partition; nil where no segment tells.
+  /// The last archived entry of a database, and the store's tree up to it; 0 and an empty tree if none is archived.
+  func archivedTree(
+    _ list: SegmentList, _ session: Session
+  ) throws(OpsError) -> (entry: Int64, tree: MerkleFrontier) {
+    let archived = try session.lastArchived()
+    guard archived > 0, let tree = try tree(list, at: archived) else {
+      return (0, MerkleFrontier())
+    }
+    return (archived, tree)
+  }
+
+  /// The tree up to an entry at the end of a log partition; nil if no segment ends there.
   func tree(_ list: SegmentList, at entry: Int64) throws(OpsError) -> MerkleFrontier? {
     guard let segment = list.segment(with: entry) else { return nil }
     return try index(of: segment, asOf: entry)?.after

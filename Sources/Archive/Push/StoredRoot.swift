@@ -3,7 +3,7 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What the database knows of the tree up to an entry: a checkpoint with a root.
+/// A recorded root: a checkpoint with the root of the tree up to an entry.
 struct StoredRoot {
   let entry: Int64
   let frontier: MerkleFrontier
@@ -11,7 +11,17 @@ struct StoredRoot {
 }
 
 extension Session {
-  /// The checkpoint with a root at exactly this entry, where there is one that can be true; `verify` names the others.
+  /// The number in the first column of a single row; nil for NULL, or without a row.
+  func number(_ statement: Statement, _ values: Int64...) throws(OpsError) -> Int64? {
+    var parameters = Parameters()
+    for value in values { parameters.int8(value) }
+    let rows = try query(statement, parameters)
+    return try onDatabase { () throws(PostgresError) in
+      try rows.count == 1 ? rows.int8IfPresent(0, 0) : nil
+    }
+  }
+
+  /// The recorded root at exactly this entry; nil if there is none, or its row is damaged (`verify` names that).
   func storedRoot(at entry: Int64) throws(OpsError) -> StoredRoot? {
     var parameters = Parameters()
     parameters.int8(entry)
@@ -25,7 +35,7 @@ extension Session {
     let (root, frontier) = try onDatabase { () throws(PostgresError) in
       (try rows.byteaIfPresent(0, 0), try rows.byteaIfPresent(0, 1))
     }
-    // A row that was damaged proves nothing, and is not in the way: the log is hashed instead.
+    // A damaged row counts as none: the log is hashed instead.
     guard let root = root.flatMap({ Digest($0) }),
       let frontier = frontier.flatMap({ MerkleFrontier($0) }),
       frontier.root(TreeHasher()) == root
@@ -33,7 +43,7 @@ extension Session {
     return StoredRoot(entry: entry, frontier: frontier, root: root)
   }
 
-  /// Those of these entries at which a root was noted.
+  /// The entries among these that have a recorded root.
   func recordedRoots(at entries: [Int64]) throws(OpsError) -> Set<Int64> {
     var array = ArrayBuilder(.int8)
     for entry in entries { array.int8(entry) }
@@ -52,16 +62,16 @@ extension Session {
     }
   }
 
-  /// Whether anything of this ledger is known to be in a store.
+  /// Whether a store is known to have entries of this ledger.
   public func wasPushed() throws(OpsError) -> Bool {
     let rows = try query(
       Statement("SELECT EXISTS (SELECT FROM ledger.checkpoints AS c WHERE c.root IS NOT NULL)"))
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
-  /// Records a root. One that is there stays.
+  /// Records a root, unless the entry has one.
   ///
-  /// - Parameter byPush: Whether this database has just pushed what it has up to there.
+  /// - Parameter byPush: Whether this database has just pushed its entries up to there.
   func record(_ root: StoredRoot, byPush: Bool = false) throws(OpsError) {
     var parameters = Parameters()
     parameters.int8(root.entry)
@@ -75,33 +85,36 @@ extension Session {
       parameters)
   }
 
-  /// The first entry from this one on that has events, if any up to `last`.
+  /// The first entry with events in this range.
   func firstEntry(from first: Int64, to last: Int64) throws(OpsError) -> Int64? {
-    var parameters = Parameters()
-    parameters.int8(first)
-    parameters.int8(last)
-    let rows = try query(
+    try number(
       Statement(
         """
         SELECT e.entry FROM ledger.events AS e
         WHERE e.entry BETWEEN $1::bigint AND $2::bigint ORDER BY e.entry, e.index LIMIT 1
-        """), parameters)
-    guard rows.count == 1 else { return nil }
-    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
+        """), first, last)
   }
 
-  /// The leaf of the last event up to an entry; nil where the log holds none up to there.
+  /// The last entry with events up to this one.
+  func lastEntry(upTo last: Int64) throws(OpsError) -> Int64? {
+    try number(
+      Statement("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint"), last)
+  }
+
+  /// The leaf of the last event up to an entry; nil if the database has no event up to there.
   func lastLeaf(upTo entry: Int64) throws(OpsError) -> Digest? {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    let rows = try query(
-      Statement("SELECT max(e.entry) FROM ledger.events AS e WHERE e.entry <= $1::bigint"),
-      parameters)
-    let last = try onDatabase { () throws(PostgresError) in try rows.int8IfPresent(0, 0) }
-    guard let last else { return nil }
+    guard let last = try lastEntry(upTo: entry) else { return nil }
     let lines = try LogLines(last...last, on: try connection())
     var leaf: Digest?
     while let next = try lines.nextLeaf() { leaf = next.leaf }
     return leaf
+  }
+}
+
+extension MerkleFrontier {
+  /// Appends the events that a database has of these entries.
+  mutating func append(_ entries: ClosedRange<Int64>, of session: Session) throws(OpsError) {
+    let (lines, hasher) = (try LogLines(entries, on: try session.connection()), TreeHasher())
+    while let next = try lines.nextLeaf() { append(next.leaf, hasher) }
   }
 }

@@ -3,26 +3,25 @@ public import Ledger
 public import Log
 import Synchronization
 
-/// The log as stores have it: what has left the database, or, where there is none, all of it. Of several stores, which
-/// are copies of one history, the first is read until something of it is missing or damaged, then the next.
+/// The log as stores have it, for archived entries, or for all entries without a database. Several stores are copies of
+/// one history: it reads the first until a file there is missing or damaged, and then the next.
 ///
-/// Indexes are read once and kept; readers are lent to one thread at a time.
+/// A reader keeps its index, and serves one thread at a time.
 public final class StoredLog: ArchivedLog {
   private let places: [any ObjectStore]
   private let state = Mutex(State())
 
   private struct State: Sendable {
-    /// Which of the stores is read.
+    /// The number of the store that it reads.
     var at = 0
-    var segments: SegmentList?
-    var store: Store?
+    var opened: (store: Store, segments: SegmentList)?
     var idle: [SegmentName: [Lent]] = [:]
-    /// Roots that a store must have to be read.
+    /// The roots that a store must have, by entry.
     var required: [Int64: [UInt8]] = [:]
     var bytesRead: UInt64 = 0
   }
 
-  /// A reader between two uses, owned by nobody.
+  /// A reader between two uses.
   private final class Lent: @unchecked Sendable {
     let reader: SegmentReader
 
@@ -30,21 +29,21 @@ public final class StoredLog: ArchivedLog {
   }
 
   /// Reads nothing yet.
-  public init(_ files: any ObjectStore) { places = [files] }
+  public convenience init(_ files: any ObjectStore) { self.init([files]) }
 
   /// - Parameter places: At least one.
   public init(_ places: [any ObjectStore]) {
-    precondition(!places.isEmpty, "there is a store to read")
+    precondition(!places.isEmpty, "a stored log needs a store")
     self.places = places
   }
 
-  /// The store that is read.
+  /// The store that it reads.
   private var files: any ObjectStore { places[state.withLock { $0.at }] }
 
-  /// What was read of the segments so far, in bytes.
+  /// The bytes read from segments so far.
   public var bytesRead: UInt64 { state.withLock { $0.bytesRead } }
 
-  /// What the segments have, in bytes.
+  /// The size of all segments, in bytes.
   public func bytes() throws(OpsError) -> UInt64 {
     try opened().segments.segments.reduce(0) {
       let (sum, overflows) = $0.addingReportingOverflow($1.file.size)
@@ -52,18 +51,11 @@ public final class StoredLog: ArchivedLog {
     }
   }
 
-  /// The last entry that the store covers.
-  public func lastEntry() throws(OpsError) -> Int64 { try opened().segments.lastEntry }
-
   private func opened() throws(OpsError) -> (store: Store, segments: SegmentList) {
-    if let (store, segments) = state.withLock({ state in
-      state.store.flatMap { store in state.segments.map { (store, $0) } }
-    }) {
-      return (store, segments)
-    }
+    if let opened = state.withLock({ $0.opened }) { return opened }
     let store = try Store.existing(files)
     let segments = try store.segments()
-    state.withLock { ($0.store, $0.segments) = (store, segments) }
+    state.withLock { $0.opened = (store, segments) }
     return (store, segments)
   }
 
@@ -71,8 +63,7 @@ public final class StoredLog: ArchivedLog {
     of segment: SegmentList.Segment, _ body: (SegmentReader) throws(OpsError) -> R
   ) throws(OpsError) -> R {
     let (idle, at) = state.withLock { ($0.idle[segment.name]?.popLast(), $0.at) }
-    let reader: SegmentReader
-    if let idle { reader = idle.reader } else { reader = try opened().store.reader(of: segment) }
+    let reader = if let idle { idle.reader } else { try opened().store.reader(of: segment) }
     let before = idle == nil ? 0 : reader.bytesRead
     let lent = Lent(reader)
     defer {
@@ -85,11 +76,9 @@ public final class StoredLog: ArchivedLog {
     return try body(reader)
   }
 
-  // MARK: What is asked
-
   public func require(root: [UInt8], at entry: Int64) throws(OpsError) {
     if state.withLock({ $0.required[entry] == root }) { return }
-    try goingOn { () throws(OpsError) in try compare(root, at: entry) }
+    try retrying { () throws(OpsError) in try compare(root, at: entry) }
     state.withLock { $0.required[entry] = root }
   }
 
@@ -103,55 +92,50 @@ public final class StoredLog: ArchivedLog {
     guard let index, index.name.entries.upperBound == entry || index.eventCount == 0 else {
       throw OpsError(
         store: .diverged,
-        "entries up to \(entry) have left the database, and \(files.place) "
+        "entries up to \(entry) are archived, and \(files.place) "
           + (segments.lastEntry < entry
-            ? "ends at entry \(segments.lastEntry)" : "has no segment that ends there"),
-        hint: "name the store that they were archived in, or another copy of it")
+            ? "ends at entry \(segments.lastEntry)" : "has no segment that ends at entry \(entry)"),
+        hint: "name the store in which they were archived, or a copy of it: --store")
     }
     let here = index.root
     guard here.bytes == root else {
       throw OpsError(
         store: .diverged,
-        "\(files.place) is not the store that entries up to \(entry) were archived in: its root is "
-          + "\(here.hex) there, the database's \(Digest(root)?.hex ?? "none")",
-        hint: "name the right store")
+        "entries up to \(entry) were not archived in \(files.place): its root at entry \(entry) is "
+          + "\(here.hex), and the database's is \(Digest(root)?.hex ?? "none")",
+        hint: "name the store in which they were archived, or a copy of it: --store")
     }
   }
 
   public func events(
     _ wanted: ArchivedQuery, _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) {
-    var last: LinePosition?
-    try goingOn { () throws(OpsError) in
-      for segment in try segments(for: wanted) {
-        let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
-          try reader.lines(wanted) { (event) throws(OpsError) in
-            let position = LinePosition(entry: event.entry, index: event.index)
-            if let last, position <= last { return true }
-            last = position
-            return try body(event)
-          }
-        }
-        guard goesOn else { return }
-      }
-    }
+    try read(wanted, backwards: false, body)
   }
 
   public func eventsBackwards(
     _ wanted: ArchivedQuery, _ body: (LoggedEvent) throws(OpsError) -> Bool
   ) throws(OpsError) {
+    try read(wanted, backwards: true) { (event) throws(OpsError) in try body(LoggedEvent(event)) }
+  }
+
+  private func read(
+    _ wanted: ArchivedQuery, backwards: Bool, _ body: (EventLine) throws(OpsError) -> Bool
+  ) throws(OpsError) {
     var last: LinePosition?
-    try goingOn { () throws(OpsError) in
-      for segment in try segments(for: wanted).reversed() {
-        let goesOn = try withReader(of: segment) { (reader) throws(OpsError) in
-          try reader.lines(wanted, backwards: true) { (event) throws(OpsError) in
-            let position = LinePosition(entry: event.entry, index: event.index)
-            if let last, position >= last { return true }
+    try retrying { () throws(OpsError) in
+      let segments = try segments(for: wanted)
+      for segment in backwards ? segments.reversed() : segments {
+        let continues = try withReader(of: segment) { (reader) throws(OpsError) in
+          try reader.lines(wanted, backwards: backwards) { (event) throws(OpsError) in
+            let position = LinePosition(event)
+            // A retry reads from the beginning: it skips what `body` has seen.
+            if let last, backwards ? position >= last : position <= last { return true }
             last = position
-            return try body(LoggedEvent(event))
+            return try body(event)
           }
         }
-        guard goesOn else { return }
+        guard continues else { return }
       }
     }
   }
@@ -161,9 +145,9 @@ public final class StoredLog: ArchivedLog {
       .filter { entries.contains(where: $0.entries.contains) }.map(\.path)
   }
 
-  /// Reads, and goes on where a file was replaced meanwhile: segments are merged, and written again without what was
-  /// erased. What is gone and was not replaced is missing; then the next store is read.
-  private func goingOn(_ read: () throws(OpsError) -> Void) throws(OpsError) {
+  /// Reads again if a push replaced a file meanwhile: a push merges segments, and writes them again without erased
+  /// content. If a file is missing and nothing replaces it, or is damaged, the next store is read.
+  private func retrying(_ read: () throws(OpsError) -> Void) throws(OpsError) {
     var first: OpsError?
     while true {
       let at = state.withLock { $0.at }
@@ -173,32 +157,31 @@ public final class StoredLog: ArchivedLog {
         return try read()
       } catch {
         if error.code == .notFound, let known, try wereReplaced(known) { continue }
-        let mayBeElsewhere =
-          [.storeDiverged, .notFound].contains(error.code)
-          || error.store?.place != nil
         first = first ?? error
-        guard mayBeElsewhere, useNext(after: at) else { throw first ?? error }
+        guard [.storeDiverged, .notFound].contains(error.code) || error.store?.place != nil,
+          useNext(after: at)
+        else { throw first ?? error }
       }
     }
   }
 
-  /// Whether there are other files now, which have what these had.
+  /// Whether other files replace these now.
   private func wereReplaced(_ known: SegmentList) throws(OpsError) -> Bool {
-    state.withLock { ($0.segments, $0.idle) = (nil, [:]) }
+    state.withLock { ($0.opened, $0.idle) = (nil, [:]) }
     let list = try opened().segments
     return list.lastEntry >= known.lastEntry && list.segments != known.segments
   }
 
-  /// Goes over to the next store that has the roots which are required.
+  /// Changes to the next store that has the required roots.
   ///
-  /// - Returns: False where there is none.
+  /// - Returns: False if no such store is left.
   private func useNext(after at: Int) -> Bool {
     let isNext = state.withLock { state in
-      // Another thread may have gone over to it.
+      // Another thread may have changed to it already.
       guard state.at == at else { return true }
       guard at + 1 < places.count else { return false }
       state.at = at + 1
-      (state.store, state.segments, state.idle) = (nil, nil, [:])
+      (state.opened, state.idle) = (nil, [:])
       return true
     }
     guard isNext else { return false }

@@ -5,40 +5,39 @@ public import Log
 import Postgres
 public import Replay
 
-/// What a restore did.
 public struct RestoreReport: Sendable {
   public enum Outcome: Equatable, Sendable {
-    /// The database had every entry that the store has, lives here, and its tables equal the log.
+    /// The database had every stored entry, its instance mark was current, and its tables equal the log.
     case nothingToDo
-    /// It had every entry, but lived elsewhere.
+    /// The database had every stored entry, and got a new instance mark.
     case moved
     case restored
   }
 
   public var outcome: Outcome
-  /// The last entry that could be had, all that the store covers unless entries were lost, and the root there.
+  /// The last entry that a store or the database has, and the root there.
   public var lastEntry: Int64
   public var root: String
-  /// Put back now.
+  /// The events and segments that were put back.
   public var events = 0
   public var segments = 0
-  /// Entries that the database has and the store has not yet.
+  /// Whether the database has entries that the store lacks.
   public var isAhead = false
-  /// What neither the store gave nor the database had.
+  /// The entries that no store and not the database had.
   public var lost: ClosedRange<Int64>?
-  /// What is wrong with the stores, and did not matter: another had it, or nothing needed it.
+  /// Faults of the stores that did not matter: another store had the file, or nothing needed it.
   public var quarantined: [String] = []
-  /// Rows that the tables were given, by table.
+  /// The rows that were written, by table.
   public var written: [String: RepairCount] = [:]
-  /// The entry that records it.
+  /// The entry that records the restore.
   public var entry: Int64?
-  /// What rows of the log break on the tables.
+  /// The constraints that rows of the log violate, and that were dropped.
   public var droppedConstraints: [DroppedConstraints] = []
 }
 
-/// Brings a database to have every entry that its stores have, whatever was missing.
+/// Puts back every stored entry that a database lacks, and makes its tables from the log.
 ///
-/// Begun again after it was cut short, it goes on: until its end nothing else is recorded in the database.
+/// If a restore is interrupted, the same command continues it. The database records nothing else before its end.
 public struct Restorer {
   private let target: Session.Target
   private let session: Session
@@ -49,15 +48,14 @@ public struct Restorer {
   private let progress: ReplayProgress
 
   /// - Parameters:
-  ///   - files: Where the stores lie, at least one. They are copies of one history: what is missing or damaged in
-  ///     one is taken from another.
-  ///   - allowsLoss: Whether the database may go on without entries that no store can give any more; history wants to
-  ///     know why.
+  ///   - files: The stores, at least one. They are copies of one history: if a file is missing or damaged in one, another
+  ///     gives it.
+  ///   - allowsLoss: Whether the database may continue without entries that no store has. `why` is recorded then.
   public init(
     _ target: Session.Target, _ files: [any ObjectStore], actor: String, why: String? = nil,
     allowsLoss: Bool = false, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) {
-    precondition(!files.isEmpty, "a restore wants a store")
+    precondition(!files.isEmpty, "a restore needs a store")
     self.target = target
     self.files = files
     self.actor = actor
@@ -67,24 +65,15 @@ public struct Restorer {
     session = try Session(target)
   }
 
-  /// From one store.
-  public init(
-    _ target: Session.Target, _ store: Store, actor: String, why: String? = nil,
-    allowsLoss: Bool = false, _ progress: ReplayProgress = ReplayProgress()
-  ) throws(OpsError) {
-    try self.init(
-      target, [store.files], actor: actor, why: why, allowsLoss: allowsLoss, progress)
-  }
-
-  /// - Throws: `OPS_015` where the database is another ledger's, where both have entries that the other lacks, or where no
-  ///   store can give an entry; nothing was changed then.
+  /// - Throws: `OPS_015` if the database belongs to another ledger, if it and the stores diverged, or if no store has an
+  ///   entry. Nothing was changed then.
   public func run() throws(OpsError) -> RestoreReport {
     var report = RestoreReport(outcome: .nothingToDo, lastEntry: 0, root: "")
     var (stores, quarantined) = try open()
     if stores.allSatisfy({ $0.isEmpty }) { try requireBegun(stores[0]) }
     _ = try Installer.apply(session)
     try keepOwn(&stores, &quarantined)
-    // A push may merge segments meanwhile; what was put back by then stays.
+    // A push may merge segments meanwhile. Segments that were put back stay.
     let own = stores
     let survey = try readingWhole(files) { () throws(OpsError) -> (Survey, isFine: Bool) in
       let survey = try restore(own, &report)
@@ -102,29 +91,36 @@ public struct Restorer {
 
   // MARK: The stores
 
-  /// Those that can be opened.
-  private func open() throws(OpsError) -> (stores: [Store], quarantined: [String]) {
-    var (stores, failures): ([Store], [OpsError]) = ([], [])
-    for files in files {
-      do throws(OpsError) { stores.append(try Store.existing(files)) } catch {
-        failures.append(error)
-      }
-    }
-    guard !stores.isEmpty else { throw failures[0] }
-    return (stores, failures.map(\.message))
+  /// The stores that can be opened.
+  private func open() throws(OpsError) -> ([Store], quarantined: [String]) {
+    try usable(files) { (files) throws(OpsError) in try Store.existing(files) }
   }
 
-  /// A store whose first push was cut short makes no ledger of an empty database.
+  /// Opens each, and leaves out what cannot be opened.
+  ///
+  /// - Throws: If none can be opened.
+  private func usable<Place, Opened>(
+    _ places: [Place], _ open: (Place) throws(OpsError) -> Opened
+  ) throws(OpsError) -> ([Opened], quarantined: [String]) {
+    var (opened, failures): ([Opened], [OpsError]) = ([], [])
+    for place in places {
+      do throws(OpsError) { opened.append(try open(place)) } catch { failures.append(error) }
+    }
+    guard !opened.isEmpty else { throw failures[0] }
+    return (opened, failures.map(\.message))
+  }
+
+  /// An empty store has no ledger for an empty database: its first push was interrupted.
   private func requireBegun(_ store: Store) throws(OpsError) {
     do throws(OpsError) { try session.requireLedger() } catch {
       guard error.code == .schemaMismatch else { throw error }
       throw OpsError(
-        .notFound, "\(store.files.place) holds no entry yet: there is nothing to restore",
-        hint: "its first push was cut short; is there another store?")
+        .notFound, "\(store.files.place) has no entries, so there is nothing to restore",
+        hint: "its first push was interrupted: name another store")
     }
   }
 
-  /// Leaves other ledgers' stores out. An empty database can become any ledger, so that its stores must be of one.
+  /// Leaves out stores of other ledgers. An empty database can become any ledger: all its stores must belong to one.
   private func keepOwn(_ stores: inout [Store], _ quarantined: inout [String]) throws(OpsError) {
     guard let own = try session.ledgerIdentity() else {
       for store in stores where store.record.identity != stores[0].record.identity {
@@ -136,14 +132,14 @@ public struct Restorer {
       }
       return
     }
-    // The parent's identity: a database from before the fork.
+    // A database from before a fork has the parent's identity.
     let ours = stores.filter { [$0.record.identity, $0.record.parent?.identity].contains(own) }
     let others = stores.filter { ![$0.record.identity, $0.record.parent?.identity].contains(own) }
       .map { store in
         OpsError(
           store: .anotherLedger,
-          "the database is another ledger's (\(own)) than \(store.files.place) "
-            + "(\(store.record.title), \(store.record.identity))",
+          "\(store.files.place) is the store of \(store.record.title) (\(store.record.identity)), and the "
+            + "database belongs to another ledger (\(own))",
           hint: "restore into an empty database, or name this ledger's store")
       }
     if ours.isEmpty, let first = others.first { throw first }
@@ -151,32 +147,19 @@ public struct Restorer {
     quarantined += others.map(\.message)
   }
 
-  /// A store that cannot be listed is passed over where there is another.
-  private func sources(
-    _ stores: [Store], _ report: inout RestoreReport
-  ) throws(OpsError) -> [Survey.Source] {
-    var (sources, failures): ([Survey.Source], [OpsError]) = ([], [])
-    for store in stores {
-      do throws(OpsError) {
-        sources.append(Survey.Source(store, try store.foundSegments()))
-      } catch { failures.append(error) }
-    }
-    guard !sources.isEmpty else { throw failures[0] }
-    report.quarantined += failures.map(\.message)
-    return sources
-  }
-
   // MARK: The log
 
-  /// Everything up to the tables.
+  /// Restores the log, not the tables.
   private func restore(
     _ stores: [Store], _ report: inout RestoreReport
   ) throws(OpsError) -> Survey {
-    report.quarantined = []
-    let survey = try Survey(session, try sources(stores, &report)).run()
+    let (sources, unlisted) = try usable(stores) { (store) throws(OpsError) in
+      Survey.Source(store: store, list: try store.foundSegments())
+    }
+    let survey = try Survey(session, sources).run()
     if let entry = survey.divergence { throw diverged(entry, survey.others, stores[0]) }
     let instanceState = try session.instanceState()
-    report.quarantined += survey.quarantined
+    report.quarantined = unlisted + survey.quarantined
     (report.lastEntry, report.root, report.isAhead) = (
       survey.lastEntry, survey.root.hex, survey.isAhead
     )
@@ -188,11 +171,11 @@ public struct Restorer {
       report.outcome = .moved
     }
     if report.outcome != .nothingToDo {
-      // Nobody else records anything before its end: rows of tables that are not made yet would be made twice.
+      // Nobody else may record before the end: the rebuild would write the same rows again.
       try session.markStale()
       for part in survey.missing {
         do throws(OpsError) { try put(part, &report) } catch {
-          // The log is as it was: it may go on.
+          // The log is unchanged: the database may record again.
           if instanceState == .here, report.events == 0, error.code != .databaseUnreachable {
             try session.adoptInstance(above: 0)
           }
@@ -200,7 +183,7 @@ public struct Restorer {
         }
       }
       try session.recountSeals(acceptingLoss: report.lost != nil)
-      // An old copy of a store, and an old database, hold what was erased since.
+      // An old copy of a store may hold content that was erased since.
       if report.outcome == .restored { try session.eraseAgain() }
       try session.skipNumbers(
         above: try EntryNumber.jumped(
@@ -211,13 +194,13 @@ public struct Restorer {
     return survey
   }
 
-  /// What is lost for good where the database goes on without it: it may have some itself.
+  /// The entries that the database gives up: it may have some of the lost ones itself.
   private func lost(_ loss: StoreLoss) throws(OpsError) -> ClosedRange<Int64>? {
     guard allowsLoss else { throw loss.refusal }
     let recorded = try session.highestEntries().recorded
     guard max(loss.whole, recorded) > 0 else {
       throw OpsError(
-        store: .damaged, "\(loss.cause.message): nothing of the store can be had",
+        store: .damaged, "\(loss.cause.message): no entry of the store can be restored",
         hint: "put the file back from another copy of the store")
     }
     let first = max(loss.whole, recorded) + 1
@@ -226,21 +209,21 @@ public struct Restorer {
 
   private func diverged(_ entry: Int64, _ others: [Int64], _ store: Store) -> OpsError {
     var what =
-      "the database and \(store.files.place) went on apart, or one of them was changed: they differ "
+      "the database and \(store.files.place) diverged, or one of them was changed: they differ "
       + "first at entry \(entry)"
     if !others.isEmpty {
-      what += "; not alike: \(others.map(String.init).joined(separator: ", "))"
+      what += "; entries that differ: \(others.map(String.init).joined(separator: ", "))"
       if others.count == Survey.othersMax { what += ", …" }
     }
     return OpsError(
       store: .diverged, what,
       hint:
-        "nothing can be merged: `opsledger archive fork` lets this database go on in a new store; "
-        + "`opsledger restore --to` makes another database of the store",
+        "they cannot be merged: `opsledger archive fork` continues this database in a new store; "
+        + "`opsledger restore --to` restores the store into another database",
       facts: ["entry": String(entry)])
   }
 
-  /// Puts the events of one segment back, or those of them that are missing.
+  /// Puts back the missing events of one segment.
   private func put(_ part: Survey.Missing, _ report: inout RestoreReport) throws(OpsError) {
     let reader = try part.store.reader(of: part.segment)
     try session.havePartitions(
@@ -251,10 +234,10 @@ public struct Restorer {
         try connection.copyIn("COPY ledger.events FROM STDIN")
       }
       let other = part.isWhole && reader.index.frames.count > 1 ? SegmentLoader(target) : nil
-      // Another session reads what this one adds to.
+      // Another session reads the log while this one writes it.
       events = try part.send(to: writer, and: other, reading: try Session(target))
-      // What it put there is committed first: cut short between the two, the segment is one of which some
-      // events are missing, and what is made of all of them is made again.
+      // The other transaction commits first. If the restore is interrupted between the two commits, some events of the
+      // segment are missing, and the next restore makes the bookkeeping tables for all of them.
       try other?.finish()
       _ = try onDatabase { () throws(PostgresError) in try writer.finish() }
     }
@@ -273,53 +256,52 @@ public struct Restorer {
     }
     let rebuilt = try Rebuilder.run(
       target, actor: actor, checkOnly: false, recording: .restored(facts, why: why),
-      // The survey has compared them, segment by segment.
+      // The survey has compared these entries with the store.
       proven: report.lastEntry, progress)
     report.droppedConstraints = rebuilt.droppedConstraints
+    if report.outcome != .nothingToDo { try session.adoptInstance(above: 0) }
     switch rebuilt.outcome {
     case .rebuilt:
-      if report.outcome != .nothingToDo { try session.adoptInstance(above: 0) }
       report.outcome = .restored
       report.written = rebuilt.written
       report.entry = rebuilt.entry
     case .equal, .wouldWrite:
       guard report.outcome != .nothingToDo else { return }
-      try session.adoptInstance(above: 0)
       let text = JSON.object(facts).text
       report.entry = try session.record(
         report.outcome == .moved
           ? .moved(report: text, why: why) : .restored(report: text, why: why),
         by: actor)
     case .refused:
-      if report.outcome != .nothingToDo { try session.adoptInstance(above: 0) }
       throw OpsError(
         store: .damaged,
-        "every entry of the store is back, but the log itself is broken in "
-          + "\(rebuilt.found.logProblems) places beyond it",
+        "every entry of the store is back, but the log is broken in \(rebuilt.found.logProblems) "
+          + "places after entry \(report.lastEntry), and the tables were not rebuilt",
         hint:
-          "`opsledger verify` names them; `opsledger restore --to` makes another database, of the "
-          + "store alone")
+          "`opsledger verify` names the places; `opsledger restore --to` restores the store into another "
+          + "database")
     }
   }
 }
 
 extension OpsError {
-  /// The same, with the file that it is about.
+  /// The same error, with the name of the file.
   fileprivate func of(_ part: Survey.Missing) -> OpsError {
     let file = "\(part.segment.name.path) of \(part.store.files.place)"
     if store?.file == part.segment.name.path || code == .databaseUnreachable { return self }
-    // What the database says of a row is no help where the row is not its own.
+    // The database's hint is about rows of its own.
     let hint = database == nil ? hint : nil
     return saying(
       "\(file) cannot be put back: \(message)",
       hint: hint
-        ?? "put the file back from another copy of the store, or remove it if it does not belong there; then restore again"
+        ?? "put the file back from another copy of the store, or remove it if it does not belong there; then "
+        + "restore again"
     )
   }
 }
 
 extension Store {
-  /// Nothing was ever pushed; false where it cannot be listed.
+  /// Whether nothing was ever pushed; false if the store cannot be listed.
   fileprivate var isEmpty: Bool {
     guard let segments = try? foundSegments(), let snapshots = try? snapshots() else {
       return false

@@ -5,14 +5,14 @@ import Replay
 import Synchronization
 import Threads
 
-/// Puts lines into the log on a session and a thread of its own, in one transaction: a server takes in what COPY
-/// sends on one core, and there are others.
+/// Loads lines into the log, in one transaction, on a session and a thread of its own: the server uses one core for each
+/// COPY.
 final class SegmentLoader {
   private final class Shared: Sendable {
-    /// Lines that wait; closed where they end, or fail.
+    /// Lines that wait. Closed at the end, or after a failure.
     let lines = BoundedQueue<[UInt8]>(capacity: 2)
     let failure = Mutex<OpsError?>(nil)
-    /// Closed when the transaction has ended.
+    /// Closed after the transaction has ended.
     let end = BoundedQueue<Never>()
 
     func fail(_ error: OpsError) {
@@ -37,9 +37,9 @@ final class SegmentLoader {
     shared.end.close()
   }
 
-  /// Nobody waits for it any longer: without an end it rolls back.
+  /// Rolls back, unless ``finish()`` was called.
   deinit {
-    shared.fail(OpsError(.conflict, "the restore was given up"))
+    shared.fail(OpsError(.conflict, "the restore was abandoned"))
     _ = shared.end.take()
   }
 
@@ -54,13 +54,13 @@ final class SegmentLoader {
     }
   }
 
-  /// Hands lines over, and waits while two others wait.
+  /// Waits while two pieces wait.
   func send(_ lines: [UInt8]) throws(OpsError) {
     shared.lines.put(lines)
     try shared.require()
   }
 
-  /// Waits until all is committed.
+  /// Returns after the commit.
   func finish() throws(OpsError) {
     shared.lines.close()
     _ = shared.end.take()
@@ -70,10 +70,8 @@ final class SegmentLoader {
 
 extension CopyWriter {
   func send(_ lines: [UInt8]) throws(OpsError) {
-    try lines.withUnsafeBytes { lines in
-      Result { () throws(OpsError) in
-        try onDatabase { () throws(PostgresError) in try raw(lines) }
-      }
-    }.get()
+    try onDatabase { () throws(PostgresError) in
+      try lines.withBytes { (lines) throws(PostgresError) in try raw(lines) }
+    }
   }
 }

@@ -2,107 +2,100 @@ import Crypto
 import Ledger
 import Log
 
-/// Entries that cannot be had from a store, and with them none of those that come after.
+/// Entries that no store can give. Later entries cannot be put back without them.
 public struct StoreLoss: Sendable {
-  /// Missing or damaged.
+  /// The missing or damaged entries.
   public let entries: ClosedRange<Int64>
-  /// The last that the store covers, by the names of its files.
+  /// The last stored entry, by the names of the files.
   public let last: Int64
   let cause: OpsError
 
-  /// Everything up to here can be had.
+  /// The last entry before the loss.
   public var whole: Int64 { entries.lowerBound - 1 }
 
-  /// What is wrong, and what would be lost.
+  /// The error of a restore that may not lose entries.
   var refusal: OpsError {
     var what = "entries \(entries.lowerBound) to \(entries.upperBound) cannot be had"
-    if last > entries.upperBound {
-      what += ", and those from there to \(last) cannot be put back without them"
-    }
+    if last > entries.upperBound { what += ", and the later ones up to \(last) need them" }
     return OpsError(
       cause.store ?? StoreFault(.damaged), "\(cause.message): \(what); nothing was changed",
       hint:
-        "put the file back from another copy of the store, or remove it if it does not belong there; "
-        + "or --allow-loss --why W restores up to entry \(whole), and then pushes to a new store only",
+        "put the file back from another copy of the store, or remove it if it does not belong there. "
+        + "--allow-loss --why W restores up to entry \(whole); after that, push to a new store",
       facts: cause.facts.merging(["last_stored": "\(last)"]) { old, _ in old })
   }
 }
 
-/// What a database lacks of what its stores have; looks and changes nothing.
+/// Finds the entries that a database lacks and its stores have. Changes nothing.
 ///
-/// It walks through the log once, from what has left the database on. Where a store's file is missing or
-/// damaged, or does not go on from what was before, the other stores are asked: any good copy serves.
+/// It reads the log once, after the archived entries. If a file of a store is missing or damaged, or does not continue
+/// the entries before it, the survey reads the next store.
 struct Survey {
-  /// A store and its files.
   struct Source {
     let store: Store
     let list: SegmentList
-
-    init(_ store: Store, _ list: SegmentList) {
-      self.store = store
-      self.list = list
-    }
   }
 
-  /// A segment of which events are missing.
+  /// A segment with events that the database lacks.
   struct Missing {
     let store: Store
     let segment: SegmentList.Segment
-    /// Those that can be had.
+    /// The entries that the segment can give.
     let entries: ClosedRange<Int64>
-    /// All of them are missing, and all of the segment can be had.
+    /// Whether the database lacks all of the segment, and all of it can be read.
     let isWhole: Bool
   }
 
   let session: Session
   let sources: [Source]
-  /// Whether it begins at the last root that the database has noted and a store has.
+  /// Whether to begin at the last recorded root that a store has.
   private let goesOnFromKnown: Bool
 
   private(set) var missing: [Missing] = []
   private(set) var loss: StoreLoss?
-  /// What was passed over, since another store has it, or since nothing needs it.
+  /// Faults of the stores that do not matter: another store has the file, or nothing needs it.
   private(set) var quarantined: [String] = []
-  /// The last entry that can be had, the tree up to it, and its root.
+  /// The last entry that a store or the database has, and the tree up to it.
   private(set) var lastEntry: Int64 = 0
-  /// The last entry that an event says there is: up to the tip there may be numbers that nobody used.
-  private(set) var proven: Int64 = 0
   private(set) var tree = MerkleFrontier()
   var root: Digest { tree.root(TreeHasher()) }
-  /// The last root that the database has noted and a store has.
+  /// The last entry with an event. Later numbers up to `tip` may be unused.
+  private(set) var proven: Int64 = 0
+  /// The last recorded root that a store has.
   private(set) var known: StoredRoot?
-  /// The first entry that one side has and the other lacks, and the first that they have not alike.
+  /// The first entry that the database lacks, the first that the stores lack, and the first that differs in both.
   private(set) var firstMissing: Int64?
   private(set) var firstExtra: Int64?
-  private(set) var firstOther: Int64?
-  /// Entries that are not alike, the first of them.
+  var firstOther: Int64? { others.first }
+  /// The first entries that differ in both.
   private(set) var others: [Int64] = []
-  /// Both have an event alike, after the first that is missing.
+  /// Whether an event after the first missing one is the same in both.
   private var goesOnAlike = false
-  /// The database has noted a store's root at its tip, and so has had all of it.
+  /// Whether the database has had all stored entries: it has recorded the root at the last one.
   private var hadAll = false
   static let othersMax = 20
-  /// Where each segment that was used ends, and the tree there.
+  /// The root at the end of each segment that was used.
   private var ends: [Int64: Digest] = [:]
 
-  /// The database has entries that the store has not.
+  /// Whether the database has entries that the store lacks.
   var isAhead: Bool { firstExtra != nil }
 
-  /// The first entry that differs, where both have what the other lacks, and neither had the other's.
+  var firstDifference: Int64? { [firstMissing, firstExtra, firstOther].compactMap(\.self).min() }
+
+  /// The first entry that differs, if the histories diverged.
   ///
-  /// A database that has had all of the store, or goes on with it after what is missing, lost that, and went on: it gets
-  /// it back.
+  /// A database that has had all stored entries, or agrees with the store after the missing ones, lost entries and then
+  /// recorded more. That is no divergence: it gets them back.
   var divergence: Int64? {
-    let differing = [firstMissing, firstExtra, firstOther].compactMap(\.self).min()
-    if firstOther != nil { return differing }
+    if firstOther != nil { return firstDifference }
     guard firstMissing != nil, let firstExtra else { return nil }
-    return firstExtra > claimed && (hadAll || goesOnAlike) ? nil : differing
+    return firstExtra > claimed && (hadAll || goesOnAlike) ? nil : firstDifference
   }
 
-  /// The first entry of the stores that the database lacks, or has otherwise.
+  /// The first stored entry that the database lacks, or that differs there.
   var firstForeign: Int64? { [firstMissing, firstOther].compactMap(\.self).min() }
 
-  /// The last entry that the stores cover by the names of their files.
+  /// The last stored entry, by the names of the files.
   var claimed: Int64 { sources.map(\.list.lastEntry).max() ?? 0 }
 
   init(_ session: Session, _ sources: [Source], goesOnFromKnown: Bool = false) {
@@ -111,7 +104,7 @@ struct Survey {
     self.goesOnFromKnown = goesOnFromKnown
   }
 
-  /// - Throws: Where no store that is needed is in reach; `OPS_015` where two stores of an empty database differ.
+  /// - Throws: If a store that is needed cannot be reached; `OPS_015` if two stores of an empty database differ.
   consuming func run() throws(OpsError) -> Survey {
     known = try lastKnown()
     if goesOnFromKnown, let known {
@@ -127,16 +120,15 @@ struct Survey {
     return self
   }
 
-  /// Whether the database has events before the first that it lacks, and all of these are the stores' too.
+  /// Whether the database and the stores begin with the same events.
   func hasCommonHistory() throws(OpsError) -> Bool {
     if known != nil { return true }
-    let first = [firstMissing, firstExtra, firstOther].compactMap(\.self).min() ?? lastEntry + 1
-    return try session.firstEntry(from: 0, to: first - 1) != nil
+    return try session.firstEntry(from: 0, to: (firstDifference ?? lastEntry + 1) - 1) != nil
   }
 
-  // MARK: Where it begins
+  // MARK: The first entry to compare
 
-  /// What has left the database is not missing: its root was noted, and a store must have that.
+  /// The last archived entry and the tree up to it, from a store that has the recorded root there.
   private func archivedPart() throws(OpsError) -> (Int64, MerkleFrontier)? {
     guard let (last, root) = try session.archivedRoot() else { return nil }
     for source in sources {
@@ -151,14 +143,10 @@ struct Survey {
     return nil
   }
 
-  /// The last segment's end at which the database has noted the store's root.
+  /// The last recorded root that is the root at the end of a store's segment.
   private func lastKnown() throws(OpsError) -> StoredRoot? {
-    var last: StoredRoot?
-    for source in sources {
-      let found = try lastKnown(in: source)
-      if let found, found.entry > last?.entry ?? -1 { last = found }
-    }
-    return last
+    try sources.map { (source) throws(OpsError) in try lastKnown(in: source) }
+      .compactMap(\.self).max { $0.entry < $1.entry }
   }
 
   private func lastKnown(in source: Source) throws(OpsError) -> StoredRoot? {
@@ -172,14 +160,14 @@ struct Survey {
       do throws(OpsError) {
         if try known.root == source.store.reader(of: segment).index.root { return known }
       } catch {
-        // It is damaged: what comes before may be known as well.
+        // The segment is damaged: an earlier root may do.
         guard mayQuarantine(error) else { throw error }
       }
     }
     return nil
   }
 
-  /// Whether another store, or an earlier file, may serve instead.
+  /// Whether another store, or an earlier file, may do instead.
   private func mayQuarantine(_ error: OpsError) -> Bool {
     if error.store?.lost != nil { return true }
     return sources.count > 1
@@ -193,13 +181,13 @@ struct Survey {
     let source: Source
     let segment: SegmentList.Segment?
     let error: OpsError
-    /// What cannot be had for it.
+    /// The entries that the failure makes unavailable.
     let entries: ClosedRange<Int64>
   }
 
-  /// Looks at the entries after the tip, in the first store that has all of a segment.
+  /// Compares the next segment, in the first store that has all of it.
   ///
-  /// - Returns: Whether there was one, and the tip is another now.
+  /// - Returns: Whether `tip` has changed.
   private mutating func advance() throws(OpsError) -> Bool {
     let next = lastEntry + 1
     var failures: [Failure] = []
@@ -225,7 +213,7 @@ struct Survey {
             entries: error.store?.lost ?? next...segment.name.entries.upperBound))
       }
     }
-    // Damage of what the database has itself is no loss.
+    // A damaged segment is no loss if the database has its entries.
     for failure in failures {
       let last = failure.segment?.name.entries.upperBound ?? failure.entries.upperBound
       if try has(next...last) {
@@ -233,11 +221,12 @@ struct Survey {
         return true
       }
     }
-    // Damage of a segment is what cannot be had; up to it everything can.
+    // A segment can be used up to its damaged frame.
     let best = failures.filter { $0.segment != nil && $0.entries.lowerBound > next }
       .max { $0.entries.lowerBound < $1.entries.lowerBound }
     if let best, let segment = best.segment {
-      try look(at: segment, next...(best.entries.lowerBound - 1), best.source.store)
+      lastEntry = best.entries.lowerBound - 1
+      try compare(segment, next...lastEntry, best.source.store)
       return true
     }
     guard let first = failures.first else { return false }
@@ -246,8 +235,8 @@ struct Survey {
     return false
   }
 
-  /// Whether the database has what no store can give: its own events lead to the tree that a store's next segment goes
-  /// on from, or that was noted at their end.
+  /// Whether the database has entries that no store can give. Its tree over them must be the one that a store's next
+  /// segment continues, or the recorded one.
   private mutating func has(_ entries: ClosedRange<Int64>) throws(OpsError) -> Bool {
     let grown = try grown(entries).tree
     var isProven = try session.storedRoot(at: entries.upperBound)?.frontier == grown
@@ -262,7 +251,7 @@ struct Survey {
     return true
   }
 
-  /// The tree with the database's events of these entries, and a tree over these alone.
+  /// The tree with the database's events of these entries, and a tree over these events alone.
   private func grown(
     _ entries: ClosedRange<Int64>
   ) throws(OpsError) -> (tree: MerkleFrontier, own: MerkleFrontier) {
@@ -282,14 +271,14 @@ struct Survey {
     }
   }
 
-  /// The entries after the tip, to the segment's end.
+  /// Compares the entries after `tip`, up to the segment's end.
   private mutating func look(_ segment: SegmentList.Segment, _ store: Store) throws(OpsError) {
     let entries = (lastEntry + 1)...segment.name.entries.upperBound
     let reader = try store.reader(of: segment)
-    guard try reader.frontier(upTo: lastEntry) == tree else {
+    guard try reader.tree(upTo: lastEntry) == tree else {
       throw OpsError(
         store: .diverged,
-        "\(segment.name.path) of \(store.files.place) does not go on from the segment before it",
+        "\(segment.name.path) of \(store.files.place) does not continue the segment before it",
         hint: "put the right file back from another copy of the store", at: store.files.place,
         file: segment.name.path, losing: entries)
     }
@@ -304,7 +293,7 @@ struct Survey {
       }
       tree = reader.index.after
     } else {
-      // Hashed alone, so that no root is believed but the one that its events have.
+      // Hashes these events alone: the index of a segment proves nothing.
       let here = try grown(entries)
       if entries == segment.name.entries, here.own.root(TreeHasher()) == reader.index.ownRoot,
         here.own.size == reader.index.eventCount
@@ -312,15 +301,14 @@ struct Survey {
         if firstMissing != nil, here.own.size > 0 { goesOnAlike = true }
         tree = here.tree
       } else {
-        // Frames that are compared are checked.
         try compare(segment, entries, store)
       }
       guard tree == reader.index.after else {
         throw OpsError(
           store: .damaged,
-          "\(segment.name.path) of \(store.files.place) is damaged: its events are not those of "
-            + "the roots that its index names",
-          hint: "put it back from another copy of the store", at: store.files.place,
+          "\(segment.name.path) of \(store.files.place) is damaged: its events do not have the roots "
+            + "that its index names",
+          hint: "put the file back from another copy of the store", at: store.files.place,
           file: segment.name.path, losing: entries)
       }
     }
@@ -329,19 +317,11 @@ struct Survey {
     ends[lastEntry] = reader.index.root
   }
 
-  /// A segment that is damaged behind these entries.
-  private mutating func look(
-    at segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ store: Store
-  ) throws(OpsError) {
-    try compare(segment, entries, store)
-    lastEntry = entries.upperBound
-  }
-
-  /// The tree goes on with the segment's events.
+  /// Compares events, and appends those of the segment to the tree.
   private mutating func compare(
     _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ store: Store
   ) throws(OpsError) {
-    var (lacking, extra, others, last): (Int64?, Int64?, [Int64], Int64?) = (nil, nil, [], nil)
+    var (lacking, last): (Int64?, Int64?) = (nil, nil)
     var tree = tree
     let hasher = TreeHasher()
     let leaves: (Digest) -> Void = { tree.append($0, hasher) }
@@ -350,29 +330,24 @@ struct Survey {
       case .missing(_, let position):
         lacking = lacking ?? position.entry
         last = position.entry
-      case .extra(let position): extra = extra ?? position.entry
+      case .extra(let position): firstExtra = firstExtra ?? position.entry
       case .other(let position):
-        if others.last != position.entry { others.append(position.entry) }
+        if others.count < Self.othersMax, others.last != position.entry {
+          others.append(position.entry)
+        }
       }
     }
+    self.tree = tree
     if let last, try session.firstEntry(from: last + 1, to: entries.upperBound) != nil {
       goesOnAlike = true
     }
-    if lacking != nil {
-      missing.append(Missing(store: store, segment: segment, entries: entries, isWhole: false))
-    }
-    self.tree = tree
-    // Segments are looked at in the order of their entries.
+    guard let lacking else { return }
+    missing.append(Missing(store: store, segment: segment, entries: entries, isWhole: false))
     firstMissing = firstMissing ?? lacking
-    firstExtra = firstExtra ?? extra
-    firstOther = firstOther ?? others.first
-    self.others += others.prefix(Self.othersMax - min(self.others.count, Self.othersMax))
   }
 
-  // MARK: Around it
-
-  /// A snapshot of an entry that no segment has says that the newest segments are missing, unless the database has
-  /// what they had. A snapshot that cannot be read says nothing.
+  /// The loss of the newest segments: a snapshot is of an entry that no segment and not the database has. A snapshot
+  /// that cannot be read proves nothing.
   private mutating func missingNewest() throws(OpsError) -> StoreLoss? {
     let recorded = try session.highestEntries().recorded
     for source in sources {
@@ -387,7 +362,7 @@ struct Survey {
         let entries = claimed + 1...name.entry
         let cause = OpsError(
           store: .damaged,
-          "\(name) of \(source.store.files.place) is of an entry that no segment has",
+          "\(name) of \(source.store.files.place) is of an entry that no segment has: the newest are missing",
           losing: entries)
         return StoreLoss(entries: entries, last: name.entry, cause: cause)
       }
@@ -395,7 +370,7 @@ struct Survey {
     return nil
   }
 
-  /// Nothing in an empty database says which of two stores is the right one.
+  /// An empty database cannot tell which of two different stores is right.
   private func requireAlike() throws(OpsError) {
     for source in sources.dropFirst() {
       for segment in source.list.segments {
@@ -404,19 +379,20 @@ struct Survey {
         else { continue }
         throw OpsError(
           store: .diverged,
-          "\(sources[0].store.files.place) and \(source.store.files.place) have other histories up to "
+          "\(sources[0].store.files.place) and \(source.store.files.place) have different histories up to "
             + "entry \(segment.name.entries.upperBound)",
-          hint: "name the one that is right")
+          hint: "name the right store only")
       }
     }
   }
 }
 
 extension SegmentReader {
-  /// The tree over the log up to an entry of this segment, or to the one before it.
-  fileprivate func frontier(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
+  /// The tree over the log up to an entry of this segment, or up to the entry before it.
+  func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
     var tree = index.before
     let entries = index.name.entries
+    if entry == entries.upperBound { return index.after }
     guard entry >= entries.lowerBound else { return tree }
     let (leaves, hasher) = (LeafHasher(), TreeHasher())
     try lines(of: entries.lowerBound...entry) { (_, event) throws(OpsError) in
@@ -426,26 +402,13 @@ extension SegmentReader {
   }
 }
 
-/// Where an event stands in the log.
-struct EventPosition: Comparable {
-  let entry: Int64
-  let index: Int32
-
-  init(_ event: EventLine) { (entry, index) = (event.entry, event.index) }
-
-  static func < (a: EventPosition, b: EventPosition) -> Bool {
-    (a.entry, a.index) < (b.entry, b.index)
-  }
-}
-
-/// Where a database and a segment differ.
 enum LineDifference {
   /// The database lacks this line.
-  case missing(UnsafeRawBufferPointer, EventPosition)
-  /// The database has an event that the segment lacks.
-  case extra(EventPosition)
-  /// Both have one, and not the same.
-  case other(EventPosition)
+  case missing(UnsafeRawBufferPointer, LinePosition)
+  /// The segment lacks this event.
+  case extra(LinePosition)
+  /// Both have an event there, and not the same.
+  case other(LinePosition)
 
   var entry: Int64 {
     switch self {
@@ -455,11 +418,10 @@ enum LineDifference {
 }
 
 extension Store {
-  /// Walks through a segment and the database's log side by side: both are in the order of the log.
+  /// Compares a segment with the database's log, event by event. Erased content makes no difference: it does not change a
+  /// leaf.
   ///
-  /// Events are the same where their leaves are: content that was erased on one side makes no difference.
-  ///
-  /// - Parameter leaves: Gets the leaf of each of the segment's events.
+  /// - Parameter leaves: Gets the leaf of each event of the segment.
   func compare(
     _ segment: SegmentList.Segment, _ entries: ClosedRange<Int64>, _ session: Session,
     leaves: (Digest) -> Void = { _ in }, _ each: (LineDifference) throws(OpsError) -> Void
@@ -468,31 +430,31 @@ extension Store {
     var next = try here.nextLeaf()
     let hasher = LeafHasher()
     try reader(of: segment).lines(of: entries) { (line, event) throws(OpsError) in
-      let position = EventPosition(event)
+      let position = LinePosition(event)
       let leaf = try hasher.archivedLeaf(of: event)
       leaves(leaf)
-      while let mine = next, EventPosition(mine.event) < position {
-        try each(.extra(EventPosition(mine.event)))
+      while let mine = next, LinePosition(mine.event) < position {
+        try each(.extra(LinePosition(mine.event)))
         next = try here.nextLeaf()
       }
-      guard let mine = next, EventPosition(mine.event) == position else {
+      guard let mine = next, LinePosition(mine.event) == position else {
         return try each(.missing(line, position))
       }
       if mine.leaf != leaf { try each(.other(position)) }
       next = try here.nextLeaf()
     }
     while let mine = next {
-      try each(.extra(EventPosition(mine.event)))
+      try each(.extra(LinePosition(mine.event)))
       next = try here.nextLeaf()
     }
   }
 }
 
 extension LeafHasher {
-  /// Of an event of a segment.
   func archivedLeaf(of event: EventLine) throws(OpsError) -> Digest {
     do { return try leaf(of: event) } catch {
-      throw OpsError(store: .damaged, "entry \(event.entry) is none of the log's: \(error)")
+      throw OpsError(
+        store: .damaged, "entry \(event.entry) of a segment cannot be hashed: \(error)")
     }
   }
 }

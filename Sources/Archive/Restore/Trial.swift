@@ -2,20 +2,20 @@ import Ledger
 import Log
 import Postgres
 
-/// Whether what stores have more than the database could be an earlier log of its own: whoever can write to a store can
-/// make a segment that is sound, of events that no database ever recorded.
+/// Checks that the log could take the events that it lacks. Somebody who can write to a store can make a sound segment of
+/// events that no database ever recorded.
 ///
-/// The events go into a table of the transaction's alone, which takes what the log takes, and is rolled back.
+/// Loads the events into a temporary table with the log's constraints, and rolls back.
 struct Trial {
   let session: Session
   let missing: [Survey.Missing]
-  /// The log has the same events as the stores before this entry. From there on both may have gone on.
+  /// The first entry that differs in the log and the stores.
   let before: Int64
 
-  /// - Returns: Why the log cannot take them; nil where it can, or where nobody can say now.
+  /// - Returns: The reason why the log cannot take the events; nil if it can, or if the trial could not run.
   func run() throws(OpsError) -> OpsError? {
     do throws(OpsError) { try load() } catch {
-      // Data, integrity constraints, limits of the server; anything else is no fault of theirs.
+      // Another kind of error says nothing about the events.
       let isTheirs = [.data, .constraint, .limits].contains(error.database?.errorClass)
       return isTheirs || error.code == .storeDiverged ? error : nil
     }
@@ -48,7 +48,7 @@ struct Trial {
     }
     throw OpsError(
       store: .diverged,
-      "entry \(entry) is version \(version) of stream \(stream), and another entry is that as well")
+      "entry \(entry) has version \(version) of stream \(stream), which another entry has too")
   }
 
   private static let repeated = Statement(
@@ -66,9 +66,9 @@ extension Survey.Missing {
   /// Sends the lines that the database lacks.
   ///
   /// - Parameters:
-  ///   - other: Takes every second frame, where all of the segment is missing.
-  ///   - reading: A session that reads what the database has, where it has some.
-  /// - Returns: How many there are.
+  ///   - other: Takes every second frame, if the whole segment is missing.
+  ///   - reading: A session that reads the database's events, if part of the segment is missing.
+  /// - Returns: The number of lines.
   func send(
     to writer: CopyWriter, and other: SegmentLoader? = nil,
     reading: @autoclosure () throws(OpsError) -> Session
@@ -87,7 +87,7 @@ extension Survey.Missing {
       if let type = frame.unknownType {
         throw OpsError(
           store: .newerFormat, "it has an event of type \(type), which this release does not know",
-          hint: "a newer release wrote it, or another program")
+          hint: "use a newer release, unless another program wrote the event")
       }
       if let other, frame.number % 2 == 1 { return try other.send(frame.text) }
       try writer.send(frame.text)

@@ -2,28 +2,28 @@ import Ledger
 import Log
 import Postgres
 
-/// A mission that is over for as long as the rule says, and what speaks against its leaving.
+/// A mission that ended as long ago as the policy asks for, and what keeps it in the database.
 struct Candidate {
   let mission: StreamID
   let status: Mission.Status
   let endedAt: Instant
-  /// The versions of its rows, hashed: it, its proposal, steps, runs and agent events.
+  /// A hash of the versions of its rows: mission, proposal, steps, runs and agent events.
   let fingerprint: String
   let rows: Int64
-  /// Of its rows, as stored.
+  /// The stored size of its rows.
   let bytes: Int64
   let isUnprocessed: Bool
   let isReactedTo: Bool
   let isWorkedOn: Bool
 
-  /// Besides a hold.
+  /// Why the mission stays; nil if only a hold can keep it.
   var reason: RetentionPlan.Reason? {
     if isWorkedOn { return .stepsOpen }
     if isUnprocessed { return .agentEventsUnprocessed }
     return isReactedTo ? .reactionsOpen : nil
   }
 
-  /// `$1`, `$2`: until when one must have ended that succeeded, and one that failed; NULL: none leaves. `$3`: only
+  /// `$1`, `$2`: the latest end of a mission that succeeded, and of one that failed; NULL: none is archived. `$3`: only
   /// these missions; NULL: all.
   static let question = Statement(
     """

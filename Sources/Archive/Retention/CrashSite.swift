@@ -1,25 +1,25 @@
 import Glibc
 
-/// Where a process may be killed while it takes history out of the database: the proof kills it at each of these.
+/// The places in `retention apply` at which the proof kills the process.
 public enum CrashSite: String, CaseIterable, Sendable {
-  /// The run is on record.
+  /// After the run is recorded.
   case begun
   case pushed
   case verified
-  /// In a batch's transaction, its rows locked.
+  /// In the transaction of a batch, with its rows locked.
   case leaving
-  /// A batch of missions has left.
+  /// After a batch is committed.
   case left
-  /// Before a partition goes, and in its transaction, and after it.
+  /// Before, in, and after the transaction that drops a partition.
   case dropping
   case dropped
   case committed
-  /// All is done, and the run not ended yet.
+  /// Before the run is recorded as ended.
   case ending
 
   static let variable = "OPSLEDGER_CRASH_AT"
 
-  /// Ends the process as a power cut would, where the environment names this site, for tests.
+  /// Kills this process if the environment names this site.
   func reach() {
     guard let named = getenv(Self.variable), String(cString: named) == rawValue else { return }
     kill(getpid(), SIGKILL)

@@ -3,30 +3,28 @@ import Ledger
 import Log
 import Postgres
 
-/// The rows of a batch of missions, and what led to them, read under their locks.
+/// The locked rows of a batch of missions, and of what led to the missions.
 struct LeavingRows {
   private let missions: [StreamID: Mission]
   private let proposals: [StreamID: Proposal]
-  /// How many missions have each of these proposals.
+  /// The number of missions of each proposal.
   private var sharers: [StreamID: Int] = [:]
   /// By mission.
   private let steps: [StreamID: [Step]]
   /// By step.
-  private let runs: [StreamID: [Run]]
+  private let runs: [StreamID?: [Run]]
   private let agentEvents: [StreamID: AgentEvent]
   /// The agent events of each mission.
-  private var ownEvents: [StreamID: [StreamID]] = [:]
+  private let ownEvents: [StreamID?: [AgentEvent]]
   private let reactions: [StreamID: Reaction]
-  /// Those that answer each agent event.
-  private var answers: [StreamID: [StreamID]] = [:]
-  /// Of the proposals that the reactions made, the ones that stay in the table.
+  /// The reactions to each agent event.
+  private let answers: [StreamID?: [Reaction]]
+  /// The proposals of the reactions that stay in the table.
   private var present: Set<StreamID>
-  /// Rows that have left with an earlier mission of the batch.
+  /// The rows that were archived with an earlier mission of the batch.
   private var gone: Set<StreamID> = []
 
-  // MARK: Reading
-
-  /// Locks and reads, parents first, each in the order of ids.
+  /// The statements that lock and read the rows: parents first, each table in the order of ids.
   struct Asked {
     fileprivate let missions: Read<[Mission]>
     fileprivate let proposals: Read<[Proposal]>
@@ -37,7 +35,7 @@ struct LeavingRows {
     fileprivate let present: Read<[StreamID]>
     fileprivate let sharers: Read<[StreamID: Int]>
 
-    /// - Parameter origins: Reactions that made the missions' proposals; see ``Pruner``.
+    /// - Parameter origins: The reactions that made the missions' proposals; see ``Pruner``.
     init(_ ids: [StreamID], origins: [StreamID], in reads: inout Reads) {
       var (these, both) = (Parameters(), Parameters())
       these.uuids(ids)
@@ -62,7 +60,7 @@ struct LeavingRows {
     }
   }
 
-  /// - Parameter condition: Which rows; they are called r.
+  /// - Parameter condition: A condition on rows named `r`.
   private static func lock<R: Row>(_ rowType: R.Type, where condition: String) -> Statement {
     Statement(
       """
@@ -82,7 +80,7 @@ struct LeavingRows {
         SELECT o.id FROM public.ops_agent_events AS o WHERE o.mission_id = ANY ($1::uuid[])
         UNION SELECT q.event_id FROM public.ops_agent_reactions AS q WHERE q.id = ANY ($2::uuid[]))
       """)
-  /// All that answer one of the agent events, or made one of the proposals.
+  /// The reactions to one of the agent events, and those that made one of the proposals.
   private static let answering = """
     r.id IN (
       SELECT unnest($2::uuid[])
@@ -97,7 +95,7 @@ struct LeavingRows {
     where: """
       r.step_id IN (SELECT s.id FROM public.ops_mission_steps AS s WHERE s.mission_id = ANY ($1::uuid[]))
       """)
-  /// By the key's index: what a hand put there in place of an id names no proposal.
+  /// Uses the primary key. A manual change may have put something else than an id there, which names no proposal.
   private static let presentProposals = Statement(
     """
     SELECT p.id FROM public.ops_mission_proposals AS p WHERE p.id IN (
@@ -118,20 +116,12 @@ struct LeavingRows {
     proposals = Self.byID(try found[asked.proposals], \.id)
     let events = try found[asked.agentEvents]
     agentEvents = Self.byID(events, \.id)
-    for event in events {
-      if let mission = event.missionID { ownEvents[mission, default: []].append(event.id) }
-    }
+    ownEvents = Dictionary(grouping: events, by: \.missionID)
     let answering = try found[asked.reactions]
     reactions = Self.byID(answering, \.id)
-    for reaction in answering {
-      if let event = reaction.eventID { answers[event, default: []].append(reaction.id) }
-    }
+    answers = Dictionary(grouping: answering, by: \.eventID)
     steps = Dictionary(grouping: try found[asked.steps], by: \.missionID)
-    var runs: [StreamID: [Run]] = [:]
-    for run in try found[asked.runs] {
-      if let step = run.stepID { runs[step, default: []].append(run) }
-    }
-    self.runs = runs
+    runs = Dictionary(grouping: try found[asked.runs], by: \.stepID)
     present = Set(try found[asked.present])
     sharers = try found[asked.sharers]
   }
@@ -142,7 +132,7 @@ struct LeavingRows {
 
   func holds(_ mission: StreamID) -> Bool { missions[mission] != nil }
 
-  /// Takes in which missions of the batch leave, so that what led to several of them leaves with the first.
+  /// Sets the missions of the batch that are archived, so that a row which led to several is archived with the first.
   mutating func settle(leaving: [StreamID]) {
     var sharing = sharers
     for mission in leaving {
@@ -152,19 +142,19 @@ struct LeavingRows {
     }
   }
 
-  /// What goes with a mission, after the earlier ones of the batch.
+  /// The rows that are archived with a mission, after the earlier missions of the batch.
   ///
   /// - Parameter origins: The reactions that made its proposal.
-  /// - Returns: Nil where the mission is not there any more.
+  /// - Returns: Nil if the mission was removed.
   func leaving(_ mission: StreamID, origins: [StreamID]) -> Leaving? {
     guard let row = missions[mission] else { return nil }
-    var events = ownEvents[mission] ?? []
+    var events = (ownEvents[mission] ?? []).map(\.id)
     for origin in origins {
       if let event = reactions[origin]?.eventID, !events.contains(event) { events.append(event) }
     }
     events.removeAll { gone.contains($0) || agentEvents[$0] == nil }
     var reacting = Set(origins)
-    for event in events { reacting.formUnion(answers[event] ?? []) }
+    for event in events { reacting.formUnion((answers[event] ?? []).map(\.id)) }
     let steps = steps[mission] ?? []
     return Leaving(
       mission: row,
@@ -175,36 +165,34 @@ struct LeavingRows {
       present: present)
   }
 
-  /// Takes in what a mission took along.
+  /// Adds the rows that were archived with a mission.
   mutating func note(_ left: Set<StreamID>, of leaving: Leaving) {
     gone.formUnion(left)
     if let proposal = leaving.mission.proposalID { sharers[proposal, default: 1] -= 1 }
   }
 }
 
-/// The rows that one mission takes along, and which of them leave.
+/// Decides which rows are archived with one mission.
 ///
-/// Its own steps, runs and agent events go with it, its proposal where no other mission has that one, the reaction
-/// that proposed it, and the agent event which that reaction answers, once nothing that stays is about it. An agent
-/// event of its own that something else still answers stays, without the mission's name.
+/// These are its steps, runs and agent events; its proposal, if no other mission has it; the reaction that made the
+/// proposal; and the agent event of that reaction, if no row that stays refers to it. An agent event of the mission that
+/// another open reaction answers stays, and its `mission_id` becomes NULL.
 struct Leaving {
   let mission: Mission
   let proposal: Proposal?
   let steps: [Step]
   let runs: [Run]
-  /// Its own, and those that led to it.
+  /// The mission's own, and those that led to it.
   let agentEvents: [AgentEvent]
-  /// All that answer one of them, or made the proposal.
+  /// The reactions to these events, and those that made the proposal.
   let reactions: [Reaction]
-  /// Of the proposals that those reactions made, the ones that stay in the table.
+  /// The proposals of these reactions that stay in the table.
   let present: Set<StreamID>
 
-  // MARK: Deciding
-
-  /// Appends what leaves, and what only loses the mission's name.
+  /// Appends the events that archive rows, or take the mission from an agent event.
   ///
-  /// - Parameter segment: The file of the store that its history ends in, or before.
-  /// - Returns: The rows that leave.
+  /// - Parameter segment: The file of the store with the end of the mission's history, or a later one.
+  /// - Returns: The archived rows.
   func leave(_ draft: inout Draft, segment: String) throws(OpsError) -> Set<StreamID> {
     var left: Set<StreamID> = []
     func archive<R: Row>(_ row: R, _ id: StreamID, key: String? = nil) throws(OpsError) {
@@ -235,17 +223,14 @@ struct Leaving {
   }
 
   private var leavingAgentEvents: Set<StreamID> {
-    var leaving: Set<StreamID> = []
-    for event in agentEvents {
-      guard event.processedAt != nil, event.missionID == nil || event.missionID == mission.id,
-        reactions.allSatisfy({ $0.eventID != event.id || isOver($0) })
-      else { continue }
-      leaving.insert(event.id)
+    let leaving = agentEvents.filter { event in
+      event.processedAt != nil && (event.missionID == nil || event.missionID == mission.id)
+        && reactions.allSatisfy { $0.eventID != event.id || isOver($0) }
     }
-    return leaving
+    return Set(leaving.map(\.id))
   }
 
-  /// It has led to nothing that stays.
+  /// Whether a reaction has ended, and its proposal does not stay.
   private func isOver(_ reaction: Reaction) -> Bool {
     guard reaction.status == .done || reaction.status == .failed else { return false }
     guard let made = reaction.proposalMade else { return true }
@@ -260,7 +245,7 @@ struct Leaving {
 }
 
 extension Reaction {
-  /// The proposal that it led to.
+  /// The proposal that the reaction made.
   fileprivate var proposalMade: StreamID? {
     (try? JSON(parsing: payload))?["result"]?["r_proposal_id"]?.idValue
   }

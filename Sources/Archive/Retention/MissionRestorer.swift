@@ -1,22 +1,20 @@
-import JSON
 public import Ledger
 public import Log
 import Postgres
 import Replay
 
-/// What bringing a mission back did.
 public struct MissionRestored: Sendable {
   public let mission: StreamID
-  /// The entry in which it had left, and the one that brings it back.
+  /// The entry that archived the mission, and the one that brings it back.
   public let archived: Int64
   public let entry: Int64
   public let rows: Int
-  /// The hold that keeps it; nil where the next `retention apply` may archive it again.
+  /// The hold that keeps it; nil if the next `retention apply` may archive it again.
   public let hold: StreamID?
 }
 
-/// Brings an archived mission back into the tables, with all that left with it: rows as they were but for their
-/// versions, which go on.
+/// Brings an archived mission back into the tables, with all rows that were archived with it. Only the versions of the
+/// rows change: each gets the next one.
 public struct MissionRestorer {
   private let session: Session
   private let actor: String
@@ -26,19 +24,21 @@ public struct MissionRestorer {
     self.actor = actor
   }
 
-  /// - Throws: `OPS_011` where it is not archived; `OPS_012` where a row that it refers to is not there.
+  /// - Throws: `OPS_011` if the mission is not archived; `OPS_012` if a row that it refers to is missing; `OPS_016` if an
+  ///   event of the entry that archived it cannot be read.
   public func run(_ mission: StreamID) throws(OpsError) -> MissionRestored {
     let archived = try entry(inWhichLeft: mission)
-    var (gone, unnamed): (Set<StreamID>, [StreamID]) = ([], [])
     var query = LogQuery(limit: Int.max, keeps: .first)
     query.entries = archived...archived
-    try session.log(query) { event in
-      // Other missions left in the same entry.
-      switch EventType(event.type)?.common {
-      case .archived where event.missionID == mission: gone.insert(event.stream)
-      case .amended where event.unnames(mission): unnamed.append(event.stream)
-      case .inserted, .amended, .removed, .archived, .restored, .erased, nil: break
-      }
+    var logged: [LoggedEvent] = []
+    try session.log(query) { logged.append($0) }
+    var (gone, unnamed): (Set<StreamID>, [StreamID]) = ([], [])
+    for event in logged {
+      // Other missions were archived in the same entry.
+      guard let rowType = RowType(ofType: event.type),
+        try event.missionLeft(by: rowType.type) == mission
+      else { continue }
+      if event.isArchiving { gone.insert(event.stream) } else { unnamed.append(event.stream) }
     }
     let rows = try session.rows(of: gone, at: archived - 1)
     var (tombstones, events) = (Parameters(), Parameters())
@@ -61,7 +61,7 @@ public struct MissionRestorer {
       }
       return count
     }
-    // Its return changes nothing about that; what cannot be told is refused before anything is done.
+    // The return does not change which hold keeps the mission. An unreadable hold is refused before anything is done.
     let hold = try session.heldRows([mission]).hold(on: mission)
     let committed = try perform(command)
     guard let entry = committed.entry else { throw Self.isBack(mission) }
@@ -70,7 +70,7 @@ public struct MissionRestorer {
       hold: hold)
   }
 
-  /// A row that a constraint refuses now, and the log has, comes back without the constraint.
+  /// If a constraint of today refuses an archived row, the hint says how to do without the constraint.
   private func perform<Answer>(_ command: Command<Answer>) throws(OpsError) -> Committed<Answer> {
     do throws(OpsError) {
       return try session.perform(CommandKey(id: newCommandID(), actor: actor), command)
@@ -81,18 +81,18 @@ public struct MissionRestorer {
       throw error.saying(
         error.message,
         hint:
-          "ALTER TABLE \(table) DROP CONSTRAINT \(constraint) lets it in; run this again, and then "
-          + "`opsledger rebuild`, which puts the constraint back as far as the rows allow")
+          "run ALTER TABLE \(table) DROP CONSTRAINT \(constraint), then this again, and then "
+          + "`opsledger rebuild`, which adds the constraint again if the rows allow it")
     }
   }
 
-  /// The last entry that says so.
+  /// The last entry that archived the mission.
   private func entry(inWhichLeft mission: StreamID) throws(OpsError) -> Int64 {
     var query = LogQuery(limit: .max, keeps: .last)
     query.stream = mission
     var (last, archived): (LoggedEvent?, Int64?) = (nil, nil)
     try session.log(query) { event in
-      // What was erased since stays where it is.
+      // An erasure since then does not count.
       let kind = EventType(event.type)?.common
       if last == nil || kind != .erased { last = event }
       if kind == .archived { archived = event.entry }
@@ -101,23 +101,25 @@ public struct MissionRestorer {
       throw OpsError(
         .notFound, "the log has no mission \(mission)", hint: "see `opsledger mission list`")
     }
-    // A restore that took the tables back to before it left, and another to after that, removed it again.
+    // `restore --at` to before that entry brought the mission back, and another one to after it removed it again.
     let kind = EventType(last.type)?.common
     if kind == .removed, let archived, try session.wentBack(in: last.entry) { return archived }
     guard kind == .archived else {
       throw OpsError(
         .notFound,
-        "mission \(mission) is not archived: the last that happened to it is \(last.type)",
+        "mission \(mission) is not archived: its last event is \(last.type)",
         hint: "see `opsledger mission history \(mission)`")
     }
     return last.entry
   }
 
   private static func isBack(_ mission: StreamID) -> OpsError {
-    OpsError(.conflict, "mission \(mission) is back already", hint: "see `opsledger mission show`")
+    OpsError(
+      .conflict, "mission \(mission) is already back",
+      hint: "see `opsledger mission show \(mission)`")
   }
 
-  /// Of rows that are in no table: one that came back another way stays as it is.
+  /// Leaves out rows that are in a table: they came back another way.
   private static let tombstonesOfGone = Statement(
     """
     SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])
@@ -147,31 +149,36 @@ public struct MissionRestorer {
 }
 
 extension LoggedEvent {
-  /// The mission that an `archived` event's row left with.
-  fileprivate var missionID: StreamID? {
-    (try? JSON(parsing: data))?["mission_id"]?.idValue
-  }
+  fileprivate var isArchiving: Bool { EventType(type)?.common == .archived }
 
-  /// Whether it takes the mission's name off an agent event.
-  fileprivate func unnames(_ mission: StreamID) -> Bool {
-    guard case .agentEvent(let kind) = EventType(type),
-      case .common(.amended(let changes)) = try? decoded(kind)
-    else { return false }
-    return changes.contains { $0.column == "mission_id" && $0.from.idValue == mission }
+  /// The mission with which the event archived its row, or that its row names no longer; nil for other events.
+  fileprivate func missionLeft<R: Row>(by _: R.Type) throws(OpsError) -> StreamID? {
+    guard let kind = EventType(type)?.common else { return nil }
+    do throws(Unreadable) {
+      switch try decoded(StreamEvent<R>.Kind.common(kind)) {
+      case .common(.archived(_, _, let mission)): return mission
+      case .common(.amended(let changes)):
+        return changes.first { $0.column == "mission_id" }?.from.idValue
+      case .common(.inserted), .common(.removed), .common(.restored), .common(.erased), .own:
+        return nil
+      }
+    } catch {
+      throw OpsError(
+        .inconsistentRow,
+        "the mission stays archived: event \(index) of entry \(entry) (\(type)) cannot be read: "
+          + error.reason, hint: "see `opsledger verify`")
+    }
   }
 }
 
 extension Session {
-  /// Whether this entry took the tables back to a moment.
+  /// Whether this entry is of a `restore --at`.
   fileprivate func wentBack(in entry: Int64) throws(OpsError) -> Bool {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    let rows = try query(
+    try number(
       Statement(
         """
-        SELECT EXISTS (SELECT FROM ledger.events_in_database AS e
-          WHERE e.entry = $1::bigint AND e.type = '\(LedgerRecord.eventType(.restored))')
-        """), parameters)
-    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+        SELECT e.entry FROM ledger.events_in_database AS e
+        WHERE e.entry = $1::bigint AND e.type = '\(LedgerRecord.eventType(.restored))'
+        """), entry) != nil
   }
 }

@@ -1,20 +1,19 @@
-import JSON
 import Ledger
 import Log
 import Postgres
 
-/// Takes missions out of the tables, a batch in one entry, each with all that goes with it.
+/// Archives missions with their rows, a batch in one entry.
 struct Pruner {
-  /// What became of one mission.
+  /// What happened to one mission.
   enum Outcome: Equatable {
     case left
-    /// It had left before.
+    /// An earlier run archived it.
     case gone
     /// A hold was placed on it.
     case held
-    /// Something happened to it since it was planned.
+    /// It changed since the plan.
     case changed
-    /// The database refuses it.
+    /// The database refuses to let it go.
     case refused(OpsError)
   }
 
@@ -23,41 +22,31 @@ struct Pruner {
     let fingerprint: String
   }
 
-  /// Missions in one transaction: what a statement costs is shared, and a hold that is placed meanwhile waits for as
-  /// long as one batch takes.
+  /// Missions in one transaction. A larger batch costs less for each mission, and a new hold waits longer.
   static let batch = 256
 
   let session: Session
   let actor: String
-  let policy: RetentionPolicy
-  let cut: Instant
+  let run: RetentionRun
   let segment: String
-  /// The reactions that made each mission's proposal: looked for once, since no index finds them.
+  /// The reactions that made each mission's proposal. Read once, since no index finds them.
   private let origins: [StreamID: [StreamID]]
   private let missions: Set<StreamID>
-  /// What the holds kept when they were last asked.
+  /// The rows that holds kept when they were last read.
   private var held: HeldRows
 
   init(
-    _ session: Session, _ plan: RetentionPlan, _ missions: [StreamID], actor: String,
-    segment: String
+    _ session: Session, _ run: RetentionRun, actor: String, segment: String
   ) throws(OpsError) {
     self.session = session
     self.actor = actor
+    self.run = run
     self.segment = segment
-    policy = plan.policy
-    cut = plan.cut
-    self.missions = Set(missions)
-    held = try session.heldRows(self.missions)
+    missions = Set(run.planned.map(\.mission))
+    held = try session.heldRows(missions)
     let rows = try session.query(Self.reactionsOfMissions)
-    origins = try onDatabase { () throws(PostgresError) in
-      var origins: [StreamID: [StreamID]] = [:]
-      for row in 0..<rows.count {
-        origins[StreamID(try rows.uuid(row, 0)), default: []].append(
-          StreamID(try rows.uuid(row, 1)))
-      }
-      return origins
-    }
+    origins = Dictionary(
+      zip(try rows.ids(0), try rows.ids(1)).map { ($0, [$1]) }, uniquingKeysWith: +)
   }
 
   private static let reactionsOfMissions = Statement(
@@ -67,8 +56,8 @@ struct Pruner {
     WHERE m.status IN ('succeeded', 'failed')
     """)
 
-  /// - Returns: What became of each, in the order of the missions.
-  /// - Throws: What concerns all missions: the database is out of reach, or may not be written.
+  /// - Returns: The outcome for each mission, in their order.
+  /// - Throws: Errors that concern all missions: the database is unreachable or read-only.
   mutating func prune(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome] {
     do throws(OpsError) {
       while true {
@@ -77,17 +66,17 @@ struct Pruner {
       }
     } catch {
       guard error.concernsOne else { throw error }
-      // The one that is refused is found by halves, and the others leave.
+      // Halves the batch until the refused mission is alone.
       if missions.count == 1 { return [.refused(error)] }
       let middle = missions.startIndex + missions.count / 2
       return try prune(missions[..<middle]) + prune(missions[middle...])
     }
   }
 
-  /// The locks first: the row that holds lock too, then the missions and their rows; what is asked then is as it stays
-  /// until the commit.
+  /// Locks first: the row that every hold locks, then the missions and their rows. What is read then stays true until the
+  /// commit.
   ///
-  /// - Returns: Nil where holds were placed or released since it was asked which missions they keep.
+  /// - Returns: Nil if holds were placed or released since ``held`` was read.
   private func once(_ missions: ArraySlice<Planned>) throws(OpsError) -> [Outcome]? {
     let ids = missions.map(\.mission)
     var reads = Reads()
@@ -96,13 +85,13 @@ struct Pruner {
     let holds = reads.rows(of: Hold.self, HeldRows.inForce)
     let leaving = LeavingRows.Asked(ids, origins: ids.flatMap { origins[$0] ?? [] }, in: &reads)
     let candidates = reads.add(
-      Candidate.question, Candidate.parameters(policy, at: cut, missions: ids)
+      Candidate.question, Candidate.parameters(run.policy, at: run.cut, missions: ids)
     ) { (rows) throws(OpsError) in try Candidate.all(rows) }
     let command = Command(reads) { (found, draft) throws(OpsError) -> [Outcome]? in
       guard held.isOf(try found[holds]) else { return nil }
       return try decide(missions, LeavingRows(leaving, found), try found[candidates], &draft)
     }
-    // A batch that is refused is divided at once, and not tried again as it is.
+    // A refused batch is halved at once, without more attempts.
     let attempts = session.attemptsMax
     if missions.count > 1 { session.attemptsMax = 2 }
     defer { session.attemptsMax = attempts }
@@ -134,14 +123,14 @@ struct Pruner {
     return outcomes
   }
 
-  /// Each look-up is by an index, also where a table was small when its statement was planned; and a row that
-  /// somebody has locked is waited for a moment only, since the whole batch waits with it.
+  /// Uses indexes, even for a table that was small when its statement was planned. Waits only briefly for a locked row,
+  /// since the whole batch waits with it.
   private static let settings = Statement(
     "SELECT set_config('enable_seqscan', 'off', true), set_config('lock_timeout', '2s', true)")
 }
 
 extension OpsError {
-  /// Whether it may be about one mission's rows only, and others can still leave.
+  /// Whether the error may concern one mission only, so that others can be archived.
   fileprivate var concernsOne: Bool {
     switch code {
     case .databaseUnreachable: database.map { !$0.isShutDown } ?? false
@@ -152,7 +141,7 @@ extension OpsError {
 }
 
 extension DatabaseFault {
-  /// The server, or the session, ended.
+  /// Whether the server or the session ended.
   fileprivate var isShutDown: Bool {
     switch errorClass {
     case .connection, .resources, .intervention: true

@@ -5,29 +5,26 @@ public import Log
 import Postgres
 public import Replay
 
-/// What an apply did.
 public struct RetentionReport: Sendable {
   public internal(set) var plan = ""
-  /// Missions that left now.
+  /// The number of missions that were archived.
   public internal(set) var left = 0
-  /// That had left before, in a run that was cut short.
+  /// The number of missions that an interrupted run had archived.
   public internal(set) var leftBefore = 0
-  /// Planned, and kept: by a hold that was placed since, or since something happened to them.
+  /// Planned missions that stay: a hold was placed since, or they changed since.
   public internal(set) var held: [StreamID] = []
   public internal(set) var changed: [StreamID] = []
-  /// Planned, and kept since the database refuses to let them go: by a lock, a constraint or a trigger of somebody's.
+  /// Planned missions that stay because the database refuses: a lock, a constraint or a trigger.
   public internal(set) var refused: [(mission: StreamID, error: OpsError)] = []
-  /// Parts of the log that left now, and their events.
+  /// The number of log partitions that were archived, and of their events.
   public internal(set) var partitions = 0
   public internal(set) var events: Int64 = 0
-  /// The stores that hold what left.
+  /// The stores that have the archived history.
   public internal(set) var stores: [String] = []
 
-  /// Whether everything that was planned has left.
+  /// Whether everything that was planned is archived.
   public var isComplete: Bool { held.isEmpty && changed.isEmpty && refused.isEmpty }
-}
 
-extension RetentionReport {
   fileprivate mutating func note(_ outcome: Pruner.Outcome, of mission: StreamID) {
     switch outcome {
     case .left: left += 1
@@ -39,16 +36,16 @@ extension RetentionReport {
   }
 }
 
-/// Does what a plan says: everything is in the stores, and was read back from them, before anything leaves.
+/// Applies a retention plan. Before anything is archived, all of it is in the stores, and was read back from them.
 ///
-/// Cut short anywhere, the same apply goes on.
+/// If an apply is interrupted, the same command continues it.
 public struct Retention {
   private let session: Session
   private let stores: [any ObjectStore]
   private let actor: String
   private let progress: ReplayProgress
 
-  /// - Parameter stores: All that are at hand.
+  /// - Parameter stores: All available stores.
   public init(
     _ session: Session, _ stores: [any ObjectStore], actor: String,
     _ progress: ReplayProgress = ReplayProgress()
@@ -59,8 +56,8 @@ public struct Retention {
     self.progress = progress
   }
 
-  /// - Throws: `OPS_012` where the plan is not what would leave now; `OPS_013` where stores are missing that the policy
-  ///   wants; `OPS_015` where one is damaged. Nothing has left then.
+  /// - Throws: `OPS_012` if the plan is out of date; `OPS_013` if a store is missing that the policy asks for; `OPS_015` if
+  ///   a store is damaged. Nothing was archived then.
   public func apply(plan digest: String) throws(OpsError) -> RetentionReport {
     let cut = try RetentionPlan.cut(of: digest)
     let taskLease = try TaskLease.take(.retention, session, waitSeconds: 0)
@@ -80,9 +77,9 @@ public struct Retention {
 
   // MARK: Into the stores
 
-  /// Pushes, and reads back all of it from where it lies.
+  /// Pushes to each store, and verifies it.
   ///
-  /// - Returns: The file that ends where the stores end.
+  /// - Returns: The last segment of the stores.
   private func archive(
     _ run: RetentionRun, _ report: inout RetentionReport
   ) throws(OpsError) -> String {
@@ -98,7 +95,7 @@ public struct Retention {
       let found = try StoreVerifier(store).run()
       if let fault = found.faults.first {
         throw OpsError(
-          store: .damaged, "\(files.place) cannot be relied on, so nothing leaves: \(fault)",
+          store: .damaged, "nothing was archived, because \(files.place) is damaged: \(fault)",
           hint: "see `opsledger archive verify`")
       }
       if segment.isEmpty { segment = try store.segments().segments.last?.name.path ?? "" }
@@ -108,7 +105,7 @@ public struct Retention {
     return segment
   }
 
-  /// Of what leaves the log the store has a snapshot too, so that later states need none of it.
+  /// Makes a snapshot after the partitions that are archived, so that later states need none of them.
   private func haveSnapshot(
     beyond partitions: [Int64], in files: any ObjectStore
   ) throws(OpsError) {
@@ -125,12 +122,13 @@ public struct Retention {
     case .count(let count) where stores.count < count:
       throw OpsError(
         .notAllowed,
-        "policy retention wants \(count) copies, and \(stores.count) store(s) are named",
-        hint: "name them: --store, once for each")
+        "nothing was archived: policy retention asks for \(count) stores, and \(stores.count) are named",
+        hint: "name each store with --store")
     case .named(let places):
       for place in places where !stores.contains(where: { $0.place == place }) {
         throw OpsError(
-          .notAllowed, "policy retention wants a copy in \(place), which is not named",
+          .notAllowed,
+          "nothing was archived: policy retention asks for store \(place), which is not named",
           hint: "name it: --store \(place)")
       }
     case .count: break
@@ -142,13 +140,10 @@ public struct Retention {
   private func prune(
     _ run: RetentionRun, _ segment: String, _ taskLease: TaskLease, _ report: inout RetentionReport
   ) throws(OpsError) {
-    guard !run.missions.isEmpty else { return }
-    let plan = RetentionPlan(policy: run.policy, cut: run.cut)
-    var pruner = try Pruner(session, plan, run.missions, actor: actor, segment: segment)
-    progress.expect(run.missions.count)
-    let planned = zip(run.missions, run.fingerprints).map { mission, fingerprint in
-      Pruner.Planned(mission: mission, fingerprint: fingerprint)
-    }
+    let planned = run.planned
+    guard !planned.isEmpty else { return }
+    var pruner = try Pruner(session, run, actor: actor, segment: segment)
+    progress.expect(planned.count)
     for first in stride(from: 0, to: planned.count, by: Pruner.batch) {
       try taskLease.require()
       let batch = planned[first..<min(first + Pruner.batch, planned.count)]
@@ -162,7 +157,7 @@ public struct Retention {
 
   // MARK: Out of the log
 
-  /// The front of the log, a partition at a time. A hold keeps none of it: the store has it, and replay reads it there.
+  /// Drops the partitions at the front of the log. A hold keeps none of them: replay reads their events from the store.
   private func drop(
     _ run: RetentionRun, _ taskLease: TaskLease, _ report: inout RetentionReport
   ) throws(OpsError) {
@@ -175,11 +170,14 @@ public struct Retention {
         let there = list.segments.filter { $0.name.entries.overlaps(first...last) }
         guard let end = there.last, let here = try store.index(of: end, asOf: last) else {
           throw OpsError(
-            store: .diverged, "\(files.place) does not end a segment at entry \(last)",
+            store: .diverged, "\(files.place) has no segment that ends at entry \(last)",
             hint: "run `opsledger archive push`")
         }
         guard index == nil || index?.root == here.root else {
-          throw OpsError(store: .diverged, "the stores differ at entry \(last)")
+          throw OpsError(
+            store: .diverged,
+            "\(stores[0].place) and \(files.place) have different roots at entry \(last)",
+            hint: "see `opsledger archive verify`")
         }
         index = here
         try compare(first...last, with: store, list, here)
@@ -193,7 +191,7 @@ public struct Retention {
     }
   }
 
-  /// What leaves is what the store has, event by event, whatever was noted here; the root there is noted where it was not.
+  /// Compares a partition with the store, event by event: a recorded root proves too little. Records the store's root.
   private func compare(
     _ entries: ClosedRange<Int64>, with store: Store, _ list: SegmentList, _ index: SegmentIndex
   ) throws(OpsError) {
@@ -201,7 +199,8 @@ public struct Retention {
     if try session.lastArchived() >= last { return }
     if let entry = try store.firstDifference(entries, list, session) {
       throw OpsError(
-        store: .diverged, "entry \(entry) of the log is not what \(store.files.place) has of it",
+        store: .diverged,
+        "entry \(entry) of the log differs from entry \(entry) of \(store.files.place)",
         hint: "one of them was changed: see `opsledger verify` and `opsledger archive verify`",
         facts: ["entry": String(entry)])
     }
@@ -209,9 +208,9 @@ public struct Retention {
     try session.record(StoredRoot(entry: last, frontier: index.after, root: index.root))
   }
 
-  /// Asks again where somebody reads the log: nobody who appends waits longer than a moment.
+  /// Tries again while somebody reads the log, with a short lock timeout: an append waits for the lock too.
   ///
-  /// - Returns: False where it had left before.
+  /// - Returns: False if an earlier run has dropped the partition.
   private func dropOne(
     _ first: Int64, _ index: SegmentIndex, events: UInt64, _ taskLease: TaskLease
   ) throws(OpsError) -> Bool {

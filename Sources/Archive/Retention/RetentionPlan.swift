@@ -4,13 +4,13 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What would leave the database by the rule, and what stays and why. Changes nothing, and needs no store but where a
-/// part of the log has left and a hold is on a source or a time.
+/// The missions and partitions that the policy would archive now, and the reasons why others stay. Making a plan changes
+/// nothing. It needs a store only if log partitions are archived and a hold is on a source or a time.
 public struct RetentionPlan: Sendable {
   public enum Reason: String, CaseIterable, Sendable {
     /// Approved or running.
     case open
-    /// Younger than the rule, or of a status that never leaves.
+    /// Younger than the policy asks for, or of a status that stays.
     case young
     case held
     case stepsOpen = "steps open"
@@ -30,7 +30,7 @@ public struct RetentionPlan: Sendable {
     public let hold: StreamID
   }
 
-  /// A part of the log, all of it older than the rule.
+  /// A log partition whose events are all older than the policy asks for.
   public struct Partition: Sendable {
     public let first: Int64
     public let events: Int64
@@ -41,58 +41,58 @@ public struct RetentionPlan: Sendable {
   }
 
   public let policy: RetentionPolicy
-  /// As of when it was made: what becomes old later is not in it.
+  /// The time of the plan.
   public let cut: Instant
   public internal(set) var leaving: [Leaving] = []
-  /// So many missions stay, by why.
+  /// The number of missions that stay, by reason.
   public internal(set) var staying: [Reason: Int] = [:]
   public internal(set) var held: [Held] = []
   public internal(set) var partitions: [Partition] = []
-  /// Rows that leave with the missions, and their size; shared ones (what led to a mission) not among them.
+  /// The rows of the missions and their size, without the rows that led to several missions.
   public internal(set) var rows: Int64 = 0
   public internal(set) var bytes: Int64 = 0
 
-  /// Names the plan: its cut, and what would leave.
-  public var digest: String {
-    Self.digest(
-      cut: cut, leaving: leaving.map { ($0.mission, $0.fingerprint) },
-      partitions: partitions.map(\.first))
+  var planned: [Pruner.Planned] {
+    leaving.map { .init(mission: $0.mission, fingerprint: $0.fingerprint) }
   }
 
-  static func digest(
-    cut: Instant, leaving: [(StreamID, String)], partitions: [Int64]
-  ) -> String {
+  /// The name of the plan: its time, and a hash of what it would archive.
+  public var digest: String {
+    Self.digest(cut: cut, planned, partitions: partitions.map(\.first))
+  }
+
+  static func digest(cut: Instant, _ planned: [Pruner.Planned], partitions: [Int64]) -> String {
     let seconds = cut.micros / 1_000_000
     var text = "opsledger/retention/v1\n\(seconds)\n"
-    for (mission, fingerprint) in leaving { text += "\(mission) \(fingerprint)\n" }
+    for one in planned { text += "\(one.mission) \(one.fingerprint)\n" }
     for first in partitions { text += "\(first)\n" }
     return "\(seconds)-" + SHA256.hash(text).hex.prefix(32)
   }
 
-  /// The cut that a digest names.
+  /// The time that a digest names.
   ///
-  /// - Throws: `OPS_019` where it is none.
+  /// - Throws: `OPS_019` if the text is not a digest.
   static func cut(of digest: String) throws(OpsError) -> Instant {
     let parts = digest.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, let seconds = Int64(parts[0]), (0...99_999_999_999).contains(seconds),
       parts[1].utf8.count == 32
     else {
       throw OpsError(
-        .badInput, "\(digest) is no plan's digest", hint: "opsledger retention plan prints it")
+        .badInput, "\(digest) is not the digest of a plan",
+        hint: "`opsledger retention plan` prints the digest")
     }
     return Instant(micros: seconds * 1_000_000)
   }
 }
 
 extension Session {
-  /// Plans by the policy as it is.
+  /// Plans by the current policy.
   ///
-  /// - Parameter cut: As of when; nil: now.
-  /// - Throws: `OPS_002` where there is no policy `retention`, `OPS_019` where it is broken: nothing leaves then.
+  /// - Parameter cut: The time of the plan; nil: now.
+  /// - Throws: `OPS_002` if there is no policy `retention`, `OPS_019` if it cannot be read: nothing is archived then.
   public func retentionPlan(at cut: Instant? = nil) throws(OpsError) -> RetentionPlan {
     let sealed = try sealed()
-    var at = cut ?? Instant(micros: 0)
-    if cut == nil { at = try now() }
+    let at = if let cut { cut } else { try now() }
     let second = Instant(micros: at.micros / 1_000_000 * 1_000_000)
     var plan = RetentionPlan(policy: try retentionPolicy(), cut: second)
     let parameters = Candidate.parameters(plan.policy, at: second, missions: nil)
@@ -131,7 +131,9 @@ extension Session {
   func retentionPolicy() throws(OpsError) -> RetentionPolicy {
     let text = try policy(RetentionPolicy.key).value
     guard let value = try? JSON(parsing: text) else {
-      throw OpsError(.badInput, "policy \(RetentionPolicy.key) cannot be read")
+      throw OpsError(
+        .badInput, "policy \(RetentionPolicy.key) is not JSON",
+        hint: "see `opsledger policy show \(RetentionPolicy.key)`")
     }
     return try RetentionPolicy(value)
   }
@@ -142,7 +144,7 @@ extension Session {
     FROM public.ops_missions AS m
     """)
 
-  /// The log's partitions from its front that are sealed to their ends and have nothing younger than the rule.
+  /// The partitions at the front of the log that are sealed to their ends, and whose events are all old enough.
   private func oldPartitions(
     _ policy: RetentionPolicy, at cut: Instant, sealed: Int64
   ) throws(OpsError) -> [RetentionPlan.Partition] {
@@ -150,12 +152,10 @@ extension Session {
     let bound = cut.adding(seconds: -days * 86_400)
     var partitions: [RetentionPlan.Partition] = []
     let rows = try query(Self.partitions)
-    let all = try onDatabase { () throws(PostgresError) in
-      var all: [(first: Int64, bytes: Int64)] = []
-      for row in 0..<rows.count { all.append((try rows.int8(row, 0), try rows.int8(row, 1))) }
-      return all
-    }
-    for (first, bytes) in all {
+    for row in 0..<rows.count {
+      let (first, bytes) = try onDatabase { () throws(PostgresError) in
+        (try rows.int8(row, 0), try rows.int8(row, 1))
+      }
       let last = EntryNumber.partition(of: first).upperBound
       guard last <= sealed else { break }
       var range = Parameters()

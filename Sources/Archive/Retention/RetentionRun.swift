@@ -2,44 +2,40 @@ import Ledger
 import Log
 import Postgres
 
-/// A plan that is being done, as the database keeps it: a run that was cut short goes on with what was reviewed, though
-/// some of it has left already.
+/// A plan that is being applied, as the database stores it. An interrupted run continues with the reviewed plan, though
+/// some of it is archived already.
 struct RetentionRun {
   let plan: String
   let cut: Instant
   let policy: RetentionPolicy
-  let missions: [StreamID]
-  let fingerprints: [String]
-  /// Their first numbers.
+  let planned: [Pruner.Planned]
+  /// The first entry number of each partition.
   let partitions: [Int64]
 
-  /// - Throws: `OPS_012` where nothing was begun under this digest, and it is not what would leave.
+  /// - Throws: `OPS_012` if no run has this digest, and today's plan has another.
   static func begin(
     _ session: Session, _ digest: String, cut: Instant, actor: String
   ) throws(OpsError) -> RetentionRun {
     let policy = try session.retentionPolicy()
-    // A row that is not what its digest says was never reviewed.
+    // Somebody changed a row whose digest differs: nobody reviewed that.
     if let begun = try find(session, digest, cut: cut, policy), begun.digest == digest {
       return begun
     }
     let plan = try session.retentionPlan(at: cut)
-    // Of a time to come nothing was planned: everything is old by then.
+    // A plan of a later time would archive everything.
     guard plan.digest == digest, cut <= (try session.now()) else {
       throw OpsError(
-        .conflict, "what would leave is no longer what was planned: nothing left",
-        hint: "look at it again: opsledger retention plan", facts: ["plan": plan.digest])
+        .conflict, "nothing was archived: plan \(digest) is out of date",
+        hint: "review today's plan: `opsledger retention plan`", facts: ["plan": plan.digest])
     }
     let run = RetentionRun(
-      plan: digest, cut: cut, policy: policy, missions: plan.leaving.map(\.mission),
-      fingerprints: plan.leaving.map(\.fingerprint), partitions: plan.partitions.map(\.first))
+      plan: digest, cut: cut, policy: policy, planned: plan.planned,
+      partitions: plan.partitions.map(\.first))
     try run.record(session, actor: actor)
     return run
   }
 
-  private var digest: String {
-    RetentionPlan.digest(
-      cut: cut, leaving: Array(zip(missions, fingerprints)), partitions: partitions)
-  }
+  private var digest: String { RetentionPlan.digest(cut: cut, planned, partitions: partitions) }
 
   private static func find(
     _ session: Session, _ digest: String, cut: Instant, _ policy: RetentionPolicy
@@ -49,15 +45,13 @@ struct RetentionRun {
     let rows = try session.query(listed, parameters)
     guard rows.count > 0 else { return nil }
     return try onDatabase { () throws(PostgresError) in
-      var missions: [StreamID] = []
-      var fingerprints: [String] = []
+      var planned: [Pruner.Planned] = []
       for row in 0..<rows.count {
         guard let mission = try rows.uuidIfPresent(row, 0) else { continue }
-        missions.append(StreamID(mission))
-        fingerprints.append(try rows.text(row, 1))
+        planned.append(.init(mission: StreamID(mission), fingerprint: try rows.text(row, 1)))
       }
       return RetentionRun(
-        plan: digest, cut: cut, policy: policy, missions: missions, fingerprints: fingerprints,
+        plan: digest, cut: cut, policy: policy, planned: planned,
         partitions: try rows.text(0, 2).split(separator: ",").compactMap { Int64($0) })
     }
   }
@@ -73,8 +67,8 @@ struct RetentionRun {
   private func record(_ session: Session, actor: String) throws(OpsError) {
     var parameters = Parameters()
     parameters.text(plan)
-    parameters.uuids(missions)
-    parameters.texts(fingerprints)
+    parameters.uuids(planned.map(\.mission))
+    parameters.texts(planned.map(\.fingerprint))
     var numbers = ArrayBuilder(.int8)
     for first in partitions { numbers.int8(first) }
     parameters.array(numbers)

@@ -5,44 +5,69 @@ import Ledger
 import Log
 import Replay
 
-/// What becomes of a frame's lines: the record for the index, the frame, and the leaves of its events.
+/// The lines of a frame, for the index and the trees.
 struct SegmentFrame: Sendable {
-  /// Its offset and its length in the file are 0 where it was not encoded.
+  /// Its offset and its length in the file are 0 until it is encoded.
   var record: FrameRecord
   var bytes: [UInt8] = []
   let leaves: [Digest]
   /// The hashes of its streams, for the map.
   let streams: [UInt64]
-  /// Entries that have events here, and the position of the first and the last event.
+  /// The number of entries with events here, and the positions of the first and the last event.
   let entryCount: UInt64
   let first: LinePosition
   let last: LinePosition
   let gone: GoneContent
-  /// The first event's type that this release does not know.
+  /// The first event type that this release does not know.
   let unknownType: String?
 }
 
+/// The position of an event in the log.
 struct LinePosition: Comparable, Sendable {
   let entry: Int64
   let index: Int32
+
+  init(_ event: EventLine) { (entry, index) = (event.entry, event.index) }
 
   static func < (a: LinePosition, b: LinePosition) -> Bool {
     a.entry == b.entry ? a.index < b.index : a.entry < b.entry
   }
 }
 
-/// Makes frames of lines, and looks at the lines of frames. Owned by one thread at a time.
+/// What the index of a segment says of all its frames.
+struct SegmentTotals {
+  private(set) var after: MerkleFrontier
+  private var own = MerkleFrontier()
+  private(set) var entryCount: UInt64 = 0
+  private var last: LinePosition?
+  private let tree = TreeHasher()
+
+  /// - Parameter after: The tree over the log before the segment.
+  init(after: MerkleFrontier) { self.after = after }
+
+  var ownRoot: Digest { own.root(tree) }
+
+  /// - Returns: False if the frame does not come after the frames before it.
+  mutating func add(_ frame: SegmentFrame) -> Bool {
+    if let last, last >= frame.first { return false }
+    entryCount += frame.entryCount - (last?.entry == frame.first.entry ? 1 : 0)
+    last = frame.last
+    for leaf in frame.leaves {
+      after.append(leaf, tree)
+      own.append(leaf, tree)
+    }
+    return true
+  }
+}
+
+/// Makes frames of lines, and reads the lines of frames. Serves one thread at a time.
 final class SegmentFrameMaker {
   private let reader = EventLineReader()
   private let leafHasher = LeafHasher()
   private let hasher = SHA256()
   private static let types = EventTypes()
 
-  init() {}
-
-  /// Reads the lines of a frame.
-  ///
-  /// - Throws: Where they are not lines of the log in its order.
+  /// - Throws: If they are not lines of the log in its order.
   func read(_ text: UnsafeRawBufferPointer) throws(Damage) -> SegmentFrame {
     var leaves: [Digest] = []
     leaves.reserveCapacity(text.count / 256)
@@ -58,7 +83,7 @@ final class SegmentFrameMaker {
         event = try reader.read(line)
         leaves.append(try leafHasher.leaf(of: event))
       } catch { throw Damage("line \(leaves.count + 1): \(error)") }
-      let position = LinePosition(entry: event.entry, index: event.index)
+      let position = LinePosition(event)
       if let last, last >= position {
         throw Damage("line \(leaves.count) is not in the order of the log")
       }
@@ -84,19 +109,15 @@ final class SegmentFrameMaker {
       first: first, last: last, gone: gone, unknownType: unknownType)
   }
 
-  /// The same, and the frame itself.
+  /// Reads the lines, and encodes them as a frame.
   func make(_ text: [UInt8]) throws(Damage) -> SegmentFrame {
-    try text.withUnsafeBytes { text in
-      Result { () throws(Damage) in
-        var frame = try read(text)
-        frame.bytes = FrameEncoder().encode(text)
-        frame.record.bytes = UInt32(frame.bytes.count)
-        return frame
-      }
-    }.get()
+    var frame = try text.withBytes { (text) throws(Damage) in try read(text) }
+    frame.bytes = FrameEncoder().encode(text)
+    frame.record.bytes = UInt32(frame.bytes.count)
+    return frame
   }
 
-  /// Lines with their newlines; what follows the last newline must be nothing.
+  /// Hands over each line with its newline.
   static func eachLine<E: Error>(
     of text: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
   ) throws(E) {

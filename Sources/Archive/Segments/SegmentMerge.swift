@@ -2,12 +2,11 @@ import Crypto
 public import Ledger
 
 extension SegmentWriter {
-  /// Writes adjacent segments into one, with frames of full size. Every hash of what is read is checked, the
-  /// roots stay as they were, and what was written is verified by reading it back. Nothing is removed.
+  /// Merges adjacent segments into one with frames of full size. Checks every hash that it reads, keeps the roots, and
+  /// verifies the new file. Removes nothing.
   ///
   /// - Parameter segments: In the order of their entries.
-  /// - Returns: What the new segment says of itself; and false where a file of that name is there already,
-  ///   which stays and was not looked at.
+  /// - Returns: The index; and false if the store has a file of that name already, which stays and is not checked.
   public static func merge(
     _ segments: [SegmentReader], into store: any ObjectStore
   ) throws(OpsError) -> (index: SegmentIndex, isNew: Bool) {
@@ -19,20 +18,10 @@ extension SegmentWriter {
     }
     let name = SegmentName(first.name.entries.lowerBound...last.name.entries.upperBound)
     let writer = try SegmentWriter(store, name, identity: first.identity, before: first.before)
-    for segment in segments {
-      try segment.verify { (frame) throws(OpsError) in
-        try frame.text.withUnsafeBytes { text in
-          Result { () throws(OpsError) in try writer.write(text) }
-        }.get()
-      }
-    }
+    for segment in segments { try writer.write(all: segment) }
     let (index, isNew) = try writer.finish()
     guard isNew else { return (index, false) }
-    let written = try store.list(name.path).first { $0.name == name.path }
-    guard let written else {
-      throw OpsError(store: .damaged, "\(name) was written to \(store.place) and is not there")
-    }
-    try SegmentReader(store, written).verify()
+    try SegmentReader(store, store.written(name.path)).verify()
     return (index, true)
   }
 
@@ -45,13 +34,13 @@ extension SegmentWriter {
         hint: "run `opsledger archive verify`")
     }
     guard left.identity == right.identity else {
-      throw refuse(.anotherLedger, "they are of different ledgers")
+      throw refuse(.anotherLedger, "they belong to different ledgers")
     }
     guard left.name.entries.upperBound < .max,
       left.name.entries.upperBound + 1 == right.name.entries.lowerBound
     else { throw refuse(.diverged, "the second does not begin where the first ends") }
     guard left.after == right.before else {
-      throw refuse(.diverged, "the second does not go on with the first one's tree")
+      throw refuse(.diverged, "the second does not continue the tree of the first")
     }
   }
 }

@@ -3,53 +3,54 @@ import LZ4
 public import Ledger
 public import Log
 
-/// Reads a segment. To open it reads the index alone; then the frames that are asked for. Owned by one thread at
-/// a time.
+/// Reads a segment. Opening it reads the index only. Serves one thread at a time.
 ///
-/// What is damaged throws `OPS_015`, whose facts name file, frame, and the first and last entry that cannot be had.
+/// Damage throws `OPS_015`, whose facts name the file, the frame, and the first and last entry that are unavailable.
 public final class SegmentReader {
   public let index: SegmentIndex
   private let file: FramedFile
   private let lineReader = EventLineReader()
-  /// Frames that were read for a few lines: whoever follows one mission comes back to them.
+  /// Frames that were read for a few lines. A reader of one mission asks for the same frames again.
   private var kept: [Int: [UInt8]] = [:]
 
-  /// Reads and checks the index: the file's end, its geometry, the roots that it names.
+  /// Reads and checks the index: the end of the file, the offsets, and the roots.
   public init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
     guard let name = SegmentName(path: file.name) else {
-      throw FramedFile.error(file, store, Damage("it is not called as a segment is"), entries: nil)
+      throw FramedFile.error(file, store, Damage("its name is not that of a segment"), entries: nil)
     }
     do throws(OpsError) {
       self.file = try FramedFile(store, file)
       do throws(Damage) {
         index = try SegmentIndex(self.file.index, of: name)
       } catch { throw FramedFile.error(file, store, error, entries: name.entries) }
-    } catch {
-      throw error.losing(name.entries)
-    }
+    } catch { throw error.losing(name.entries) }
   }
 
-  /// How much of the file was read so far.
   public var bytesRead: UInt64 { file.bytesRead }
 
-  // MARK: Lines
-
-  /// Hands over the lines of these entries in the order of the log, each with its newline and as an event;
-  /// both are good until the next.
+  /// Hands over the lines of these entries in the order of the log, each with its newline and as an event. Both are valid
+  /// until the next line.
   public func lines(
     of entries: ClosedRange<Int64>,
     _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
   ) throws(OpsError) {
     for (number, frame) in index.frames.enumerated() where frame.entries.overlaps(entries) {
-      try lines(ofFrame: number) { (line, event) throws(OpsError) in
+      try SegmentFrameMaker.eachLine(of: try file.text(number)) { (line) throws(OpsError) in
+        let event = try event(line, number)
         if entries.contains(event.entry) { try body(line, event) }
       }
     }
   }
 
-  /// Hands over the lines that are wanted, in order or from the last one on, for as long as `body` says to go on.
+  private func event(_ line: UnsafeRawBufferPointer, _ frame: Int) throws(OpsError) -> EventLine {
+    do { return try lineReader.read(line) } catch {
+      throw file.error(Damage("\(error)", frame: frame))
+    }
+  }
+
+  /// Hands over the wanted lines, in order or backwards, until `body` returns false.
   ///
-  /// - Returns: False where it said to stop.
+  /// - Returns: False if `body` returned false.
   func lines(
     _ wanted: ArchivedQuery, backwards: Bool = false,
     _ body: (EventLine) throws(OpsError) -> Bool
@@ -61,14 +62,11 @@ public final class SegmentReader {
       numbers.removeAll { !named.contains($0) }
     }
     for number in backwards ? numbers.reversed() : numbers {
-      let bytes = choice.isSparse ? try keptText(ofFrame: number) : nil
       let goesOn =
-        if let bytes {
-          try bytes.withUnsafeBytes { text in
-            Result { () throws(OpsError) in
-              try lines(wanted, in: text, number, backwards: backwards, body)
-            }
-          }.get()
+        if choice.isSparse {
+          try keptText(ofFrame: number).withBytes { (text) throws(OpsError) in
+            try lines(wanted, in: text, number, backwards: backwards, body)
+          }
         } else {
           try lines(wanted, in: file.text(number), number, backwards: backwards, body)
         }
@@ -106,34 +104,17 @@ public final class SegmentReader {
     _ line: UnsafeRawBufferPointer, _ wanted: ArchivedQuery, _ number: Int,
     _ body: (EventLine) throws(OpsError) -> Bool
   ) throws(OpsError) -> Bool {
-    let event: EventLine
-    do throws(EventLineError) { event = try lineReader.read(line) } catch {
-      throw file.error(Damage("\(error)", frame: number))
-    }
+    let event = try event(line, number)
     guard wanted.entries.contains(event.entry), wanted.only?.contains(event.entry) ?? true,
       wanted.streams.contains(event.stream), wanted.upTo.map({ event.recordedAt <= $0 }) ?? true
     else { return true }
     return try body(event)
   }
 
-  private func lines(
-    ofFrame number: Int, _ body: (UnsafeRawBufferPointer, EventLine) throws(OpsError) -> Void
-  ) throws(OpsError) {
-    try SegmentFrameMaker.eachLine(of: try file.text(number)) { (line) throws(OpsError) in
-      let event: EventLine
-      do throws(EventLineError) { event = try lineReader.read(line) } catch {
-        throw file.error(Damage("\(error)", frame: number))
-      }
-      try body(line, event)
-    }
-  }
-
-  // MARK: Everything
-
-  /// Reads the whole file and compares its SHA-256, which costs little: whether it can be had at all.
+  /// Reads the whole file and compares its SHA-256, without a look at the events.
   func checkBytes() throws(OpsError) {
     do throws(OpsError) { try file.eachFrame { (_, _) throws(OpsError) in } } catch {
-      // The frame that is damaged says more than the file.
+      // The error of a damaged frame says more.
       if error.code == .storeDiverged {
         for number in index.frames.indices { _ = try file.text(number) }
       }
@@ -141,22 +122,19 @@ public final class SegmentReader {
     }
   }
 
-  /// A frame all of which was checked.
   public struct CheckedFrame: Sendable {
     public let number: Int
-    /// Its lines.
     public let text: [UInt8]
-    /// Of its events, in order.
+    /// The leaves of its events, in order.
     public let leaves: [Digest]
     let gone: GoneContent
     let unknownType: String?
   }
 
-  /// Reads the whole file and checks every hash: each frame against the index, each event's leaf against the
-  /// roots, all bytes against the SHA-256 at the end.
+  /// Reads the whole file and checks every hash: each frame, the roots over all events, and the SHA-256 of the file.
   ///
-  /// - Parameter each: Gets the frames in order, each when it was checked. The roots are compared after the
-  ///   last: what was done with the frames counts only when this returns.
+  /// - Parameter each: Gets each frame in order, after it was checked. The roots are compared after the last frame, so a
+  ///   caller must not rely on the frames before this returns.
   public func verify(
     each body: @escaping (CheckedFrame) throws(OpsError) -> Void = { _ in }
   ) throws(OpsError) {
@@ -168,7 +146,7 @@ public final class SegmentReader {
       return file.error(damage)
     } take: { (made) throws(OpsError) in
       let number = check.number
-      do throws(Damage) { try check.take(made.frame) } catch { throw file.error(error) }
+      try file.checked { () throws(Damage) in try check.take(made.frame) }
       try body(
         CheckedFrame(
           number: number, text: made.text, leaves: made.frame.leaves, gone: made.frame.gone,
@@ -177,7 +155,7 @@ public final class SegmentReader {
     do throws(OpsError) {
       try file.eachFrame { (number, bytes) throws(OpsError) in
         try work.add { () throws(Damage) in
-          // The text lies in its decoder.
+          // The decoder owns the text.
           let decoder = FrameDecoder()
           defer { withExtendedLifetime(decoder) {} }
           let text = try framed.decode(bytes, number, decoder, SHA256())
@@ -185,28 +163,24 @@ public final class SegmentReader {
         }
       }
     } catch {
-      // A frame's own damage says more than that of the file.
+      // The error of a damaged frame says more.
       try work.finish()
       throw error
     }
     try work.finish()
-    do throws(Damage) { try check.finish() } catch { throw file.error(error) }
+    try file.checked { () throws(Damage) in try check.finish() }
   }
 
-  /// Compares what the frames hold with what the index says.
+  /// Compares the frames with the index.
   private final class Check {
     private let index: SegmentIndex
-    private let tree = TreeHasher()
-    private var after: MerkleFrontier
-    private var own = MerkleFrontier()
-    private var entryCount: UInt64 = 0
+    private var totals: SegmentTotals
     private var map = StreamMap.Builder()
-    private var last: LinePosition?
     private(set) var number = 0
 
     init(_ index: SegmentIndex) {
       self.index = index
-      after = index.before
+      totals = SegmentTotals(after: index.before)
     }
 
     func take(_ frame: SegmentFrame) throws(Damage) {
@@ -214,26 +188,21 @@ public final class SegmentReader {
       record.offset = index.frames[number].offset
       record.bytes = index.frames[number].bytes
       guard record == index.frames[number] else {
-        throw Damage("it does not hold what the index says", frame: number)
+        throw Damage("it differs from what the index says", frame: number)
       }
-      if let last, last >= frame.first {
+      guard totals.add(frame) else {
         throw Damage("its lines are not in the order of the log", frame: number)
       }
-      entryCount += frame.entryCount - (last?.entry == frame.first.entry ? 1 : 0)
-      last = frame.last
       map.add(frame.streams)
-      for leaf in frame.leaves {
-        after.append(leaf, tree)
-        own.append(leaf, tree)
-      }
       number += 1
     }
 
     func finish() throws(Damage) {
-      guard after == index.after, own.root(tree) == index.ownRoot, entryCount == index.entryCount
-      else { throw Damage("its events are not those of the roots that its index names") }
+      guard totals.after == index.after, totals.ownRoot == index.ownRoot,
+        totals.entryCount == index.entryCount
+      else { throw Damage("its events do not have the roots that its index names") }
       guard map.finish().buckets == index.map else {
-        throw Damage("its map of streams is not that of its events")
+        throw Damage("its map of streams does not fit its events")
       }
     }
   }

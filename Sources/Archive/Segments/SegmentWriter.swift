@@ -1,16 +1,12 @@
 public import Crypto
-import Glibc
 public import Ledger
 import Log
 
-/// Writes a segment: takes the lines of its events in the order of the log, and gives the file its name when all
-/// of it is there. One pass, and a few frames of memory, whatever the segment's size.
+/// Writes a segment in one pass, with a few frames in memory. The file gets its name at the end.
 public final class SegmentWriter {
-  /// How much text a frame has: enough to be small when compressed (a megabyte would save 2 %), little enough to be read
-  /// for one mission.
+  /// The length of a frame's text. Frames of a megabyte would save 2 %, and a reader of one mission reads few frames.
   public static let frameTextBytes = 1 << 18
 
-  private let file: any FileInTheMaking
   private let name: SegmentName
   private let identity: StreamID
   private let before: MerkleFrontier
@@ -20,88 +16,49 @@ public final class SegmentWriter {
   /// Lines of the next frame.
   private var text: [UInt8] = []
 
-  /// What is done so far; of the frames that are made on other threads, those that were taken.
+  /// The frames that are written so far.
   private final class Progress {
-    let file: any FileInTheMaking
+    let file: FramedWriter
     let entries: ClosedRange<Int64>
-    let leaves: ([Digest]) throws(OpsError) -> Void
-    let tree = TreeHasher()
-    let hasher = SHA256()
-    var after: MerkleFrontier
-    var own = MerkleFrontier()
-    var frames: [FrameRecord] = []
-    var map = StreamMap.Builder()
-    var offset: UInt64 = 0
-    var entryCount: UInt64 = 0
-    var last: LinePosition?
+    var totals: SegmentTotals
 
-    init(
-      file: any FileInTheMaking, entries: ClosedRange<Int64>, before: MerkleFrontier,
-      leaves: @escaping ([Digest]) throws(OpsError) -> Void
-    ) {
-      self.file = file
+    init(_ file: any FileInTheMaking, _ entries: ClosedRange<Int64>, before: MerkleFrontier) {
+      self.file = FramedWriter(file)
       self.entries = entries
-      self.leaves = leaves
-      after = before
+      totals = SegmentTotals(after: before)
     }
 
     func take(_ frame: SegmentFrame) throws(OpsError) {
-      if let last, last >= frame.first {
-        throw notWritten("entry \(frame.first.entry) comes after entry \(last.entry)")
+      guard totals.add(frame) else {
+        throw notWritten("entry \(frame.first.entry) comes after a later one")
       }
       guard entries.contains(frame.first.entry), entries.contains(frame.last.entry) else {
         throw notWritten("it has events of other entries than \(entries)")
       }
-      entryCount += frame.entryCount - (last?.entry == frame.first.entry ? 1 : 0)
-      last = frame.last
-      for leaf in frame.leaves {
-        after.append(leaf, tree)
-        own.append(leaf, tree)
-      }
-      var record = frame.record
-      record.offset = offset
-      offset += UInt64(frame.bytes.count)
-      frames.append(record)
-      map.add(frame.streams)
-      try write(frame.bytes)
-      try leaves(frame.leaves)
-    }
-
-    func write(_ bytes: [UInt8]) throws(OpsError) {
-      hasher.update(bytes)
-      try put(bytes)
-    }
-
-    func put(_ bytes: [UInt8]) throws(OpsError) {
-      try bytes.withUnsafeBytes { bytes in
-        Result { () throws(OpsError) in try file.write(bytes) }
-      }.get()
+      try file.add(frame.record, frame.bytes, streams: frame.streams)
     }
 
     func notWritten(_ what: String) -> OpsError {
       OpsError(
         .inconsistentRow,
-        "the log from entry \(entries.lowerBound) to \(entries.upperBound) is not archived: \(what)",
+        "entries \(entries.lowerBound) to \(entries.upperBound) of the log were not stored: \(what)",
         hint: "run `opsledger verify`",
         facts: ["first_entry": "\(entries.lowerBound)", "last_entry": "\(entries.upperBound)"])
     }
   }
 
   /// - Parameters:
-  ///   - before: The tree over the log up to the segment's first entry, without it.
-  ///   - frameTextBytes: What a frame's text may have; more only where one line does.
-  ///   - leaves: Gets the leaves of all events in order, for the tiles.
+  ///   - before: The tree over the log before the segment's first entry.
+  ///   - frameTextBytes: The longest text of a frame. Only a frame of a single line may be longer.
   public init(
     _ store: any ObjectStore, _ name: SegmentName, identity: StreamID, before: MerkleFrontier,
-    frameTextBytes: Int = frameTextBytes,
-    leaves: @escaping ([Digest]) throws(OpsError) -> Void = { _ in }
+    frameTextBytes: Int = frameTextBytes
   ) throws(OpsError) {
-    file = try store.make(name.path)
     self.name = name
     self.identity = identity
     self.before = before
     self.frameTextBytes = frameTextBytes
-    let progress = Progress(file: file, entries: name.entries, before: before, leaves: leaves)
+    let progress = Progress(try store.make(name.path), name.entries, before: before)
     self.progress = progress
     work = InOrder { damage, _ in
       progress.notWritten(damage.what)
@@ -111,12 +68,21 @@ public final class SegmentWriter {
     text.reserveCapacity(frameTextBytes)
   }
 
-  /// Takes one or more whole lines with their newlines.
+  /// Takes whole lines with their newlines, in the order of the log.
   public func write(_ lines: UnsafeRawBufferPointer) throws(OpsError) {
     try SegmentFrameMaker.eachLine(of: lines) { (line) throws(OpsError) in
       if !text.isEmpty, text.count + line.count > frameTextBytes { try cut() }
       text.append(contentsOf: line)
     }
+  }
+
+  public func write(_ lines: [UInt8]) throws(OpsError) {
+    try lines.withBytes { (lines) throws(OpsError) in try write(lines) }
+  }
+
+  /// Takes all lines of a segment, and verifies that segment.
+  func write(all segment: SegmentReader) throws(OpsError) {
+    try segment.verify { (frame) throws(OpsError) in try self.write(frame.text) }
   }
 
   /// Ends a frame.
@@ -132,22 +98,16 @@ public final class SegmentWriter {
 
   /// Ends the segment and gives it its name.
   ///
-  /// - Returns: What it says of itself; and false where a file of that name is there already, which stays.
+  /// - Returns: The index; and false if the store has a file of that name already, which stays.
   public func finish() throws(OpsError) -> (index: SegmentIndex, isNew: Bool) {
-    let index = try end()
-    try progress.put(index.framed.encode(ending: progress.hasher))
-    return (index, try file.publish())
-  }
-
-  /// Everything but the index.
-  private func end() throws(OpsError) -> SegmentIndex {
     if !text.isEmpty { try cut() }
     try work.finish()
-    let map = progress.map.finish()
-    try progress.write(FramedIndex.mapFrame(map.bytes))
-    return SegmentIndex(
-      name: name, identity: identity, entryCount: progress.entryCount, before: before,
-      after: progress.after, ownRoot: progress.own.root(progress.tree), frames: progress.frames,
-      map: map.buckets)
+    let (file, totals) = (progress.file, progress.totals)
+    let map = try file.finishMap()
+    let index = SegmentIndex(
+      name: name, identity: identity, entryCount: totals.entryCount, before: before,
+      after: totals.after, root: totals.after.root(TreeHasher()), ownRoot: totals.ownRoot,
+      frames: file.frames, map: map)
+    return (index, try file.publish(index.framed))
   }
 }

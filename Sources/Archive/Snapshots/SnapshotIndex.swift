@@ -2,48 +2,44 @@ public import Crypto
 import LZ4
 public import Ledger
 
-/// What a snapshot says of itself, without a look into its frames.
 public struct SnapshotIndex: Equatable, Sendable {
-  /// The rows of one table, or the streams whose row is gone: frames that follow each other.
+  /// The frames of one table, or of the removed rows.
   public struct Run: Equatable, Sendable {
-    /// The table, with its schema where that is not `public`; ``gone`` for the last one.
+    /// The table, with its schema unless that is `public`; ``gone`` for the removed rows.
     public let name: String
     /// In the order of the lines' columns.
     public let columns: [String]
     public let lines: UInt64
-    /// Its frames' numbers.
+    /// The numbers of its frames.
     public let frames: Range<Int>
-    /// Where it lies in the file, with the frame that names it.
+    /// Its position in the file, with its header.
     public let bytes: Range<UInt64>
   }
 
   public let name: SnapshotName
-  /// Of the ledger whose rows it has.
+  /// The ledger's identity.
   public let identity: StreamID
-  /// How many events the log has up to the entry.
+  /// The number of events up to the entry, and the root of the tree over them.
   public let size: UInt64
-  /// Of the tree up to the entry.
   public let root: Digest
-  /// The leaf of the last event up to the entry; all zeros where there is none.
+  /// The leaf of the last event up to the entry; all zeros if there is none.
   public let lastLeaf: Digest
   public let runs: [Run]
   public let frames: [FrameRecord]
   let map: [StreamMap.Bucket]
 
-  /// The name of the last run: streams whose row is gone, each with its noun and its last version.
+  /// The name of the last run: removed and archived rows, each with its row type and last version.
   public static let gone = "gone"
   static let goneColumns = ["stream", "row_type", "version"]
 
-  /// Rows of all tables.
+  /// The number of rows of all tables.
   public var rowCount: UInt64 {
     runs.reduce(0) { $0 + ($1.name == Self.gone ? 0 : $1.lines) }
   }
 
   public func run(_ name: String) -> Run? { runs.first { $0.name == name } }
 
-  // MARK: Bytes
-
-  /// A frame that decoders pass over, in front of each run, so that it is found without the index:
+  /// The header of a run: a frame that LZ4 decoders skip, so that a run can be found without the index. For example
   /// `opsledger-run ops_missions (id, …)`.
   static func header(_ name: String, _ columns: [String]) -> [UInt8] {
     let text = Array("opsledger-run \(name) (\(columns.joined(separator: ", ")))\n".utf8)
@@ -53,20 +49,6 @@ public struct SnapshotIndex: Equatable, Sendable {
 
   /// The last digit of the header's magic number 0x184D2A5B.
   static let headerKind: UInt8 = 11
-
-  init(
-    name: SnapshotName, identity: StreamID, size: UInt64, root: Digest, lastLeaf: Digest,
-    runs: [Run], frames: [FrameRecord], map: [StreamMap.Bucket]
-  ) {
-    self.name = name
-    self.identity = identity
-    self.size = size
-    self.root = root
-    self.lastLeaf = lastLeaf
-    self.runs = runs
-    self.frames = frames
-    self.map = map
-  }
 
   var framed: FramedIndex {
     var wire = WireWriter()
@@ -84,13 +66,15 @@ public struct SnapshotIndex: Equatable, Sendable {
       kind: .snapshot, identity: identity, entries: name.entry...name.entry,
       generation: name.generation, frames: frames, map: map, particulars: wire.bytes)
   }
+}
 
-  /// - Throws: Where it is not the index of a snapshot of this name, or says what cannot be.
+extension SnapshotIndex {
+  /// - Throws: If it is not the index of a snapshot of this name, or contradicts itself.
   init(_ index: FramedIndex, of name: SnapshotName, upTo end: UInt64) throws(Damage) {
     guard index.kind == .snapshot else { throw Damage("it is not a snapshot") }
     guard index.entries == name.entry...name.entry, index.generation == name.generation else {
       let own = SnapshotName(index.entries.upperBound, generation: index.generation)
-      throw Damage("it is \(own) under another name")
+      throw Damage("it is \(own) under a wrong name")
     }
     var wire = WireReader(index.particulars[...])
     var named: [(name: String, columns: [String], lines: UInt64)] = []
@@ -104,8 +88,8 @@ public struct SnapshotIndex: Equatable, Sendable {
         for _ in 0..<(try wire.int(UInt16.self)) { columns.append(try wire.text()) }
         named.append((name, columns, try wire.int()))
       }
-    } catch { throw Damage("its index is cut short") }
-    guard wire.left == 0 else { throw Damage("its index has bytes too many") }
+    } catch { throw .indexIncomplete }
+    guard wire.left == 0 else { throw .indexTooLong }
     self.name = name
     identity = index.identity
     frames = index.frames
@@ -113,7 +97,7 @@ public struct SnapshotIndex: Equatable, Sendable {
     runs = try Self.runs(named, frames, upTo: end)
   }
 
-  /// Which frames are of which run; each run begins with its header, and nothing lies between.
+  /// Finds the frames of each run. A run begins with its header, and follows the run before it at once.
   private static func runs(
     _ named: [(name: String, columns: [String], lines: UInt64)], _ frames: [FrameRecord],
     upTo end: UInt64
@@ -125,22 +109,18 @@ public struct SnapshotIndex: Equatable, Sendable {
       offset += UInt64(header(run.name, run.columns).count)
       var lines: UInt64 = 0
       while next < frames.count, frames[next].run == UInt32(number) {
-        guard frames[next].offset == offset else {
-          throw Damage("its index has a frame that cannot be there", frame: next)
-        }
+        guard frames[next].offset == offset else { throw .impossible(frame: next) }
         offset += UInt64(frames[next].bytes)
         lines += UInt64(frames[next].lines)
         next += 1
       }
-      guard lines == run.lines else { throw Damage("its index counts what it does not hold") }
+      guard lines == run.lines else { throw .miscounted }
       runs.append(
         Run(
           name: run.name, columns: run.columns, lines: lines, frames: first..<next,
           bytes: start..<offset))
     }
-    guard next == frames.count, offset == end else {
-      throw Damage("its frames do not end where its map of streams begins")
-    }
+    guard next == frames.count, offset == end else { throw .framesEndElsewhere }
     return runs
   }
 }

@@ -8,9 +8,9 @@ public struct SnapshotList: Sendable {
   }
 
   public private(set) var snapshots: [Snapshot] = []
-  /// Of which there is a later generation: what an erasure that was cut short left.
+  /// Snapshots with a later generation: an interrupted erasure left them.
   public private(set) var superseded: [SnapshotName] = []
-  /// Files in the folder that are no snapshots.
+  /// Files in the folder that are not snapshots.
   public private(set) var unknownFiles: [String] = []
 
   init(_ files: [StoredFile]) {
@@ -24,16 +24,15 @@ public struct SnapshotList: Sendable {
     snapshots.sort {
       ($0.name.entry, $0.name.generation) < ($1.name.entry, $1.name.generation)
     }
-    // Of one entry the last generation counts.
-    var last: [Snapshot] = []
-    for snapshot in snapshots {
-      if let before = last.last, before.name.entry == snapshot.name.entry {
-        superseded.append(before.name)
-        last.removeLast()
+    // The last generation of an entry counts.
+    let all = snapshots
+    snapshots = []
+    for snapshot in all {
+      if snapshots.last?.name.entry == snapshot.name.entry {
+        superseded.append(snapshots.removeLast().name)
       }
-      last.append(snapshot)
+      snapshots.append(snapshot)
     }
-    snapshots = last
   }
 }
 
@@ -44,14 +43,15 @@ extension Store {
 
   /// Opens a snapshot.
   ///
-  /// - Throws: `OPS_015` where it is damaged, or another ledger's.
+  /// - Throws: `OPS_015` if it is damaged, or belongs to another ledger.
   public func reader(of snapshot: SnapshotList.Snapshot) throws(OpsError) -> SnapshotReader {
     let reader = try SnapshotReader(files, snapshot.file)
     guard reader.index.identity == record.identity else {
       throw OpsError(
         store: .anotherLedger,
         "\(snapshot.name) of \(files.place) is a snapshot of another ledger "
-          + "(\(reader.index.identity))", hint: "remove it; a new one is made any time",
+          + "(\(reader.index.identity))",
+        hint: "remove the file; `opsledger snapshot create` makes a new one",
         at: files.place, file: snapshot.file.name)
     }
     return reader

@@ -3,19 +3,17 @@ public import Ledger
 public import Log
 public import Replay
 
-/// What making a snapshot came to.
 public struct SnapshotReport: Sendable {
   public let index: SnapshotIndex
-  /// False where there was one at this entry, which was read and is sound.
+  /// False if the store had a snapshot of this entry, which was verified.
   public let isNew: Bool
-  /// What the push before it did.
+  /// The result of the push before it.
   public let push: PushReport
 }
 
-/// Makes a snapshot, at the newest entry that is sealed or an earlier one. That is pushed first: a snapshot is of a
-/// store's own history.
+/// Makes a snapshot of a sealed entry, after a push: a snapshot is of a store's own history.
 ///
-/// The rows are the fold of the log, not the live tables: what is wrong with those is not kept.
+/// The rows are the fold of the log, so faults of the live tables do not matter.
 public struct SnapshotMaker {
   private let session: Session
   private let files: any ObjectStore
@@ -29,7 +27,7 @@ public struct SnapshotMaker {
     self.progress = progress
   }
 
-  /// - Parameter entry: As of which; nil: the newest that is sealed.
+  /// - Parameter entry: The entry of the snapshot; nil: the last sealed one.
   public func run(at entry: Int64? = nil) throws(OpsError) -> SnapshotReport {
     let push = try Pusher(session, files).run()
     // Another push may merge segments meanwhile.
@@ -42,7 +40,8 @@ public struct SnapshotMaker {
   private func make(at entry: Int64?, after push: PushReport) throws(OpsError) -> SnapshotReport {
     let store = try Store.existing(files)
     guard let lastEntry = try store.segments().segments.last else {
-      throw OpsError(.notFound, "nothing is sealed yet, of which a snapshot could be made")
+      throw OpsError(
+        .notFound, "the ledger has no sealed entry yet, so there is nothing to snapshot")
     }
     let name = SnapshotName(entry ?? lastEntry.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
@@ -53,13 +52,11 @@ public struct SnapshotMaker {
     let made = try writer.finish(
       size: tree.size, root: tree.root(TreeHasher()),
       lastLeaf: try session.lastLeaf(upTo: name.entry) ?? .zero)
-    guard let file = try files.list(name.path).first(where: { $0.name == name.path }) else {
-      throw OpsError(store: .damaged, "\(name) was written to \(files.place) and is not there")
-    }
+    let file = try files.written(name.path)
     return try report(store, .init(name: name, file: file), isNew: made.isNew, push)
   }
 
-  /// Reads it back before anything relies on it.
+  /// Verifies the snapshot before anything relies on it.
   private func report(
     _ store: Store, _ snapshot: SnapshotList.Snapshot, isNew: Bool, _ push: PushReport
   ) throws(OpsError) -> SnapshotReport {
@@ -78,19 +75,13 @@ public struct SnapshotMaker {
 }
 
 extension Store {
-  /// The tree over the log up to an entry that is stored.
+  /// The tree over the log up to a stored entry.
   ///
-  /// - Throws: `OPS_011` for one that is not.
-  func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
-    guard let segment = try segments().segments.first(where: { $0.name.entries.contains(entry) })
-    else { throw OpsError(.notFound, "entry \(entry) is in no segment of \(files.place)") }
-    let reader = try reader(of: segment)
-    if segment.name.entries.upperBound == entry { return reader.index.after }
-    var tree = reader.index.before
-    let (leaves, hasher) = (LeafHasher(), TreeHasher())
-    try reader.lines(of: segment.name.entries.lowerBound...entry) { (_, event) throws(OpsError) in
-      tree.append(try leaves.archivedLeaf(of: event), hasher)
+  /// - Throws: `OPS_011` if the entry is not stored.
+  fileprivate func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
+    guard let segment = try segments().segment(with: entry) else {
+      throw OpsError(.notFound, "entry \(entry) is in no segment of \(files.place)")
     }
-    return tree
+    return try reader(of: segment).tree(upTo: entry)
   }
 }

@@ -2,19 +2,18 @@ import Crypto
 import LZ4
 public import Ledger
 
-/// Reads a snapshot. To open it reads the index alone; then the frames that are asked for. Owned by one thread at a
-/// time.
+/// Reads a snapshot. Opening it reads the index only. Serves one thread at a time.
 public final class SnapshotReader {
   public let index: SnapshotIndex
   private let file: FramedFile
 
   /// Reads and checks the index.
   ///
-  /// - Throws: `OPS_015` where it is damaged, whose facts name the file.
+  /// - Throws: `OPS_015` if it is damaged, with the file in the facts.
   public init(_ store: any ObjectStore, _ file: StoredFile) throws(OpsError) {
     guard let name = SnapshotName(path: file.name) else {
       throw FramedFile.error(
-        file, store, Damage("it is not called as a snapshot is"), entries: nil)
+        file, store, Damage("its name is not that of a snapshot"), entries: nil)
     }
     self.file = try FramedFile(store, file)
     do throws(Damage) {
@@ -22,7 +21,7 @@ public final class SnapshotReader {
     } catch { throw FramedFile.error(file, store, error, entries: nil) }
   }
 
-  /// Opens it again without reading the index.
+  /// Opens a snapshot again without reading its index.
   init(_ opened: FramedFile.Opened, _ index: SnapshotIndex) {
     file = FramedFile(opened)
     self.index = index
@@ -30,13 +29,9 @@ public final class SnapshotReader {
 
   var opened: FramedFile.Opened { file.opened }
 
-  /// How much of the file was read so far.
-  public var bytesRead: UInt64 { file.bytesRead }
-
-  /// Hands over the lines of a run, each with its newline and good until the next. What a frame holds was checked
-  /// by its SHA-256 before.
+  /// Hands over the lines of a run, each with its newline and valid until the next. Checks the SHA-256 of each frame.
   ///
-  /// - Parameter streams: Only frames that may have lines of these are read; nil: all.
+  /// - Parameter streams: Reads only frames that may have lines of these streams; nil: all frames.
   public func lines(
     of run: SnapshotIndex.Run, among streams: Set<StreamID>? = nil,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
@@ -48,7 +43,7 @@ public final class SnapshotReader {
     }
   }
 
-  /// Reads the whole file and checks every hash, and that frames have the lines that the index counts.
+  /// Reads the whole file and checks every hash, and the number of lines in each frame.
   public func verify() throws(OpsError) {
     let (decoder, hasher) = (FrameDecoder(), SHA256())
     try file.eachFrame { (number, bytes) throws(OpsError) in
@@ -56,12 +51,14 @@ public final class SnapshotReader {
       var lines: UInt32 = 0
       SegmentFrameMaker.eachLine(of: text) { _ in lines += 1 }
       guard lines == index.frames[number].lines, text.last == 10 else {
-        throw damage("it does not hold what the index says", frame: number)
+        throw damage("it differs from what the index says", frame: number)
       }
     }
   }
 
   func damage(_ what: String, frame: Int? = nil) -> OpsError {
-    FramedFile.error(file.file, file.store, Damage(what, frame: frame), entries: nil)
+    let opened = file.opened
+    return FramedFile.error(
+      opened.file, opened.store, Damage(what, frame: frame), entries: nil)
   }
 }

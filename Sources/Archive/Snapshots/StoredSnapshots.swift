@@ -4,15 +4,14 @@ public import Log
 public import Replay
 import Synchronization
 
-/// The snapshots of stores, for states that are made from them.
+/// The snapshots of all available stores, from which states are made.
 ///
-/// They save time and are needed for nothing: what cannot be used is said, and passed over.
+/// They save time and are needed for nothing: one that cannot be used is skipped with a warning.
 public final class StoredSnapshots: StateSnapshots {
-  /// A snapshot in a store that is at hand.
   private struct Candidate {
     let store: Store
     let snapshot: SnapshotList.Snapshot
-    /// Opened, and of the database's own history.
+    /// Set after the snapshot was opened and checked.
     var opened: StoredSnapshot?
   }
 
@@ -23,8 +22,8 @@ public final class StoredSnapshots: StateSnapshots {
   private let last = Mutex<StoredSnapshot?>(nil)
 
   /// - Parameters:
-  ///   - places: Stores; those that cannot be read are passed over.
-  ///   - warn: Gets what cannot be used, and why.
+  ///   - places: Stores. One that cannot be read is skipped.
+  ///   - warn: Gets a line for each store or snapshot that is skipped.
   public init(
     _ target: Session.Target, _ places: [any ObjectStore],
     warn: @escaping @Sendable (String) -> Void
@@ -42,16 +41,15 @@ public final class StoredSnapshots: StateSnapshots {
     candidates = Mutex(found)
   }
 
-  /// The entry of the snapshot that was given last.
+  /// The entry of the snapshot that was used last.
   public var given: Int64? { last.withLock { $0?.entry } }
 
   public func newest(
     upTo entry: Int64, on session: Session
   ) throws(OpsError) -> (any StateSnapshot)? {
-    let given = candidates.withLock { candidates in
-      Result { () throws(OpsError) in try newest(upTo: entry, among: &candidates, session) }
+    let snapshot = try candidates.withLock { (candidates) throws(OpsError) in
+      try newest(upTo: entry, among: &candidates, session)
     }
-    let snapshot = try given.get()
     if let snapshot { last.withLock { $0 = snapshot } }
     return snapshot
   }
@@ -66,7 +64,7 @@ public final class StoredSnapshots: StateSnapshots {
         candidates[at].opened = opened
         return opened
       } catch {
-        // What is wrong with the database is no fault of the snapshot.
+        // An error of the database says nothing about the snapshot.
         guard error.store?.place != nil else { throw error }
         warn("\(error); not used")
         candidates.remove(at: at)
@@ -88,7 +86,7 @@ public final class StoredSnapshots: StateSnapshots {
     return isFound
   }
 
-  /// Opens one, and makes sure that it is of this release's columns and of this database's history.
+  /// Opens a snapshot, and checks that it has this release's columns and this database's history.
   private func open(
     _ candidate: Candidate, _ session: Session
   ) throws(OpsError) -> StoredSnapshot {
@@ -101,29 +99,28 @@ public final class StoredSnapshots: StateSnapshots {
     }
     for rowType in RowType.allCases {
       let (table, columns) = StateRows.columns(of: rowType)
-      // One from before there were rows of a noun has no run of them.
+      // A snapshot of an earlier release has no run of a new row type.
       guard index.run(table).map({ $0.columns == columns }) ?? true else {
         throw refuse(.newerFormat, "has other columns of \(table) than this release")
       }
     }
     guard try session.ledgerRecord().identity == index.identity else {
-      throw refuse(.anotherLedger, "is of another ledger")
+      throw refuse(.anotherLedger, "belongs to another ledger")
     }
-    // Histories that went on apart differ in the last event up to any later entry: numbers jump where one begins.
+    // Diverged histories differ in the last event up to any later entry: entry numbers jump where a history begins.
     if let leaf = try session.lastLeaf(upTo: index.name.entry), leaf != index.lastLeaf {
-      throw refuse(.diverged, "is of another history than this database's")
+      throw refuse(.diverged, "belongs to another history than this database")
     }
     let erasures = try session.erasures(upTo: .max)
     if try candidate.store.holdsErased(candidate.snapshot, erasures, target) {
-      throw refuse(
-        .diverged, "still has what was erased since, until the next push into that store")
+      throw refuse(.diverged, "still has erased content; the next push to that store removes it")
     }
     return StoredSnapshot(
       store: candidate.store, snapshot: candidate.snapshot, index: index, opened: reader.opened)
   }
 }
 
-/// One that a state can be made from.
+/// A snapshot from which a state can be made.
 struct StoredSnapshot: StateSnapshot {
   let store: Store
   let snapshot: SnapshotList.Snapshot
@@ -148,7 +145,7 @@ struct StoredSnapshot: StateSnapshot {
       let parts = String(decoding: line.dropLast(), as: UTF8.self).split(separator: "\t")
       guard parts.count == 3, let stream = StreamID(String(parts[0])),
         let rowType = RowType(rawValue: String(parts[1])), let version = Int32(parts[2])
-      else { throw damage("it has a line of a gone row that cannot be read") }
+      else { throw reader.damage("it has an unreadable line of a removed row") }
       try body(stream, rowType, version)
     }
   }

@@ -5,15 +5,14 @@ import Ledger
 
 /// A file of a ``DirectoryStore`` that is being written.
 ///
-/// The steps are those of audited file writers: write, fsync and close, each of which may say that it
-/// failed; read back from the medium; link to its name; fsync the directory that was opened before all of
-/// this, since an error of it would be lost if it were opened only then.
+/// Writes, fsyncs and closes a temporary file, each of which may fail; reads it back from the disk; links it to its name;
+/// and fsyncs the directory, which it opened first, since an open after the write could miss an error.
 final class DirectoryFile: FileInTheMaking {
   private let name: StoreName
   private let place: String
   private let folder: OpenDirectory
   private let temporary: String
-  /// Nil once it is published or given up.
+  /// Nil after the file is published or abandoned.
   private var file: OpenFile?
   private let sha = SHA256()
   private var size: UInt64 = 0
@@ -30,11 +29,11 @@ final class DirectoryFile: FileInTheMaking {
 
   deinit {
     guard let file else { return }
-    _ = try? folder.remove(temporary)  // Else it is swept later.
+    _ = try? folder.remove(temporary)  // If this fails, a later push removes it.
     _ = try? file.close()
   }
 
-  /// Makes a file that is known by its lock to be a living process's.
+  /// Makes a temporary file, and locks it: the lock shows that its process lives.
   private static func makeTemporary(
     _ folder: OpenDirectory
   ) throws(SystemError) -> (String, OpenFile) {
@@ -42,29 +41,29 @@ final class DirectoryFile: FileInTheMaking {
       let random = String(UInt64.random(in: 0...UInt64.max), radix: 36)
       let name = "\(DirectoryStore.temporaryPrefix)\(getpid()).\(random)"
       let file = try folder.makeFile(name, mode: mode)
-      // File systems without locks have no sweeping either: there nobody gets one alone.
+      // On a file system without locks nobody removes temporary files, so this does not matter there.
       guard (try? file.lockShared()) ?? true else { continue }
-      // Swept between the two.
+      // Another process may have removed the file before it was locked.
       if try file.status().names > 0 { return (name, file) }
     }
   }
 
   func write(_ bytes: UnsafeRawBufferPointer) throws(OpsError) {
-    guard let file else { preconditionFailure("a file is written to before it is published") }
+    guard let file else { preconditionFailure("the file is published already") }
     try inStore(place, name.text) { () throws(SystemError) in try file.write(bytes) }
     sha.update(bytes)
     size += UInt64(bytes.count)
   }
 
   func publish() throws(OpsError) -> Bool {
-    guard let file else { preconditionFailure("a file is published once") }
+    guard let file else { preconditionFailure("the file is published already") }
     defer { self.file = nil }
     var isNamed = false
     defer { if !isNamed { _ = try? folder.remove(temporary) } }
     let written = sha.finish()
     let reader = try inStore(place, name.text) { () throws(SystemError) -> OpenFile in
       try file.sync()
-      // Opened before the other is closed, so that the lock is never free.
+      // Opened before the other is closed, so that the file is always locked.
       let reader = try folder.file(temporary)
       _ = try? reader.lockShared()
       try file.close()
@@ -75,24 +74,24 @@ final class DirectoryFile: FileInTheMaking {
     }
     guard found == (written, size) else {
       throw OpsError(
-        store: .damaged, "store \(place): \(name.text) reads back other than it was written",
-        hint: "its disk is not to be trusted; the file did not get its name", at: place,
-        file: name.text)
+        store: .damaged,
+        "store \(place): \(name.text) was not stored: its bytes read back differ from those written",
+        hint: "check the disk, and look at the kernel's log", at: place, file: name.text)
     }
     return try inStore(place, name.text) { () throws(SystemError) in
       let isOurs = try give(reader)
       isNamed = true
       _ = try? folder.remove(temporary)
-      // Also where the name was taken: who gave it may have died before it was durable.
+      // Also if the name was taken: its writer may have died before the name was durable.
       try folder.sync()
       return isOurs
     }
   }
 
-  /// Gives the file its name, or answers false where that is taken.
+  /// - Returns: False if another file has the name.
   private func give(_ reader: OpenFile) throws(SystemError) -> Bool {
     if try folder.link(temporary, as: name.leaf) { return true }
-    // A network file system may have lost the answer to a link that it made.
+    // A network file system may lose the answer to a link that it made.
     return try folder.status(name.leaf)?.inode == reader.status().inode
   }
 

@@ -5,23 +5,21 @@ internal import Synchronization
 
 /// A store in a directory.
 ///
-/// Files are made under hidden names beside where they will lie, and get their names by link(2), which
-/// never replaces one. Whoever makes a file shares a lock on it, so that what a dead process left is
-/// known by its lock being free, whatever its process id is now, and is swept by the next that
-/// writes there.
+/// A file is written under a hidden name in its directory, and gets its name by link(2), which never replaces a file. The
+/// writer holds a shared lock on it. If the lock is free, its process has died, and the next writer removes the file.
 public final class DirectoryStore: ObjectStore {
   public let place: String
 
-  /// Directories, by their path in the store, that this process has made sure of.
+  /// The directories of the store that this process has made durable and cleaned, by their paths.
   private struct Prepared {
-    /// Which directory the store was when it was read last.
+    /// The directory at the store's path when it was read last.
     var root: Root?
     var durable: Set<String> = []
     var swept: Set<String> = []
   }
   private let prepared = Mutex(Prepared())
 
-  /// What a path was before something was mounted there, or put in its place, is another one.
+  /// Differs after something was mounted on the path, or replaced the directory.
   private struct Root: Equatable {
     let device: UInt64
     let inode: UInt64
@@ -36,7 +34,7 @@ public final class DirectoryStore: ObjectStore {
   private static let wholeBytesMax = 1 << 30
   private static let directoryMode: UInt32 = 0o750
 
-  /// Nothing is looked at yet; the directory is made when the first file is.
+  /// Reads nothing yet. The first file makes the directory.
   public init(_ path: String) {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -58,7 +56,7 @@ public final class DirectoryStore: ObjectStore {
     }
   }
 
-  /// - Parameter path: Of the directory within the store, with a slash at its end.
+  /// - Parameter path: The directory's path in the store, with a slash at its end.
   private static func list(
     _ folder: OpenDirectory, _ path: String, _ prefix: String, into found: inout [StoredFile]
   ) throws(SystemError) {
@@ -67,33 +65,31 @@ public final class DirectoryStore: ObjectStore {
       guard name.hasPrefix(prefix) || prefix.hasPrefix(name + "/"),
         let status = try folder.status(leaf)
       else { continue }
-      switch status.kind {
-      case .file:
-        found.append(StoredFile(name: name, size: UInt64(clamping: status.bytes)))
-      case .directory:
-        // One of another's making (lost+found) is none of ours, and may not be ours to read.
+      if status.kind == .directory {
+        // Another's directory (lost+found) may be unreadable.
         guard StoreName.isPart(leaf) else { continue }
-        guard !StoreName.isOfFile(leaf) else {
-          found.append(StoredFile(name: name, size: 0, oddity: "a directory"))
+        if !StoreName.isOfFile(leaf) {
+          let below = try ifThere { () throws(SystemError) in try folder.directory(leaf) }
+          if let below { try list(below, name + "/", prefix, into: &found) }
           continue
         }
-        let below = try ifThere { () throws(SystemError) in try folder.directory(leaf) }
-        if let below { try list(below, name + "/", prefix, into: &found) }
-      case .link:
-        found.append(
-          StoredFile(name: name, size: 0, oddity: "a link, which a store does not follow"))
-      case .socket, .other:
-        found.append(StoredFile(name: name, size: 0, oddity: "a pipe, socket or device"))
       }
+      let size = status.kind == .file ? UInt64(clamping: status.bytes) : 0
+      found.append(StoredFile(name: name, size: size, oddity: status.kind.oddity))
     }
   }
 
   public func read(_ name: String, _ range: Range<UInt64>?) throws(OpsError) -> [UInt8] {
     let name = try StoreName(name)
-    let file = try inStore(place, name.text) { () throws(SystemError) -> OpenFile in
+    let (file, kind) = try inStore(place, name.text) { () throws(SystemError) in
       let file = try openToRead().descend(name.folders).file(name.leaf)
-      guard try file.status().kind == .file else { throw SystemError(EISDIR, "read \(file.name)") }
-      return file
+      return (file, try file.status().kind)
+    }
+    if let oddity = kind.oddity {
+      throw OpsError(
+        .notFound, "store \(place): cannot read \(file.name): it is \(oddity), not a file",
+        hint: "put the file back from another copy of the store",
+        cause: .store(StoreFault(.unavailable, at: place, file: name.text)))
     }
     return try inStore(place, name.text, reading: true) { () throws(SystemError) -> [UInt8] in
       try Self.read(file, range)
@@ -118,7 +114,7 @@ public final class DirectoryStore: ObjectStore {
   ) throws(SystemError) -> [UInt8] {
     let size = UInt64(clamping: try file.status().bytes)
     let range = (range ?? 0..<size).clamped(to: 0..<size)
-    // A file that says it has more was never written by a store.
+    // No file of a store is that long.
     guard range.count <= wholeBytesMax else {
       throw SystemError(EFBIG, "read \(file.name) at once")
     }
@@ -147,10 +143,10 @@ public final class DirectoryStore: ObjectStore {
     }
   }
 
-  /// Opens a directory of the store to write in, and makes what is missing on the way to it.
+  /// Opens a directory of the store for writing, and makes the missing directories above it.
   private func prepare(_ folders: [String]) throws(SystemError) -> OpenDirectory {
     var folder = try openToWrite()
-    // Here and below: who made one that is there may have died before that was durable.
+    // Here and below: the process that made a directory may have died before it was durable.
     if !prepared.withLock({ $0.durable.contains("") }) {
       try Self.syncParent(of: place)
       _ = prepared.withLock { $0.durable.insert("") }
@@ -169,8 +165,7 @@ public final class DirectoryStore: ObjectStore {
     return folder
   }
 
-  /// Opens the store's directory, or makes it; one that was looked into is not made anew, and nothing else is
-  /// written to in its place.
+  /// Opens the store's directory, or makes it. If this process has read the directory before, it must be the same one.
   private func openToWrite() throws(SystemError) -> OpenDirectory {
     guard let known = prepared.withLock({ $0.root }) else {
       let folder = try Self.openOrMake(place)
@@ -180,7 +175,7 @@ public final class DirectoryStore: ObjectStore {
     }
     let found = try ifThere { () throws(SystemError) in try OpenDirectory(place) }
     guard let found, try Root(found) == known else {
-      throw SystemError(ESTALE, "write to \(place), which is not the directory that it was")
+      throw SystemError(ESTALE, "write to \(place), where another directory is now")
     }
     return found
   }
@@ -197,28 +192,40 @@ public final class DirectoryStore: ObjectStore {
   }
 
   private static func syncParent(of path: String) throws(SystemError) {
-    // What may not be read was not made by us.
+    // opsledger did not make a directory that it cannot read.
     let above: OpenDirectory
     do { above = try OpenDirectory(FileSystem.parent(of: path)) } catch { return }
     try above.sync()
   }
 
-  /// Removes what dead processes left half-made.
+  /// Removes the temporary files of dead processes.
   private static func sweep(_ folder: OpenDirectory) throws(SystemError) {
     for leaf in try folder.names() where leaf.hasPrefix(temporaryPrefix) {
-      // Somebody's who may not be asked, or who has just removed it: not ours to sweep.
+      // If the lock cannot be tested, the file belongs to somebody else, or is gone.
       if (try? folder.file(leaf, writing: true).lockAlone()) == true { try folder.remove(leaf) }
     }
   }
 }
 
-/// Nil where something on the way is not there.
+/// Nil if the file, or a directory above it, does not exist.
 private func ifThere<Answer>(
   _ body: () throws(SystemError) -> Answer
 ) throws(SystemError) -> Answer? {
   do throws(SystemError) { return try body() } catch {
     guard error.number == ENOENT || error.number == ENOTDIR else { throw error }
     return nil
+  }
+}
+
+extension FileSystem.Status.Kind {
+  /// What it is instead of a file; nil for a file.
+  fileprivate var oddity: String? {
+    switch self {
+    case .file: nil
+    case .directory: "a directory"
+    case .link: "a link"
+    case .socket, .other: "a pipe, socket or device"
+    }
   }
 }
 

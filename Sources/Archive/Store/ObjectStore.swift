@@ -1,28 +1,28 @@
 public import Ledger
 
-/// Where the files of a store lie: a directory or a bucket.
+/// The files of a store: a directory or a bucket.
 ///
-/// A file gets its name when all of it is there and was read back, never before, and is not changed
-/// from then on: it can be read, listed and removed. Names are relative paths of letters, digits, `.`, `-` and `/`.
+/// A file gets its name after all of it was written and read back. After that it can be read, listed and removed, and
+/// never changes. Names are relative paths of letters, digits, `.`, `-` and `/`.
 ///
-/// What is out of reach throws `OPS_001`, a file that is not there `OPS_011`, what may not be done or does not
-/// fit `OPS_013`, and bytes that are not those that were written `OPS_015`.
+/// An unreachable store throws `OPS_001`, a missing file `OPS_011`, a lack of rights or space `OPS_013`, and bytes that
+/// differ from those written `OPS_015`.
 public protocol ObjectStore: Sendable {
-  /// How people name it: a path, or `s3://bucket/prefix`. Never holds a secret.
+  /// A path, or `s3://bucket/prefix`. Never holds a secret.
   var place: String { get }
 
-  /// The files whose names begin so, by name, and what has the name of a file and is none.
+  /// The files with this prefix, sorted by name, and anything else with the name of a file.
   func list(_ prefix: String) throws(OpsError) -> [StoredFile]
 
   /// Reads a part of a file, no more than a few megabytes at once.
   ///
-  /// - Parameter range: Of bytes; less is given only where the file ends before. Nil: all of it.
+  /// - Parameter range: A range of bytes, of which a shorter file gives fewer; nil: the whole file.
   func read(_ name: String, _ range: Range<UInt64>?) throws(OpsError) -> [UInt8]
 
-  /// Begins a file that will be called `name`. Nothing is seen of it before ``FileInTheMaking/publish()``.
+  /// Begins a file. Nobody sees it before ``FileInTheMaking/publish()``.
   func make(_ name: String) throws(OpsError) -> any FileInTheMaking
 
-  /// Removes a file; that it is not there is no error.
+  /// Removes a file, if it exists.
   func remove(_ name: String) throws(OpsError)
 }
 
@@ -31,7 +31,7 @@ public struct StoredFile: Equatable, Sendable {
   public let name: String
   /// In bytes.
   public let size: UInt64
-  /// What has this name, where it is no file: `a link`. It cannot be read.
+  /// What has this name instead of a file: `a link`. It cannot be read.
   public let oddity: String?
 
   public init(name: String, size: UInt64, oddity: String? = nil) {
@@ -41,12 +41,12 @@ public struct StoredFile: Equatable, Sendable {
   }
 }
 
-/// A file that is being written. One that is let go of without ``publish()`` leaves nothing behind.
+/// A file that is being written. Without ``publish()`` it leaves nothing behind.
 public protocol FileInTheMaking: AnyObject {
   func write(_ bytes: UnsafeRawBufferPointer) throws(OpsError)
 
-  /// Makes everything durable, reads it back from where it lies and compares, and gives it its name.
+  /// Makes the file durable, reads it back and compares, and gives it its name.
   ///
-  /// - Returns: False where a file of that name is there already: it stays as it is, and this one is gone.
+  /// - Returns: False if the store has a file of that name already, which stays; this one is discarded.
   func publish() throws(OpsError) -> Bool
 }

@@ -1,28 +1,28 @@
 import Ledger
 
-/// The segments of a store, which together cover each entry once.
+/// The segments of a store. Together they cover each entry once.
 public struct SegmentList: Sendable {
   public struct Segment: Equatable, Sendable {
     public let name: SegmentName
     public let file: StoredFile
   }
 
-  /// Entries that no segment can give.
+  /// Entries that no segment has.
   struct Hole: Sendable {
     let entries: ClosedRange<Int64>
     let error: OpsError
   }
 
-  /// By entries.
+  /// In the order of their entries.
   public private(set) var segments: [Segment] = []
-  /// Whose entries a larger segment or a later generation has: what a merge or an erasure that was cut short left.
+  /// Segments whose entries a larger segment or a later generation has: an interrupted merge or erasure left them.
   public private(set) var superseded: [SegmentName] = []
-  /// Files in the folder that are no segments.
+  /// Files in the folder that are not segments.
   public private(set) var unknownFiles: [String] = []
-  /// Where a file is missing; there are none in a list of ``Store/segments()``.
+  /// Empty in a list of ``Store/segments()``.
   private(set) var holes: [Hole] = []
 
-  /// The last entry that the store covers; 0 where it is empty.
+  /// The last stored entry; 0 if the store is empty.
   public private(set) var lastEntry: Int64 = 0
 
   init(_ files: [StoredFile], place: String) {
@@ -46,7 +46,7 @@ public struct SegmentList: Sendable {
       add(
         missing,
         "entries \(missing.lowerBound) to \(missing.upperBound) are in no segment of \(place), "
-          + "which has \(segment.name.path)",
+          + "which has the later \(segment.name.path)",
         hint: "put the missing file back from another copy of the store; or remove "
           + "\(segment.name.path) if it does not belong there")
     }
@@ -68,26 +68,12 @@ public struct SegmentList: Sendable {
 
   /// The segment that covers an entry.
   func segment(with entry: Int64) -> Segment? {
-    var (low, high) = (0, segments.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if segments[middle].name.entries.upperBound < entry {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    return low < segments.count && segments[low].name.entries.contains(entry) ? segments[low] : nil
-  }
-
-  /// - Throws: `OPS_015` where entries are in no segment, or two segments overlap.
-  func requireWhole() throws(OpsError) {
-    if let hole = holes.first { throw hole.error }
+    segments.first { $0.name.entries.contains(entry) }
   }
 }
 
 extension OpsError {
-  /// The same, with the entries that cannot be had for it where it does not name them yet.
+  /// The same error with the entries that the damage makes unavailable, unless it names some.
   func losing(_ entries: ClosedRange<Int64>) -> OpsError {
     guard code == .storeDiverged, var fault = store, fault.entries == nil else { return self }
     fault.entries = entries
@@ -96,7 +82,7 @@ extension OpsError {
 }
 
 extension SegmentName {
-  /// Of segments that begin alike, the one that replaces the others comes first.
+  /// Of segments with the same first entry, the one that replaces the others comes first.
   fileprivate func comes(before other: SegmentName) -> Bool {
     let (a, b) = (entries, other.entries)
     if a.lowerBound != b.lowerBound { return a.lowerBound < b.lowerBound }

@@ -1,37 +1,38 @@
 public import Ledger
 
-/// A store that is there: its files, and whose history they hold.
+/// A store that exists: its files, and the ledger whose history they hold.
 public struct Store: Sendable {
   public let files: any ObjectStore
   public let record: StoreRecord
 
-  /// - Returns: Nil where nothing is stored.
-  /// - Throws: `OPS_015` where something is, but no `ledger.json`, or one that is damaged.
+  /// - Returns: Nil if nothing is stored there.
+  /// - Throws: `OPS_015` if there are files without a `ledger.json`, or it is damaged.
   public static func open(_ files: any ObjectStore) throws(OpsError) -> Store? {
     let bytes: [UInt8]
     do throws(OpsError) {
       bytes = try files.read(StoreRecord.name, 0..<UInt64(StoreRecord.bytesMax + 1))
     } catch {
       guard error.code == .notFound else { throw error }
-      guard try isEmpty(files) else {
-        throw OpsError(
-          store: .damaged, "\(files.place) has files, but no \(StoreRecord.name)",
-          hint: "it is no store, or its \(StoreRecord.name) is lost: put it back from another copy")
+      let found: [StoredFile]
+      do throws(OpsError) { found = try files.list("") } catch {
+        guard error.code == .notFound else { throw error }
+        // The directory does not exist yet.
+        return nil
       }
-      return nil
+      if found.isEmpty { return nil }
+      let oddity = found.first { $0.name == StoreRecord.name }?.oddity
+      throw OpsError(
+        store: .damaged,
+        oddity.map { "\(StoreRecord.name) of \(files.place) is \($0), not a file" }
+          ?? "\(files.place) has files, but no \(StoreRecord.name)",
+        hint:
+          "if this is a store, put \(StoreRecord.name) back from another copy; if not, name another place"
+      )
     }
     return Store(files: files, record: try StoreRecord(bytes, place: files.place))
   }
 
-  private static func isEmpty(_ files: any ObjectStore) throws(OpsError) -> Bool {
-    do throws(OpsError) { return try files.list("").isEmpty } catch {
-      // A directory that nobody has made yet.
-      guard error.code == .notFound else { throw error }
-      return true
-    }
-  }
-
-  /// One that must be there.
+  /// - Throws: `OPS_011` if there is no store.
   public static func existing(_ files: any ObjectStore) throws(OpsError) -> Store {
     if let store = try open(files) { return store }
     throw OpsError(
@@ -39,7 +40,18 @@ public struct Store: Sendable {
       hint: "begin one with `opsledger archive push`")
   }
 
-  /// Begins a store in an empty place; of two at once, both get the one that was first.
+  /// - Throws: `OPS_015` if the store belongs to another ledger.
+  func require(
+    _ identity: StreamID, hint: String = "name this ledger's store"
+  ) throws(OpsError) {
+    guard record.identity != identity else { return }
+    throw OpsError(
+      store: .anotherLedger,
+      "\(files.place) is the store of another ledger: \(record.title) (\(record.identity)), not \(identity)",
+      hint: hint)
+  }
+
+  /// Begins a store in an empty place. If two processes begin one, both get the first.
   static func begin(
     _ files: any ObjectStore, _ record: StoreRecord
   ) throws(OpsError) -> Store {
@@ -47,29 +59,27 @@ public struct Store: Sendable {
     return try existing(files)
   }
 
-  /// - Throws: `OPS_015` where one is missing.
+  /// - Throws: `OPS_015` if entries are in no segment, or two segments overlap.
   public func segments() throws(OpsError) -> SegmentList {
     let list = try foundSegments()
-    try list.requireWhole()
+    if let hole = list.holes.first { throw hole.error }
     return list
   }
 
-  /// Those that are there, whatever is missing.
+  /// The existing segments, and the holes between them.
   func foundSegments() throws(OpsError) -> SegmentList {
     let found = try files.list(SegmentName.folder)
-    // What a file in the folder's place hides would look like nothing.
+    // Otherwise a file in place of the directory would look like an empty store.
     let folder = String(SegmentName.folder.dropLast())
-    if found.isEmpty, try files.list(folder).contains(where: { $0.name == folder }) {
+    if found.isEmpty, try files.file(folder) != nil {
       throw OpsError(
-        .notFound, "\(folder) of \(files.place) is a file, and the store's segments lie nowhere",
+        .notFound, "\(folder) of \(files.place) is a file, not the directory of the segments",
         hint: "put the directory back from another copy of the store")
     }
     return SegmentList(found, place: files.place)
   }
 
-  /// The index of a segment whose tree is that of the log up to this entry: it ends there, or has no event at all.
-  ///
-  /// - Returns: Nil where it has events and ends elsewhere.
+  /// The index of a segment, if its tree is that of the log up to this entry: the segment ends there, or has no events.
   func index(
     of segment: SegmentList.Segment, asOf entry: Int64
   ) throws(OpsError) -> SegmentIndex? {
@@ -80,14 +90,15 @@ public struct Store: Sendable {
 
   /// Opens a segment.
   ///
-  /// - Throws: `OPS_015` where it is damaged, or another ledger's.
+  /// - Throws: `OPS_015` if it is damaged, or belongs to another ledger.
   public func reader(of segment: SegmentList.Segment) throws(OpsError) -> SegmentReader {
     let reader = try SegmentReader(files, segment.file)
     guard reader.index.identity == record.identity else {
       throw OpsError(
         store: .anotherLedger,
         "\(segment.name) of \(files.place) is a segment of another ledger "
-          + "(\(reader.index.identity))", hint: "put the right file back from another copy",
+          + "(\(reader.index.identity))",
+        hint: "put the right file back from another copy of the store",
         losing: segment.name.entries)
     }
     return reader
@@ -95,9 +106,20 @@ public struct Store: Sendable {
 }
 
 extension ObjectStore {
-  /// Publishes a small file at once.
+  /// The file of this name; nil if there is none.
+  func file(_ name: String) throws(OpsError) -> StoredFile? {
+    try list(name).first { $0.name == name }
+  }
+
+  /// A file that was written just now.
+  func written(_ name: String) throws(OpsError) -> StoredFile {
+    if let file = try file(name) { return file }
+    throw OpsError(store: .damaged, "\(name) is not in \(place) after it was written")
+  }
+
+  /// Writes a small file.
   ///
-  /// - Returns: False where one of that name is there.
+  /// - Returns: False if the store has a file of that name already, which stays.
   func put(_ name: String, _ bytes: [UInt8]) throws(OpsError) -> Bool {
     let file = try make(name)
     try file.write(bytes)
@@ -107,9 +129,6 @@ extension ObjectStore {
 
 extension FileInTheMaking {
   func write(_ bytes: [UInt8]) throws(OpsError) {
-    let written = bytes.withUnsafeBytes { bytes in
-      Result { () throws(OpsError) in try write(bytes) }
-    }
-    try written.get()
+    try bytes.withBytes { (bytes) throws(OpsError) in try write(bytes) }
   }
 }

@@ -2,37 +2,24 @@ public import Crypto
 import JSON
 public import Ledger
 
-/// `ledger.json` of a store: whose history it holds.
+/// `ledger.json` of a store: the ledger whose history it holds.
 public struct StoreRecord: Equatable, Sendable {
-  /// Of the store, raised when files that are read here today could not be.
+  /// The format of the store. A change that this release could not read raises it.
   public static let format = 1
   static let name = "ledger.json"
   static let bytesMax = 1 << 16
 
-  /// The line of history; a fork has one of its own.
+  /// The identity of the history; a fork has its own.
   public var identity: StreamID
-  /// The ledger's.
   public var title: String
-  /// Of a fork: what it goes on from.
+  /// The history that a fork continues.
   public var parent: Parent?
 
   public struct Parent: Equatable, Sendable {
     public var identity: StreamID
-    /// The last entry that both have.
+    /// The last common entry, and the root there.
     public var entry: Int64
     public var root: Digest
-
-    public init(identity: StreamID, entry: Int64, root: Digest) {
-      self.identity = identity
-      self.entry = entry
-      self.root = root
-    }
-  }
-
-  public init(identity: StreamID, title: String, parent: Parent? = nil) {
-    self.identity = identity
-    self.title = title
-    self.parent = parent
   }
 
   private static let mark = ",\"sha256\":\""
@@ -53,13 +40,16 @@ public struct StoreRecord: Equatable, Sendable {
     let open = String(writer.finish().dropLast())
     return Array("\(open)\(Self.mark)\(SHA256.hash(open).hex)\"}\n".utf8)
   }
+}
 
-  /// - Throws: `OPS_015` where they are not those of such a file, or of a format that is not known here.
+extension StoreRecord {
+
+  /// - Throws: `OPS_015` if the file is damaged, or has an unknown format.
   init(_ bytes: [UInt8], place: String) throws(OpsError) {
     func damaged(_ what: String) -> OpsError {
       OpsError(
         store: .damaged, "\(Self.name) of \(place) is damaged: \(what)",
-        hint: "put it back from another copy of the store")
+        hint: "put the file back from another copy of the store")
     }
     guard bytes.count <= Self.bytesMax else { throw damaged("it is too long") }
     guard let text = String(validating: bytes, as: UTF8.self), text.hasSuffix("\"}\n"),
@@ -68,7 +58,7 @@ public struct StoreRecord: Equatable, Sendable {
     if let format = json["format"]?.intValue, format != Self.format {
       throw OpsError(
         store: .newerFormat,
-        "\(Self.name) of \(place) has format \(format), this release reads \(Self.format)",
+        "\(Self.name) of \(place) has format \(format), and this release reads format \(Self.format)",
         hint: "use a newer release")
     }
     let digest = text.dropLast(3).suffix(64)
@@ -84,7 +74,7 @@ public struct StoreRecord: Equatable, Sendable {
     guard let of = parent["identity"]?.idValue,
       let entry = parent["entry"]?.intValue, (0...EntryNumber.last).contains(Int64(entry)),
       let root = parent["root"]?.stringValue.flatMap({ hexDecoded($0).flatMap { Digest($0) } })
-    else { throw damaged("its parent is not whole") }
+    else { throw damaged("identity, entry or root of its parent is missing") }
     self.parent = Parent(identity: of, entry: Int64(entry), root: root)
   }
 }

@@ -2,22 +2,19 @@ import Crypto
 public import Ledger
 public import Log
 
-/// How one store stands to a database, as far as its last segment proves it.
+/// The status of a store, as far as its last segment proves it.
 public enum StoreStatus: Equatable, Sendable {
-  /// It has everything up to its tip; nil: nothing was recorded after that, otherwise when the first event was.
+  /// The store has all entries up to its last one. The time is that of the first later event; nil: there is none.
   case upTo(lastEntry: Int64, unstoredSince: Instant?)
-  /// It ends with an entry that this database has not recorded, or has another root there.
+  /// The database lacks the store's last entry, or has another root there.
   case differs(lastEntry: Int64)
-  /// Nothing is there yet.
   case absent
-  /// It is another ledger's.
   case foreign(title: String, identity: StreamID)
-  /// Nobody can say, since it cannot be read.
   case unknown(reason: String)
 
   /// Reads the list of files, `ledger.json` and the index of the last segment.
   ///
-  /// - Throws: Where the database cannot be asked. What the store cannot do is an answer.
+  /// - Throws: An error of the database only.
   public init(
     of files: any ObjectStore, _ session: Session, identity: StreamID, sealed: Int64
   ) throws(OpsError) {
@@ -32,7 +29,7 @@ public enum StoreStatus: Equatable, Sendable {
         return
       }
       let list = try store.segments()
-      // A name proves nothing: the tip is where the last segment's own index ends.
+      // A file's name proves nothing: the index must be readable.
       let root = try list.segments.last.map { (last) throws(OpsError) in
         try store.reader(of: last).index.root
       }

@@ -3,10 +3,10 @@ import Host
 import Ledger
 
 extension OpsError {
-  /// What a refused system call means for a file of a store.
+  /// The error of a failed system call on a file of a store.
   ///
-  /// - Parameter reading: Whether the content of a file was being read: a medium that does not give
-  ///   it back has damaged this file, and says nothing of the others.
+  /// - Parameter reading: Whether the call read the content of a file. If the disk fails then, this file is damaged,
+  ///   and others may be sound.
   init(_ error: SystemError, in place: String, _ name: String? = nil, reading: Bool = false) {
     let (code, hint) = Self.meaning(of: error.number, reading: reading)
     self.init(
@@ -16,26 +16,26 @@ extension OpsError {
 
   private static func meaning(of number: Int32, reading: Bool) -> (Code, hint: String?) {
     switch number {
-    case ENOENT, ENOTDIR, EISDIR:
+    case ENOENT, ENOTDIR:
       (.notFound, nil)
     case ENOSPC, EDQUOT, EFBIG:
-      (.notAllowed, "make room there; the files of the store are whole, and the next try goes on")
+      (.notAllowed, "free space there, and push again; the files of the store are sound")
     case EROFS:
-      (.notAllowed, "make it writable, or name another store; what is in it can still be read")
+      (.notAllowed, "make it writable, or name another store; the store can still be read")
     case EACCES:
       (.notAllowed, "let the user that runs opsledger read and write there")
     case EPERM, EMLINK, EOPNOTSUPP:
-      (.notAllowed, "a store wants a file system with hard links, whose files nothing locks")
+      (.notAllowed, "use a file system with hard links, without locked (immutable) files")
     case ELOOP:
-      (.notAllowed, "a store follows no links in it: put there what the link points to")
+      (.notAllowed, "opsledger follows no links in a store: replace the link by its file")
     case ENAMETOOLONG:
       (.notAllowed, "name a store with a shorter path")
     case EIO where reading:
-      (.storeDiverged, "its disk does not give this file back: look at the kernel's log")
+      (.storeDiverged, "the disk cannot read this file: look at the kernel's log")
     case EIO:
-      (.databaseUnreachable, "its disk fails: look at the kernel's log, and name another store")
+      (.databaseUnreachable, "the disk fails: look at the kernel's log, and name another store")
     case ESTALE, ENODEV, ENXIO, ENOTCONN, EHOSTDOWN, ETIMEDOUT:
-      (.databaseUnreachable, "look whether it is still mounted")
+      (.databaseUnreachable, "check that the store is still mounted")
     default:
       (.databaseUnreachable, nil)
     }
@@ -43,11 +43,11 @@ extension OpsError {
 }
 
 extension OpsError.Code {
-  /// What it says of a file that could not be read or written: damaged, or for now not to be had.
+  /// Whether the file is damaged, or only unavailable now.
   var storeFault: StoreFault.Kind { self == .storeDiverged ? .damaged : .unavailable }
 }
 
-/// Runs what throws the machine's errors where the store's are wanted.
+/// Turns a system error into an error of the store.
 func inStore<Answer>(
   _ place: String, _ name: String? = nil, reading: Bool = false,
   _ body: () throws(SystemError) -> Answer

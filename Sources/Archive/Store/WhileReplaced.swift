@@ -1,13 +1,13 @@
 import Glibc
 import Ledger
 
-/// Reads many files of stores, and begins again where a push merged some of them meanwhile, or an erasure wrote them anew:
-/// their files are gone then, and others have what they had.
+/// Reads many files of stores, and begins again if a push removed some meanwhile: it merges segments, and writes files
+/// again without erased content.
 ///
 /// - Parameters:
-///   - again: Told before each new beginning.
-///   - read: Gives an answer, and whether nothing was missing or damaged.
-/// - Returns: The first answer that is fine, or that was given while no file went; the last one where files go on going.
+///   - again: Called before each new attempt.
+///   - read: Returns an answer, and whether nothing was missing or damaged.
+/// - Returns: The first answer that is fine, or during which no file was removed; after 20 attempts the last one.
 func readingWhole<Answer>(
   _ stores: [any ObjectStore], _ again: () -> Void = {},
   _ read: () throws(OpsError) -> (Answer, isFine: Bool)
@@ -33,7 +33,7 @@ func readingWhole<Answer>(
 
 private let attemptsMax = 20
 
-/// Nil where a store is out of reach.
+/// The names of all files; nil if a store is unreachable.
 private func names(_ stores: [any ObjectStore]) -> Set<String>? {
   var found: Set<String> = []
   for store in stores {

@@ -3,13 +3,13 @@ import Ledger
 import Log
 import Replay
 
-/// Compares snapshots with the events of the segments: the rows that these fold to, and the tree over them.
+/// Compares snapshots with the segments: the rows with the fold of the events, and the trees.
 struct SnapshotCheck {
   private let store: Store
   private let segments: [SegmentList.Segment]
   /// The oldest first.
   private let snapshots: [SnapshotReader]
-  /// By snapshot.
+  /// The sums of the folded rows, for each snapshot by table.
   private var expected: [[String: RowSum]]
   private(set) var faults: [String] = []
   private(set) var notes: [String] = []
@@ -21,10 +21,10 @@ struct SnapshotCheck {
       uniquingKeysWith: { a, _ in a })
   }()
 
-  /// Streams of a slice: about 400 bytes each.
+  /// The number of streams in a slice, about 400 bytes each.
   static let rowsMax = 250_000
 
-  /// - Parameter snapshots: Up to the last entry of the segments.
+  /// - Parameter snapshots: None after the last entry of the segments.
   init(_ store: Store, _ segments: [SegmentList.Segment], _ snapshots: [SnapshotReader]) {
     self.store = store
     self.segments = segments
@@ -68,7 +68,7 @@ struct SnapshotCheck {
     for (name, sum) in try fold.sums() { expected[at][name, default: RowSum()].add(sum) }
     let index = snapshots[at].index
     if let tree, tree.size != index.size || tree.root != index.root || tree.last != index.lastLeaf {
-      faults.append("\(index.name) names another tree than the segments have at its entry")
+      faults.append("\(index.name) names another root than the segments have at its entry")
     }
   }
 
@@ -81,7 +81,7 @@ struct SnapshotCheck {
     for run in index.runs {
       missing.remove(run.name)
       guard let wanted = expected[run.name] else {
-        faults.append("\(index.name) has a run \(run.name), which is no table of this release")
+        faults.append("\(index.name) has rows of \(run.name), which is not a table of this release")
         continue
       }
       var found = RowSum()
@@ -89,22 +89,22 @@ struct SnapshotCheck {
       guard found != wanted else { continue }
       guard Self.columns[run.name] == run.columns else {
         notes.append(
-          "\(index.name): \(run.name) has other columns than this release; its hashes are right, its "
+          "\(index.name): \(run.name) has other columns than in this release. Its hashes are right; its "
             + "rows were not compared")
         continue
       }
       faults.append(
-        "\(index.name) has \(found.lines) lines of \(run.name) that are not the \(wanted.lines) "
-          + "that the segments' events lead to")
+        "\(index.name): its \(found.lines) rows of \(run.name) differ from the \(wanted.lines) rows that "
+          + "the segments' events give")
     }
-    // One from before there were rows of a noun has no run of them.
+    // A snapshot of an earlier release has no run of a new row type.
     for name in missing.sorted() where expected[name].map({ $0.lines > 0 }) ?? false {
-      faults.append("\(index.name) has no run \(name)")
+      faults.append("\(index.name) lacks the rows of \(name)")
     }
   }
 }
 
-/// The tree over the events that were taken.
+/// The tree over the events so far.
 private struct TreeUpTo {
   private var frontier = MerkleFrontier()
   private(set) var last = Digest.zero

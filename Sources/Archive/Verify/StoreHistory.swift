@@ -1,62 +1,44 @@
-import Crypto
 public import Ledger
 public import Log
 public import Replay
 
-/// A store, for `verify` to compare the database's log with.
+/// A store with which `verify` compares the database's log.
 public struct StoreHistory: StoredHistory {
   private let store: Store
 
-  /// - Throws: `OPS_011` where nothing is stored there yet; `OPS_015` where it is another ledger's.
+  /// - Throws: `OPS_011` if there is no store; `OPS_015` if it belongs to another ledger.
   public init(_ files: any ObjectStore, of session: Session) throws(OpsError) {
     store = try Store.existing(files)
-    guard let own = try session.ledgerIdentity(), own != store.record.identity else { return }
-    throw OpsError(
-      store: .anotherLedger,
-      "\(files.place) is the store of \(store.record.title) (\(store.record.identity)), "
-        + "not of this ledger (\(own))", hint: "name this ledger's store")
+    if let own = try session.ledgerIdentity() { try store.require(own) }
   }
 
   public var place: String { store.files.place }
 
   public func roots() throws(OpsError) -> [RecordedRoot] {
-    try goingOn { (list) throws(OpsError) in
-      var roots: [RecordedRoot] = []
-      for segment in list.segments {
+    try reading { (list) throws(OpsError) in
+      try list.segments.map { (segment) throws(OpsError) in
         let index = try store.reader(of: segment).index
-        roots.append(
-          RecordedRoot(
-            entry: segment.name.entries.upperBound, root: index.root, frontier: index.after))
+        return RecordedRoot(
+          entry: segment.name.entries.upperBound, root: index.root, frontier: index.after)
       }
-      return roots
     }
   }
 
   public func firstDifference(
     _ entries: ClosedRange<Int64>, _ session: Session
   ) throws(OpsError) -> Int64? {
-    try goingOn { (list) throws(OpsError) in
-      try store.firstDifference(entries, list, session)
-    }
+    try reading { (list) throws(OpsError) in try store.firstDifference(entries, list, session) }
   }
 
-  /// Reads, and begins again where a file was replaced meanwhile: a push merges segments, and writes them again without
-  /// what was erased.
-  private func goingOn<R>(_ read: (SegmentList) throws(OpsError) -> R) throws(OpsError) -> R {
-    var list = try store.segments()
-    while true {
-      do throws(OpsError) { return try read(list) } catch {
-        guard error.code == .notFound else { throw error }
-        let next = try store.segments()
-        guard next.segments != list.segments else { throw error }
-        list = next
-      }
+  private func reading<R>(_ read: (SegmentList) throws(OpsError) -> R) throws(OpsError) -> R {
+    try readingWhole([store.files]) { () throws(OpsError) -> (R, isFine: Bool) in
+      (try read(store.segments()), isFine: true)
     }
   }
 }
 
 extension Store {
-  /// The first of these entries that the database and the store have differently, or one of them has not.
+  /// The first of these entries that differs, or that only one of database and store has.
   func firstDifference(
     _ entries: ClosedRange<Int64>, _ list: SegmentList, _ session: Session
   ) throws(OpsError) -> Int64? {

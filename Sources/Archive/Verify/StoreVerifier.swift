@@ -2,33 +2,31 @@ import Crypto
 public import Ledger
 import Log
 
-/// What reading all of a store found.
 public struct StoreReport: Equatable, Sendable {
-  /// The last entry up to which the store is sound.
+  /// The last entry up to which the store is sound, and the root there.
   public var lastEntry: Int64 = 0
-  /// The root there.
   public var root = TreeHasher.emptyRoot.hex
-  /// Read and sound.
+  /// The number of sound segments, and of their events.
   public var segments = 0
   public var events = 0
-  /// Read, sound, and equal to what the segments' events lead to.
+  /// The number of sound snapshots whose rows are those that the events give.
   public var snapshots = 0
-  /// Full tiles of the tree, read and equal to what the events' leaves give.
+  /// The number of full tiles that fit the events.
   public var tiles = 0
-  /// What is damaged, missing, or does not belong.
+  /// Files that are damaged, missing or foreign.
   public var faults: [String] = []
-  /// What is no fault: leftovers that the next push clears away.
+  /// Leftovers that the next push removes, and checks that could not be made.
   public var notes: [String] = []
 }
 
-/// Reads every byte of a store and compares every hash; goes on after a fault, so that all are named, and begins again
-/// where a push replaced files meanwhile.
+/// Reads every byte of a store and checks every hash. Continues after a fault, so that it names all, and begins again if
+/// a push replaced files meanwhile.
 public struct StoreVerifier {
   private let store: Store
 
   public init(_ store: Store) { self.store = store }
 
-  /// - Parameter progress: Called with the events read and those that the indexes name.
+  /// - Parameter progress: Gets the number of events read, twice.
   public func run(_ progress: (Int, Int) -> Void = { _, _ in }) throws(OpsError) -> StoreReport {
     try readingWhole([store.files]) { () throws(OpsError) in
       let report = try readOnce(progress)
@@ -40,8 +38,10 @@ public struct StoreVerifier {
     var report = StoreReport()
     let list = try store.foundSegments()
     report.faults += list.holes.map(\.error.message)
-    report.notes += list.unknownFiles.map { "\($0) is no file of a store" }
-    report.notes += list.superseded.map { "\($0.path): a larger or later segment has its entries" }
+    report.notes += list.unknownFiles.map { "\($0) is not a file of a store" }
+    report.notes += list.superseded.map {
+      "\($0.path): a later or merged segment has its entries; the next push removes it"
+    }
     var tree = MerkleFrontier()
     var isWhole = true
     var gone = GoneContent()
@@ -59,7 +59,8 @@ public struct StoreVerifier {
         }
         if isWhole, index.before != tree {
           report.faults.append(
-            "\(segment.name.path) does not go on from the segment before it: another history's")
+            "\(segment.name.path) does not continue the segment before it: it is of another history"
+          )
           isWhole = false
         }
         tree = index.after
@@ -75,11 +76,11 @@ public struct StoreVerifier {
         isWhole = false
       }
     }
-    // What erased it may be in a segment that cannot be read.
+    // The erasure may be in a segment that cannot be read.
     let unexplained = isWhole ? gone.unexplained : []
     if let first = unexplained.first {
       report.faults.append(
-        "\(store.files.place) lacks content of \(unexplained.count) streams that nobody erased, first in "
+        "\(store.files.place) lacks content of \(unexplained.count) streams that no erasure removed, first in "
           + "entry \(first.entry), stream \(first.stream)")
     }
     tiles.finish(isWhole: isWhole)
@@ -95,8 +96,10 @@ public struct StoreVerifier {
     _ segments: SegmentList, isWhole: Bool, _ report: inout StoreReport
   ) throws(OpsError) {
     let list = try store.snapshots()
-    report.notes += list.unknownFiles.map { "\($0) is no file of a store" }
-    report.notes += list.superseded.map { "\($0.path): a later generation replaces it" }
+    report.notes += list.unknownFiles.map { "\($0) is not a file of a store" }
+    report.notes += list.superseded.map {
+      "\($0.path): a later generation replaces it; the next push removes it"
+    }
     var readers: [SnapshotReader] = []
     for snapshot in list.snapshots {
       do throws(OpsError) {
@@ -108,7 +111,8 @@ public struct StoreVerifier {
           report.faults.append(
             "\(snapshot.name) is of an entry that no segment has: the newest are missing")
         } else {
-          report.notes.append("\(snapshot.name): not compared with the events, which are damaged")
+          report.notes.append(
+            "\(snapshot.name) was not compared with the events, which are damaged")
         }
       } catch {
         guard error.code == .storeDiverged || error.code == .notFound else { throw error }

@@ -8,13 +8,13 @@ final class TileCheck {
   private var maker = TileMaker()
   private(set) var faults: [String] = []
   private(set) var notes: [String]
-  /// Read, and what the leaves give.
+  /// The number of tiles that fit the leaves.
   private(set) var sound = 0
 
   init(_ files: any ObjectStore) throws(OpsError) {
     self.files = files
     tiles = try StoredTiles(files)
-    notes = tiles.unknownFiles.map { "\($0) is no file of a store" }
+    notes = tiles.unknownFiles.map { "\($0) is not a file of a store" }
   }
 
   func take(_ leaves: [Digest]) throws(OpsError) {
@@ -26,19 +26,20 @@ final class TileCheck {
   private func compare(_ tile: Tile) throws(OpsError) {
     let name = StoredTiles.path(tile.position)
     guard tiles.positions.contains(tile.position) else {
-      // Tiles end where the last whole partition does.
+      // Tiles end at the last whole log partition.
       let end = (tile.position.index + 1) << UInt64(8 * tile.position.level)
       if end < tiles.last {
-        faults.append("\(name) in \(files.place) is missing; remove the later ones, or put it back")
+        faults.append(
+          "\(name) in \(files.place) is missing; put it back, or remove the later tiles")
       } else if end == tiles.last {
-        notes.append("\(name) is not written yet; the next push does")
+        notes.append("\(name) is not written yet; the next push writes it")
       }
       return
     }
     do throws(OpsError) {
       guard try StoredTiles.read(tile.position, from: files) == tile else {
         return faults.append(
-          "\(name) in \(files.place) is damaged: it has other hashes than the events")
+          "\(name) in \(files.place) is damaged: its hashes are not those of the events")
       }
       sound += 1
     } catch {
@@ -47,7 +48,7 @@ final class TileCheck {
     }
   }
 
-  /// - Parameter isWhole: Whether all leaves were there.
+  /// - Parameter isWhole: Whether all segments could be read.
   func finish(isWhole: Bool) {
     let end = maker.size / UInt64(Tile.width)
     let beyond = tiles.positions.filter {

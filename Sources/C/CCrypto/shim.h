@@ -1,3 +1,2 @@
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>

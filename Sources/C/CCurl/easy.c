@@ -1,11 +1,8 @@
-// libcurl, loaded at its first use: it brings two dozen libraries with it, which no command but those
-// that talk to a bucket should wait for.
+// Loads libcurl at its first use. It brings two dozen other libraries with it, and only commands that use a bucket should
+// wait for them.
 #include "easy.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdio.h>
-
+#define LIBRARY "libcurl.so.4"
 #define FUNCTIONS(EACH)                                                    \
   EACH(curl_global_init)                                                   \
   EACH(curl_easy_init)                                                     \
@@ -18,36 +15,18 @@
   EACH(curl_slist_append)                                                  \
   EACH(curl_slist_free_all)
 
-// The headers' checking macros would stand in the way of the functions' types.
+// These macros of the headers would hide the types of the functions.
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
-static struct {
-#define FIELD(name) __typeof__(&name) name;
-  FUNCTIONS(FIELD)
-} libcurl;
-
-static pthread_once_t loaded = PTHREAD_ONCE_INIT;
-static char problem[300];
-
-static void *find(void *library, const char *name) {
-  void *function = dlsym(library, name);
-  if (!function && !problem[0]) snprintf(problem, sizeof problem, "%s", dlerror());
-  return function;
-}
+#include "../lazy_library.h"
 
 static void load(void) {
-  void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    snprintf(problem, sizeof problem, "%s", dlerror());
-    return;
-  }
-#define FIND(name) libcurl.name = (__typeof__(&name))find(library, #name);
-  FUNCTIONS(FIND)
+  load_library();
   if (problem[0]) return;
-  CURLcode code = libcurl.curl_global_init(CURL_GLOBAL_DEFAULT);
+  CURLcode code = library.curl_global_init(CURL_GLOBAL_DEFAULT);
   if (code != CURLE_OK)
-    snprintf(problem, sizeof problem, "%s", libcurl.curl_easy_strerror(code));
+    snprintf(problem, sizeof problem, "%s", library.curl_easy_strerror(code));
 }
 
 const char *easy_load(void) {
@@ -55,35 +34,35 @@ const char *easy_load(void) {
   return problem[0] ? problem : NULL;
 }
 
-CURL *easy_make(void) { return libcurl.curl_easy_init(); }
-void easy_free(CURL *easy) { libcurl.curl_easy_cleanup(easy); }
-void easy_reset(CURL *easy) { libcurl.curl_easy_reset(easy); }
-CURLcode easy_perform(CURL *easy) { return libcurl.curl_easy_perform(easy); }
-const char *easy_reason(CURLcode code) { return libcurl.curl_easy_strerror(code); }
+CURL *easy_make(void) { return library.curl_easy_init(); }
+void easy_free(CURL *easy) { library.curl_easy_cleanup(easy); }
+void easy_reset(CURL *easy) { library.curl_easy_reset(easy); }
+CURLcode easy_perform(CURL *easy) { return library.curl_easy_perform(easy); }
+const char *easy_reason(CURLcode code) { return library.curl_easy_strerror(code); }
 
 long easy_status(CURL *easy) {
   long status = 0;
-  libcurl.curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  library.curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   return status;
 }
 
 CURLcode easy_set_number(CURL *easy, CURLoption option, long value) {
-  return libcurl.curl_easy_setopt(easy, option, value);
+  return library.curl_easy_setopt(easy, option, value);
 }
 CURLcode easy_set_size(CURL *easy, CURLoption option, curl_off_t value) {
-  return libcurl.curl_easy_setopt(easy, option, value);
+  return library.curl_easy_setopt(easy, option, value);
 }
 CURLcode easy_set_text(CURL *easy, CURLoption option, const char *value) {
-  return libcurl.curl_easy_setopt(easy, option, value);
+  return library.curl_easy_setopt(easy, option, value);
 }
 CURLcode easy_set_pointer(CURL *easy, CURLoption option, const void *value) {
-  return libcurl.curl_easy_setopt(easy, option, value);
+  return library.curl_easy_setopt(easy, option, value);
 }
 CURLcode easy_set_taker(CURL *easy, CURLoption option, easy_taker taker) {
-  return libcurl.curl_easy_setopt(easy, option, taker);
+  return library.curl_easy_setopt(easy, option, taker);
 }
 
 struct curl_slist *easy_add(struct curl_slist *list, const char *text) {
-  return libcurl.curl_slist_append(list, text);
+  return library.curl_slist_append(list, text);
 }
-void easy_free_list(struct curl_slist *list) { libcurl.curl_slist_free_all(list); }
+void easy_free_list(struct curl_slist *list) { library.curl_slist_free_all(list); }

@@ -71,7 +71,7 @@ int host_spawn(const struct host_start *start, pid_t *pid) {
   return error;
 }
 
-// Runs in the child of a process with threads: only calls that are safe there.
+// Runs in the forked child of a process with threads, and makes only calls that are safe there.
 static void become_daemon(const struct host_start *start, int report) {
   setsid();
   pid_t pid = fork();
@@ -89,7 +89,7 @@ static void become_daemon(const struct host_start *start, int report) {
                dup2(start->output >= 0 ? start->output : nothing, 1) >= 0 &&
                dup2(start->errors >= 0 ? start->errors : nothing, 2) >= 0 &&
                (!start->directory || chdir(start->directory) == 0);
-  // Two messages: our id now; the error number only if exec did not take place.
+  // The first message has the process id. A second one has the error number if exec fails.
   if (ready && write(report, answer, sizeof answer) == sizeof answer) {
     if (report != 3 && dup3(report, 3, O_CLOEXEC) >= 0) report = 3;
     close_range(4, ~0U, 0);
@@ -118,7 +118,7 @@ int host_spawn_daemon(const struct host_start *start, pid_t *pid) {
   for (;;) {
     ssize_t count = read(report[0], answer, sizeof answer);
     if (count < 0 && errno == EINTR) continue;
-    if (count != sizeof answer) break;  // Closed by exec: what was said last holds.
+    if (count != sizeof answer) break;  // A successful exec closed the pipe.
     error = answer[0];
     *pid = answer[1];
     if (error) break;

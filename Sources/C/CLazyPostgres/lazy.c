@@ -1,10 +1,9 @@
-// libpq, loaded at its first use.
+// Loads libpq at its first use.
 //
-// libpq brings two dozen libraries with it (Kerberos, LDAP, TLS), which take longer to load than most
-// commands take to run: 5 of the 7 ms of `opsledger --help`. The functions of libpq that are used here
-// are therefore defined here; each looks for the real one when it is first called, and costs one
-// indirect jump from then on, as a call into a shared library does anyhow. One that is missing below
-// is an undefined symbol when the program is linked, and a wrong signature does not compile.
+// libpq brings two dozen libraries with it (Kerberos, LDAP, TLS). To load them takes longer than most commands run: 5 of
+// the 7 ms of `opsledger --help`. This file therefore defines the functions of libpq that opsledger calls. Each finds the
+// real function at its first call. A later call costs one indirect jump, like any call into a shared library. A function
+// that is missing below is an undefined symbol for the linker, and a wrong signature does not compile.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,7 +15,7 @@
 static pthread_once_t loaded = PTHREAD_ONCE_INIT;
 static void *library;
 
-// There is no way to answer "no library" that every caller would understand as that.
+// The functions of libpq have no common way to return such an error.
 static void give_up(void) {
   const char *reason = dlerror();
   dprintf(2, "error OPS_001: cannot load libpq: %s\nhint: apt-get install libpq5\n",

@@ -8,7 +8,7 @@
 
 using namespace simdjson;
 
-// Documents nest at most this deep; jsonb's own limit is the server's stack.
+// The greatest depth of a document. The limit of jsonb is the server's stack.
 static constexpr int depth_max = 256;
 
 struct ops_json_parser {
@@ -23,8 +23,8 @@ struct ops_json_parser {
     return terminated(length);
   }
 
-  // The same between brackets: simdjson reads a scalar that is a whole document by other rules than
-  // one inside, takes `nullx` for null, and has no raw text of a number.
+  // Puts brackets around the document. simdjson reads a document that is one scalar by other rules: it accepts `nullx` as
+  // null, and has no raw text of a number.
   padded_string_view load_bracketed(const char *bytes, size_t length) {
     reserve(length + 2);
     padded[0] = '[';
@@ -54,8 +54,8 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// RFC 8259 section 6; simdjson checks numbers only where it converts them, and big ones it cannot.
-// Also tells whether the number is a plain integer that fits an int64.
+// Checks a number by RFC 8259, section 6. simdjson checks only the numbers that it converts, and cannot convert large ones.
+// Also finds out whether the number is an integer that fits an int64.
 bool read_number(std::string_view text, ops_json_value &out) {
   size_t i = 0, n = text.size();
   bool negative = i < n && text[i] == '-';
@@ -100,9 +100,7 @@ void set_text(ops_json_value &out, std::string_view text, int32_t kind) {
   out.kind = kind;
 }
 
-// A scalar from a value or a document: both have the same members.
-template <typename V>
-bool read_scalar(V &value, ondemand::json_type type, ops_json_value &out) {
+bool read_scalar(ondemand::value &value, ondemand::json_type type, ops_json_value &out) {
   switch (type) {
     case ondemand::json_type::null: {
       bool is_null;
@@ -126,16 +124,6 @@ bool read_scalar(V &value, ondemand::json_type type, ops_json_value &out) {
   }
 }
 
-bool token(simdjson_result<std::string_view> result, std::string_view &text) {
-  if (std::move(result).get(text)) return false;
-  text = trimmed(text);
-  return true;
-}
-bool token(std::string_view result, std::string_view &text) {
-  text = trimmed(result);
-  return true;
-}
-
 struct tape_writer {
   ops_json_parser &owner;
 
@@ -144,8 +132,7 @@ struct tape_writer {
     return false;
   }
 
-  template <typename V>
-  bool write(V &value, int depth) {
+  bool write(ondemand::value &value, int depth) {
     if (depth > depth_max) return fail("nested too deeply");
     ondemand::json_type type;
     if (value.type().get(type)) return fail("not JSON");
@@ -153,10 +140,9 @@ struct tape_writer {
       case ondemand::json_type::object: return write_object(value, depth);
       case ondemand::json_type::array: return write_array(value, depth);
       case ondemand::json_type::number: {
-        std::string_view text;
         ops_json_value out{};
-        if (!token(value.raw_json_token(), text) || !read_number(text, out))
-          return fail("a number is not written as JSON writes numbers");
+        if (!read_number(trimmed(value.raw_json_token()), out))
+          return fail("a number is not in JSON's syntax");
         owner.values.push_back(out);
         return true;
       }
@@ -169,7 +155,7 @@ struct tape_writer {
     }
   }
 
-  // The document between the brackets around it.
+  // Reads the document between the brackets.
   bool write_only_element(ondemand::document &document) {
     ondemand::array array;
     if (document.get_array().get(array)) return fail("not JSON");
@@ -183,8 +169,7 @@ struct tape_writer {
     return count == 1 || fail("the text is empty");
   }
 
-  template <typename V>
-  bool write_object(V &value, int depth) {
+  bool write_object(ondemand::value &value, int depth) {
     ondemand::object object;
     if (value.get_object().get(object)) return fail("an object is not closed");
     size_t at = owner.values.size();
@@ -207,8 +192,7 @@ struct tape_writer {
     return true;
   }
 
-  template <typename V>
-  bool write_array(V &value, int depth) {
+  bool write_array(ondemand::value &value, int depth) {
     ondemand::array array;
     if (value.get_array().get(array)) return fail("an array is not closed");
     size_t at = owner.values.size();
@@ -249,7 +233,7 @@ bool read_field(ondemand::field &field, ops_json_value &out) {
       return true;
     }
     case ondemand::json_type::number:
-      return token(value.raw_json_token(), text) && read_number(text, out);
+      return read_number(trimmed(value.raw_json_token()), out);
     default: return read_scalar(value, type, out);
   }
 }

@@ -1,12 +1,11 @@
-/// What `.opsledger/cluster` says: `name=value` lines, written last, so that a folder which has one
-/// holds a whole cluster.
+/// The file `.opsledger/cluster`: lines of `name=value`. It is written last, so a folder with this file has a complete
+/// cluster.
 struct ClusterRecord: Equatable, Sendable {
   static let format = "1"
 
-  /// Tells this cluster from all others: 16 hexadecimal digits.
+  /// 16 hexadecimal digits, which no other cluster has.
   var id: String
-  /// Where data and socket are: `/var/lib/opsledger/<id>`, or nil for the folder itself, which may
-  /// then be moved.
+  /// The directory of data and socket: `/var/lib/opsledger/<id>`; nil for the folder itself, which can then be moved.
   var base: String?
   /// The system user who runs the server and owns its files.
   var user: String
@@ -54,7 +53,7 @@ struct ClusterRecord: Equatable, Sendable {
 
   static let outsideDirectory = "/var/lib/opsledger"
 
-  /// Where a cluster is whose server may not enter its folder.
+  /// The directory of a cluster whose server may not enter its folder.
   static func outside(_ id: String) -> String { "\(outsideDirectory)/\(id)" }
 
   static func newID() -> String {

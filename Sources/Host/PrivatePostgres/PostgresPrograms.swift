@@ -7,9 +7,7 @@ struct PostgresPrograms: Equatable, Sendable {
   let directory: String
   let major: Int
 
-  /// The newest installation, or the one that made a data directory.
-  ///
-  /// - Parameter major: the version that must be found; nil takes the newest from 15 on.
+  /// - Parameter major: The version to find; nil for the newest one from 15 on.
   static func find(major: Int? = nil) throws(HostError) -> PostgresPrograms {
     var all = FileSystem.names(in: "/usr/lib/postgresql").compactMap { name in
       Int(name).map {
@@ -39,13 +37,13 @@ struct PostgresPrograms: Equatable, Sendable {
 
   func path(_ program: String) -> String { "\(directory)/\(program)" }
 
-  /// psql of this installation, or the one in PATH.
+  /// The path of psql; `psql` if this installation has none.
   var psql: String { access(path("psql"), X_OK) == 0 ? path("psql") : "psql" }
 
   private static func version(of postgres: String) throws(HostError) -> Int? {
     guard access(postgres, X_OK) == 0 else { return nil }
     let answer = try Subprocess(postgres, ["--version"], timeoutMillis: 10_000).run().outputText
-    // `postgres (PostgreSQL) 15.3`, and after it what a distribution adds.
+    // `postgres (PostgreSQL) 15.3`, and perhaps the name of a distribution.
     guard let mark = answer.firstIndex(of: ")") else { return nil }
     return Int(answer[mark...].dropFirst(2).prefix { $0.isNumber })
   }

@@ -1,18 +1,17 @@
 import Glibc
 
 extension PrivatePostgres {
-  /// Makes a private PostgreSQL in a directory, and starts it; one that is there is only started.
-  /// Two that do so at once end with the same one.
+  /// Makes a private PostgreSQL in a directory, if there is none, and starts it. Two processes that do so at the same
+  /// time get the same one.
   ///
-  /// The record is written last: a creation that was cut short is begun anew, and counts as none
-  /// until then.
+  /// The record is written last. An interrupted creation has none, and the next one begins again.
   ///
-  /// - Parameter directory: where `.opsledger` goes, or that folder itself.
+  /// - Parameter directory: The directory that contains `.opsledger`, or that folder itself.
   public static func create(at directory: String = ".") throws(HostError) -> PrivatePostgres {
     try create(at: directory, durable: true)
   }
 
-  /// - Parameter durable: false leaves out waiting for the disk, for tests that make many.
+  /// - Parameter durable: False if it is not to wait for the disk, for tests that make many.
   static func create(
     at directory: String, durable: Bool
   ) throws(HostError) -> PrivatePostgres {
@@ -41,17 +40,17 @@ extension PrivatePostgres {
     }
     guard let status = FileSystem.status(path), status.kind == .directory,
       let folder = FileSystem.realPath(path)
-    else { throw HostError(.unusable, "\(path) is in the way: it is no directory") }
+    else { throw HostError(.unusable, "\(path) exists, and is not a directory") }
     try requireOwn(path, status)
     return folder
   }
 
-  /// Decides where things go, and clears away what a creation that was cut short left there.
+  /// Chooses the directories, and removes the files of an interrupted creation.
   private static func prepare(
     _ folder: String, _ account: ServerAccount
   ) throws(HostError) -> PrivatePostgres {
     let draft = folder + "/cluster.draft"
-    if FileSystem.exists(draft), let text = try? FileSystem.readText(draft),
+    if let text = try? FileSystem.readText(draft),
       let record = try? ClusterRecord(text, path: draft)
     {
       let leftover = PrivatePostgres(folder: folder, record: record)
@@ -60,7 +59,7 @@ extension PrivatePostgres {
     }
     var record = ClusterRecord(base: nil, user: account.user.name)
     if account.changesUser {
-      // The server's user passes through the folder, and sees nothing of it.
+      // The server's user may pass through the folder, but not read it.
       guard chmod(folder, 0o711) == 0 else { throw .system(errno, "protect \(folder)") }
       if try !account.canEnter(folder) {
         chmod(folder, 0o700)
@@ -82,11 +81,11 @@ extension PrivatePostgres {
   private func makeData(
     _ programs: PostgresPrograms, _ account: ServerAccount, durable: Bool
   ) throws(HostError) {
-    // A folder that was copied without its record still may hold someone's only copy.
+    // A folder that was copied without its record may hold the only copy of a database.
     if FileSystem.exists(dataDirectory + "/PG_VERSION") {
       throw HostError(
-        .unusable, "\(dataDirectory) is a database that \(folder) has no record of",
-        hint: "move it away, or put the file \(folder)/cluster back")
+        .unusable, "\(dataDirectory) is a database, but the file \(folder)/cluster is missing",
+        hint: "move the database to another place, or put the file back")
     }
     try account.makePrivateDirectory(dataDirectory)
     var arguments = [
@@ -102,19 +101,12 @@ extension PrivatePostgres {
         .unusable, "cannot make a database in \(dataDirectory): \(Self.reason(result.errorText))")
     }
     let configuration = Self.configuration + (durable ? "" : "fsync = off\n")
-    try append(configuration, to: dataDirectory + "/postgresql.conf", replacing: false)
-    try append("local all all trust\n", to: dataDirectory + "/pg_hba.conf", replacing: true)
+    try FileSystem.writeInPlace(
+      configuration, to: dataDirectory + "/postgresql.conf", appending: true)
+    try FileSystem.writeInPlace("local all all trust\n", to: dataDirectory + "/pg_hba.conf")
   }
 
-  /// In place, so that the file stays the server's.
-  private func append(_ text: String, to path: String, replacing: Bool) throws(HostError) {
-    let file = Glibc.open(path, O_WRONLY | O_CLOEXEC | (replacing ? O_TRUNC : O_APPEND))
-    guard file >= 0 else { throw .system(errno, "write \(path)") }
-    defer { close(file) }
-    try FileSystem.writeAll(Array(text.utf8), to: file, named: path)
-  }
-
-  /// What differs from PostgreSQL's defaults; where it listens is said at every start.
+  /// Additions to postgresql.conf. The socket is an argument of each start.
   private static let configuration = """
 
     # opsledger
@@ -155,7 +147,7 @@ extension PrivatePostgres {
     }
   }
 
-  /// Stops the server and deletes everything: data, socket, folder. There is no way back.
+  /// Stops the server and deletes its data, socket and folder for ever.
   public func remove() throws(HostError) {
     do {
       let lock = try takeLock()
@@ -163,14 +155,14 @@ extension PrivatePostgres {
       try stopLocked()
       try removeFiles()
     }
-    // By name, since the folder may be a link to one that holds other things too.
+    // By name, since the folder may be a link to a directory with other files.
     for name in ["cluster", "cluster.draft", "log", "log.old", ".gitignore", "lock"] {
       unlink("\(folder)/\(name)")
     }
     rmdir(folder)
   }
 
-  /// Removes the one that is in a directory, also one whose creation was cut short.
+  /// Removes the private PostgreSQL of a directory, also after an interrupted creation.
   public static func remove(at directory: String) throws(HostError) {
     let folder = folder(in: directory)
     for name in ["/cluster", "/cluster.draft"] where FileSystem.exists(folder + name) {
@@ -194,7 +186,7 @@ extension PrivatePostgres {
     }
   }
 
-  /// Databases in /var/lib/opsledger whose folder is gone, for people to remove.
+  /// The databases in /var/lib/opsledger whose folder no longer exists. A person may remove them.
   public static func orphans() -> [String] {
     FileSystem.names(in: ClusterRecord.outsideDirectory).map(ClusterRecord.outside).filter { base in
       guard let text = try? FileSystem.readText(base + "/folder") else { return false }

@@ -3,22 +3,22 @@ import Glibc
 extension PrivatePostgres {
   static let startTimeoutMillis = 60_000
 
-  /// Whether the server takes connections.
+  /// Whether the server accepts connections.
   public var isRunning: Bool {
     if case .ready = ServerProcess.state(dataDirectory) { return FileSystem.exists(socketFile) }
     return false
   }
 
-  /// Whether the server's program was replaced or removed since it was started, by an upgrade: libraries that it loads
-  /// from now on may not fit it.
+  /// Whether an upgrade has replaced or removed the server's program since its start. Libraries that the server loads
+  /// now may not fit it.
   public var programsWereReplaced: Bool {
     guard let pid = ServerProcess.state(dataDirectory).pid else { return false }
     return ServerProcess.link(pid, "exe")?.hasSuffix(" (deleted)") ?? false
   }
 
-  /// Starts the server unless it runs. Two that do so at once start it once.
+  /// Starts the server unless it runs. Two processes that do so at the same time start it once.
   ///
-  /// - Returns: whether it had to be started.
+  /// - Returns: Whether this call started it.
   @discardableResult
   public func ensureStarted() throws(HostError) -> Bool {
     if isRunning { return false }
@@ -27,9 +27,9 @@ extension PrivatePostgres {
     return try startLocked()
   }
 
-  /// Stops the server; what it was doing for others is rolled back.
+  /// Stops the server, which rolls back all open transactions.
   ///
-  /// - Returns: whether it ran.
+  /// - Returns: Whether it ran.
   @discardableResult
   public func stop() throws(HostError) -> Bool {
     let lock = try takeLock()
@@ -41,7 +41,7 @@ extension PrivatePostgres {
     try FileLock(folder + "/lock", timeoutMillis: Self.startTimeoutMillis * 2)
   }
 
-  /// Goes on until the server is ready: starts it, waits for it, or for the one before it to go.
+  /// Waits until the server is ready. Starts it if it does not run, or after the previous server has stopped.
   func startLocked() throws(HostError) -> Bool {
     let deadline = Stopwatch.nowMillis + Self.startTimeoutMillis
     var started = false
@@ -49,7 +49,7 @@ extension PrivatePostgres {
       switch ServerProcess.state(dataDirectory) {
       case .ready:
         if FileSystem.exists(socketFile) { return started }
-        try stopLocked()  // Its socket was cleaned away: nobody can reach it any more.
+        try stopLocked()  // Its socket was deleted, so nobody can connect.
       case .starting, .stopping:
         usleep(10_000)
       case .stopped:
@@ -57,7 +57,7 @@ extension PrivatePostgres {
           try launch(deadline)
           started = true
         } catch {
-          // The last children of a server that was killed are still leaving.
+          // Children of a killed server still run.
           guard error.message.contains("shared memory block") else { throw error }
           usleep(200_000)
         }
@@ -65,7 +65,7 @@ extension PrivatePostgres {
     }
     throw HostError(
       .unusable, "PostgreSQL in \(folder) is not ready after \(Self.startTimeoutMillis / 1000) s",
-      hint: "it may be recovering; see \(logFile), and try again")
+      hint: "PostgreSQL may still recover: see \(logFile), and try again")
   }
 
   @discardableResult
@@ -91,11 +91,12 @@ extension PrivatePostgres {
     return ran
   }
 
-  /// Starts the server once, and waits until it is ready or gone.
+  /// Starts the server once, and waits until it is ready or has ended.
   private func launch(_ deadline: Int) throws(HostError) {
     let account = try ServerAccount.current()
     guard account.user.name == record.user else {
-      throw HostError(.unusable, "the server in \(folder) is run by \(record.user)")
+      throw HostError(
+        .unusable, "only system user \(record.user) can start the server in \(folder)")
     }
     let programs = try PostgresPrograms.find(major: try dataVersion())
     try account.makePrivateDirectory(socketDirectory)
@@ -141,11 +142,13 @@ extension PrivatePostgres {
   }
 
   private func reason(after offset: Int) -> String {
-    guard let text = try? FileSystem.read(logFile, bytesMax: 64 << 20) else { return "unknown" }
+    guard let text = try? FileSystem.read(logFile, bytesMax: 64 << 20) else {
+      return "the reason is unknown"
+    }
     return Self.reason(String(decoding: text.dropFirst(max(0, offset)), as: UTF8.self))
   }
 
-  /// The line of a program's messages that says why: the first grave one, else the last.
+  /// The reason in a program's messages: the first error, or else the last line.
   static func reason(_ messages: String) -> String {
     let lines = messages.split(whereSeparator: \.isNewline)
     for mark in ["FATAL:", "PANIC:", "ERROR:", "error:"] {
@@ -155,12 +158,10 @@ extension PrivatePostgres {
         return String(line[end...].drop { $0 == " " })
       }
     }
-    return lines.last.map(String.init) ?? "it says nothing"
+    return lines.last.map(String.init) ?? "it printed no message"
   }
-}
 
-extension PrivatePostgres {
-  /// psql of the installation that the server is of.
+  /// The path of the psql that belongs to the server.
   public var psql: String {
     guard let major = try? dataVersion(), let programs = try? PostgresPrograms.find(major: major)
     else { return "psql" }

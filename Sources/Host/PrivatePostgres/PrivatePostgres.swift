@@ -1,27 +1,25 @@
-/// A PostgreSQL of one's own, kept in a folder `.opsledger`: reached by a unix socket only, started
-/// on demand, and left running.
+/// A PostgreSQL server for one user, in a folder `.opsledger`. It listens on a unix socket only. opsledger starts it
+/// when it is needed, and does not stop it.
 ///
-/// The folder is opened only by the user who owns it. Whoever may enter the folder of the socket
-/// may use every login, the superuser's too; that folder is 0700, the server's own.
+/// Only the owner of the folder may open it. A user who can enter the socket's directory can use every login, also the
+/// superuser's, so that directory belongs to the server's user and has mode 0700.
 ///
-/// As root, the server runs as user `postgres`. Where that user cannot reach the folder, data and
-/// socket are in `/var/lib/opsledger/<id>`. A path that a socket's name cannot hold moves the
-/// socket, and only that, to `/tmp/opsledger-<uid>-<id>`.
+/// If opsledger runs as root, the server runs as user `postgres`. If that user cannot enter the folder, data and socket
+/// are in `/var/lib/opsledger/<id>`. If the socket's path is too long, the socket is in `/tmp/opsledger-<uid>-<id>`.
 public struct PrivatePostgres: Sendable {
-  /// Who to log in as.
   public enum Login: String, CaseIterable, Sendable {
-    /// The binary's own: member of `opsledger_engine`.
+    /// The program's login, a member of `opsledger_engine`.
     case engine = "opsledger"
-    /// People's: member of `opsledger_operator` and `opsledger_tables`.
+    /// The login of people, a member of `opsledger_operator` and `opsledger_tables`.
     case person = "operator"
     case superuser = "postgres"
   }
 
   public static let folderName = ".opsledger"
-  /// The database in it that holds the ledger.
+  /// The ledger's database.
   public static let databaseName = "opsledger"
 
-  /// The folder, absolute.
+  /// An absolute path.
   public let folder: String
   let record: ClusterRecord
 
@@ -30,25 +28,23 @@ public struct PrivatePostgres: Sendable {
     self.record = record
   }
 
-  /// The private PostgreSQL in reach: that of `home` where it is given, else the nearest folder
-  /// `.opsledger` in a directory or above it.
+  /// Finds a private PostgreSQL: in `home`, or else in the nearest folder `.opsledger` in a directory or above it.
   ///
-  /// - Parameter home: what OPSLEDGER_HOME says: the directory that holds `.opsledger`, or that
-  ///   folder itself.
-  /// - Throws: where there is one that belongs to someone else, or that cannot be read.
+  /// - Parameter home: The value of OPSLEDGER_HOME: a directory that contains `.opsledger`, or that folder itself.
+  /// - Throws: If the folder belongs to another user or cannot be read.
   public static func find(
     from directory: String = ".", home: String? = nil
   ) throws(HostError) -> PrivatePostgres? {
     if let home { return try open(folder(in: home)) }
-    guard var place = FileSystem.realPath(directory) else { return nil }
+    guard var parent = FileSystem.realPath(directory) else { return nil }
     while true {
-      if let found = try open(folder(in: place)) { return found }
-      guard place != "/" else { return nil }
-      place = FileSystem.parent(of: place)
+      if let found = try open(folder(in: parent)) { return found }
+      guard parent != "/" else { return nil }
+      parent = FileSystem.parent(of: parent)
     }
   }
 
-  /// The folder that a directory's private PostgreSQL is in, whether it is there or not.
+  /// The folder of a directory's private PostgreSQL. It need not exist.
   static func folder(in directory: String) -> String {
     var directory = directory
     while directory.count > 1 && directory.hasSuffix("/") { directory.removeLast() }
@@ -56,7 +52,7 @@ public struct PrivatePostgres: Sendable {
     return directory == "/" ? "/" + folderName : "\(directory)/\(folderName)"
   }
 
-  /// Opens a folder, or answers nil where it holds no whole cluster.
+  /// Opens a folder. Nil if it has no complete cluster.
   static func open(_ path: String) throws(HostError) -> PrivatePostgres? {
     guard let status = FileSystem.status(path), status.kind == .directory else { return nil }
     try requireOwn(path, status)
@@ -68,34 +64,31 @@ public struct PrivatePostgres: Sendable {
       folder: folder, record: try ClusterRecord(try FileSystem.readText(file), path: file))
   }
 
-  /// A folder of another user decides nothing for us: it could name any server as ours.
+  /// Refuses a folder that another user can write, since it could name another server.
   static func requireOwn(_ path: String, _ status: FileSystem.Status) throws(HostError) {
     guard status.owner == Machine.userID, status.mode & 0o022 == 0 else {
       let owner = Machine.user(id: status.owner)?.name ?? "uid \(status.owner)"
       let why =
         status.owner == Machine.userID
-        ? "others may write to it" : "it belongs to \(owner), and only its owner may open it"
+        ? "other users can write to it" : "it belongs to \(owner), and only its owner may use it"
       throw HostError(
         .unusable, "\(path) cannot be trusted: \(why)",
-        hint: "run as its owner, or say --database or OPSLEDGER_HOME")
+        hint: "run as its owner, or set --database or OPSLEDGER_HOME")
     }
   }
 
-  /// Where the data is, absolute.
   public var dataDirectory: String { (record.base ?? folder) + "/data" }
 
-  /// What the server says about itself, absolute.
+  /// The server's log.
   public var logFile: String { folder + "/log" }
 
-  /// Where the socket is, absolute. Worked out anew each time, since a folder can be moved.
+  /// Computed at each use, since a folder can be moved.
   public var socketDirectory: String {
     let usual = (record.base ?? folder) + "/run"
     return Self.holdsSocket(usual) ? usual : "/tmp/opsledger-\(serverUserID)-\(record.id)"
   }
 
-  /// A URL that libpq understands. Its empty `hostaddr` keeps PGHOSTADDR from leading elsewhere.
-  ///
-  /// - Parameter database: another database of the same server, for scratch work.
+  /// A URL for libpq. Its empty `hostaddr` makes libpq ignore PGHOSTADDR.
   public func url(login: Login, database: String = PrivatePostgres.databaseName) -> String {
     "postgresql://\(login.rawValue)@/\(Self.percentEncoded(database))"
       + "?host=\(Self.percentEncoded(socketDirectory))&port=\(record.port)&hostaddr="
@@ -105,7 +98,7 @@ public struct PrivatePostgres: Sendable {
 
   private var serverUserID: UInt32 { Machine.user(named: record.user)?.id ?? Machine.userID }
 
-  /// A socket's name has 107 bytes, and libpq takes a comma for the end of a host.
+  /// A socket's path has at most 107 bytes, and libpq ends a host at a comma.
   static func holdsSocket(_ directory: String) -> Bool {
     directory.utf8.count + "/.s.PGSQL.65535.lock".utf8.count <= 107 && !directory.contains(",")
   }
@@ -113,14 +106,13 @@ public struct PrivatePostgres: Sendable {
   static func percentEncoded(_ text: String) -> String {
     var encoded = ""
     for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "."),
-        UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
-        encoded.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        let digits = String(byte, radix: 16, uppercase: true)
-        encoded += byte < 16 ? "%0\(digits)" : "%\(digits)"
+      let scalar = Unicode.Scalar(byte)
+      if byte < 0x80,
+        scalar.properties.isAlphabetic || "0123456789/.-_~".unicodeScalars.contains(scalar)
+      {
+        encoded.unicodeScalars.append(scalar)
+      } else {
+        encoded += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
       }
     }
     return encoded

@@ -1,10 +1,10 @@
 import Glibc
 
-/// The system user who runs the server: who runs us, or `postgres` where that is root, since
-/// PostgreSQL refuses to run as root.
+/// The system user that runs the server: this process's user, or `postgres` if that is root, since PostgreSQL refuses
+/// to run as root.
 struct ServerAccount: Sendable {
   let user: Machine.User
-  /// Whether programs for the server must change to that user first.
+  /// Whether the server's programs must change to that user first.
   let changesUser: Bool
 
   static func current() throws(HostError) -> ServerAccount {
@@ -14,20 +14,19 @@ struct ServerAccount: Sendable {
     }
     guard let postgres = Machine.user(named: "postgres") else {
       throw HostError(
-        .unusable, "no system user postgres, and PostgreSQL does not run as root",
+        .unusable, "there is no system user postgres, and PostgreSQL does not run as root",
         hint: "apt-get install postgresql, or run opsledger as another user")
     }
     return ServerAccount(user: postgres, changesUser: true)
   }
 
-  /// A command that runs as this user, in `/` and with an environment of its own: neither our
-  /// secrets nor a PGPORT meant for another server reach it.
+  /// A command that runs as this user, in `/`, and with an environment of its own. So it gets no secrets, and no PGPORT
+  /// of another server.
   func command(
     _ program: String, _ arguments: [String], input: String = "", timeoutMillis: Int? = nil
   ) -> Subprocess {
     let environment = [
-      "PATH": getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin",
-      "HOME": "/", "LC_ALL": "C.UTF-8", "TZ": "UTC",
+      "PATH": Subprocess.searchPath, "HOME": "/", "LC_ALL": "C.UTF-8", "TZ": "UTC",
     ]
     let change = ["--reuid=\(user.id)", "--regid=\(user.group)", "--clear-groups", "--"]
     return Subprocess(
@@ -36,22 +35,22 @@ struct ServerAccount: Sendable {
       timeoutMillis: timeoutMillis)
   }
 
-  /// Whether this user may pass through a directory: asked of the kernel, which knows it all.
+  /// Whether this user may pass through a directory.
   func canEnter(_ directory: String) throws(HostError) -> Bool {
     guard changesUser else { return true }
     return try command("test", ["-x", directory], timeoutMillis: 10_000).run().succeeded
   }
 
-  /// Makes a directory that only this user may enter, or sees to it that one is just that.
+  /// Makes a directory that only this user may enter, or changes an existing one so.
   ///
-  /// - Throws: also where something else has the name: in /tmp anyone may have put it there.
+  /// - Throws: Also if another user made a file of that name, as everybody can in /tmp.
   func makePrivateDirectory(_ path: String) throws(HostError) {
     let made = mkdir(path, 0o700) == 0
     guard made || errno == EEXIST else { throw .system(errno, "make directory \(path)") }
     guard let status = FileSystem.status(path, followingLink: false), status.kind == .directory,
       status.owner == user.id || status.owner == Machine.userID
     else {
-      throw HostError(.unusable, "\(path) is in the way: it belongs to someone else")
+      throw HostError(.unusable, "\(path) exists, and is not a directory of \(user.name)")
     }
     if status.owner != user.id, lchown(path, user.id, user.group) != 0 {
       throw .system(errno, "give \(path) to \(user.name)")

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The server of a data directory, as `postmaster.pid` and the kernel describe it.
+/// The server process of a data directory. `postmaster.pid` and the kernel describe it.
 enum ServerProcess {
   enum State: Equatable {
     case stopped
@@ -20,7 +20,7 @@ enum ServerProcess {
     guard let lines = pidLines(data), let pid = lines.first.flatMap({ Int32($0) }), pid > 0,
       serves(pid, data)
     else { return .stopped }
-    // The eighth line is written for pg_ctl, which waits in the same way.
+    // The server writes the eighth line for pg_ctl, which waits in the same way.
     switch lines.count > 7 ? lines[7].filter(\.isLetter) : "" {
     case "ready": return .ready(pid)
     case "stopping": return .stopping(pid)
@@ -28,7 +28,7 @@ enum ServerProcess {
     }
   }
 
-  /// Whether a process is there and has not ended: one that nobody has reaped yet has.
+  /// Whether a process exists and has not ended. A process that is not reaped yet has ended.
   static func isAlive(_ pid: Int32) -> Bool {
     guard kill(pid, 0) == 0 || errno == EPERM else { return false }
     guard let text = try? FileSystem.readText("/proc/\(pid)/stat"),
@@ -37,29 +37,24 @@ enum ServerProcess {
     return !["Z", "X"].contains(text[end...].dropFirst(2).first)
   }
 
-  /// Makes PostgreSQL see that the server of a stale `postmaster.pid` is gone, where its number is
-  /// taken by another process or by a zombie. The rest of the file stays: by it PostgreSQL finds
-  /// children of the old server that still have the data open, and then rightly refuses.
+  /// Replaces the number in a stale `postmaster.pid` if another process or a zombie has it, so that PostgreSQL starts.
+  /// The rest of the file stays: with it PostgreSQL finds children of the old server that still use the data.
   static func forgetDead(_ data: String) {
     guard var lines = pidLines(data), let pid = lines.first.flatMap({ Int32($0) }), pid > 0,
       kill(pid, 0) == 0 || errno == EPERM, !serves(pid, data)
     else { return }
-    lines[0] = "\(Int32.max)"  // Above every number that Linux gives.
-    let file = open(pidFile(data), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
-    guard file >= 0 else { return }
-    defer { close(file) }
-    try? FileSystem.writeAll(
-      Array((lines.joined(separator: "\n") + "\n").utf8), to: file, named: data)
+    lines[0] = "\(Int32.max)"  // Linux gives no such number.
+    try? FileSystem.writeInPlace(lines.joined(separator: "\n") + "\n", to: pidFile(data))
   }
 
-  /// Whether a process is the server of this data directory, which it works in.
+  /// Whether a process is the server of this data directory, which is its working directory.
   private static func serves(_ pid: Int32, _ data: String) -> Bool {
     guard isAlive(pid) else { return false }
     guard let directory = link(pid, "cwd") else { return errno == EACCES }
     return directory == (FileSystem.realPath(data) ?? data)
   }
 
-  /// Where a link of /proc leads: `cwd`, `exe`. Nil, and errno, where it may not be read.
+  /// The target of a link in /proc: `cwd` or `exe`. Nil, with errno, if it cannot be read.
   static func link(_ pid: Int32, _ name: String) -> String? {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = readlink("/proc/\(pid)/\(name)", &buffer, buffer.count)

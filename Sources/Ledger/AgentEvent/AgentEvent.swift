@@ -1,6 +1,6 @@
 public import JSON
 
-/// Something that an agent or a system reported: a row of `ops_agent_events`. Not a ledger event.
+/// A report of an agent or a system: a row of `ops_agent_events`. It is not an event of the log.
 public struct AgentEvent: Sendable {
   public var id: StreamID
   public var dedupeKey: String?
@@ -20,13 +20,12 @@ public struct AgentEvent: Sendable {
   }
 
   public enum Event: Equatable, Sendable {
-    /// `processed`: whether it was born processed, as the loop's own agent events are.
+    /// `processed` is true if no heartbeat needs to look at it, as for most of the loop's own agent events.
     case reported(Report, processed: Bool)
-    /// The heartbeat has looked at it; per pattern, what came of it.
+    /// The heartbeat has matched it with each pattern.
     case processed([PatternOutcome])
   }
 
-  /// What was reported.
   public struct Report: Equatable, Sendable {
     public var type: String
     public var data: String
@@ -46,13 +45,13 @@ public struct AgentEvent: Sendable {
     }
   }
 
-  /// What one pattern made of an agent event.
+  /// The answer of one pattern to an agent event.
   public struct PatternOutcome: Equatable, Sendable {
     public var pattern: String
     public var result: Result
-    /// More about why, in words.
+    /// A sentence that explains the reason.
     public var detail: String?
-    /// The random number that chance was decided by, where the pattern leaves it to chance.
+    /// The random number of a pattern with a probability below 1.
     public var draw: Double?
 
     public enum Result: Equatable, Sendable {
@@ -68,24 +67,13 @@ public struct AgentEvent: Sendable {
     public enum Reason: String, CaseIterable, Sendable {
       case type, tags, source, condition, probability, cooldown, template, depth
     }
-
-    public init(
-      pattern: String, result: Result, detail: String? = nil, draw: Double? = nil
-    ) {
-      self.pattern = pattern
-      self.result = result
-      self.detail = detail
-      self.draw = draw
-    }
   }
 }
 
 extension AgentEvent: Row {
   public static let name = RowType.agentEvent
   public static let table = "ops_agent_events"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<AgentEvent>> & Sendable {
-    \.agentEvents
-  }
+  public static var drafted: any DraftPath<AgentEvent> { \.agentEvents }
   public static let columns: [Column<AgentEvent>] = [
     .uuid("id", \.id),
     .text("dedupe_key", \.dedupeKey),
@@ -136,18 +124,16 @@ extension AgentEvent.Event: RowEvent {
       if let thought = report.thought { content.string("thought", thought) }
     case .processed(let outcomes):
       data.raw("patterns", "[\(outcomes.map(\.structure).joined(separator: ", "))]")
-      let details = outcomes.filter { $0.detail != nil }
+      let details = outcomes.compactMap { outcome in
+        outcome.detail.map { (outcome.pattern, JSON.string($0)) }
+      }
       if !details.isEmpty {
-        content.json(
-          "details",
-          .object(
-            Dictionary(
-              details.map { ($0.pattern, JSON.optional($0.detail)) }, uniquingKeysWith: { $1 })))
+        content.json("details", .object(Dictionary(details, uniquingKeysWith: { $1 })))
       }
     }
   }
 
-  /// What the patterns made of it is the longest payload of all, and no part of the row.
+  /// The patterns' answers are the longest payload of all, and not a part of the row.
   public static func isRead(_ kind: Kind) -> Bool { kind != .processed }
 
   public init(_ kind: Kind, from payload: Payload) throws(Unreadable) {
@@ -167,21 +153,16 @@ extension AgentEvent.Event: RowEvent {
 }
 
 extension AgentEvent.PatternOutcome {
-  /// None where the payload was not read, since the row does not need it.
+  /// None if the payload was not read, since the row does not need it.
   fileprivate static func all(_ payload: Payload) throws(Unreadable) -> [Self] {
-    let details = payload.content.json("details").flatMap { try? JSON(parsing: $0) }
-    var outcomes: [Self] = []
-    for outcome in try payload.data.json("patterns").map(elements) ?? [] {
-      outcomes.append(try Self(outcome, details))
-    }
-    return outcomes
-  }
-
-  private static func elements(_ text: String) throws(Unreadable) -> [JSON] {
-    guard let elements = (try? JSON(parsing: text))?.arrayValue else {
+    let details = payload.content.json("details")?.asJSON
+    guard let text = payload.data.json("patterns") else { return [] }
+    guard let elements = text.asJSON.arrayValue else {
       throw Unreadable("patterns is not an array")
     }
-    return elements
+    var outcomes: [Self] = []
+    for outcome in elements { outcomes.append(try Self(outcome, details)) }
+    return outcomes
   }
 
   private init(_ outcome: JSON, _ details: JSON?) throws(Unreadable) {
@@ -201,12 +182,12 @@ extension AgentEvent.PatternOutcome {
       return .matched(reaction: id)
     }
     guard let reason = outcome["reason"]?.stringValue.flatMap(Reason.init) else {
-      throw Unreadable("reason is none that is known")
+      throw Unreadable("reason is not known")
     }
     return .unmatched(reason)
   }
 
-  /// As an object's text; its members in the order of ``JSON/text``.
+  /// The outcome without its detail, with the members in the order of ``JSON/text``.
   fileprivate var structure: String {
     var out = JSONObjectWriter(reservingBytes: 128)
     if let draw { out.raw("draw", "\(draw)") }

@@ -1,40 +1,40 @@
 public import JSON
 
-/// A field by which an event names another row, and which of the two holds a copy of what the other says.
+/// A field in which an event names another row, and which of the two rows has a copy of the other's content.
 ///
-/// An erasure follows these links, and a hold on a source keeps what they reach. Each event type declares its own
-/// (``RowEvent/links(_:)``), each noun those of its columns (``Row/columnLinks``). `ledger.copies_of` has those that
-/// copy; `StreamLinkTests` compares the two.
+/// An erasure follows these links, and a hold on a source keeps the rows that they reach. Each event type declares its
+/// links (``RowEvent/links(_:)``), and each row type the links of its columns (``Row/columnLinks``).
+/// `ledger.copies_of` has the links that copy. `StreamLinkTests` compares the two.
 public struct StreamLink: Equatable, Sendable {
   public enum Part: String, Sendable { case data, content }
 
   public enum Copy: String, Sendable {
-    /// The event's own row copies from the named one.
+    /// The event's row has a copy of the named row.
     case fromNamed = "from"
-    /// The named row copies from the event's own.
+    /// The named row has a copy of the event's row.
     case intoNamed = "into"
     case none
   }
 
-  /// Which row the field names.
+  /// The row that the field means.
   public enum Meaning: String, Sendable {
     case row
-    /// The row, if an event of the same entry changed it.
+    /// The named row, if an event of the same entry changed it.
     case changed
-    /// The field names a mission, and means the step that failed it in the same entry.
+    /// The step that failed the named mission in the same entry.
     case failedStep = "failed"
   }
 
-  /// What the named row is.
+  /// The row type of the named row.
   public let rowType: RowType
   public let part: Part
-  /// Names of members, and `1` for the second element of an array; where an array stands there, each of its elements.
-  public let path: [String]
+  /// Names of members, or `1` for the second element of a pair. If the field is an array, each element names a row.
+  public var path: [String]
   public let copy: Copy
-  /// Whether the copy is all that its row says: an erasure of the copy then is one of the original, too.
+  /// Whether the copy is the whole content of its row. An erasure of the copy then erases the original too.
   public var isOrigin = false
   public var meaning = Meaning.row
-  /// Only of agent events whose type begins so.
+  /// The link holds only for agent events whose type begins with this text.
   public var ofType = ""
 
   /// The rows that the field names.
@@ -53,50 +53,41 @@ public struct StreamLink: Equatable, Sendable {
     return (field.arrayValue ?? [field]).compactMap(\.idValue)
   }
 
-  /// A copy of what a named row says.
-  static func from(_ rowType: RowType, _ path: String..., in part: Part = .data) -> StreamLink {
-    StreamLink(rowType: rowType, part: part, path: path, copy: .fromNamed)
+  static func from(
+    _ rowType: RowType, _ path: String..., in part: Part = .data, isOrigin: Bool = false,
+    meaning: Meaning = .row, ofType: String = ""
+  ) -> StreamLink {
+    StreamLink(
+      rowType: rowType, part: part, path: path, copy: .fromNamed, isOrigin: isOrigin,
+      meaning: meaning,
+      ofType: ofType)
   }
 
-  static func into(_ rowType: RowType, _ path: String..., in part: Part = .data) -> StreamLink {
-    StreamLink(rowType: rowType, part: part, path: path, copy: .intoNamed)
+  static func into(
+    _ rowType: RowType, _ path: String..., in part: Part = .data, isOrigin: Bool = false,
+    meaning: Meaning = .row
+  ) -> StreamLink {
+    StreamLink(
+      rowType: rowType, part: part, path: path, copy: .intoNamed, isOrigin: isOrigin,
+      meaning: meaning)
   }
 
-  /// A name, and no copy.
+  /// A name without a copy.
   static func naming(_ rowType: RowType, _ path: String...) -> StreamLink {
     StreamLink(rowType: rowType, part: .data, path: path, copy: .none)
   }
 
-  /// What it is made of.
-  func asOrigin() -> StreamLink {
-    var link = self
-    link.isOrigin = true
-    return link
-  }
+  /// The link of a column in an event that carries columns.
+  fileprivate func inColumns() -> StreamLink { at(path, under: "columns") }
 
-  func meaning(_ meaning: Meaning) -> StreamLink {
-    var link = self
-    link.meaning = meaning
-    return link
-  }
-
-  func ofType(_ prefix: String) -> StreamLink {
-    var link = self
-    link.ofType = prefix
-    return link
-  }
-
-  /// The same of a column, as an event that carries columns has it.
-  fileprivate func inColumns() -> StreamLink { at(part == .data ? ["columns"] + path : path) }
-
+  /// The link of a column in an event that carries pairs of an old and a new value.
   fileprivate func inChanges() -> StreamLink {
-    let pair = [path[0], "1"] + path.dropFirst()
-    return at(part == .data ? ["changes"] + pair : pair)
+    at([path[0], "1"] + path.dropFirst(), under: "changes")
   }
 
-  private func at(_ path: [String]) -> StreamLink {
-    var link = StreamLink(rowType: rowType, part: part, path: path, copy: copy)
-    (link.isOrigin, link.meaning, link.ofType) = (isOrigin, meaning, ofType)
+  private func at(_ path: [String], under member: String) -> StreamLink {
+    var link = self
+    link.path = part == .data ? [member] + path : path
     return link
   }
 }
@@ -117,19 +108,17 @@ extension StreamEvent {
 }
 
 extension StreamLink {
-  /// By the names of event types.
+  /// All links, with the names of their event types.
   public static let all: [(type: String, links: [StreamLink])] = RowType.allCases.flatMap {
     all($0.type)
   }
 
   private static func all<R: Row>(_: R.Type) -> [(type: String, links: [StreamLink])] {
-    StreamEvent<R>.Kind.all.map { kind in
-      (R.eventType(kind), StreamEvent<R>.links(kind))
-    }
+    StreamEvent<R>.Kind.all.map { (R.eventType($0), StreamEvent<R>.links($0)) }
   }
 }
 
-// MARK: - What each noun's columns and events name
+// MARK: - The links of each row type's columns and events
 
 extension LedgerRecord {
   public static var columnLinks: [StreamLink] { [] }
@@ -160,7 +149,7 @@ extension Radar {
 }
 
 extension Radar.Event {
-  /// What a step did to the row, that step's event names.
+  /// The event of a step names the radar item that the step changed.
   public static func links(_ kind: Kind) -> [StreamLink] {
     switch kind {
     case .added, .updated: []
@@ -173,7 +162,7 @@ extension Proposal {
 }
 
 extension Proposal.Event {
-  /// The reaction that made it names it.
+  /// A reaction names the proposal that it made.
   public static func links(_ kind: Kind) -> [StreamLink] {
     switch kind {
     case .submitted, .gateRefused, .autoApproved, .voteCalled, .voteCast, .voteExpired, .approved,
@@ -184,13 +173,13 @@ extension Proposal.Event {
 }
 
 extension Mission {
-  public static var columnLinks: [StreamLink] { [.from(.proposal, "proposal_id").asOrigin()] }
+  public static var columnLinks: [StreamLink] { [.from(.proposal, "proposal_id", isOrigin: true)] }
 }
 
 extension Mission.Event {
   public static func links(_ kind: Kind) -> [StreamLink] {
     switch kind {
-    case .created: [.from(.proposal, "proposal_id").asOrigin()]
+    case .created: [.from(.proposal, "proposal_id", isOrigin: true)]
     case .started, .succeeded: []
     case .failed, .reopened: [.naming(.step, "step_id")]
     }
@@ -200,11 +189,11 @@ extension Mission.Event {
 extension AgentEvent {
   public static var columnLinks: [StreamLink] { [.from(.mission, "mission_id")] + told }
 
-  /// What the loop, or a function of the schema, reported of a proposal, or of a step: its result, or its error.
+  /// The reports of the loop, or of a function of the schema, about a proposal, or about a step's result or error.
   fileprivate static var told: [StreamLink] {
     [
-      .from(.proposal, "data", "proposal_id", in: .content).ofType("proposal:"),
-      .from(.step, "data", "step_id", in: .content).ofType("step:"),
+      .from(.proposal, "data", "proposal_id", in: .content, ofType: "proposal:"),
+      .from(.step, "data", "step_id", in: .content, ofType: "step:"),
     ]
   }
 }
@@ -216,7 +205,7 @@ extension AgentEvent.Event {
       // A failed mission's report has the error of the step that failed it.
       [
         .from(.mission, "mission_id"),
-        .from(.step, "mission_id").meaning(.failedStep).ofType("mission:failed"),
+        .from(.step, "mission_id", meaning: .failedStep, ofType: "mission:failed"),
       ] + AgentEvent.told
     case .processed: [.naming(.reaction, "patterns", "reaction_id")]
     }
@@ -226,8 +215,8 @@ extension AgentEvent.Event {
 extension Reaction {
   public static var columnLinks: [StreamLink] {
     [
-      .from(.agentEvent, "event_id").asOrigin(),
-      .into(.proposal, "payload", "result", "r_proposal_id").asOrigin(),
+      .from(.agentEvent, "event_id", isOrigin: true),
+      .into(.proposal, "payload", "result", "r_proposal_id", isOrigin: true),
     ]
   }
 }
@@ -235,8 +224,8 @@ extension Reaction {
 extension Reaction.Event {
   public static func links(_ kind: Kind) -> [StreamLink] {
     switch kind {
-    case .queued: [.from(.agentEvent, "event_id").asOrigin()]
-    case .done: [.into(.proposal, "proposal_id").asOrigin(), .naming(.mission, "mission_id")]
+    case .queued: [.from(.agentEvent, "event_id", isOrigin: true)]
+    case .done: [.into(.proposal, "proposal_id", isOrigin: true), .naming(.mission, "mission_id")]
     case .failed, .retried: []
     }
   }
@@ -252,10 +241,10 @@ extension Step.Event {
     case .created: [.from(.mission, "mission_id")]
     case .leased, .attemptFailed: [.naming(.run, "run_id")]
     case .succeeded:
-      // A result that repeats rows names them, and what a step put on the radar repeats the step.
+      // A result that copies rows names them, and a radar item that a step added has a copy of the step.
       [
         .naming(.run, "run_id"), .from(.radar, "reads"),
-        .into(.radar, "result", "id", in: .content).meaning(.changed),
+        .into(.radar, "result", "id", in: .content, meaning: .changed),
       ]
     case .renewed, .skipped, .requeued, .retryScheduled, .deadLettered: []
     }

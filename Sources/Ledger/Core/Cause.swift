@@ -1,11 +1,11 @@
 extension OpsError {
-  /// What is behind an error, for code that decides by more than the code. ``facts`` says the same to people.
+  /// The cause of an error, for callers that decide by more than its code. ``facts`` tell the same to people.
   public enum Cause: Equatable, Sendable {
     case database(DatabaseFault)
     case store(StoreFault)
-    /// The database gives a line of the log that is no event of this entry.
+    /// A line of the log is not an event of this entry.
     case unreadableLine(entry: Int64, fault: String)
-    /// Something on the tables changed the rows that a repair wrote.
+    /// A trigger or a rule on the tables changed the rows that a repair wrote.
     case tablesChanged
 
     var facts: [String: String] {
@@ -18,27 +18,25 @@ extension OpsError {
     }
   }
 
-  /// Nil where the database refused nothing.
+  /// Nil if the database is not the cause.
   public var database: DatabaseFault? {
     if case .database(let fault) = cause { fault } else { nil }
   }
 
-  /// Nil where it is about no store.
+  /// Nil if a store is not the cause.
   public var store: StoreFault? {
     if case .store(let fault) = cause { fault } else { nil }
   }
 
-  /// Whether another transaction held a lock for longer than the statement was willing to wait.
+  /// Whether another transaction held a lock for longer than the statement's timeout.
   public var isLockTimeout: Bool { database?.isLockTimeout ?? false }
 }
 
-/// Why PostgreSQL refused a statement, or how its connection was lost.
+/// PostgreSQL refused a statement, or the connection to it was lost.
 public struct DatabaseFault: Equatable, Sendable {
-  /// Five characters.
-  ///
   /// - Source: PostgreSQL manual, appendix A.
   public let sqlstate: String
-  /// The server's own words.
+  /// The server's message.
   public let message: String?
   public let constraint: String?
   public let table: String?
@@ -52,7 +50,7 @@ public struct DatabaseFault: Equatable, Sendable {
     self.table = table
   }
 
-  /// The classes that something here decides by: the first two characters of a SQLSTATE.
+  /// The classes of a SQLSTATE, its first two characters, that opsledger decides by.
   public enum Class: String, Sendable {
     case connection = "08"
     case data = "22"
@@ -67,15 +65,14 @@ public struct DatabaseFault: Equatable, Sendable {
     case `internal` = "XX"
   }
 
-  /// Nil for any other class.
   public var errorClass: Class? { Class(rawValue: String(sqlstate.prefix(2))) }
 
   public var isLockTimeout: Bool { sqlstate == "55P03" }
 
-  /// The transaction may only read, as each does on a replica.
+  /// Whether the transaction may only read, as every transaction of a replica.
   public var isReadOnly: Bool { sqlstate == "25006" }
 
-  /// The connection broke, or the server ended it (57P01 to 57P05); another can be made.
+  /// Whether the connection broke, or the server ended it (57P01 to 57P05).
   public var isLostConnection: Bool { errorClass == .connection || sqlstate.hasPrefix("57P") }
 
   var facts: [String: String] {
@@ -87,26 +84,26 @@ public struct DatabaseFault: Equatable, Sendable {
   }
 }
 
-/// What is the matter with a store, or with one file in it.
+/// A fault of a store, or of one file in it.
 public struct StoreFault: Equatable, Sendable {
   public enum Kind: Sendable {
-    /// Bytes are missing, or are not what was written.
+    /// Bytes are missing or changed.
     case damaged
-    /// A release wrote it whose format this one does not read, mostly a newer one.
+    /// This release cannot read the format, mostly because a newer release wrote it.
     case newerFormat
-    /// It belongs to another ledger, or to another line of this one's history.
+    /// The store belongs to another ledger, or to another history of this one.
     case anotherLedger
-    /// It and the database, or another store, went on apart, or one lacks what the other has.
+    /// The store has diverged from the database or from another store, or one lacks entries of the other.
     case diverged
-    /// It is not there, out of reach, closed to us, or in use.
+    /// The store is missing, cannot be reached, denies access, or is in use.
     case unavailable
   }
 
   public var kind: Kind
-  /// Where the store lies, and the file in it; nil where the error is about no single one.
+  /// The store's directory or bucket, and the file in it; nil if the error is not about a single one.
   public var place: String?
   public var file: String?
-  /// The entries that cannot be had for it.
+  /// The entries that cannot be read because of the fault.
   public var entries: ClosedRange<Int64>?
 
   public init(
@@ -118,7 +115,7 @@ public struct StoreFault: Equatable, Sendable {
     self.entries = entries
   }
 
-  /// The entries that are lost unless another copy has them. What a newer release can read is not lost.
+  /// The entries that are lost unless another copy has them. Entries that a newer release can read are not lost.
   public var lost: ClosedRange<Int64>? {
     switch kind {
     case .damaged, .anotherLedger, .diverged: entries
@@ -138,7 +135,7 @@ public struct StoreFault: Equatable, Sendable {
 }
 
 extension OpsError {
-  /// `OPS_015`, by what it means.
+  /// An error `OPS_015`.
   public init(
     store kind: StoreFault.Kind, _ message: String, hint: String? = nil, at place: String? = nil,
     file: String? = nil, losing entries: ClosedRange<Int64>? = nil, facts: [String: String] = [:]

@@ -1,20 +1,19 @@
 public import JSON
 
-/// The six types that every noun has. They alone carry columns: a hand says what it made the row, not
-/// what happened.
+/// The six event types that every row type has. Only they carry columns: a manual change records what the row became,
+/// and not what happened.
 public enum CommonEvent<R: Row>: Sendable {
-  /// A row put in by hand: its columns.
+  /// A manual change inserted the row.
   case inserted([ColumnValue])
-  /// Columns changed by hand: from what, to what.
+  /// A manual change updated the row.
   case amended([ColumnChange])
   case removed
-  /// The row left the tables for the archive, by the retention rule.
-  /// The file of the store that ends with the row's history, or ends after it; the dedupe key that stays taken; and
-  /// the mission that the row left with.
+  /// The retention rule archived the row. `segment` is the first file of the store that has its whole history. The
+  /// dedupe key stays taken. `mission` is the mission that the row was archived with.
   case archived(segment: String, dedupeKey: String? = nil, mission: StreamID? = nil)
-  /// An archived row is back, as it was.
+  /// An archived row is in the database again, unchanged.
   case restored([ColumnValue])
-  /// The row's content, and that of its events, is gone for good.
+  /// The content of the row and of its events was erased.
   case erased(why: String?)
 
   public var kind: CommonKind {
@@ -29,7 +28,7 @@ public enum CommonEvent<R: Row>: Sendable {
   }
 }
 
-/// Which of the six it is: the part of the type's name after the noun.
+/// The part of an event type's name after the row type.
 public enum CommonKind: String, CaseIterable, Sendable {
   case inserted, amended, removed, archived, restored, erased
 }
@@ -57,7 +56,7 @@ public struct ColumnChange: Sendable {
 }
 
 extension CommonEvent {
-  /// What the event made of a column; nil where it does not say.
+  /// The value that the event gave a column; nil if it has none for it.
   public func value(of column: String) -> Value? {
     switch self {
     case .inserted(let values), .restored(let values):
@@ -86,9 +85,8 @@ extension CommonEvent {
 // MARK: - Payload
 
 extension CommonEvent {
-  /// Writes the payload: columns of structure under `columns` or `changes` in data, columns of
-  /// content under their name in content. A column that mixes both stands in each: in data as it
-  /// reads when it is erased, in content whole.
+  /// Writes the payload. Columns of data are under `columns` or `changes` in data, and columns of content are under
+  /// their names in content. A mixed column is in both: in data without its content, and in content whole.
   public func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter) {
     switch self {
     case .inserted(let values), .restored(let values):
@@ -140,7 +138,6 @@ extension CommonEvent {
     "[" + change.from.jsonText + ", " + change.to.jsonText + "]"
   }
 
-  /// Reads a payload that was recorded.
   public init(_ kind: CommonKind, from payload: Payload) throws(Unreadable) {
     switch kind {
     case .inserted: self = .inserted(try Self.values(payload))
@@ -158,44 +155,48 @@ extension CommonEvent {
 
   private static func values(_ payload: Payload) throws(Unreadable) -> [ColumnValue] {
     var values: [ColumnValue] = []
-    let names = payload.content.names
     for (name, value) in try members(payload, "columns") {
       values.append(ColumnValue(name, try decode(value, for: try known(name))))
     }
-    for (name, value) in try written(payload, names) {
+    for (name, value) in try written(payload) {
       let column = try known(name)
       guard value != .null || column.part == .content else { continue }
       values.removeAll { $0.column == name }
-      values.append(ColumnValue(name, try decodeContent(value, for: column)))
+      // JSON null is erased content, since SQL NULL is absent.
+      let content = value == .null ? Erased.marker(of: column) : try decode(value, for: column)
+      values.append(ColumnValue(name, content))
     }
     return values
   }
 
   private static func changes(_ payload: Payload) throws(Unreadable) -> [ColumnChange] {
     var changes: [ColumnChange] = []
-    let names = payload.content.names
     for (name, value) in try members(payload, "changes") {
-      let column = try known(name)
-      guard let pair = value.arrayValue, pair.count == 2 else {
+      guard let change = try change(of: try known(name), value) else {
         throw Unreadable("the change of \(name) is not a pair")
       }
-      changes.append(
-        ColumnChange(
-          name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column)))
+      changes.append(change)
     }
-    for (name, value) in try written(payload, names) {
+    for (name, value) in try written(payload) {
       let column = try known(name)
-      if let pair = value.arrayValue, pair.count == 2 {
+      if let change = try change(of: column, value) {
         changes.removeAll { $0.column == name }
-        changes.append(
-          ColumnChange(
-            name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column)))
+        changes.append(change)
       } else if column.part == .content {
-        let marker = Erased.marker(of: column.type, isNullable: column.isNullable)
+        let marker = Erased.marker(of: column)
         changes.append(ColumnChange(name, from: marker, to: marker))
       }
     }
     return changes
+  }
+
+  /// Nil for a value that is not a pair.
+  private static func change(
+    of column: Column<R>, _ value: JSON
+  ) throws(Unreadable) -> ColumnChange? {
+    guard let pair = value.arrayValue, pair.count == 2 else { return nil }
+    return ColumnChange(
+      column.name, from: try decode(pair[0], for: column), to: try decode(pair[1], for: column))
   }
 
   private static func known(_ name: String) throws(Unreadable) -> Column<R> {
@@ -208,31 +209,20 @@ extension CommonEvent {
   private static func members(
     _ payload: Payload, _ key: StaticString
   ) throws(Unreadable) -> [(String, JSON)] {
-    guard payload.data.kind(key) == .object, let text = payload.data.json(key),
-      let members = (try? JSON(parsing: text))?.objectValue
-    else { throw Unreadable("\(key) is not an object") }
+    guard let members = payload.data.json(key)?.asJSON.objectValue else {
+      throw Unreadable("\(key) is not an object")
+    }
     return members.sorted { $0.key < $1.key }
   }
 
-  private static func written(
-    _ payload: Payload, _ names: [String]
-  ) throws(Unreadable) -> [(String, JSON)] {
+  private static func written(_ payload: Payload) throws(Unreadable) -> [(String, JSON)] {
     var found: [(String, JSON)] = []
-    for name in names {
+    for name in payload.content.names {
       guard let text = payload.content.json(named: name), let value = try? JSON(parsing: text)
       else { throw Unreadable("\(name) is not JSON") }
       found.append((name, value))
     }
     return found
-  }
-
-  /// A content value on its own: null means erased, since SQL NULL is absent.
-  private static func decodeContent(
-    _ value: JSON, for column: Column<R>
-  ) throws(Unreadable) -> Value {
-    value == .null
-      ? Erased.marker(of: column.type, isNullable: column.isNullable)
-      : try decode(value, for: column)
   }
 
   private static func decode(_ value: JSON, for column: Column<R>) throws(Unreadable) -> Value {
@@ -242,7 +232,7 @@ extension CommonEvent {
       case .int: value.intValue.flatMap(Int32.init(exactly:)).map(Value.int)
       case .text, .label: value.stringValue.map(Value.text)
       case .uuid: value.idValue.map(Value.uuid)
-      case .time: value.stringValue.flatMap(Moment.read).map(Value.time)
+      case .time: value.stringValue.flatMap(moment).map(Value.time)
       case .json: .json(WrappedJSON.unwrap(value.text))
       case .ints:
         value.arrayValue.flatMap { elements in
@@ -250,19 +240,19 @@ extension CommonEvent {
           return numbers.count == elements.count ? .ints(numbers) : nil
         }
       }
-    guard let decoded else { throw Unreadable("\(column.name) is not of its type") }
+    guard let decoded else {
+      throw Unreadable("the value of \(column.name) has another type than the column")
+    }
     return decoded
   }
 }
 
-/// A hand can write PostgreSQL's infinities, which are no moments of RFC 3339.
-private enum Moment {
-  static func read(_ text: String) -> Instant? {
-    switch text {
-    case "infinity": Instant(micros: .max)
-    case "-infinity": Instant(micros: .min)
-    default: Instant(text)
-    }
+/// A manual change can write PostgreSQL's infinities, which RFC 3339 does not have.
+private func moment(_ text: String) -> Instant? {
+  switch text {
+  case "infinity": Instant(micros: .max)
+  case "-infinity": Instant(micros: .min)
+  default: Instant(text)
   }
 }
 

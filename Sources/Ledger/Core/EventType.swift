@@ -1,8 +1,8 @@
 import JSON
 
-/// The name of an event type, as the column `type` of the log has it: a noun, and what happened to it.
+/// The name of an event type in the log's column `type`: a row type, and what happened to the row.
 ///
-/// Each noun's `Event.Kind` and ``CommonKind`` declare what can happen. No other Swift spells a name.
+/// Each row type's `Event.Kind`, and ``CommonKind``, declare what can happen. No other Swift code spells a name.
 public enum EventType: Equatable, Sendable {
   case ledger(StreamEvent<LedgerRecord>.Kind)
   case policy(StreamEvent<Policy>.Kind)
@@ -15,7 +15,7 @@ public enum EventType: Equatable, Sendable {
   case run(StreamEvent<Run>.Kind)
   case hold(StreamEvent<Hold>.Kind)
 
-  /// - Returns: Nil for a name that this release does not know.
+  /// Nil for a name that this release does not know.
   public init?(_ name: some StringProtocol) {
     guard let rowType = RowType(ofType: name) else { return nil }
     let suffix = String(name.dropFirst(rowType.rawValue.count + 1))
@@ -39,7 +39,7 @@ public enum EventType: Equatable, Sendable {
     self = found
   }
 
-  /// Nil for a type of the noun's own.
+  /// Nil for an event type that only this row type has.
   public var common: CommonKind? {
     switch self {
     case .ledger(let kind): kind.common
@@ -57,7 +57,7 @@ public enum EventType: Equatable, Sendable {
 }
 
 extension RowType {
-  /// The noun that the name of an event type begins with, also of a type that this release does not know.
+  /// The row type in the name of an event type. This release need not know the event type.
   public init?(ofType name: some StringProtocol) {
     guard let dot = name.firstIndex(of: ".") else { return nil }
     self.init(rawValue: String(name[..<dot]))
@@ -65,29 +65,27 @@ extension RowType {
 }
 
 extension Row {
-  /// The name of a type of the noun's own: `step.leased`.
+  /// `step.leased`.
   public static func eventType(_ kind: Event.Kind) -> String { eventType(.own(kind)) }
 
-  /// The name of a type that every noun has: `step.amended`.
+  /// `step.amended`.
   public static func eventType(common kind: CommonKind) -> String { eventType(.common(kind)) }
 
   public static func eventType(_ kind: StreamEvent<Self>.Kind) -> String {
     name.rawValue + "." + kind.suffix
   }
 
-  /// What stands for all of the noun's types where `*` stands for any text.
+  /// A pattern that matches all event types of the row type.
   public static var anyEventType: String { name.rawValue + ".*" }
 }
 
 extension CommonKind {
-  /// The end of the names of its types, whatever the noun: `.erased`.
+  /// The end of the event type's name: `.erased`.
   public var typeSuffix: String { "." + rawValue }
 }
 
 extension StreamEvent {
   /// Reads a payload from its texts.
-  ///
-  /// - Parameter content: Nil where there is none.
   public init(_ kind: Kind, data: String, content: String?) throws(Unreadable) {
     let (dataReader, contentReader) = (JSONReader(), JSONReader())
     let (data, content) = (Array(data.utf8), content.map { Array($0.utf8) })

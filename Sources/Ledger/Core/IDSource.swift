@@ -1,5 +1,5 @@
-/// Makes ids and random draws for one command, from a seed: the same seed gives the same ones, so that
-/// decisions stay pure.
+/// Makes the ids and random numbers of one command from a seed. The same seed gives the same ones, so decisions stay
+/// pure.
 public struct IDSource: Sendable {
   private var state: (UInt64, UInt64)
   private var count: UInt64 = 0
@@ -15,7 +15,7 @@ public struct IDSource: Sendable {
     return z ^ (z >> 31)
   }
 
-  /// A version 7 UUID; those of one command sort in the order in which they were made.
+  /// A version 7 UUID. The ids of one command sort in the order in which they were made.
   public mutating func next(at instant: Instant) -> StreamID {
     let milliseconds = UInt64(max(instant.micros == .max ? 0 : instant.micros / 1000, 0))
     defer { count += 1 }
@@ -24,7 +24,7 @@ public struct IDSource: Sendable {
       random: (count, Self.next(&state.0) ^ Self.next(&state.1)))
   }
 
-  /// A number from 0 up to, but not including, 1.
+  /// A random number from 0 up to, but not including, 1.
   public mutating func draw() -> Double {
     Double(Self.next(&state.0) >> 11) * 0x1p-53
   }

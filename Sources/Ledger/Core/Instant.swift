@@ -1,25 +1,24 @@
-/// A moment: microseconds since 1970 in UTC, by the database's clock.
+/// A moment of the database's clock, in microseconds since 1970 UTC.
 public struct Instant: Hashable, Comparable, Sendable {
   public let micros: Int64
 
   public init(micros: Int64) { self.micros = micros }
 
-  /// Stands for the time of the entry while its number is not drawn yet; written as the drawn time.
+  /// The time of an entry that is not allocated yet. The database replaces it by the entry's time.
   public static let allocated = Instant(micros: .max)
 
   public static func < (a: Instant, b: Instant) -> Bool { a.micros < b.micros }
 
-  /// The moment so much later, or the last or first one where that lies beyond it.
+  /// A later moment, or the last or first moment if the sum is out of range.
   public func adding(seconds: Double) -> Instant {
     let micros = Double(self.micros) + seconds * 1_000_000
-    // Exact where both are, and no trap where a policy's number is absurd.
+    // Exact if the number is, and without a trap for an absurd number in a policy.
     guard let span = Int64(exactly: (seconds * 1_000_000).rounded(.towardZero)) else {
       return Instant(micros: micros < 0 ? .min : .max)
     }
     return adding(micros: span)
   }
 
-  /// The moment so much later, or the last or first one where that lies beyond it.
   public func adding(milliseconds: Int64) -> Instant {
     let (span, overflows) = milliseconds.multipliedReportingOverflow(by: 1_000)
     return overflows ? Instant(micros: milliseconds < 0 ? .min : .max) : adding(micros: span)
@@ -30,14 +29,14 @@ public struct Instant: Hashable, Comparable, Sendable {
     return Instant(micros: overflows ? (span < 0 ? .min : .max) : sum)
   }
 
-  /// Seconds from `earlier` to here.
+  /// Seconds from `earlier` to this moment.
   public func seconds(since earlier: Instant) -> Double {
     let (span, overflows) = micros.subtractingReportingOverflow(earlier.micros)
     return (overflows ? Double(micros) - Double(earlier.micros) : Double(span)) / 1_000_000
   }
 
-  /// Whether a span of time is over at this moment: its end has passed; or the clock that set it was ahead
-  /// of this one by more than the span is long, so that it would not pass for as long as that clock leapt.
+  /// Whether a span of time is over at this moment. That is so after its end, and also if the clock that set the span
+  /// was ahead of this one by more than the span's length: the span would otherwise last as long as the clock's error.
   public func isAfter(spanFrom start: Instant, to end: Instant) -> Bool {
     if self > end { return true }
     return start > self && end > start && start.seconds(since: self) > end.seconds(since: start)
@@ -52,8 +51,8 @@ public struct Instant: Hashable, Comparable, Sendable {
 }
 
 extension Instant: CustomStringConvertible {
-  /// RFC 3339 in UTC with microseconds: `2026-11-24T06:00:28.000123Z`. A year beyond 9999 has all of its digits, one
-  /// before the year 1 is counted as ISO 8601 does (`-0043` is 44 BC), and the extremes are PostgreSQL's infinities.
+  /// RFC 3339 in UTC with microseconds: `2026-11-24T06:00:28.000123Z`. A year above 9999 has all of its digits. Years
+  /// before the year 1 are as in ISO 8601 (`-0043` is 44 BC). The extremes are PostgreSQL's infinities.
   public var description: String {
     switch micros {
     case .max: return "infinity"
@@ -96,8 +95,8 @@ extension Instant: CustomStringConvertible {
     }
   }
 
-  /// Reads RFC 3339: a date, `T` or a space, a time with up to six digits of a fraction, and `Z`, an
-  /// offset, or nothing (UTC). Nil for anything else.
+  /// Reads RFC 3339: a date, `T` or a space, a time with up to six digits of a fraction, and `Z`, an offset, or nothing
+  /// (UTC). Nil for any other text.
   public init?(_ text: String) {
     var text = text
     let parsed = text.withUTF8 { Instant(utf8: UnsafeRawBufferPointer($0)) }

@@ -1,8 +1,8 @@
-/// A refusal or a failure: a code that is a promise, a sentence that may improve, and the facts.
+/// A refusal or a failure. The code never changes its meaning; the texts may change.
 ///
-/// The sentence says what happened and to which thing, the hint what to do. Neither holds secrets.
+/// The message says what happened to which thing, and the hint says what to do. Neither contains secrets.
 public struct OpsError: Error, Equatable, Sendable {
-  /// The runbook's ten codes and the design's. Never renamed, never used for something else.
+  /// A code is never renamed, and never gets another meaning.
   public enum Code: String, CaseIterable, Sendable {
     case databaseUnreachable = "OPS_001"
     case policyNotFound = "OPS_002"
@@ -24,8 +24,8 @@ public struct OpsError: Error, Equatable, Sendable {
     case erased = "OPS_018"
     case badInput = "OPS_019"
 
-    /// The one table from a code to the process's exit code: 1 the answer is no, 2 it could not be
-    /// read as a command, 3 something around us is missing.
+    /// The exit code of the process: 1 if the answer is no, 2 for an invalid command, 3 if the database or the schema
+    /// is missing.
     public var exitCode: Int32 {
       switch self {
       case .databaseUnreachable, .schemaMismatch: 3
@@ -41,11 +41,11 @@ public struct OpsError: Error, Equatable, Sendable {
   public let code: Code
   public let message: String
   public let hint: String?
-  /// Names of rows, versions and files for whoever reads it. Code decides by ``code`` and ``cause``.
+  /// Names of rows, versions and files, for people. Code decides by ``code`` and ``cause``.
   public let facts: [String: String]
   public let cause: Cause?
 
-  /// - Parameter facts: Beside those of the cause.
+  /// - Parameter facts: Facts that the cause does not have.
   public init(
     _ code: Code, _ message: String, hint: String? = nil, facts: [String: String] = [:],
     cause: Cause? = nil
@@ -57,13 +57,13 @@ public struct OpsError: Error, Equatable, Sendable {
     self.cause = cause
   }
 
-  /// The same error in other words.
+  /// The same error with other texts.
   public func saying(_ message: String, hint: String?) -> OpsError {
     OpsError(code, message, hint: hint, facts: facts, cause: cause)
   }
 }
 
 extension OpsError: CustomStringConvertible {
-  /// The line that a person reads and greps for: `OPS_004: …`.
+  /// `OPS_004: …`.
   public var description: String { "\(code.rawValue): \(message)" }
 }

@@ -1,9 +1,9 @@
 public import JSON
 
-/// The payload of a recorded event as its reader sees it.
+/// The payload of a recorded event.
 ///
-/// In content a field that is null was erased (SQL NULL is an absent field, JSON null is wrapped, see
-/// ``WrappedJSON``): reading it gives the column's marker, so that an erased event still folds.
+/// In content, a null field was erased: SQL NULL is an absent field, and JSON null is wrapped (``WrappedJSON``). Such a
+/// field reads as the marker of its column, so an erased event still folds.
 public struct Payload {
   public let data: JSONFields
   public let content: JSONFields
@@ -13,10 +13,9 @@ public struct Payload {
     self.content = content
   }
 
-  /// A payload without fields.
   public static var none: Payload { Payload(data: .none, content: .none) }
 
-  // MARK: Structure
+  // MARK: Data
 
   public func text(_ key: StaticString) throws(Unreadable) -> String {
     guard let value = data.string(key) else { throw Unreadable("\(key) is not text") }
@@ -33,9 +32,13 @@ public struct Payload {
   }
 
   public func optionalInt(_ key: StaticString) throws(Unreadable) -> Int32? {
+    isMissing(key) ? nil : try int(key)
+  }
+
+  private func isMissing(_ key: StaticString) -> Bool {
     switch data.kind(key) {
-    case .absent, .null: return nil
-    default: return try int(key)
+    case .absent, .null: true
+    case .bool, .integer, .number, .string, .object, .array: false
     }
   }
 
@@ -52,10 +55,7 @@ public struct Payload {
   }
 
   public func optionalID(_ key: StaticString) throws(Unreadable) -> StreamID? {
-    switch data.kind(key) {
-    case .absent, .null: return nil
-    default: return try id(key)
-    }
+    isMissing(key) ? nil : try id(key)
   }
 
   public func time(_ key: StaticString) throws(Unreadable) -> Instant {
@@ -66,27 +66,21 @@ public struct Payload {
   }
 
   public func optionalTime(_ key: StaticString) throws(Unreadable) -> Instant? {
-    switch data.kind(key) {
-    case .absent, .null: return nil
-    default: return try time(key)
-    }
+    isMissing(key) ? nil : try time(key)
   }
 
   public func label<Label: RawRepresentable<String>>(
     _ key: StaticString, as type: Label.Type
   ) throws(Unreadable) -> Label {
     guard let value = Label(rawValue: try text(key)) else {
-      throw Unreadable("\(key) is no \(Label.self)")
+      throw Unreadable("\(key) is not a known \(Label.self)")
     }
     return value
   }
 
-  /// A json value of structure, as its text; nil where there is none.
+  /// The text of a JSON value.
   public func optionalJSON(_ key: StaticString) -> String? {
-    switch data.kind(key) {
-    case .absent, .null: nil
-    default: data.json(key).map(WrappedJSON.unwrap)
-    }
+    isMissing(key) ? nil : data.json(key).map(WrappedJSON.unwrap)
   }
 
   public func json(_ key: StaticString) throws(Unreadable) -> String {
@@ -94,42 +88,33 @@ public struct Payload {
     return value
   }
 
-  /// An array of integers of structure; nil where there is none.
+  /// Nil if the field is not an array.
   public func optionalInts(_ key: StaticString) throws(Unreadable) -> [Int32]? {
     guard data.kind(key) == .array, let text = data.json(key) else { return nil }
-    return try Payload.ints(text)
-  }
-
-  /// An array of ids of structure; nil where there is none.
-  public func optionalIDs(_ key: StaticString) throws(Unreadable) -> [StreamID]? {
-    guard data.kind(key) == .array, let text = data.json(key) else { return nil }
-    guard let elements = (try? JSON(parsing: text))?.arrayValue else {
-      throw Unreadable("\(key) is not an array")
-    }
-    var ids: [StreamID] = []
-    for element in elements {
-      guard let id = element.idValue else {
-        throw Unreadable("\(key) holds what is no UUID")
-      }
-      ids.append(id)
-    }
-    return ids
-  }
-
-  static func ints(_ text: String) throws(Unreadable) -> [Int32] {
     var numbers: [Int32] = []
     for part in text.dropFirst().dropLast().split(separator: ",") {
       guard let number = Int32(part.filter { $0 != " " }) else {
-        throw Unreadable("an array holds what is no integer")
+        throw Unreadable("an element of \(key) is not an integer")
       }
       numbers.append(number)
     }
     return numbers
   }
 
+  /// Nil if the field is not an array.
+  public func optionalIDs(_ key: StaticString) throws(Unreadable) -> [StreamID]? {
+    guard data.kind(key) == .array, let text = data.json(key) else { return nil }
+    var ids: [StreamID] = []
+    for element in text.asJSON.arrayValue ?? [.null] {
+      guard let id = element.idValue else { throw Unreadable("an element of \(key) is not a UUID") }
+      ids.append(id)
+    }
+    return ids
+  }
+
   // MARK: Content
 
-  /// Content of a nullable text column: absent and erased both read as NULL.
+  /// The content of a nullable text column. An absent and an erased field both read as NULL.
   public func optionalContentText(_ key: StaticString) -> String? { content.string(key) }
 
   public func contentText(_ key: StaticString) throws(Unreadable) -> String {
@@ -140,7 +125,7 @@ public struct Payload {
     }
   }
 
-  /// Content of a nullable json column.
+  /// The content of a nullable JSON column.
   public func optionalContentJSON(_ key: StaticString) -> String? {
     switch content.kind(key) {
     case .absent, .null: nil
@@ -156,12 +141,12 @@ public struct Payload {
     }
   }
 
-  /// Whether a field was written, erased or not.
+  /// Whether the event has the field, erased or not.
   public func hasContent(_ key: StaticString) -> Bool { content.kind(key) != .absent }
 }
 
-/// How a json column's value stands in a payload, where a bare `null` already means something: as
-/// itself, but JSON null and objects whose only key is `json` are wrapped as `{"json": …}`.
+/// The form of a JSON column's value in a payload, where `null` alone means SQL NULL or erased. JSON null, and an
+/// object whose only key is `json`, are wrapped as `{"json": …}`. Every other value is written as it is.
 public enum WrappedJSON {
   public static func wrap(_ text: String) -> String {
     text == "null" || isWrapped(text) ? #"{"json": "# + text + "}" : text
@@ -177,11 +162,8 @@ public enum WrappedJSON {
     return String(Substring(end.map { value[...$0] } ?? value))
   }
 
-  /// An object whose only key is `json`, in any spacing.
+  /// Whether the text is an object whose only key is `json`. Spaces after the key are allowed.
   private static func isWrapped(_ text: String) -> Bool {
-    guard text.utf8.starts(with: #"{"json""#.utf8),
-      let document = try? JSON(parsing: text), let members = document.objectValue
-    else { return false }
-    return members.count == 1
+    text.utf8.starts(with: #"{"json""#.utf8) && text.asJSON.objectValue?.count == 1
   }
 }

@@ -1,9 +1,9 @@
 public import JSON
 
-/// The kinds of things that the ledger keeps. Each is a table, and each of its rows a stream.
+/// The ten row types. Each has a table, and each row is a stream.
 ///
-/// Parents before children, so that a foreign key finds what it names: rows are written in this order, and removed in the
-/// opposite one.
+/// Parents come before children, for the foreign keys: rows are written in this order, and removed in the opposite
+/// order.
 public enum RowType: String, CaseIterable, Sendable {
   case ledger
   case policy
@@ -16,7 +16,6 @@ public enum RowType: String, CaseIterable, Sendable {
   case run
   case hold
 
-  /// What has one for each noun goes by this.
   public var type: any Row.Type {
     switch self {
     case .ledger: LedgerRecord.self
@@ -32,16 +31,16 @@ public enum RowType: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether its rows are one of the eight tables that operators know.
+  /// Whether its table is one of the eight `ops_*` tables.
   public var isOfTheEight: Bool { self != .hold && self != .ledger }
 }
 
-/// What is the same for every event of a stream: which row, its how manieth event, and when.
+/// The row of an event, the event's position in its stream, and its time.
 public struct Recorded: Equatable, Sendable {
   public let stream: StreamID
-  /// 1 for a stream's first event; what the row's version is afterwards.
+  /// The position from 1, which is the row's version after the event.
   public let version: Int32
-  /// The database's clock when the entry's number was drawn.
+  /// The database's clock when the entry was allocated.
   public let at: Instant
 
   public init(stream: StreamID, version: Int32, at: Instant) {
@@ -51,24 +50,23 @@ public struct Recorded: Equatable, Sendable {
   }
 }
 
-/// A fact about one row of one noun, besides the six that every noun has.
+/// The events that only one row type has.
 public protocol RowEvent: Equatable, Sendable {
-  /// The part of the type's name after the noun: `leased`.
+  /// The part of the event type's name after the row type: `leased`.
   associatedtype Kind: RawRepresentable<String> & CaseIterable & Equatable & Sendable
 
   var kind: Kind { get }
 
-  /// Writes the payload: structure to `data`, what people and programs wrote to `content`.
+  /// Writes the payload's two halves.
   func write(data: inout JSONObjectWriter, content: inout JSONObjectWriter)
 
-  /// Whether the row needs the payload of such an event; what it does not need is not parsed.
+  /// Whether the row needs the payload. A payload that it does not need is not parsed.
   static func isRead(_ kind: Kind) -> Bool
 
-  /// The fields of such an event that name other rows, and which of the two copies from the other. An erasure, and a
-  /// hold on a source, reach what these say, and nothing else.
+  /// The fields that name other rows. Erasures, and holds on a source, reach rows by these links only.
   static func links(_ kind: Kind) -> [StreamLink]
 
-  /// Reads a payload that was recorded, perhaps years ago, perhaps erased since.
+  /// Reads a recorded payload, which may be years old, and whose content may be erased.
   init(_ kind: Kind, from payload: Payload) throws(Unreadable)
 }
 
@@ -76,44 +74,42 @@ extension RowEvent {
   public static func isRead(_ kind: Kind) -> Bool { true }
 }
 
-/// A row type: the plain struct of its table's ledger columns, and the fold that makes it.
+/// A row type: a struct of its table's ledger columns, and the fold that makes it.
 public protocol Row: Sendable {
   associatedtype Event: RowEvent
 
   static var name: RowType { get }
-  /// The table, with its schema where that is not `public`.
+  /// The table, with its schema if that is not `public`.
   static var table: String { get }
-  /// The ledger columns. The first is the primary key.
+  /// The first column is the primary key.
   static var columns: [Column<Self>] { get }
 
-  /// The columns that name other rows, for the events that carry columns; see ``RowEvent/links(_:)``.
+  /// The links of events that carry columns; see ``RowEvent/links(_:)``.
   static var columnLinks: [StreamLink] { get }
 
-  /// Where a command keeps its rows of this noun.
-  static var drafted: any WritableKeyPath<Draft, DraftTable<Self>> & Sendable { get }
+  static var drafted: any DraftPath<Self> { get }
 
   var version: Int32 { get set }
 
-  /// A row as its table's defaults would make it: what an insert by hand starts from.
+  /// A row with the defaults of its table.
   init(blank stream: StreamID)
 
-  /// Folds one recorded fact into the row. Judges nothing: what is recorded happened. It reads the
-  /// row and the event and nothing else, so that replay gives the same row for ever.
+  /// Folds one event into the row, and refuses none: it happened. The result depends only on the row and the event, so
+  /// every replay gives the same row.
   static func evolve(_ row: inout Self?, _ event: Event, _ recorded: Recorded)
 
-  /// What stays of the row when its content is erased.
   mutating func eraseContent()
 }
 
 extension Row {
-  /// Nullable content reads null afterwards; text `[erased]`, json `{"erased": true}`.
+  /// Nullable content becomes null, other text `[erased]`, and other json `{"erased": true}`.
   public mutating func eraseContent() {
     for column in Self.columns where column.part == .content {
-      _ = column.set(&self, Erased.marker(of: column.type, isNullable: column.isNullable))
+      _ = column.set(&self, Erased.marker(of: column))
     }
   }
 
-  /// What stays of one column's value when the row's content is erased.
+  /// The value of a column after its content was erased.
   static func erased(_ value: Value, of column: Column<Self>) -> Value {
     var row = Self(blank: StreamID(high: 0, low: 0))
     guard column.set(&row, value) else { return value }
@@ -126,23 +122,23 @@ extension Row {
   }
 }
 
-/// What is left of content that was erased.
+/// The values that replace erased content.
 public enum Erased {
   public static let text = "[erased]"
   public static let json = #"{"erased": true}"#
 
-  static func marker(of type: ColumnType, isNullable: Bool) -> Value {
-    if isNullable { return .null }
-    return type == .json ? .json(json) : .text(text)
+  static func marker<Row>(of column: Column<Row>) -> Value {
+    if column.isNullable { return .null }
+    return column.type == .json ? .json(json) : .text(text)
   }
 }
 
-/// An event of a stream: one of its noun's own, or one of the six that every noun has.
+/// An event of a stream: an event that only its row type has, or one of the six that every row type has.
 public enum StreamEvent<R: Row>: Sendable {
   case own(R.Event)
   case common(CommonEvent<R>)
 
-  /// The full name of its type: `step.leased`.
+  /// `step.leased`.
   public var type: String {
     switch self {
     case .own(let event): R.eventType(event.kind)
@@ -152,7 +148,7 @@ public enum StreamEvent<R: Row>: Sendable {
 }
 
 extension Row {
-  /// Folds one event, whichever it is, and sets the version that it gives the row.
+  /// Folds one event, and sets the row's version.
   public static func evolve(
     _ row: inout Self?, _ event: StreamEvent<Self>, _ recorded: Recorded
   ) {
@@ -164,7 +160,7 @@ extension Row {
   }
 }
 
-/// A recorded payload that this release cannot read: the log was damaged, or is newer than we are.
+/// This release cannot read a recorded payload: the log is damaged, or a newer release wrote it.
 public struct Unreadable: Error, Equatable, Sendable {
   public let reason: String
 
@@ -172,7 +168,7 @@ public struct Unreadable: Error, Equatable, Sendable {
 }
 
 extension StreamEvent {
-  /// The part of a type's name after the noun, as this noun knows it.
+  /// The part of an event type's name after the row type.
   public enum Kind: Equatable, Sendable {
     case own(R.Event.Kind)
     case common(CommonKind)
@@ -187,13 +183,12 @@ extension StreamEvent {
       }
     }
 
-    /// Every kind that this noun has.
     public static var all: [Kind] {
       R.Event.Kind.allCases.map(Kind.own)
         + CommonKind.allCases.filter { R.hasCommon($0) }.map(Kind.common)
     }
 
-    /// Nil for one of the noun's own.
+    /// Nil for an event that only this row type has.
     public var common: CommonKind? {
       switch self {
       case .own: nil
@@ -201,7 +196,7 @@ extension StreamEvent {
       }
     }
 
-    /// Whether the row needs the payload of such an event.
+    /// Whether the row needs the payload.
     public var isRead: Bool {
       switch self {
       case .own(let kind): R.Event.isRead(kind)
@@ -225,7 +220,7 @@ extension StreamEvent {
     }
   }
 
-  /// The payload's two parts as JSON text; content is nil where there is none.
+  /// The payload's two halves as JSON text; content is nil if it has no fields.
   public func payload() -> (data: String, content: String?) {
     var data = JSONObjectWriter()
     var content = JSONObjectWriter()
@@ -238,7 +233,7 @@ extension StreamEvent {
 }
 
 extension Row {
-  /// The ledger's own row is neither archived nor erased.
+  /// The ledger's own row is never archived or erased.
   static func hasCommon(_ kind: CommonKind) -> Bool {
     switch kind {
     case .inserted, .amended, .removed: true

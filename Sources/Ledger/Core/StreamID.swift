@@ -2,7 +2,7 @@ public import JSON
 
 /// The id of a stream, which is the id of its row: a UUID as two big-endian halves.
 ///
-/// Our own type and not Foundation's: it must be made as version 7, hash fast, and cost no library.
+/// It is not Foundation's UUID, since it must be made as version 7, hash fast, and need no library.
 public struct StreamID: Hashable, Sendable {
   public let high: UInt64
   public let low: UInt64
@@ -15,7 +15,7 @@ public struct StreamID: Hashable, Sendable {
   /// A version 7 UUID.
   ///
   /// - Parameters:
-  ///   - milliseconds: Since 1970 UTC; 48 bits are used.
+  ///   - milliseconds: Milliseconds since 1970 UTC, in 48 bits.
   ///   - random: 74 bits of it are used.
   /// - Source: RFC 9562, section 5.7.
   public init(version7At milliseconds: UInt64, random: (UInt64, UInt64)) {
@@ -35,8 +35,7 @@ public struct StreamID: Hashable, Sendable {
     self.low = low & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
   }
 
-  /// The namespace of the streams of rows that have no id of their own: the UUIDv5 of `opsledger`
-  /// in the URL namespace.
+  /// The namespace of the streams whose rows have no id: the UUIDv5 of `opsledger` in the URL namespace.
   public static let namespace = StreamID(high: 0x92b8_12ff_fcda_5ec4, low: 0xa524_d529_e92a_7a52)
 
   /// The sixteen bytes, in network order.
@@ -51,7 +50,7 @@ public struct StreamID: Hashable, Sendable {
   }
 }
 
-/// In the order of their bytes, as PostgreSQL orders them.
+/// The order of the bytes, as in PostgreSQL.
 extension StreamID: Comparable {
   @inlinable
   public static func < (a: StreamID, b: StreamID) -> Bool { (a.high, a.low) < (b.high, b.low) }
@@ -76,7 +75,7 @@ extension StreamID: CustomStringConvertible {
     }
   }
 
-  /// Reads the 36 characters; nil for anything else.
+  /// Reads the 36 characters; nil for any other text.
   public init?(_ text: String) {
     var text = text
     let parsed = text.withUTF8 { StreamID(utf8: UnsafeRawBufferPointer($0)) }
@@ -84,7 +83,7 @@ extension StreamID: CustomStringConvertible {
     self = parsed
   }
 
-  /// Reads the 36 characters; nil for anything else.
+  /// Reads the 36 characters; nil for any other text.
   public init?(utf8 bytes: UnsafeRawBufferPointer) {
     guard bytes.count == 36 else { return nil }
     let hyphen = UInt8(ascii: "-")
@@ -93,7 +92,7 @@ extension StreamID: CustomStringConvertible {
     }
     var (high, low): (UInt64, UInt64) = (0, 0)
     var isHex = true
-    // Without a branch a digit: a log's payloads hold more of these than of anything else.
+    // Without a branch for each digit, since payloads have more ids than anything else.
     func read(_ range: Range<Int>, into half: inout UInt64) {
       for index in range {
         let byte = bytes[index]
@@ -114,6 +113,6 @@ extension StreamID: CustomStringConvertible {
 }
 
 extension JSON {
-  /// The id that a string spells; nil for anything else.
+  /// The id in a string; nil for any other value.
   public var idValue: StreamID? { stringValue.flatMap { StreamID($0) } }
 }

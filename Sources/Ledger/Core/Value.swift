@@ -7,7 +7,7 @@ public enum Value: Sendable {
   case text(String)
   case uuid(StreamID)
   case time(Instant)
-  /// A `jsonb` column, as the text that PostgreSQL prints for it.
+  /// The text that PostgreSQL prints for a `jsonb` column.
   case json(String)
   case ints([Int32])
 }
@@ -17,7 +17,7 @@ extension Value {
     if case .null = self { true } else { false }
   }
 
-  /// As a person reads it in a list of differences; SQL NULL is nil.
+  /// The value for people; nil for SQL NULL.
   public var printed: String? {
     switch self {
     case .null: nil
@@ -30,7 +30,7 @@ extension Value {
     }
   }
 
-  /// As the payload of an event has it; `null` is SQL NULL, and JSON null is wrapped.
+  /// The value in the payload of an event. `null` is SQL NULL, and JSON null is wrapped.
   public var jsonText: String {
     switch self {
     case .null: "null"
@@ -43,7 +43,7 @@ extension Value {
     }
   }
 
-  /// The text of a text or label column.
+  /// The value of a text or label column.
   public var textValue: String? {
     if case .text(let text) = self { text } else { nil }
   }
@@ -52,13 +52,23 @@ extension Value {
     if case .uuid(let id) = self { id } else { nil }
   }
 
-  /// The text of a json column.
+  fileprivate var intValue: Int32? {
+    if case .int(let number) = self { number } else { nil }
+  }
+
+  fileprivate var timeValue: Instant? {
+    if case .time(let instant) = self { instant } else { nil }
+  }
+
+  fileprivate var intsValue: [Int32]? {
+    if case .ints(let numbers) = self { numbers } else { nil }
+  }
+
   public var jsonValue: String? {
     if case .json(let text) = self { text } else { nil }
   }
 
-  /// Equality of images: by bytes, where Swift's strings would call two spellings of one character
-  /// equal.
+  /// Whether two values have the same bytes. For Swift's `==`, two spellings of a character are equal.
   public func same(as other: Value) -> Bool {
     switch (self, other) {
     case (.null, .null): true
@@ -81,36 +91,36 @@ public enum ColumnType: Equatable, Sendable {
   case time
   case json
   case ints
-  /// One of the origin's enum types, by its name.
+  /// An enum type of the predecessor, by its name.
   case label(String)
 }
 
-/// Which part of an event's payload holds a column: structure stays for ever, content can be erased.
+/// The half of an event's payload that has a column.
 public enum Part: Equatable, Sendable {
   case data
   case content
-  /// A json column of which some fields are content; `docs/events.md` lists them.
+  /// A JSON column with some fields that are content; `docs/events.md` lists them.
   case mixed
 }
 
-/// One ledger column of a row type: its name, its type, and how to reach it in the row.
+/// One ledger column of a row type.
 public struct Column<Row>: Sendable {
   public let name: String
   public let type: ColumnType
   public let part: Part
   public let isNullable: Bool
-  /// Reads the column from the row at this address.
+  /// Reads the column of the row at an address.
   let load: @Sendable (UnsafeRawPointer) -> Value
-  /// Sets the column; false where the value does not fit it.
+  /// Sets the column. False if the value has another type.
   public let set: @Sendable (inout Row, Value) -> Bool
 
   public func get(_ row: Row) -> Value { withUnsafePointer(to: row) { load($0) } }
 
-  /// The same without a copy of the row, where rows are read by the million.
+  /// The same without a copy of the row, for millions of rows.
   public func get(at row: UnsafePointer<Row>) -> Value { load(UnsafeRawPointer(row)) }
 }
 
-/// A stored property of a row by its offset, since a key path costs several times as much.
+/// A stored property of a row, by its offset: a key path costs several times as much.
 private struct Stored<T>: Sendable {
   private let offset: Int
 
@@ -134,166 +144,94 @@ private struct Stored<T>: Sendable {
 
 public typealias RowPath<Row, T> = WritableKeyPath<Row, T> & Sendable
 
+// Inlined, so that each column reads and sets its property without further calls.
 extension Column {
-  public static func text(_ name: String, _ path: any RowPath<Row, String>, _ part: Part = .data)
-    -> Column
-  {
-    let stored = Stored(path)
-    return Column(name: name, type: .text, part: part, isNullable: false) {
-      .text(stored($0))
-    } set: { row, value in
-      guard case .text(let text) = value else { return false }
-      stored.set(&row, text)
-      return true
-    }
-  }
-
-  public static func text(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part = .data)
-    -> Column
-  {
-    let stored = Stored(path)
-    return Column(name: name, type: .text, part: part, isNullable: true) {
-      stored($0).map(Value.text) ?? .null
-    } set: { row, value in
-      switch value {
-      case .text(let text): stored.set(&row, text)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  public static func json(_ name: String, _ path: any RowPath<Row, String>, _ part: Part) -> Column
-  {
-    let stored = Stored(path)
-    return Column(name: name, type: .json, part: part, isNullable: false) {
-      .json(stored($0))
-    } set: { row, value in
-      guard case .json(let text) = value else { return false }
-      stored.set(&row, text)
-      return true
-    }
-  }
-
-  public static func json(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part) -> Column
-  {
-    let stored = Stored(path)
-    return Column(name: name, type: .json, part: part, isNullable: true) {
-      stored($0).map(Value.json) ?? .null
-    } set: { row, value in
-      switch value {
-      case .json(let text): stored.set(&row, text)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  public static func int(_ name: String, _ path: any RowPath<Row, Int32>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .int, part: .data, isNullable: false) {
-      .int(stored($0))
-    } set: { row, value in
-      guard case .int(let number) = value else { return false }
-      stored.set(&row, number)
-      return true
-    }
-  }
-
-  public static func int(_ name: String, _ path: any RowPath<Row, Int32?>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .int, part: .data, isNullable: true) {
-      stored($0).map(Value.int) ?? .null
-    } set: { row, value in
-      switch value {
-      case .int(let number): stored.set(&row, number)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  public static func ints(_ name: String, _ path: any RowPath<Row, [Int32]?>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .ints, part: .data, isNullable: true) {
-      stored($0).map(Value.ints) ?? .null
-    } set: { row, value in
-      switch value {
-      case .ints(let numbers): stored.set(&row, numbers)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  public static func uuid(_ name: String, _ path: any RowPath<Row, StreamID>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .uuid, part: .data, isNullable: false) {
-      .uuid(stored($0))
-    } set: { row, value in
-      guard case .uuid(let id) = value else { return false }
-      stored.set(&row, id)
-      return true
-    }
-  }
-
-  public static func uuid(_ name: String, _ path: any RowPath<Row, StreamID?>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .uuid, part: .data, isNullable: true) {
-      stored($0).map(Value.uuid) ?? .null
-    } set: { row, value in
-      switch value {
-      case .uuid(let id): stored.set(&row, id)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  public static func time(_ name: String, _ path: any RowPath<Row, Instant>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .time, part: .data, isNullable: false) {
-      .time(stored($0))
-    } set: { row, value in
-      guard case .time(let instant) = value else { return false }
-      stored.set(&row, instant)
-      return true
-    }
-  }
-
-  public static func time(_ name: String, _ path: any RowPath<Row, Instant?>) -> Column {
-    let stored = Stored(path)
-    return Column(name: name, type: .time, part: .data, isNullable: true) {
-      stored($0).map(Value.time) ?? .null
-    } set: { row, value in
-      switch value {
-      case .time(let instant): stored.set(&row, instant)
-      case .null: stored.set(&row, nil)
-      default: return false
-      }
-      return true
-    }
-  }
-
-  /// A column whose values are the cases of an enum: of a PostgreSQL enum type where `type` names
-  /// one, of text under a CHECK otherwise.
-  public static func label<Label: RawRepresentable<String> & Sendable>(
-    _ name: String, _ path: any RowPath<Row, Label>, type: String? = nil
+  @inline(__always)
+  private static func nonNull<T>(
+    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<Row, T>,
+    _ value: @escaping @Sendable (T) -> Value, _ property: @escaping @Sendable (Value) -> T?
   ) -> Column {
     let stored = Stored(path)
-    return Column(
-      name: name, type: type.map(ColumnType.label) ?? .text, part: .data, isNullable: false
-    ) {
-      .text(stored($0).rawValue)
-    } set: { row, value in
-      guard case .text(let text) = value, let label = Label(rawValue: text) else { return false }
-      stored.set(&row, label)
+    return Column(name: name, type: type, part: part, isNullable: false) {
+      value(stored($0))
+    } set: { row, new in
+      guard let new = property(new) else { return false }
+      stored.set(&row, new)
       return true
     }
+  }
+
+  @inline(__always)
+  private static func nullable<T>(
+    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<Row, T?>,
+    _ value: @escaping @Sendable (T) -> Value, _ property: @escaping @Sendable (Value) -> T?
+  ) -> Column {
+    let stored = Stored(path)
+    return Column(name: name, type: type, part: part, isNullable: true) {
+      stored($0).map(value) ?? .null
+    } set: { row, new in
+      let content = property(new)
+      guard content != nil || new.isNull else { return false }
+      stored.set(&row, content)
+      return true
+    }
+  }
+
+  static func text(_ name: String, _ path: any RowPath<Row, String>, _ part: Part = .data) -> Column
+  {
+    nonNull(name, .text, part, path, { .text($0) }, { $0.textValue })
+  }
+
+  static func text(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part = .data)
+    -> Column
+  {
+    nullable(name, .text, part, path, { .text($0) }, { $0.textValue })
+  }
+
+  static func json(_ name: String, _ path: any RowPath<Row, String>, _ part: Part) -> Column {
+    nonNull(name, .json, part, path, { .json($0) }, { $0.jsonValue })
+  }
+
+  static func json(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part) -> Column {
+    nullable(name, .json, part, path, { .json($0) }, { $0.jsonValue })
+  }
+
+  static func int(_ name: String, _ path: any RowPath<Row, Int32>) -> Column {
+    nonNull(name, .int, .data, path, { .int($0) }, { $0.intValue })
+  }
+
+  static func int(_ name: String, _ path: any RowPath<Row, Int32?>) -> Column {
+    nullable(name, .int, .data, path, { .int($0) }, { $0.intValue })
+  }
+
+  static func ints(_ name: String, _ path: any RowPath<Row, [Int32]?>) -> Column {
+    nullable(name, .ints, .data, path, { .ints($0) }, { $0.intsValue })
+  }
+
+  static func uuid(_ name: String, _ path: any RowPath<Row, StreamID>) -> Column {
+    nonNull(name, .uuid, .data, path, { .uuid($0) }, { $0.idValue })
+  }
+
+  static func uuid(_ name: String, _ path: any RowPath<Row, StreamID?>) -> Column {
+    nullable(name, .uuid, .data, path, { .uuid($0) }, { $0.idValue })
+  }
+
+  static func time(_ name: String, _ path: any RowPath<Row, Instant>) -> Column {
+    nonNull(name, .time, .data, path, { .time($0) }, { $0.timeValue })
+  }
+
+  static func time(_ name: String, _ path: any RowPath<Row, Instant?>) -> Column {
+    nullable(name, .time, .data, path, { .time($0) }, { $0.timeValue })
+  }
+
+  /// A column whose values are the cases of an enum.
+  ///
+  /// - Parameter type: The PostgreSQL enum type; nil for text with a CHECK.
+  static func label<Label: RawRepresentable<String> & Sendable>(
+    _ name: String, _ path: any RowPath<Row, Label>, type: String? = nil
+  ) -> Column {
+    nonNull(
+      name, type.map(ColumnType.label) ?? .text, .data, path, { .text($0.rawValue) },
+      { $0.textValue.flatMap(Label.init(rawValue:)) })
   }
 }

@@ -1,21 +1,17 @@
-import JSON
-
-/// What a loop makes of rows that a hand has changed: it goes on from what they are now.
+/// The loop continues from rows that a manual change touched.
 extension Draft {
-  /// A proposal that a hand has put in or changed: votes are counted, and what is approved gets its
-  /// mission.
+  /// Continues from a proposal after a manual change: counts its votes, and makes the mission of an approved proposal.
   ///
-  /// - Parameter existing: The mission that it has already.
+  /// - Parameter existing: The mission that the proposal already has.
   /// - Returns: Whether a mission was made.
-  /// - Throws: `OPS_004`, `OPS_005` where its template cannot run.
+  /// - Throws: `OPS_004` or `OPS_005` if its template cannot run.
   public mutating func goOn(
     from proposal: Proposal, existing: StreamID?, policies: Policies, executors: Set<String>
   ) throws(OpsError) -> Bool {
     switch proposal.status {
     case .approved, .autoApproved:
       guard existing == nil else { return false }
-      let value = (try? JSON(parsing: proposal.template)) ?? .null
-      _ = createMission(of: proposal.id, try Template(value, executors: executors))
+      _ = createMission(of: proposal.id, try proposal.checkedTemplate(executors))
       return true
     case .voting:
       let rules = policies.rules(of: proposal)
@@ -26,12 +22,12 @@ extension Draft {
     }
   }
 
-  /// A mission of which a hand has changed steps: it starts, ends or fails by what they are now, and
-  /// steps that were skipped are queued again where what was dead is tried again.
+  /// Continues from a mission after a manual change of its steps. It starts, ends or fails as its steps demand. Skipped
+  /// steps are queued again if the dead step that they wait for is.
   ///
   /// All steps of the mission are loaded.
   ///
-  /// - Returns: How many steps are queued again.
+  /// - Returns: The number of steps that were queued again.
   public mutating func goOn(
     from mission: Mission, rules: WorkRules
   ) throws(OpsError) -> Int {
@@ -49,7 +45,7 @@ extension Draft {
     }
     guard dead == nil || isOpen else { return 0 }
     let released = Self.released(of: siblings, by: nil)
-    for step in released { try requeue(step, "a hand queued again what it waited for") }
+    for step in released { try requeue(step, "a manual change queued the step that it waits for") }
     if siblings.allSatisfy({ $0.phase == .succeeded }) {
       if mission.status == .failed {
         append(.reopened(step: first.id), of: Mission.self, to: mission.id)

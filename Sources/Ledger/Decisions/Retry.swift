@@ -1,19 +1,19 @@
 extension Draft {
-  /// Queues a dead step again, and with it the steps that were skipped and can now come to run.
+  /// Queues a dead step again, and the skipped steps that can run after it.
   ///
-  /// All steps of the mission are loaded. The mission is reopened by the first claim.
+  /// All steps of the mission are loaded. The first claim reopens the mission.
   ///
-  /// - Returns: How many steps are queued again.
-  /// - Throws: `OPS_012` for a step that is not dead: of a skipped one, with the step to retry; `OPS_018` for one
-  ///   whose params were erased.
+  /// - Returns: The number of steps that were queued again.
+  /// - Throws: `OPS_012` for a step that is not dead; its hint for a skipped step names the step to retry. `OPS_018`
+  ///   for a step whose params were erased.
   public mutating func retry(_ step: Step, why: String?) throws(OpsError) -> Int {
     guard !step.isErased else { throw step.erased }
     let siblings = steps.rows.map(\.row).filter { $0.missionID == step.missionID }
     if step.phase == .skipped {
       let dead = siblings.filter { $0.phase == .dead }.map(\.id.description)
       throw OpsError(
-        .conflict, "step \(step.id) was skipped, since another step failed",
-        hint: "retry that one: \(dead.joined(separator: ", "))",
+        .conflict, "step \(step.id) was skipped because another step failed; it was not retried",
+        hint: "retry the failed step: \(dead.joined(separator: ", "))",
         facts: ["step_id": step.id.description, "status": step.status.rawValue])
     }
     try requeue(step, why)
@@ -28,7 +28,7 @@ extension Draft {
     }
   }
 
-  /// The skipped steps that need none, by whatever detour, of the dead ones but the one retried.
+  /// The skipped steps that need, directly or indirectly, no dead step except the retried one.
   static func released(of siblings: [Step], by retried: StreamID?) -> [Step] {
     var blocked = Set(
       siblings.filter { $0.phase == .dead && $0.id != retried }.compactMap(\.ordinal))
@@ -48,13 +48,13 @@ extension Draft {
 }
 
 extension Step {
-  /// Whether nobody knows any more what it was to do.
   public var isErased: Bool { params == Erased.json }
 
-  /// Why it cannot run.
+  /// The reason why an erased step cannot run.
   public var erased: OpsError {
     OpsError(
-      .erased, "what step \(id) was to do was erased", hint: "propose it anew",
+      .erased, "the params of step \(id) were erased, so it cannot run",
+      hint: "submit a new proposal with `opsledger proposal submit`",
       facts: ["step_id": id.description])
   }
 }

@@ -1,16 +1,16 @@
 public import JSON
 
-/// What became of a submitted proposal: where it waits, the reason says for what.
+/// The outcome of a submitted proposal. If the proposal waits, the reason says for what.
 public typealias SubmissionOutcome = Reaction.Outcome
 
 extension Draft {
-  /// Submits a proposal: checks its template, asks the gate, approves it by itself where the policy
-  /// says so, and then makes its mission.
+  /// Submits a proposal: checks its template and the caps, auto-approves it if the policy allows it, and then makes its
+  /// mission.
   ///
   /// - Parameters:
-  ///   - today: The day's proposals so far; this one is added where the gate lets it through.
-  ///   - depth: How many reactions led to it, which its row keeps where they are more than one.
-  /// - Throws: `OPS_004` and `OPS_005`; then nothing is recorded.
+  ///   - today: The day's proposals so far. This proposal is added if the caps allow it.
+  ///   - depth: The number of reactions that led to it. Its row keeps a number above 1.
+  /// - Throws: `OPS_004` and `OPS_005`. Nothing is recorded then.
   public mutating func submit(
     _ template: JSON, source: Proposal.Source, dedupeKey: String?, policies: Policies,
     executors: Set<String>, today: inout ProposalCounts, depth: Int = 0, cause: Int64? = nil
@@ -19,7 +19,8 @@ extension Draft {
     let text = template.text
     guard text.utf8.count <= Template.textBytesMax else {
       throw OpsError(
-        .templateInvalid, "a template is at most \(Template.textBytesMax) bytes",
+        .templateInvalid,
+        "the template has \(text.utf8.count) bytes; the limit is \(Template.textBytesMax)",
         facts: ["path": "template"])
     }
     if let dedupeKey { try Proposal.check(dedupeKey: dedupeKey) }
@@ -54,7 +55,7 @@ extension Draft {
       proposalID: id, status: .autoApproved, missionID: mission, reason: nil)
   }
 
-  /// Makes the mission of a proposal that was just approved, with its steps.
+  /// Makes the mission of an approved proposal, with its steps.
   mutating func createMission(of proposal: StreamID, _ template: Template) -> StreamID {
     let mission = newID()
     append(
@@ -74,38 +75,36 @@ extension Draft {
 
   /// A person approves a proposal.
   ///
-  /// - Parameter existing: The mission that it has already; approving again names the same one.
-  /// - Throws: `OPS_012` where it was rejected; `OPS_004`, `OPS_005` where its template cannot run.
+  /// - Parameter existing: The mission that the proposal already has, which a second approval returns.
+  /// - Throws: `OPS_012` if it was rejected; `OPS_004` or `OPS_005` if its template cannot run.
   public mutating func approve(
     _ proposal: Proposal, reason: String?, existing: StreamID?, executors: Set<String>
   ) throws(OpsError) -> StreamID {
     let events = try Proposal.decide(.approve(reason: reason), given: proposal)
     if let existing { return existing }
-    let value = (try? JSON(parsing: proposal.template)) ?? .null
-    let template = try Template(value, executors: executors)
+    let template = try proposal.checkedTemplate(executors)
     for event in events { append(event, of: Proposal.self, to: proposal.id) }
     return createMission(of: proposal.id, template)
   }
 
-  /// Turns one queued reaction into its proposal.
+  /// Submits the proposal of a queued reaction.
   ///
-  /// - Parameter existing: What became of the proposal that holds its dedupe key already.
-  /// - Returns: Whether a proposal could be had.
+  /// - Parameter existing: The outcome of the proposal that already has its dedupe key.
+  /// - Returns: The outcome; nil if the proposal was invalid.
   public mutating func propose(
     _ request: Reaction.Request, existing: SubmissionOutcome?, policies: Policies,
-    executors: Set<String>,
-    today: inout ProposalCounts, cause: Int64?
+    executors: Set<String>, today: inout ProposalCounts, cause: Int64?
   ) -> SubmissionOutcome? {
-    do {
-      let outcome: SubmissionOutcome
-      if let existing {
-        outcome = existing
-      } else {
-        outcome = try submit(
-          request.template, source: request.source, dedupeKey: request.dedupeKey,
-          policies: policies, executors: executors, today: &today, depth: request.depth,
-          cause: cause)
-      }
+    do throws(OpsError) {
+      let outcome =
+        if let existing {
+          existing
+        } else {
+          try submit(
+            request.template, source: request.source, dedupeKey: request.dedupeKey,
+            policies: policies, executors: executors, today: &today, depth: request.depth,
+            cause: cause)
+        }
       append(.done(outcome), of: Reaction.self, to: request.reaction, cause: cause)
       return outcome
     } catch {
@@ -118,10 +117,10 @@ extension Draft {
 }
 
 extension Reaction {
-  /// What a queued reaction asks for, as its payload has it.
+  /// The proposal that a queued reaction asks for.
   public struct Request: Sendable {
     public let reaction: StreamID
-    /// The key under which its proposal is made once.
+    /// The key that makes its proposal unique.
     public let dedupeKey: String
     let source: Proposal.Source
     let template: JSON
@@ -129,7 +128,7 @@ extension Reaction {
   }
 
   public var request: Request {
-    let payload = (try? JSON(parsing: payload)) ?? .null
+    let payload = payload.asJSON
     return Request(
       reaction: id, dedupeKey: payload["dedupe_key"]?.stringValue ?? id.description,
       source: payload["proposal_source"]?.stringValue.flatMap(Proposal.Source.init) ?? .reaction,
@@ -139,7 +138,7 @@ extension Reaction {
 }
 
 extension Reaction.Request {
-  /// Of a reaction that is just being queued: what its payload will say, without reading it again.
+  /// The request of a reaction that this command queues, without a parse of its payload.
   init(of reaction: StreamID, _ intent: Reaction.Intent, template: JSON) {
     self.init(
       reaction: reaction, dedupeKey: intent.dedupeKey, source: intent.proposalSource,
@@ -189,15 +188,15 @@ extension Policies {
   }
 }
 
-/// What would become of a proposal that was submitted now.
+/// The outcome that a proposal would have if it was submitted now.
 public struct SubmissionVerdict: Equatable, Sendable {
-  /// Nil where it could not be submitted.
+  /// Nil if it is invalid.
   public var status: Proposal.Status?
   public var words: String
 }
 
 extension Policies {
-  /// Says what gate and auto-approval would make of a template, and records nothing.
+  /// Checks a template against the caps and the auto-approval, and records nothing.
   public func verdict(
     on template: JSON, source: Proposal.Source, executors: Set<String>, today: ProposalCounts
   ) -> SubmissionVerdict {
@@ -219,10 +218,14 @@ extension Policies {
 }
 
 extension Proposal {
-  /// What an index holds of it at any rate.
+  /// An index can hold a key of this size.
   public static let dedupeKeyBytesMax = 500
 
-  /// - Throws: `OPS_004` for a key that could not be told from others.
+  func checkedTemplate(_ executors: Set<String>) throws(OpsError) -> Template {
+    try Template(template.asJSON, executors: executors)
+  }
+
+  /// - Throws: `OPS_004` for a key that is empty or too long.
   static func check(dedupeKey: String) throws(OpsError) {
     guard !(1...dedupeKeyBytesMax).contains(dedupeKey.utf8.count) else { return }
     throw OpsError(

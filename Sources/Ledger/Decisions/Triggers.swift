@@ -1,12 +1,12 @@
 public import JSON
 
-/// What is known of an agent event besides its row, when it meets the matrix.
+/// Facts about an agent event that its row does not have, for the reaction matrix.
 public struct EventFacts: Equatable, Sendable {
-  /// The conditions that hold for its data, as the server evaluated them.
+  /// The conditions that hold for its data. The server evaluates them.
   public var holding: Set<String>
-  /// Those that the server could not evaluate for its data.
+  /// The conditions that the server could not evaluate for its data.
   public var unanswered: Set<String>
-  /// How many reactions led to it: 0 for what was reported from outside.
+  /// The number of reactions that led to it: 0 for a report from outside.
   public var depth: Int
 
   public init(holding: Set<String> = [], unanswered: Set<String> = [], depth: Int = 0) {
@@ -16,9 +16,9 @@ public struct EventFacts: Equatable, Sendable {
   }
 }
 
-/// What one pattern makes of one agent event.
+/// The answer of one pattern to one agent event.
 public enum PatternAnswer: Sendable {
-  /// With the template that the intent has as text.
+  /// `template` is the parsed form of the intent's template.
   case matched(Reaction.Intent, template: JSON)
   case unmatched(AgentEvent.PatternOutcome.Reason, detail: String?)
 }
@@ -27,13 +27,13 @@ extension ReactionMatrix {
   /// Asks one pattern.
   ///
   /// - Parameters:
-  ///   - draw: A random number from 0 up to 1; asked for only where the pattern leaves it to chance.
-  ///   - last: When the pattern last reacted.
+  ///   - draw: Gives a random number from 0 up to 1. Only a pattern with a probability below 1 calls it.
+  ///   - last: The time of the pattern's last reaction.
   public func ask(
     _ pattern: Pattern, about event: AgentEvent, _ facts: EventFacts, at: Instant,
     last: Instant?, draw: () -> Double
   ) -> PatternAnswer {
-    let data = (try? JSON(parsing: event.data)) ?? .null
+    let data = event.data.asJSON
     return ask(
       pattern, about: event, data, Rendering(event, data: data), facts, at: at, last: last,
       draw: draw)
@@ -70,27 +70,27 @@ extension ReactionMatrix {
   }
 }
 
-/// What an agent event led to.
+/// The result of an agent event.
 public struct Triggered: Sendable {
-  /// What each pattern made of it, in their order.
+  /// The answers of the patterns, in their order.
   public var outcomes: [AgentEvent.PatternOutcome] = []
-  /// What the queued reactions ask for, and of which pattern each is.
+  /// The requests of the queued reactions, with their patterns.
   public var requests: [(pattern: Pattern, request: Reaction.Request)] = []
 }
 
 extension Draft {
-  /// Matches one agent event against the reaction matrix: marks it processed with every pattern's
-  /// answer, and queues the reactions.
+  /// Matches one agent event with the reaction matrix. Marks it processed with the answer of every pattern, and queues
+  /// the reactions.
   ///
   /// - Parameters:
-  ///   - lastReaction: Per pattern, when it last reacted; brought up to date here.
+  ///   - lastReaction: The time of each pattern's last reaction. This call updates it.
   ///   - cause: The entry that reported the event.
   @discardableResult
   public mutating func trigger(
     _ event: AgentEvent, by matrix: ReactionMatrix, _ facts: EventFacts = EventFacts(),
     lastReaction: inout [String: Instant], cause: Int64?
   ) -> Triggered {
-    let data = (try? JSON(parsing: event.data)) ?? .null
+    let data = event.data.asJSON
     let rendering = Rendering(event, data: data)
     var triggered = Triggered()
     var intents: [(StreamID, Reaction.Intent)] = []
@@ -124,7 +124,7 @@ extension Draft {
     return triggered
   }
 
-  /// Reports an agent event of our own: born processed unless some pattern watches for its like.
+  /// Reports an agent event of the loop. It is already processed unless a pattern may react to its type.
   mutating func report(own report: AgentEvent.Report, _ matrix: ReactionMatrix?) {
     let watched = matrix?.watches(ownType: report.type) ?? false
     var report = report
@@ -134,7 +134,7 @@ extension Draft {
 }
 
 extension Pattern {
-  /// A reaction of the future, which a clock that was ahead has left, cools nothing.
+  /// Whether the pattern may not react yet. A last reaction in the future, from a clock that was ahead, does not count.
   func cools(at instant: Instant, since last: Instant?) -> Bool {
     guard cooldownMinutes > 0, let last, last <= instant else { return false }
     return instant.seconds(since: last) < cooldownMinutes * 60

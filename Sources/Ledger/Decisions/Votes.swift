@@ -1,10 +1,10 @@
 import JSON
 
-/// What became of a vote.
+/// The outcome of a vote.
 public struct VoteOutcome: Equatable, Sendable {
   public var status: Proposal.Status
   public var missionID: StreamID?
-  /// Nil where the vote came after the deadline: then the vote is over, and this one does not count.
+  /// Nil if the vote came after the deadline: it does not count, and the vote is over.
   public var consensus: Consensus?
 
   public init(status: Proposal.Status, missionID: StreamID?, consensus: Consensus?) {
@@ -15,8 +15,9 @@ public struct VoteOutcome: Equatable, Sendable {
 }
 
 extension Draft {
-  /// Calls a vote over a proposal that is not approved by itself, where its risk and the policy want
-  /// one; else it waits for a person.
+  /// Calls a vote over a proposal that is not auto-approved, if its risk and the policy demand one.
+  ///
+  /// - Returns: False if the proposal waits for a person instead.
   mutating func callVote(over id: StreamID, _ risk: Risk, _ policies: Policies) -> Bool {
     guard risk > .low, let policy = policies.voting.value, policy.enabled else { return false }
     let rules = policy.rules(for: risk, at: at)
@@ -37,10 +38,10 @@ extension Draft {
     return true
   }
 
-  /// Casts a role's vote, in place of its earlier one, and decides where it decides.
+  /// Casts a role's vote, which replaces its earlier one, and decides the proposal if the votes do.
   ///
-  /// - Throws: `OPS_012` where no vote is held over it; then `OPS_013` for a role that may not vote over it;
-  ///   `OPS_004`, `OPS_005` where it would be approved and its template cannot run.
+  /// - Throws: In this order: `OPS_012` if there is no vote over the proposal; `OPS_013` if the role may not vote over
+  ///   it; `OPS_004` or `OPS_005` if the vote approves it and its template cannot run.
   public mutating func vote(
     _ ballot: Proposal.Ballot, on proposal: Proposal, policies: Policies, executors: Set<String>
   ) throws(OpsError) -> VoteOutcome {
@@ -55,15 +56,14 @@ extension Draft {
     return try count(row(proposal.id, of: Proposal.self) ?? proposal, rules, executors)
   }
 
-  /// Decides a proposal by the votes that its row holds, where they decide it.
+  /// Counts the votes in a proposal's row, and decides it if they do.
   mutating func count(
     _ proposal: Proposal, _ rules: VoteRules, _ executors: Set<String>
   ) throws(OpsError) -> VoteOutcome {
     let consensus = proposal.consensus(under: rules)
     switch consensus {
     case .approved(let roles):
-      let template = try Template(
-        (try? JSON(parsing: proposal.template)) ?? .null, executors: executors)
+      let template = try proposal.checkedTemplate(executors)
       append(
         .approved(reason: "voted for by \(roles.joined(separator: ", "))"), of: Proposal.self,
         to: proposal.id)
@@ -79,9 +79,9 @@ extension Draft {
     }
   }
 
-  /// Ends a vote whose deadline has passed: the proposal then waits for a person.
+  /// Ends a vote after its deadline. The proposal then waits for a person.
   ///
-  /// - Returns: Whether it was over.
+  /// - Returns: Whether the deadline has passed.
   public mutating func expireVote(over proposal: Proposal, policies: Policies) -> Bool {
     let deadline = policies.rules(of: proposal).deadline
     guard proposal.status == .voting, at.isAfter(spanFrom: proposal.createdAt, to: deadline) else {
@@ -90,20 +90,17 @@ extension Draft {
     append(.voteExpired, of: Proposal.self, to: proposal.id)
     return true
   }
-
 }
 
 extension Policies {
-  /// The roles that may vote: those that policy `agent_roles` has, and the required ones.
+  /// The roles that may vote, sorted by bytes: those of policy `agent_roles`, and the required ones.
   func voters(besides required: [String]) -> [String] {
-    let all = (roles.value?.names ?? []) + required
-    let sorted = all.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    return sorted.reduce(into: []) { voters, role in if voters.last != role { voters.append(role) }
-    }
+    Set((roles.value?.names ?? []) + required)
+      .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// The rules that a proposal's row keeps. A row that a hand made voting has none, and gets what the policy says,
-  /// counted from its making.
+  /// The rules in a proposal's row. A row whose vote a manual change began has none. It gets the policy's present
+  /// rules, from its creation on.
   public func rules(of proposal: Proposal) -> VoteRules {
     var rules = proposal.voteRules ?? present(for: proposal)
     rules.voters = rules.voters ?? voters(besides: rules.requiredVoters)
@@ -111,8 +108,7 @@ extension Policies {
   }
 
   private func present(for proposal: Proposal) -> VoteRules {
-    let template = (try? JSON(parsing: proposal.template)) ?? .null
-    let risk = template["risk_level"]?.stringValue.flatMap(Risk.init) ?? .medium
+    let risk = proposal.template.asJSON["risk_level"]?.stringValue.flatMap(Risk.init) ?? .medium
     if let policy = voting.value { return policy.rules(for: risk, at: proposal.createdAt) }
     return VoteRules(
       threshold: VotingPolicy.thresholdDefault,
@@ -130,8 +126,8 @@ extension OpsError {
     return OpsError(
       .notAllowed, "\(role) may not vote over proposal \(proposal.id)",
       hint: voters.isEmpty
-        ? "policies agent_roles and voting_policy name the roles that vote, and named none"
-        : "policies agent_roles and voting_policy named, when the vote was called: \(shown)",
+        ? "policies agent_roles and voting_policy named no role when the vote was called"
+        : "policies agent_roles and voting_policy named these roles when the vote was called: \(shown)",
       facts: ["proposal_id": proposal.id.description, "role": role])
   }
 }

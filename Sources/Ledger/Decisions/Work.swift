@@ -4,13 +4,13 @@ public import JSON
 public struct ClaimedStep: Sendable {
   public var step: Step
   public var token: Step.Token
-  /// The version that the claim gave the step: unique among its attempts, whatever is renewed.
+  /// The version that the claim gave the step. Each attempt has another one, and a renewal does not change it.
   public var attempt: Int32
-  /// Runs of it that have failed so far, retried by hand or not; counted where its params ask.
+  /// The number of its runs that have failed, also before a manual retry. It is counted only if its params need it.
   public var failedRuns = 0
-  /// Its run as the claim made it, where the claim's answer came.
+  /// The run that the claim made; nil if the claim's answer was lost.
   public var run: Run?
-  /// The entry of the claim, which causes what comes of it.
+  /// The entry of the claim, which is the cause of the outcome's events.
   public var entry: Int64?
 
   public init(step: Step, token: Step.Token, attempt: Int32, failedRuns: Int = 0) {
@@ -21,13 +21,13 @@ public struct ClaimedStep: Sendable {
   }
 }
 
-/// What a worker has to say of a step that it ran.
+/// A worker's report on a step that it ran.
 public struct StepOutcome: Sendable {
   public enum Result: Sendable {
-    /// `reads`: the rows whose content the result repeats. Who erases such a row erases the result, too.
+    /// `reads`: the rows whose content the result copies. An erasure of such a row also erases the result.
     case succeeded(String?, reads: [StreamID] = [])
     case failed(Step.FailureClass, error: String, result: String?)
-    /// A change of the radar, made in the same entry as the step's outcome, so that it is done once.
+    /// A change of the radar. It is in the same entry as the step's outcome, so it happens once.
     case radar(Radar.Command)
   }
 
@@ -37,7 +37,7 @@ public struct StepOutcome: Sendable {
   public var attempt: Int32
   public var result: Result
   public var cause: Int64?
-  /// Step and run as the lease left them: what they still are, unless somebody else has changed them.
+  /// Step and run after the lease. They are current unless somebody else has changed them.
   public var held: (step: Step, run: Run)?
 
   public init(_ claimed: ClaimedStep, _ result: Result) {
@@ -54,9 +54,9 @@ public struct StepOutcome: Sendable {
   }
 }
 
-/// How many steps of a mission are in which state, as the command that finishes one finds them.
+/// The numbers of a mission's steps by state, before a command finishes one of them.
 public struct StepCounts: Equatable, Sendable {
-  /// The first step of the mission, in its order, that failed for good.
+  /// The first dead step of the mission, in its order.
   public struct DeadStep: Equatable, Sendable {
     public var id: StreamID
     public var ordinal: Int32
@@ -78,11 +78,11 @@ public struct StepCounts: Equatable, Sendable {
   }
 }
 
-/// The rules that work is done under.
+/// The rules for work.
 public struct WorkRules: Sendable {
-  /// Attempts in all, where the step itself does not say.
+  /// The limit of attempts for a step without its own limit.
   public var attemptsMax: Int32
-  /// For our own agent events.
+  /// For the loop's own agent events.
   public var matrix: ReactionMatrix?
 
   public init(attemptsMax: Int32, matrix: ReactionMatrix?) {
@@ -94,9 +94,9 @@ public struct WorkRules: Sendable {
 }
 
 extension Draft {
-  /// Leases one step to a worker, and starts its run and, with its first step, its mission.
+  /// Leases one step to a worker and starts its run. The first claim of a mission starts the mission.
   ///
-  /// - Throws: `OPS_006` where the step is not queued, `OPS_016` where its row fits nothing.
+  /// - Throws: `OPS_006` if the step is not queued, `OPS_016` if its row fits no state.
   public mutating func claim(
     _ step: Step, worker: String, leaseSeconds: Double, cause: Int64?
   ) throws(OpsError) -> ClaimedStep {
@@ -124,17 +124,16 @@ extension Draft {
     return claimed
   }
 
-  /// Records the outcome of a step, by the holder of its lease and by no other; finishes the mission
-  /// with its last step.
+  /// Records the outcome of a step, if the caller holds its lease. The last step finishes the mission.
   ///
-  /// - Parameter counts: The mission's steps; brought up to date here.
-  /// - Throws: `OPS_006` where the lease is another's by now, `OPS_016`; then nothing is recorded.
+  /// - Parameter counts: The mission's steps. This call updates it.
+  /// - Throws: `OPS_006` if the caller has lost the lease, or `OPS_016`. Nothing is recorded then.
   public mutating func complete(
     _ outcome: StepOutcome, rules: WorkRules, counts: inout StepCounts, cause: Int64?
   ) throws(OpsError) {
     guard let step = row(outcome.stepID, of: Step.self) else {
       throw OpsError(
-        .claimLost, "step \(outcome.stepID) is gone; nothing was recorded",
+        .claimLost, "step \(outcome.stepID) does not exist any more; its outcome was not recorded",
         facts: ["step_id": outcome.stepID.description])
     }
     guard let run = row(outcome.token.runID, of: Run.self), run.status == .started else {
@@ -146,7 +145,7 @@ extension Draft {
     case .failed(let failureClass, let error, let result):
       try fail(step, outcome, failureClass, error, result, rules, &counts, cause)
     case .radar(let command):
-      // The lease is checked before the radar changes.
+      // Checks the lease before the radar changes.
       _ = try Step.decide(.succeed(outcome.token, result: nil), given: step)
       do {
         let (result, reads) = try change(radar: command)
@@ -173,8 +172,7 @@ extension Draft {
     if counts.unfinished == 0 { finish(step.missionID, counts, rules) }
   }
 
-  /// Ends a mission with its last step. One that was reopened fails again where another of its steps
-  /// is dead still.
+  /// Ends a mission after its last step. A reopened mission fails again if another of its steps is still dead.
   private mutating func finish(_ id: StreamID, _ counts: StepCounts, _ rules: WorkRules) {
     guard let mission = row(id, of: Mission.self), mission.isOpen else { return }
     if counts.failed == 0 {
@@ -201,9 +199,9 @@ extension Draft {
       &counts, cause)
   }
 
-  /// Recovers a step whose lease has run out: a failed attempt, tried again at once.
+  /// Recovers a step whose lease has ended: the attempt failed, and the next one may begin at once.
   ///
-  /// - Parameter run: Its run, where one was started and did not end.
+  /// - Parameter run: Its run, if it has not ended.
   public mutating func recover(
     _ step: Step, run: Run?, rules: WorkRules, counts: inout StepCounts
   ) throws(OpsError) {
@@ -214,7 +212,7 @@ extension Draft {
       &counts, nil)
   }
 
-  /// What follows a failed attempt: the run's end and, where it was the last attempt, the mission's.
+  /// Records a failed attempt and the end of its run. After the last attempt, the mission fails.
   private mutating func failed(
     _ step: Step, _ events: [Step.Event], run: StreamID?, _ failureClass: Step.FailureClass,
     _ error: String, attempt: Int32, _ rules: WorkRules, _ counts: inout StepCounts,
@@ -235,8 +233,8 @@ extension Draft {
     failMission(of: step, error, rules, &counts)
   }
 
-  /// A step that would be tried again in a mission that has failed meanwhile is not left queued. Where
-  /// what was dead is already being tried again it is: nothing would ever queue it again.
+  /// Skips a step that waits for its next attempt if its mission has failed. If the mission's dead step is queued
+  /// again, the step stays queued, since nothing would queue it later.
   private mutating func skipIfMissionFailed(_ step: Step, _ counts: inout StepCounts) {
     guard row(step.missionID, of: Mission.self)?.status == .failed, let dead = counts.dead else {
       return
@@ -246,7 +244,7 @@ extension Draft {
     counts.failed += 1
   }
 
-  /// Skips what has not run, or waits to run again, and fails the mission.
+  /// Skips the queued steps of a mission, and fails it.
   mutating func failMission(
     of step: Step, _ error: String, _ rules: WorkRules, _ counts: inout StepCounts
   ) {
@@ -277,7 +275,7 @@ extension Draft {
       rules.matrix)
   }
 
-  /// - Returns: The step's result, which is the item or the items; and the items that were there before the step.
+  /// - Returns: The step's result, which is the item or the items; and the items that existed before the step.
   private mutating func change(
     radar command: Radar.Command
   ) throws(OpsError) -> (result: String, reads: [StreamID]) {
@@ -304,11 +302,13 @@ extension Draft {
       case .id(let id): radar.rows.filter { $0.stream == id }
       case .title(let title): radar.rows.filter { $0.row.title == title }
       }
-    guard let item = found.first else { throw OpsError(.notFound, "there is no such radar item") }
+    guard let item = found.first else {
+      throw OpsError(.notFound, "the radar has no item with this id or title")
+    }
     guard found.count == 1 else {
       throw OpsError(
         .conflict, "\(found.count) radar items have the title \(item.row.title)",
-        hint: "name the one you mean by its id")
+        hint: "name the item by its id")
     }
     return item.row
   }
@@ -335,7 +335,7 @@ extension AgentEvent.Report {
 }
 
 extension Radar {
-  /// The row as a step's result shows it.
+  /// The row in the form of a step's result.
   public var json: JSON {
     .object([
       "id": .string(id.description), "title": .string(title), "description": .optional(description),

@@ -1,10 +1,10 @@
 public import JSON
 
-/// A row of `ledger.holds`: until it is released, retention archives none of the missions that it covers, and no erasure
-/// touches a row of theirs.
+/// A row of `ledger.holds`. Until its release, retention does not archive the missions that it covers, and erasures do
+/// not change their rows.
 public struct Hold: Sendable {
   public var id: StreamID
-  /// Which missions; a row that a hand made may name several of these, or none.
+  /// The scope. A row that a manual change inserted may have several of these columns, or none.
   public var missionID: StreamID?
   public var source: String?
   public var fromTime: Instant?
@@ -21,14 +21,12 @@ public struct Hold: Sendable {
     placedAt = Instant(micros: 0)
   }
 
-  /// What a hold covers.
   public enum Scope: Equatable, Sendable {
-    /// One mission.
     case mission(StreamID)
-    /// Missions that hold a copy of what an agent event of this source said: it led to them, through however many
-    /// reactions, it is about them, or one of their steps listed what came of it.
+    /// Missions with a copy of content of this source's agent events: an agent event led to them through any number of
+    /// reactions, is about them, or one of their steps listed a result of it.
     case source(String)
-    /// Missions that were open at any moment of this time, both ends included.
+    /// Missions that were open at a moment of this time, which includes both ends.
     case time(from: Instant, until: Instant)
   }
 
@@ -39,11 +37,11 @@ public struct Hold: Sendable {
 
   public var isReleased: Bool { releasedAt != nil }
 
-  /// Whether this hold, while it is in force, keeps a row. Nothing else decides that.
+  /// Whether this hold keeps a row until its release. This is the only place that decides it.
   ///
   /// - Parameters:
-  ///   - open: When it was open, if it is a mission.
-  ///   - hasCopy: Whether it, or a row of the mission that it is, has a copy of what a source's agent events said.
+  ///   - open: The time in which the row was open, if it is a mission.
+  ///   - hasCopy: Whether the row, or a row of the mission, has a copy of content of a source's agent events.
   public func keeps(
     _ row: StreamID, open: ClosedRange<Instant>?, hasCopy: (_ ofSource: String) -> Bool
   ) -> Bool {
@@ -58,9 +56,10 @@ public struct Hold: Sendable {
 }
 
 extension Mission {
-  /// The moments at which an event shows a mission to have been open. It was open from the first of them to the last.
+  /// The moments at which a mission was open, as an event shows. It was open from the first to the last of them.
   ///
-  /// What the archive and erasures record of a mission does not count, nor does a change by hand of another column.
+  /// Events of the archive and of erasures do not count. A manual change counts only if it changed one of the columns
+  /// below.
   public static func openMoments(
     _ event: StreamEvent<Mission>, at recorded: Instant
   ) -> [Instant] {
@@ -79,7 +78,7 @@ extension Mission {
     }
   }
 
-  /// A row that a hand put in says itself when it was open.
+  /// A row that a manual change inserted has the times at which it was open.
   private static func openMoments(
     of values: [ColumnValue], insertedAt recorded: Instant
   ) -> [Instant] {
@@ -103,7 +102,7 @@ extension Mission {
 extension Hold: Row {
   public static let name = RowType.hold
   public static let table = "ledger.holds"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Hold>> & Sendable { \.holds }
+  public static var drafted: any DraftPath<Hold> { \.holds }
   public static let columns: [Column<Hold>] = [
     .uuid("id", \.id),
     .uuid("mission_id", \.missionID),

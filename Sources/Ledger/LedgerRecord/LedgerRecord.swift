@@ -1,9 +1,9 @@
 public import JSON
 
-/// The ledger's own row: who it is. Its stream is the UUIDv5 of `ledger:main`.
+/// The ledger's own row, with its identity. Its stream is the UUIDv5 of `ledger:main`.
 public struct LedgerRecord: Sendable {
   public var key: String
-  /// Tells this line of history from every other; a copy keeps it.
+  /// The identity of this history. A copy has the same one, and a fork gets a new one.
   public var identity: StreamID
   public var title: String
   public var version: Int32 = 0
@@ -23,10 +23,10 @@ public struct LedgerRecord: Sendable {
     /// A schema file was applied.
     case migrated(file: String, sha256: String)
     case rebuilt(report: String)
-    /// The database lives somewhere else than before.
+    /// The database is in another cluster than before.
     case moved(report: String, why: String? = nil)
     case restored(report: String, why: String? = nil)
-    /// Goes on in a store of its own, as a line of history with this identity.
+    /// The ledger continues in a new store, as a history with this identity.
     case forked(identity: StreamID?, report: String, why: String? = nil)
     case signingKeyChanged(report: String)
     case drilled(report: String)
@@ -36,9 +36,7 @@ public struct LedgerRecord: Sendable {
 extension LedgerRecord: Row {
   public static let name = RowType.ledger
   public static let table = "ledger.ledger"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<LedgerRecord>> & Sendable {
-    \.ledger
-  }
+  public static var drafted: any DraftPath<LedgerRecord> { \.ledger }
   public static let columns: [Column<LedgerRecord>] = [
     .text("key", \.key),
     .uuid("identity", \.identity),
@@ -110,11 +108,9 @@ extension LedgerRecord.Event: RowEvent {
       self = .migrated(file: try payload.text("file"), sha256: try payload.text("sha256"))
     case .rebuilt: self = .rebuilt(report: try payload.json("report"))
     case .moved:
-      self = .moved(
-        report: try payload.json("report"), why: payload.optionalContentText("why"))
+      self = .moved(report: try payload.json("report"), why: payload.optionalContentText("why"))
     case .restored:
-      self = .restored(
-        report: try payload.json("report"), why: payload.optionalContentText("why"))
+      self = .restored(report: try payload.json("report"), why: payload.optionalContentText("why"))
     case .forked:
       self = .forked(
         identity: try payload.optionalID("identity"), report: try payload.json("report"),

@@ -1,6 +1,6 @@
 public import JSON
 
-/// Approved work: a row of `ops_missions`, done when its steps are.
+/// Approved work: a row of `ops_missions`. It succeeds when all its steps have.
 public struct Mission: Sendable {
   public enum Status: String, CaseIterable, Sendable { case approved, running, succeeded, failed }
 
@@ -22,11 +22,11 @@ public struct Mission: Sendable {
 
   public enum Event: Equatable, Sendable {
     case created(proposal: StreamID, policySnapshot: String?)
-    /// At the first claim of one of its steps.
+    /// A worker claimed the first of its steps.
     case started
     case succeeded
     case failed(step: StreamID)
-    /// A failed step is tried again by hand.
+    /// A dead step was retried.
     case reopened(step: StreamID)
   }
 }
@@ -34,9 +34,7 @@ public struct Mission: Sendable {
 extension Mission: Row {
   public static let name = RowType.mission
   public static let table = "ops_missions"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Mission>> & Sendable {
-    \.missions
-  }
+  public static var drafted: any DraftPath<Mission> { \.missions }
   public static let columns: [Column<Mission>] = [
     .uuid("id", \.id),
     .uuid("proposal_id", \.proposalID),

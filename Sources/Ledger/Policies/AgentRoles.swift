@@ -1,17 +1,17 @@
 public import JSON
 
-/// Policy `agent_roles`: the roles that there are; who votes is one of them, or a required voter. Broken or absent:
-/// there are none. What the objects say is for executors of agents.
+/// Policy `agent_roles`: the roles, which may vote, as the required voters may. If it is broken or absent, there are no
+/// roles. Executors of agents read the objects.
 public struct AgentRoles: PolicyValue, Equatable {
   public static let key = "agent_roles"
 
   public var names: [String]
 
   public init(_ value: JSON) throws(OpsError) {
-    let roles = try PolicyFields(Self.key, value, code: .badInput)
-    for name in roles.members.keys.sorted() where roles.members[name]?.objectValue == nil {
+    let roles = try FieldReader(Self.key, value, code: .badInput)
+    names = roles.members.keys.sorted()
+    for name in names where roles.members[name]?.objectValue == nil {
       throw roles.wrong(name, "an object")
     }
-    names = roles.members.keys.sorted()
   }
 }

@@ -1,11 +1,11 @@
 public import JSON
 
-/// What of a policy can never come to anything, each as a sentence: it is kept, since policy and program may be changed
-/// in any order, and warned about.
+/// Warnings about parts of a policy that can have no effect. They are allowed, since policy and program may change in
+/// any order.
 extension Policies {
   /// - Parameters:
-  ///   - executors: Those that this release has.
-  ///   - roles: Those of policy `agent_roles`; nil where they are not known.
+  ///   - executors: The executors of this release.
+  ///   - roles: The roles of policy `agent_roles`; nil if they are not known.
   public static func futileParts(
     of key: String, _ value: JSON, executors: Set<String>, roles: Set<String>?
   ) -> [String] {
@@ -39,13 +39,13 @@ extension Policies {
     guard let roles, let policy = try? VotingPolicy(value), policy.enabled else { return [] }
     let voters = roles.union(policy.requiredVoters)
     var parts = policy.requiredVoters.filter { !roles.contains($0) }.map {
-      "required_voters: \($0) is no role of policy agent_roles"
+      "required_voters: \($0) is not a role of policy agent_roles"
     }
     for risk in Risk.allCases where risk > .low {
       let threshold = Int(policy.thresholds[risk] ?? VotingPolicy.thresholdDefault)
       guard threshold > voters.count else { continue }
       parts.append(
-        "thresholds.\(risk.rawValue): it takes \(threshold) approvals, and \(voters.count) roles may vote"
+        "thresholds.\(risk.rawValue): a vote needs \(threshold) approvals, and only \(voters.count) roles may vote"
       )
     }
     return parts
@@ -73,14 +73,16 @@ extension Policies {
     return parts
   }
 
-  /// A template as an event might fill it: where a placeholder stands there is something that is allowed.
+  /// A template in which allowed values replace the placeholders.
   private static func sample(of template: JSON, executor: String) -> JSON {
     guard var members = template.objectValue else { return template }
-    fill(
-      &members, ["title": .string(""), "description": .string(""), "risk_level": .string("low")])
-    fill(&members, ["parallel": .bool(false)])
     let step = JSON.object(["kind": .string(executor)])
-    fill(&members, ["steps": .array([step])])
+    fill(
+      &members,
+      [
+        "title": .string(""), "description": .string(""), "risk_level": .string("low"),
+        "parallel": .bool(false), "steps": .array([step]),
+      ])
     if let steps = members["steps"]?.arrayValue {
       members["steps"] = .array(
         steps.map { isFilled($0) ? step : sample(ofStep: $0, executor: executor) })
@@ -90,14 +92,16 @@ extension Policies {
 
   private static func sample(ofStep step: JSON, executor: String) -> JSON {
     guard var members = step.objectValue else { return step }
-    // The executor is the kind, where it is not named.
+    // The kind is the default of the executor.
     if members["executor"] == nil, let kind = members["kind"], isFilled(kind) {
       members["executor"] = .string(executor)
     }
     fill(
       &members,
-      ["kind": .string(executor), "executor": .string(executor), "params": .object([:])])
-    fill(&members, ["max_retries": .int(1), "needs": .array([])])
+      [
+        "kind": .string(executor), "executor": .string(executor), "params": .object([:]),
+        "max_retries": .int(1), "needs": .array([]),
+      ])
     if let needs = members["needs"]?.arrayValue {
       members["needs"] = .array(needs.filter { !isFilled($0) })
     }
@@ -110,7 +114,7 @@ extension Policies {
     }
   }
 
-  /// Whether an event's values go there.
+  /// Whether a value has a placeholder.
   private static func isFilled(_ value: JSON) -> Bool {
     value.stringValue.map { $0.contains("{{") } ?? false
   }

@@ -1,15 +1,15 @@
 public import JSON
 
-/// One place in which two JSON values differ.
+/// A difference between two JSON values.
 public struct JSONDifference: Equatable, Sendable {
-  /// `patterns[2].probability`; empty for the whole.
+  /// `patterns[2].probability`; empty for the whole value.
   public var path: String
-  /// Nil where there was nothing.
+  /// Nil if only the new value has the path.
   public var from: JSON?
-  /// Nil where there is nothing any more.
+  /// Nil if only the old value has the path.
   public var to: JSON?
 
-  /// The places in which two values differ, in the order of their paths.
+  /// The differences in the order of their paths.
   public static func between(_ from: JSON, _ to: JSON) -> [JSONDifference] {
     var found: [JSONDifference] = []
     compare(from, to, at: "", &found)

@@ -1,8 +1,8 @@
 public import JSON
 
-/// The policies that decide, as they stood when a command read them, with their versions.
+/// The policies and their versions, as a command read them.
 ///
-/// A policy that a hand broke does not stop the ledger; each says below how it fails closed.
+/// A manual change can break a policy. The ledger continues, and each policy below says how it fails closed.
 public struct Policies: Sendable {
   public var versions: [String: Int32] = [:]
   public var autoApprove: Reading<AutoApprove> = .absent
@@ -12,22 +12,18 @@ public struct Policies: Sendable {
   public var loop: Reading<LoopState> = .absent
   public var voting: Reading<VotingPolicy> = .absent
   public var roles: Reading<AgentRoles> = .absent
-  /// What is wrong with policies as they now stand, by key, also where an earlier version still holds.
+  /// The faults of the present policies by key, also of those whose earlier version holds.
   public private(set) var errors: [String: OpsError] = [:]
-  /// Versions that hold in the place of policies that are broken or gone, where the log was asked for them.
+  /// The earlier versions from the log that hold instead of broken or removed policies.
   public private(set) var heldVersions: [String: Int32] = [:]
 
   public init() {}
 
-  /// What reading one policy gave.
+  /// The result of reading one policy.
   public enum Reading<Value: Sendable>: Sendable {
     case valid(Value)
     case broken(OpsError)
     case absent
-
-    static func of(_ type: Value.Type, _ value: JSON) -> Reading where Value: PolicyValue {
-      do { return .valid(try Value(value)) } catch { return .broken(error) }
-    }
 
     public var value: Value? {
       if case .valid(let value) = self { value } else { nil }
@@ -44,57 +40,65 @@ public struct Policies: Sendable {
     VotingPolicy.key, AgentRoles.key,
   ]
 
-  /// Takes in one row of `ops_policy`.
+  /// Adds one row of `ops_policy`.
   public mutating func read(key: String, version: Int32, value: JSON) {
     versions[key] = version
     errors[key] = nil
     heldVersions[key] = nil
-    do { try Self.check(key: key, value: value) } catch { errors[key] = error }
     switch key {
-    case AutoApprove.key: autoApprove = .of(AutoApprove.self, value)
-    case ProposalCaps.key: caps = .of(ProposalCaps.self, value)
-    case WorkerPolicy.key: worker = Self.next(worker, .of(WorkerPolicy.self, value))
-    case ReactionMatrix.key:
-      matrix = Self.next(matrix, .of(ReactionMatrix.self, value))
-    case LoopState.key: loop = .of(LoopState.self, value)
-    case VotingPolicy.key: voting = .of(VotingPolicy.self, value)
-    case AgentRoles.key: roles = .of(AgentRoles.self, value)
+    case AutoApprove.key: autoApprove = reading(value)
+    case ProposalCaps.key: caps = reading(value)
+    case WorkerPolicy.key: worker = Self.next(worker, reading(value))
+    case ReactionMatrix.key: matrix = Self.next(matrix, reading(value))
+    case LoopState.key: loop = reading(value)
+    case VotingPolicy.key: voting = reading(value)
+    case AgentRoles.key: roles = reading(value)
+    case RetentionPolicy.key: _ = reading(value) as Reading<RetentionPolicy>
     default: break
     }
   }
 
-  /// Matrix and worker policy stay at their last valid version, where this process has seen one.
+  private mutating func reading<Value: PolicyValue>(_ value: JSON) -> Reading<Value> {
+    do {
+      return .valid(try Value(value))
+    } catch {
+      errors[Value.key] = error
+      return .broken(error)
+    }
+  }
+
+  /// If the matrix or the worker policy is broken, the last valid version that this process has read holds.
   private static func next<Value>(
     _ held: Reading<Value>, _ read: Reading<Value>
   ) -> Reading<Value> {
     if case .broken = read, case .valid = held { held } else { read }
   }
 
-  /// An earlier version of the matrix holds, since the present one cannot be read.
+  /// Sets an earlier version of the matrix, since the present one is broken.
   public mutating func hold(_ matrix: ReactionMatrix, version: Int32) {
     self.matrix = .valid(matrix)
     heldVersions[ReactionMatrix.key] = version
   }
 
-  /// The same of worker_policy.
+  /// Sets an earlier version of worker_policy, since the present one is broken.
   public mutating func hold(_ worker: WorkerPolicy, version: Int32) {
     self.worker = .valid(worker)
     heldVersions[WorkerPolicy.key] = version
   }
 
-  /// The matrix turned out to be broken where only the server could tell.
+  /// Marks the matrix as broken, which only the server can find out.
   public mutating func breakMatrix(_ error: OpsError) {
     errors[ReactionMatrix.key] = error
     matrix = .broken(error)
   }
 
-  /// A policy is gone.
+  /// Marks a policy as removed.
   public mutating func forget(key: String) {
     versions[key] = nil
     errors[key] = OpsError(
       .policyNotFound, "there is no policy \(key)",
-      hint: "`opsledger policy rollback \(key) VERSION` brings one back that was removed, "
-        + "`opsledger init` seeds one that never was", facts: ["policy": key])
+      hint: "`opsledger policy rollback \(key) VERSION` restores a removed policy, "
+        + "`opsledger init` makes a missing one", facts: ["policy": key])
     switch key {
     case AutoApprove.key: autoApprove = .absent
     case ProposalCaps.key: caps = .absent
@@ -107,7 +111,7 @@ public struct Policies: Sendable {
     }
   }
 
-  /// Nil while the loop may take something new; otherwise why not.
+  /// Nil while the loop may begin new work; otherwise the reason why it may not.
   public var halt: String? {
     switch loop {
     case .absent: "there is no policy loop"
@@ -120,21 +124,13 @@ public struct Policies: Sendable {
   ///
   /// - Throws: `OPS_008` for a pattern, `OPS_009` for auto-approval, `OPS_019` for the others.
   public static func check(key: String, value: JSON) throws(OpsError) {
-    switch key {
-    case AutoApprove.key: _ = try AutoApprove(value)
-    case ProposalCaps.key: _ = try ProposalCaps(value)
-    case WorkerPolicy.key: _ = try WorkerPolicy(value)
-    case ReactionMatrix.key: _ = try ReactionMatrix(value)
-    case LoopState.key: _ = try LoopState(value)
-    case VotingPolicy.key: _ = try VotingPolicy(value)
-    case RetentionPolicy.key: _ = try RetentionPolicy(value)
-    case AgentRoles.key: _ = try AgentRoles(value)
-    default: break
-    }
+    var trial = Policies()
+    trial.read(key: key, version: 1, value: value)
+    if let error = trial.errors[key] { throw error }
   }
 
-  /// The versions under which a proposal is decided, as its row keeps them, and how long a chain of
-  /// reactions led to it.
+  /// The versions of the policies that decide a proposal, and the number of reactions that led to it. Its row keeps
+  /// both.
   public func snapshot(depth: Int = 0) -> String {
     // In the order of ``JSON/text``.
     var out = JSONObjectWriter(reservingBytes: 96)
@@ -146,7 +142,7 @@ public struct Policies: Sendable {
   }
 }
 
-/// What a policy's value says, once it is understood.
+/// The checked value of a policy.
 public protocol PolicyValue: Sendable {
   static var key: String { get }
 
@@ -168,26 +164,26 @@ public enum Risk: String, CaseIterable, Comparable, Sendable {
   public static func < (a: Risk, b: Risk) -> Bool { a.rank < b.rank }
 }
 
-/// Policy `auto_approve`: which proposals need nobody's approval. Broken or absent, it is off.
+/// Policy `auto_approve`: the proposals that need no approval. If it is broken or absent, it is off.
 public struct AutoApprove: PolicyValue, Equatable {
   public static let key = "auto_approve"
 
   public var enabled: Bool
-  /// Absent: every kind.
+  /// Nil allows every kind.
   public var allowedKinds: Set<String>?
-  /// Absent: the same list as the kinds.
+  /// Nil is the list of kinds.
   public var allowedExecutors: Set<String>?
   public var riskMax: Risk?
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .autoApprovalFailed)
+    let fields = try FieldReader(Self.key, value, code: .autoApprovalFailed)
     enabled = try fields.bool("enabled") ?? false
     allowedKinds = try fields.strings("allowed_step_kinds").map(Set.init)
     allowedExecutors = try fields.strings("allowed_executors").map(Set.init)
     riskMax = try fields.label("max_risk_level", as: Risk.self)
   }
 
-  /// Why a template is not approved by itself; nil where it is.
+  /// The reason why a template is not auto-approved; nil if it is.
   public func autoApprovalRefusal(to template: Template) -> AutoApprovalRefusal? {
     guard enabled else {
       return AutoApprovalRefusal(rule: "auto_approve.enabled", words: "auto_approve is not enabled")
@@ -213,17 +209,16 @@ public struct AutoApprove: PolicyValue, Equatable {
   }
 }
 
-/// Policy `proposal_caps`: how many proposals a UTC day may bring. Broken or absent, they count as
-/// reached.
+/// Policy `proposal_caps`: the limits of proposals for a UTC day. If it is broken or absent, they count as reached.
 public struct ProposalCaps: PolicyValue, Equatable {
   public static let key = "proposal_caps"
 
-  /// Absent, null or 0: none.
+  /// Nil for no limit.
   public var dailyMax: Int32?
   public var sourceMax: [Proposal.Source: Int32]
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    let fields = try FieldReader(Self.key, value, code: .badInput)
     dailyMax = try fields.count("daily_limit").flatMap { $0 == 0 ? nil : $0 }
     sourceMax = [:]
     for alias in ["per_source", "per_source_limits"] {
@@ -237,11 +232,11 @@ public struct ProposalCaps: PolicyValue, Equatable {
     }
   }
 
-  /// The cap that one more proposal of `source` would pass.
+  /// The cap that one more proposal of `source` would exceed.
   public func reached(
     by source: Proposal.Source, today: ProposalCounts
   ) -> (cap: Proposal.Cap, limit: Int32, count: Int32)? {
-    // Whoever counts may stop at the limit, so no more than that is said.
+    // The count may stop at the limit.
     if let dailyMax, today.total >= dailyMax { return (.daily, dailyMax, dailyMax) }
     let count = today.bySource[source] ?? 0
     if let max = sourceMax[source], count >= max { return (.source, max, count) }
@@ -249,7 +244,7 @@ public struct ProposalCaps: PolicyValue, Equatable {
   }
 }
 
-/// The proposals of this UTC day that the gate let through.
+/// The proposals of this UTC day that the caps allowed.
 public struct ProposalCounts: Equatable, Sendable {
   public var total: Int32
   public var bySource: [Proposal.Source: Int32]
@@ -265,18 +260,18 @@ public struct ProposalCounts: Equatable, Sendable {
   }
 }
 
-/// Policy `worker_policy`: what workers may run, and how often they try.
+/// Policy `worker_policy`: the executors that workers may run, and the number of attempts.
 public struct WorkerPolicy: PolicyValue, Equatable {
   public static let key = "worker_policy"
 
-  /// Attempts in all; absent: the worker's own setting.
+  /// The limit of attempts; nil for the worker's own setting.
   public var attemptsMax: Int32?
   public var leaseMinutes: Double?
   public var allowedExecutors: Set<String>?
   public var blockedExecutors: Set<String>
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    let fields = try FieldReader(Self.key, value, code: .badInput)
     attemptsMax = try fields.count("max_retries")
     leaseMinutes = try fields.positive("lease_minutes")
     allowedExecutors = try fields.strings("allowed_executors").map(Set.init)
@@ -284,7 +279,7 @@ public struct WorkerPolicy: PolicyValue, Equatable {
   }
 }
 
-/// Policy `loop`: whether the loop takes anything new. Broken or absent, it is halted.
+/// Policy `loop`: whether the loop begins new work. If it is broken or absent, the loop is halted.
 public struct LoopState: PolicyValue, Equatable {
   public static let key = "loop"
 
@@ -294,7 +289,7 @@ public struct LoopState: PolicyValue, Equatable {
   public var why: String?
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    let fields = try FieldReader(Self.key, value, code: .badInput)
     guard let state = try fields.label("state", as: State.self) else {
       throw fields.wrong("state", "running or halted")
     }
@@ -303,28 +298,30 @@ public struct LoopState: PolicyValue, Equatable {
   }
 }
 
-/// Reads the fields of one policy, naming the one that is wrong.
-struct PolicyFields {
-  /// The policy's key, and the part of it that is read.
-  let key: String
-  let code: OpsError.Code
+/// Reads the fields of a policy or of a template. Its errors name the wrong field.
+struct FieldReader {
   let members: [String: JSON]
+  private let error: (_ field: String, _ expected: String) -> OpsError
 
+  init(_ members: [String: JSON], error: @escaping (String, String) -> OpsError) {
+    self.members = members
+    self.error = error
+  }
+
+  /// - Parameter key: A policy's key, and perhaps a part of the policy after a colon.
   init(_ key: String, _ value: JSON, code: OpsError.Code) throws(OpsError) {
     guard let members = value.objectValue else {
       throw OpsError(code, "policy \(key) is not an object")
     }
-    self.key = key
-    self.code = code
-    self.members = members
+    let name = String(key.prefix { $0 != ":" })
+    self.init(members) { field, expected in
+      OpsError(
+        code, "policy \(key): \(field) is not \(expected)",
+        hint: "see `opsledger policy get \(name)`", facts: ["policy": name, "field": field])
+    }
   }
 
-  func wrong(_ field: String, _ expected: String) -> OpsError {
-    let name = String(key.prefix { $0 != ":" })
-    return OpsError(
-      code, "policy \(key): \(field) is not \(expected)",
-      hint: "see `opsledger policy get \(name)`", facts: ["policy": name, "field": field])
-  }
+  func wrong(_ field: String, _ expected: String) -> OpsError { error(field, expected) }
 
   private func value(_ field: String) -> JSON? {
     members[field].flatMap { $0 == .null ? nil : $0 }
@@ -336,7 +333,15 @@ struct PolicyFields {
     return truth
   }
 
-  /// A whole number of 0 or more, that a row can hold.
+  func whole(_ field: String, in range: ClosedRange<Int>) throws(OpsError) -> Int? {
+    guard let value = value(field) else { return nil }
+    guard let number = value.intValue, range.contains(number) else {
+      throw wrong(field, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  /// A whole number of 0 or more that a row can have.
   func count(_ field: String) throws(OpsError) -> Int32? {
     guard let value = value(field) else { return nil }
     guard let number = value.intValue, let count = Int32(exactly: number), count >= 0 else {

@@ -1,9 +1,9 @@
 public import JSON
 
-/// The fields that a policy has. Others are kept, since they may be somebody else's, and warned about,
-/// since they may be misspelt.
+/// The fields of each policy. Other fields are allowed, since another program may use them. They give a warning, since
+/// they may be misspelt.
 enum PolicyFieldNames {
-  /// Nil for a policy of another's, of which nothing is known.
+  /// Nil for a policy that opsledger does not read.
   static func known(_ key: String) -> Set<String>? {
     switch key {
     case AutoApprove.key:
@@ -12,7 +12,7 @@ enum PolicyFieldNames {
     case WorkerPolicy.key:
       [
         "max_retries", "lease_minutes", "allowed_executors", "blocked_executors",
-        // What executors that are not here yet ask.
+        // For executors that opsledger does not have yet.
         "allowed_openclaw_subcommands", "allowed_openclaw_commands", "allowed_subcommands",
         "allowed_tools", "openclaw_timeout_ms",
       ]
@@ -32,7 +32,7 @@ enum PolicyFieldNames {
 }
 
 extension Policies {
-  /// Fields that nothing reads, each as a sentence.
+  /// Warnings about fields that nothing reads.
   public static func warnings(key: String, value: JSON) -> [String] {
     guard let known = PolicyFieldNames.known(key) else { return [] }
     var warnings = unknown(value, known).map { "policy \(key): nothing reads the field \($0)" }

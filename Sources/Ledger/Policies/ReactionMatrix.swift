@@ -1,23 +1,24 @@
 public import JSON
 
-/// Policy `reaction_matrix`: which agent events lead to which proposals.
+/// Policy `reaction_matrix`: the agent events that lead to proposals.
 public struct ReactionMatrix: PolicyValue, Equatable {
   public static let key = "reaction_matrix"
 
-  /// How long a chain of reactions may be: an event of that depth is reacted to no more.
+  /// The longest chain of reactions. No pattern reacts to an event of this depth.
   public static let depthMaxDefault = 16
 
   public var patterns: [Pattern]
   public var depthMax: Int
-  /// The SQL/JSON paths that patterns ask for, each once.
+  /// The SQL/JSON paths of all patterns, each once.
   public let conditions: [String]
 
-  /// - Throws: `OPS_008` that names the pattern and the field.
+  /// - Throws: `OPS_008`, which names the pattern and the field.
   public init(_ value: JSON) throws(OpsError) {
     guard let list = value["patterns"]?.arrayValue else {
       throw OpsError(.patternInvalid, "policy reaction_matrix has no list of patterns")
     }
-    depthMax = try Self.depthMax(value["max_causation_depth"])
+    let fields = try FieldReader(Self.key, value, code: .patternInvalid)
+    depthMax = try fields.whole("max_causation_depth", in: 1...1000) ?? Self.depthMaxDefault
     var patterns: [Pattern] = []
     var ids = Set<String>()
     for (index, item) in list.enumerated() {
@@ -31,19 +32,8 @@ public struct ReactionMatrix: PolicyValue, Equatable {
     conditions = Set(patterns.compactMap(\.condition)).sorted()
   }
 
-  private static func depthMax(_ value: JSON?) throws(OpsError) -> Int {
-    guard let value, value != .null else { return depthMaxDefault }
-    guard let number = value.intValue, (1...1000).contains(number) else {
-      throw OpsError(
-        .patternInvalid,
-        "policy reaction_matrix: max_causation_depth is not a whole number from 1 to 1000",
-        facts: ["policy": key, "field": "max_causation_depth"])
-    }
-    return number
-  }
-
-  /// Whether an agent event of ours may lead to anything: it is born processed unless a pattern's
-  /// type begins with its first word and the colon.
+  /// Whether a pattern may react to an agent event of the loop: a pattern's type begins with the event's first word and
+  /// its colon.
   public func watches(ownType type: String) -> Bool {
     guard let colon = type.firstIndex(of: ":") else { return false }
     let prefix = type[...colon]
@@ -54,7 +44,7 @@ public struct ReactionMatrix: PolicyValue, Equatable {
 /// One pattern of the reaction matrix.
 public struct Pattern: Equatable, Sendable {
   public var id: String
-  /// For people.
+  /// A name for people.
   public var name: String?
   public var types: [Glob]
   public var tags: [String]
@@ -64,16 +54,15 @@ public struct Pattern: Equatable, Sendable {
   public var dedupeKey: String?
   public var proposalSource: Proposal.Source
   public var template: JSON
-  /// An SQL/JSON path over the event's data. The server evaluates it; it holds where the first thing that
-  /// it gives is neither false nor null.
+  /// An SQL/JSON path for the event's data, which the server evaluates. The condition holds if the first item of the
+  /// result is neither false nor null.
   public var condition: String?
 
   public static let conditionBytesMax = 2000
 
   init(_ value: JSON, index: Int) throws(OpsError) {
-    let called = value["id"]?.stringValue ?? "number \(index)"
-    let fields = try PolicyFields(
-      "reaction_matrix: pattern \(called)", value, code: .patternInvalid)
+    let name = value["id"]?.stringValue ?? "number \(index)"
+    let fields = try FieldReader("reaction_matrix: pattern \(name)", value, code: .patternInvalid)
     guard let id = try fields.string("id"), !id.isEmpty else { throw fields.wrong("id", "text") }
     self.id = id
     self.name = try fields.string("name")
@@ -81,7 +70,8 @@ public struct Pattern: Equatable, Sendable {
     tags = fields.members["tags"] == nil ? [] : try fields.strings("tags") ?? []
     source = try fields.string("source")
     probability = try Self.probability(fields)
-    cooldownMinutes = try fields.positive("cooldown_minutes", orZero: true) ?? 0
+    let coolsNever = fields.members["cooldown_minutes"]?.doubleValue == 0
+    cooldownMinutes = coolsNever ? 0 : try fields.positive("cooldown_minutes") ?? 0
     dedupeKey = try fields.string("dedupe_key")
     proposalSource =
       try fields.label("proposal_source", as: Proposal.Source.self) ?? .reaction
@@ -95,7 +85,7 @@ public struct Pattern: Equatable, Sendable {
     }
   }
 
-  private static func types(_ fields: PolicyFields) throws(OpsError) -> [Glob] {
+  private static func types(_ fields: FieldReader) throws(OpsError) -> [Glob] {
     let field = fields.members["event_type"] != nil ? "event_type" : "type"
     switch fields.members[field] {
     case nil: return [Glob("*")]
@@ -104,7 +94,7 @@ public struct Pattern: Equatable, Sendable {
     }
   }
 
-  private static func probability(_ fields: PolicyFields) throws(OpsError) -> Double {
+  private static func probability(_ fields: FieldReader) throws(OpsError) -> Double {
     guard let value = fields.members["probability"] else { return 1 }
     guard let number = value.doubleValue, (0...1).contains(number) else {
       throw fields.wrong("probability", "a number from 0 to 1")
@@ -112,7 +102,8 @@ public struct Pattern: Equatable, Sendable {
     return number
   }
 
-  /// Whether the pattern wants this event, before depth, chance, cooldown and rendering.
+  /// The reason why the pattern does not match an event; nil if it does. Depth, probability, cooldown and template are
+  /// checked later.
   ///
   /// - Parameter holding: The conditions that hold for the event's data.
   public func mismatch(
@@ -127,13 +118,7 @@ public struct Pattern: Equatable, Sendable {
   }
 }
 
-extension PolicyFields {
-  func positive(_ field: String, orZero: Bool) throws(OpsError) -> Double? {
-    orZero && members[field]?.doubleValue == 0 ? 0 : try positive(field)
-  }
-}
-
-/// A type in which `*` stands for any text, also none.
+/// A type in which `*` matches any text, also an empty one.
 public struct Glob: Equatable, Sendable {
   public let text: String
 

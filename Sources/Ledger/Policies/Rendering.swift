@@ -1,19 +1,18 @@
 public import JSON
 
-/// Fills a pattern's placeholders from an agent event.
+/// Replaces a pattern's placeholders by values of an agent event.
 ///
-/// It works on the parsed template and on values, never on JSON text, so that nothing an event says
-/// can become structure. A string that is one placeholder becomes the value itself; inside a longer
-/// string text, numbers and truth values are written in, and an object is a mistake. Keys are left
-/// alone.
+/// It works on parsed values and not on JSON text, so an event's values cannot change the template's structure. A
+/// string that is one placeholder becomes the value itself. Inside a longer string, a placeholder can be text, a
+/// number, true, false or null, and an object is an error. Keys have no placeholders.
 public struct Rendering: Sendable {
   private let event: JSON
 
   public init(_ event: AgentEvent) {
-    self.init(event, data: (try? JSON(parsing: event.data)) ?? .null)
+    self.init(event, data: event.data.asJSON)
   }
 
-  /// - Parameter data: The event's, parsed.
+  /// - Parameter data: The event's parsed data.
   init(_ event: AgentEvent, data: JSON) {
     self.event = .object([
       "id": .string(event.id.description), "type": .string(event.type),
@@ -24,7 +23,7 @@ public struct Rendering: Sendable {
     ])
   }
 
-  /// - Throws: `OPS_004` that names the path which the event does not have.
+  /// - Throws: `OPS_004`, which names the path that the event does not have.
   public func render(_ value: JSON) throws(OpsError) -> JSON {
     switch value {
     case .null, .bool, .number: return value
@@ -40,15 +39,13 @@ public struct Rendering: Sendable {
     }
   }
 
-  /// Renders text to text, for a dedupe key.
+  /// Renders a dedupe key.
   public func render(text: String) throws(OpsError) -> String {
-    switch try render(text: text) as JSON {
-    case .string(let rendered): return rendered
-    case .number(let number): return number
-    case .bool(let truth): return truth ? "true" : "false"
-    case .null, .array, .object:
-      throw OpsError(.templateInvalid, "\(text) does not give a text")
+    let value = try render(text: text) as JSON
+    guard value != .null, let rendered = Self.text(value) else {
+      throw OpsError(.templateInvalid, "the value of \(text) is not text")
     }
+    return rendered
   }
 
   private func render(text: String) throws(OpsError) -> JSON {
@@ -59,22 +56,26 @@ public struct Rendering: Sendable {
     for piece in pieces {
       switch piece {
       case .literal(let literal): out += literal
-      case .path(let path): out += try written(try lookUp(path), path)
+      case .path(let path):
+        guard let value = Self.text(try lookUp(path)) else {
+          throw OpsError(
+            .templateInvalid, "\(path) is an object or an array, which cannot be inside a text",
+            facts: ["path": path])
+        }
+        out += value
       }
     }
     return .string(out)
   }
 
-  private func written(_ value: JSON, _ path: String) throws(OpsError) -> String {
+  /// Nil for an array or an object.
+  private static func text(_ value: JSON) -> String? {
     switch value {
-    case .string(let text): return text
-    case .number(let number): return number
-    case .bool(let truth): return truth ? "true" : "false"
-    case .null: return "null"
-    case .array, .object:
-      throw OpsError(
-        .templateInvalid, "\(path) is no single value and cannot stand inside a text",
-        facts: ["path": path])
+    case .string(let text): text
+    case .number(let number): number
+    case .bool(let truth): truth ? "true" : "false"
+    case .null: "null"
+    case .array, .object: nil
     }
   }
 
@@ -97,7 +98,8 @@ public struct Rendering: Sendable {
   private static func missing(_ path: String) -> OpsError {
     OpsError(
       .templateInvalid, "the event has no \(path)",
-      hint: "placeholders name event.id, event.type, event.data.…", facts: ["path": path])
+      hint: "a placeholder is {{event.id}}, {{event.type}}, {{event.data.FIELD}}, …",
+      facts: ["path": path])
   }
 
   private enum Piece {
@@ -108,8 +110,9 @@ public struct Rendering: Sendable {
   private static func pieces(of text: String) -> [Piece] {
     var pieces: [Piece] = []
     var rest = text[...]
-    while let open = rest.firstRange(ofText: "{{"),
-      let close = rest[open.upperBound...].firstRange(ofText: "}}")
+    // By bytes, since a character may combine with a brace.
+    while let open = rest.utf8.firstRange(of: "{{".utf8),
+      let close = rest[open.upperBound...].utf8.firstRange(of: "}}".utf8)
     {
       if open.lowerBound > rest.startIndex {
         pieces.append(.literal(String(rest[..<open.lowerBound])))
@@ -124,28 +127,10 @@ public struct Rendering: Sendable {
 }
 
 extension Substring {
-  /// Two characters in a row; the library's own search needs Foundation or a regular expression.
-  fileprivate func firstRange(ofText pair: StaticString) -> Range<Index>? {
-    let (first, second) = (pair.utf8Start[0], pair.utf8Start[1])
-    var at = utf8.startIndex
-    while at < utf8.endIndex {
-      let next = utf8.index(after: at)
-      if utf8[at] == first, next < utf8.endIndex, utf8[next] == second {
-        return at..<utf8.index(after: next)
-      }
-      at = next
-    }
-    return nil
-  }
-
   fileprivate var trimmed: Substring {
     let isSpace = { (c: Character) in c == " " || c == "\t" || c == "\n" }
-    return drop(while: isSpace).reversedDrop(while: isSpace)
-  }
-
-  private func reversedDrop(while predicate: (Character) -> Bool) -> Substring {
-    var end = endIndex
-    while end > startIndex, predicate(self[index(before: end)]) { end = index(before: end) }
-    return self[..<end]
+    var trimmed = drop(while: isSpace)
+    while trimmed.last.map(isSpace) == true { trimmed.removeLast() }
+    return trimmed
   }
 }

@@ -1,28 +1,30 @@
 public import JSON
 
-/// Policy `retention`: how long what is over stays in the database. Broken or absent, nothing leaves.
+/// Policy `retention`: how long ended missions and old events stay in the database. If it is broken or absent, nothing
+/// is archived.
 public struct RetentionPolicy: PolicyValue, Equatable {
   public static let key = "retention"
 
-  /// Days from a mission's end after which it leaves, by its status; nil: never.
+  /// Days from the end of a succeeded mission until it is archived; nil for never.
   public var succeededDays: Double?
+  /// The same for a failed mission.
   public var failedDays: Double?
-  /// Days after which events leave the log; nil: never.
+  /// Days until events are archived; nil for never.
   public var logDays: Double?
   public var copies: Copies
 
   public enum Copies: Equatable, Sendable {
-    /// So many of the stores at hand must hold what leaves.
+    /// So many of the available stores must have a copy first.
     case count(Int)
-    /// These stores must.
+    /// These stores must have a copy first.
     case named([String])
   }
 
-  /// A hundred years and more are none.
+  /// A hundred years.
   public static let daysMax = 36_500.0
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    let fields = try FieldReader(Self.key, value, code: .badInput)
     succeededDays = try Self.days(fields, "succeeded_days")
     failedDays = try Self.days(fields, "failed_days")
     logDays = try Self.days(fields, "log_days")
@@ -41,7 +43,7 @@ public struct RetentionPolicy: PolicyValue, Equatable {
   }
 
   private static func days(
-    _ fields: PolicyFields, _ name: String
+    _ fields: FieldReader, _ name: String
   ) throws(OpsError) -> Double? {
     guard let value = fields.members[name], value != .null else { return nil }
     guard let days = value.doubleValue, (0...daysMax).contains(days) else {
@@ -50,7 +52,7 @@ public struct RetentionPolicy: PolicyValue, Equatable {
     return days
   }
 
-  /// When a mission of this status that ended then leaves; nil: never.
+  /// Days from the end of a mission with this status until it is archived; nil for never.
   public func leaves(_ status: Mission.Status) -> Double? {
     switch status {
     case .succeeded: succeededDays

@@ -1,6 +1,6 @@
 public import JSON
 
-/// A proposal's template, checked: what its mission would do.
+/// A proposal's checked template: the work of its mission.
 public struct Template: Equatable, Sendable {
   public struct PlannedStep: Equatable, Sendable {
     public var kind: String
@@ -11,23 +11,24 @@ public struct Template: Equatable, Sendable {
   }
 
   public static let stepsMax = 100
-  /// It is a part of the types of our own agent events.
+  /// The types of the loop's agent events contain the kind.
   static let kindBytesMax = 200
   public static let textBytesMax = 1_048_576
 
   public var title: String?
-  /// Missing counts as medium.
+  /// The default is medium.
   public var risk: Risk
   public var steps: [PlannedStep]
 
   /// Checks a template.
   ///
-  /// - Parameter executors: The names that a step may be run by.
-  /// - Throws: `OPS_004` with the path of what is wrong, `OPS_005` for an executor that is unknown.
+  /// - Parameter executors: The names of all executors.
+  /// - Throws: `OPS_004` with the path of a wrong field, `OPS_005` for an unknown executor.
   public init(_ value: JSON, executors: Set<String>) throws(OpsError) {
     guard let members = value.objectValue else { throw Self.wrong("template", "an object") }
-    title = try Self.optionalText(members["title"], at: "title")
-    _ = try Self.optionalText(members["description"], at: "description")
+    let fields = FieldReader(members, error: Self.wrong)
+    title = try fields.string("title")
+    _ = try fields.string("description")
     risk = try Self.risk(members["risk_level"])
     guard let list = members["steps"]?.arrayValue, !list.isEmpty else {
       throw Self.wrong("steps", "a list of at least one step")
@@ -35,7 +36,7 @@ public struct Template: Equatable, Sendable {
     guard list.count <= Self.stepsMax else {
       throw Self.wrong("steps", "a list of at most \(Self.stepsMax) steps")
     }
-    let parallel = try Self.optionalBool(members["parallel"], at: "parallel") ?? false
+    let parallel = try fields.bool("parallel") ?? false
     steps = []
     for (index, step) in list.enumerated() {
       steps.append(
@@ -61,7 +62,8 @@ public struct Template: Equatable, Sendable {
     guard let members = value.objectValue else { throw wrong(path, "an object") }
     guard let kind = members["kind"]?.stringValue, (1...kindBytesMax).contains(kind.utf8.count)
     else { throw wrong("\(path).kind", "text of 1 to \(kindBytesMax) bytes") }
-    let executor = try optionalText(members["executor"], at: "\(path).executor") ?? kind
+    let fields = FieldReader(members) { wrong("\(path).\($0)", $1) }
+    let executor = try fields.string("executor") ?? kind
     guard executors.contains(executor) else {
       throw OpsError(
         .executorNotFound, "\(path): there is no executor \(executor)",
@@ -72,20 +74,12 @@ public struct Template: Equatable, Sendable {
     guard params.objectValue != nil else { throw wrong("\(path).params", "an object") }
     return PlannedStep(
       kind: kind, executor: executor, params: params,
-      maxRetries: try attempts(members["max_retries"], at: "\(path).max_retries"),
+      maxRetries: try fields.whole("max_retries", in: 0...1000).map { Int32($0) },
       needs: try needs(
         members["needs"], at: "\(path).needs", index: index, count: count, parallel: parallel))
   }
 
-  private static func attempts(_ value: JSON?, at path: String) throws(OpsError) -> Int32? {
-    guard let value, value != .null else { return nil }
-    guard let number = value.intValue, (0...1000).contains(number) else {
-      throw wrong(path, "a whole number from 0 to 1000")
-    }
-    return Int32(number)
-  }
-
-  /// In template order by default: each step needs the one before it.
+  /// By default, each step needs the one before it.
   private static func needs(
     _ value: JSON?, at path: String, index: Int, count: Int, parallel: Bool
   ) throws(OpsError) -> [Int32] {
@@ -103,7 +97,7 @@ public struct Template: Equatable, Sendable {
     return needs
   }
 
-  /// A step that waits for itself, by whatever detour.
+  /// The first step that waits for itself, directly or indirectly.
   private static func firstInCycle(_ needs: [[Int32]]) -> Int? {
     var done = Set<Int32>()
     var progress = true
@@ -116,18 +110,6 @@ public struct Template: Equatable, Sendable {
       }
     }
     return needs.indices.first { !done.contains(Int32($0)) }
-  }
-
-  private static func optionalText(_ value: JSON?, at path: String) throws(OpsError) -> String? {
-    guard let value, value != .null else { return nil }
-    guard let text = value.stringValue else { throw wrong(path, "text") }
-    return text
-  }
-
-  private static func optionalBool(_ value: JSON?, at path: String) throws(OpsError) -> Bool? {
-    guard let value, value != .null else { return nil }
-    guard let truth = value.boolValue else { throw wrong(path, "true or false") }
-    return truth
   }
 
   private static func wrong(_ path: String, _ expected: String) -> OpsError {

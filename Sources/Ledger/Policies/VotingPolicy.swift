@@ -1,7 +1,7 @@
 public import JSON
 
-/// Policy `voting_policy`: how proposals that are not approved by themselves are voted over. Broken or
-/// absent, no vote is called, and they wait for a person.
+/// Policy `voting_policy`: the votes over proposals that are not auto-approved. If it is broken or absent, no vote is
+/// called, and these proposals wait for a person.
 public struct VotingPolicy: PolicyValue, Equatable {
   public static let key = "voting_policy"
 
@@ -11,12 +11,12 @@ public struct VotingPolicy: PolicyValue, Equatable {
   public var veto: Bool
   public var deadlineMinutes: Double
 
-  /// Approvals where the policy does not say how many.
+  /// The approvals that a vote needs if the policy has no number.
   public static let thresholdDefault: Int32 = 2
   public static let deadlineMinutesDefault = 60.0
 
   public init(_ value: JSON) throws(OpsError) {
-    let fields = try PolicyFields(Self.key, value, code: .badInput)
+    let fields = try FieldReader(Self.key, value, code: .badInput)
     enabled = try fields.bool("enabled") ?? false
     thresholds = [:]
     for (name, count) in try fields.object("thresholds") ?? [:] {
@@ -31,7 +31,7 @@ public struct VotingPolicy: PolicyValue, Equatable {
     deadlineMinutes = try fields.positive("deadline_minutes") ?? Self.deadlineMinutesDefault
   }
 
-  /// The rules of a vote that is called now.
+  /// The rules of a vote that is called at a moment.
   public func rules(for risk: Risk, at instant: Instant) -> VoteRules {
     VoteRules(
       threshold: thresholds[risk] ?? Self.thresholdDefault,

@@ -14,7 +14,7 @@ public struct Policy: Sendable {
   }
 
   public enum Event: Equatable, Sendable {
-    /// `rollbackTo` names the version that a rollback returns to.
+    /// `rollbackTo` is the version that a rollback restores.
     case set(key: String, value: String, rollbackTo: Int32?, why: String?)
   }
 }
@@ -22,9 +22,7 @@ public struct Policy: Sendable {
 extension Policy: Row {
   public static let name = RowType.policy
   public static let table = "ops_policy"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Policy>> & Sendable {
-    \.policies
-  }
+  public static var drafted: any DraftPath<Policy> { \.policies }
   public static let columns: [Column<Policy>] = [
     .text("key", \.key),
     .json("value", \.value, .data),

@@ -1,4 +1,4 @@
-/// Why a proposal is not approved by itself.
+/// The reason why a proposal is not auto-approved.
 public struct AutoApprovalRefusal: Equatable, Sendable {
   /// The policy and its field: `auto_approve.max_risk_level`.
   public var rule: String
@@ -16,9 +16,9 @@ extension Proposal {
     case reject(reason: String?)
   }
 
-  /// Answers a person's decision with the events it causes; none where it was decided like that.
+  /// The events of a person's decision. A decision that was made before has none.
   ///
-  /// - Throws: `OPS_012` where it was decided otherwise.
+  /// - Throws: `OPS_012` if the opposite was decided before.
   public static func decide(
     _ command: Command, given proposal: Proposal
   ) throws(OpsError) -> [Event] {

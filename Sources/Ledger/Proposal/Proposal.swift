@@ -1,6 +1,6 @@
 public import JSON
 
-/// Work that somebody wants done, until it is decided: a row of `ops_mission_proposals`.
+/// A proposal of work: a row of `ops_mission_proposals`.
 public struct Proposal: Sendable {
   public enum Status: String, CaseIterable, Sendable {
     case pending, approved, rejected, voting
@@ -8,11 +8,11 @@ public struct Proposal: Sendable {
   }
   public enum Source: String, CaseIterable, Sendable { case api, trigger, reaction, manual }
   public enum Vote: String, CaseIterable, Sendable { case approve, reject, abstain }
-  /// A cap of policy `proposal_caps` that was reached.
+  /// A limit of policy `proposal_caps`.
   public enum Cap: String, CaseIterable, Sendable {
     case daily = "daily_limit"
     case source = "per_source"
-    /// The policy is broken or absent, which counts as reached.
+    /// A broken or absent policy counts as reached.
     case policy
   }
 
@@ -38,21 +38,10 @@ public struct Proposal: Sendable {
     public var source: Source
     public var dedupeKey: String?
     public var template: String
-    /// The versions of the policies that decide over it: `{"auto_approve": 1, …}`.
+    /// The versions of the policies that decide it: `{"auto_approve": 1, …}`.
     public var policySnapshot: String?
-    /// Why it was not approved by itself; nil where it was, or the gate refused it before.
+    /// The reason why it was not auto-approved; nil if it was, or if a cap refused it.
     public var autoApprovalRefusal: AutoApprovalRefusal?
-
-    public init(
-      source: Source, dedupeKey: String?, template: String, policySnapshot: String?,
-      autoApprovalRefusal: AutoApprovalRefusal? = nil
-    ) {
-      self.source = source
-      self.dedupeKey = dedupeKey
-      self.template = template
-      self.policySnapshot = policySnapshot
-      self.autoApprovalRefusal = autoApprovalRefusal
-    }
   }
 
   public struct Ballot: Equatable, Sendable {
@@ -71,26 +60,20 @@ public struct Proposal: Sendable {
     }
   }
 
-  /// What else a vote is held under.
+  /// The rules of a vote besides its threshold and its deadline.
   public struct VoteTerms: Equatable, Sendable {
     public var requiredVoters: [String]
     public var veto: Bool
-    /// Roles whose votes count; nil in events that do not say.
+    /// The roles whose votes count; nil in events without this field.
     public var voters: [String]?
-
-    public init(requiredVoters: [String], veto: Bool, voters: [String]? = nil) {
-      self.requiredVoters = requiredVoters
-      self.veto = veto
-      self.voters = voters
-    }
   }
 
   public enum Event: Equatable, Sendable {
     case submitted(Submission)
-    /// The row gives up its dedupe key, so that the same work may be proposed again tomorrow.
+    /// The row loses its dedupe key, so the same work can be proposed again on the next day.
     case gateRefused(Cap, limit: Int32, count: Int32, reason: String?)
     case autoApproved
-    /// The row keeps the rules where the event has all of them.
+    /// The row keeps the rules if the event has all of them.
     case voteCalled(threshold: Int32, deadline: Instant, terms: VoteTerms?)
     case voteCast(Ballot)
     case voteExpired
@@ -102,9 +85,7 @@ public struct Proposal: Sendable {
 extension Proposal: Row {
   public static let name = RowType.proposal
   public static let table = "ops_mission_proposals"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Proposal>> & Sendable {
-    \.proposals
-  }
+  public static var drafted: any DraftPath<Proposal> { \.proposals }
   public static let columns: [Column<Proposal>] = [
     .uuid("id", \.id),
     .text("dedupe_key", \.dedupeKey),
@@ -133,7 +114,8 @@ extension Proposal: Row {
       row?.status = .rejected
       row?.dedupeKey = nil
       row?.reason = reason
-      row?.markRefused()
+      // A reason can be erased, and the caps must still not count the proposal.
+      row?.setSnapshot("gate_refused", .bool(true))
     case .autoApproved:
       row?.status = .autoApproved
       row?.approvedAt = recorded.at
@@ -141,10 +123,10 @@ extension Proposal: Row {
       row?.status = .voting
       if row?.votes == nil { row?.votes = "{}" }
       guard let terms else { break }
-      row?.keep(
-        VoteRules(
-          threshold: threshold, deadline: deadline, requiredVoters: terms.requiredVoters,
-          veto: terms.veto, voters: terms.voters))
+      let rules = VoteRules(
+        threshold: threshold, deadline: deadline, requiredVoters: terms.requiredVoters,
+        veto: terms.veto, voters: terms.voters)
+      row?.setSnapshot(VoteRules.member, rules.json)
     case .voteCast(let ballot): row?.cast(ballot, at: recorded.at)
     case .voteExpired: row?.status = .pending
     case .approved(let reason):
@@ -157,39 +139,31 @@ extension Proposal: Row {
     }
   }
 
-  /// What the caps do not count is told by structure, since a reason can be erased.
-  private mutating func markRefused() {
-    policySnapshot = (policySnapshot ?? "{}").settingMember("gate_refused", to: .bool(true))
-  }
-
-  private mutating func keep(_ rules: VoteRules) {
-    policySnapshot = (policySnapshot ?? "{}").settingMember(VoteRules.member, to: rules.json)
+  private mutating func setSnapshot(_ member: String, _ value: JSON) {
+    policySnapshot = (policySnapshot ?? "{}").settingMember(member, to: value)
   }
 
   private mutating func cast(_ ballot: Ballot, at instant: Instant) {
-    var entry: [String: JSON] = [
+    let entry: [String: JSON] = [
       "id": .string(ballot.id.description), "vote": .string(ballot.vote.rawValue),
       "created_at": .string(instant.description), "reason": .optional(ballot.reason),
+      "metadata": ballot.metadata.flatMap { try? JSON(parsing: $0) } ?? .object([:]),
     ]
-    entry["metadata"] = ballot.metadata.flatMap { try? JSON(parsing: $0) } ?? .object([:])
     votes = (votes ?? "{}").settingMember(ballot.role, to: .object(entry))
   }
 
-  /// Of the votes, reason and metadata are content, and so is what a hand put beside them.
+  /// In a vote, reason and metadata are content, and so are members that a manual change added.
   public mutating func eraseContent() {
     template = Erased.json
     reason = nil
     guard let votes else { return }
-    let members = (try? JSON(parsing: votes))?.objectValue ?? [:]
-    self.votes =
-      JSON.object(
-        members.mapValues { vote in
-          var entry = (vote.objectValue ?? [:]).structure("id", "vote", "created_at")
-          entry["reason"] = .null
-          entry["metadata"] = .object(["erased": .bool(true)])
-          return .object(entry)
-        }
-      ).text
+    let erased = (votes.asJSON.objectValue ?? [:]).mapValues { vote in
+      var entry = (vote.objectValue ?? [:]).structure("id", "vote", "created_at")
+      entry["reason"] = .null
+      entry["metadata"] = .object(["erased": .bool(true)])
+      return JSON.object(entry)
+    }
+    self.votes = JSON.object(erased).text
   }
 }
 
@@ -298,6 +272,6 @@ extension Proposal.Event: RowEvent {
   }
 
   private static func texts(_ list: String?) -> [String]? {
-    list.map { ((try? JSON(parsing: $0))?.arrayValue ?? []).compactMap(\.stringValue) }
+    list.map { ($0.asJSON.arrayValue ?? []).compactMap(\.stringValue) }
   }
 }

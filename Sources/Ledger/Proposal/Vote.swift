@@ -1,30 +1,19 @@
 import JSON
 
-/// The rules under which a vote is held, as they stood when it was called: the proposal's own row keeps
-/// them, so that a policy that changes meanwhile does not move the goalposts.
+/// The rules of a vote when it was called. The proposal's row keeps them, so a later change of the policy does not
+/// change them.
 public struct VoteRules: Equatable, Sendable {
-  /// Approvals that it takes.
+  /// The number of approvals that it needs.
   public var threshold: Int32
-  /// After this the vote is over, and the proposal waits for a person.
+  /// After the deadline, the proposal waits for a person.
   public var deadline: Instant
-  /// Roles that must have voted, whatever they say, before it can be approved.
+  /// Roles that must have voted, for it or against it, before it can be approved.
   public var requiredVoters: [String]
   /// Whether one vote against it rejects it.
   public var veto: Bool
-  /// Roles whose votes count, the required voters among them. Nil where a hand made the row, and it keeps none: then
-  /// they are those that the policies name.
+  /// Roles whose votes count, with the required voters. Nil in a row of a manual change: the policies name the roles
+  /// then.
   public var voters: [String]?
-
-  public init(
-    threshold: Int32, deadline: Instant, requiredVoters: [String], veto: Bool,
-    voters: [String]? = nil
-  ) {
-    self.threshold = threshold
-    self.deadline = deadline
-    self.requiredVoters = requiredVoters
-    self.veto = veto
-    self.voters = voters
-  }
 
   /// Whether a role's vote counts.
   public func admits(_ role: String) -> Bool { voters?.contains(role) ?? true }
@@ -40,20 +29,23 @@ public struct VoteRules: Equatable, Sendable {
     return .object(members)
   }
 
-  /// - Parameter value: What ``json`` made.
+}
+
+extension VoteRules {
+  /// - Parameter value: A value of ``json``.
   init?(_ value: JSON) {
     guard let threshold = value["threshold"]?.intValue.flatMap(Int32.init(exactly:)),
       let deadline = value["deadline"]?.stringValue.flatMap({ Instant($0) })
     else { return nil }
-    self.threshold = threshold
-    self.deadline = deadline
-    requiredVoters = (value["required_voters"]?.arrayValue ?? []).compactMap(\.stringValue)
-    veto = value["veto"]?.boolValue ?? true
-    voters = value["voters"]?.arrayValue.map { $0.compactMap(\.stringValue) }
+    self.init(
+      threshold: threshold, deadline: deadline,
+      requiredVoters: (value["required_voters"]?.arrayValue ?? []).compactMap(\.stringValue),
+      veto: value["veto"]?.boolValue ?? true,
+      voters: value["voters"]?.arrayValue.map { $0.compactMap(\.stringValue) })
   }
 }
 
-/// What the votes so far come to.
+/// The result of the votes so far.
 public enum Consensus: Equatable, Sendable {
   case approved(by: [String])
   /// With a veto, one vote against it is enough.
@@ -62,10 +54,10 @@ public enum Consensus: Equatable, Sendable {
 }
 
 extension Proposal {
-  /// Limits of a role's name, in bytes.
+  /// The limit of a role's name.
   public static let roleBytesMax = 100
 
-  /// One role's vote, as the row keeps it.
+  /// One role's vote in the row.
   public struct CastVote: Equatable, Sendable {
     public var role: String
     public var vote: Vote
@@ -73,9 +65,9 @@ extension Proposal {
     public var at: String?
   }
 
-  /// The votes so far, by role; what a hand wrote that is no vote is passed over.
+  /// The votes so far, by role. An entry of a manual change that is not a vote is ignored.
   public var castVotes: [CastVote] {
-    let members = votes.flatMap { try? JSON(parsing: $0) }?.objectValue ?? [:]
+    let members = votes?.asJSON.objectValue ?? [:]
     return members.sorted { $0.key < $1.key }.compactMap { role, value in
       guard let vote = value["vote"]?.stringValue.flatMap(Vote.init) else { return nil }
       return CastVote(
@@ -84,9 +76,8 @@ extension Proposal {
     }
   }
 
-  /// The rules of the vote that was called over it.
   public var voteRules: VoteRules? {
-    policySnapshot.flatMap { try? JSON(parsing: $0) }?[VoteRules.member].flatMap(VoteRules.init)
+    policySnapshot?.asJSON[VoteRules.member].flatMap(VoteRules.init)
   }
 
   public func consensus(under rules: VoteRules) -> Consensus {

@@ -6,7 +6,7 @@ extension Radar {
     case update(Target, Fields)
     case list
 
-    /// Which item: by its id, or by its title where only one has it.
+    /// An item by its id, or by a title that only one item has.
     public enum Target: Equatable, Sendable {
       case id(StreamID)
       case title(String)
@@ -14,7 +14,7 @@ extension Radar {
 
     /// Reads a step's params: `{"action": "add", "params": {"title": …}}`.
     ///
-    /// - Throws: `OPS_004` that names the field.
+    /// - Throws: `OPS_004`, which names the field.
     public init(params: JSON) throws(OpsError) {
       let fields = params["params"] ?? .object([:])
       switch params["action"]?.stringValue {
@@ -51,15 +51,15 @@ extension Radar {
     }
   }
 
-  /// Stages go forward one at a time, and back to watching from anywhere.
+  /// A stage can change to the next one, and from every stage back to watching.
   ///
-  /// - Throws: `OPS_012` for another move.
+  /// - Throws: `OPS_012` for another change.
   public static func decideUpdate(_ fields: Fields, given item: Radar) throws(OpsError) -> [Event] {
     if let stage = fields.stage, !item.stage.mayBecome(stage) {
       throw OpsError(
         .conflict,
         "radar item \(item.id) cannot go from \(item.stage.rawValue) to \(stage.rawValue)",
-        hint: "stages go watching, validating, building, shipped, and back to watching",
+        hint: "the order is watching, validating, building, shipped; watching is always allowed",
         facts: ["radar_id": item.id.description])
     }
     return [.updated(fields)]

@@ -1,6 +1,6 @@
 public import JSON
 
-/// An opportunity being watched: a row of `ops_demand_radar`.
+/// An opportunity that agents watch: a row of `ops_demand_radar`.
 public struct Radar: Sendable {
   public enum Stage: String, CaseIterable, Sendable {
     case watching, validating, building, shipped
@@ -22,7 +22,7 @@ public struct Radar: Sendable {
     updatedAt = Instant(micros: 0)
   }
 
-  /// The fields that a radar item is given; of an update those that are nil stay as they are.
+  /// The fields of a radar item. In an update, a field that is nil does not change.
   public struct Fields: Equatable, Sendable {
     public var stage: Stage?
     public var title: String?
@@ -48,7 +48,7 @@ public struct Radar: Sendable {
 extension Radar: Row {
   public static let name = RowType.radar
   public static let table = "ops_demand_radar"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Radar>> & Sendable { \.radar }
+  public static var drafted: any DraftPath<Radar> { \.radar }
   public static let columns: [Column<Radar>] = [
     .uuid("id", \.id),
     .text("title", \.title, .content),

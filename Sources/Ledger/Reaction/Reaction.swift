@@ -1,6 +1,6 @@
 public import JSON
 
-/// The answer of one pattern to one agent event: a row of `ops_agent_reactions`.
+/// The reaction of one pattern to one agent event: a row of `ops_agent_reactions`.
 public struct Reaction: Sendable {
   public enum Status: String, CaseIterable, Sendable { case queued, processing, done, failed }
 
@@ -19,7 +19,7 @@ public struct Reaction: Sendable {
     updatedAt = Instant(micros: 0)
   }
 
-  /// What a pattern wants proposed: its rendered template, and how.
+  /// The proposal that a pattern asks for, with its rendered template.
   public struct Intent: Equatable, Sendable {
     public var eventID: StreamID
     public var eventType: String
@@ -27,30 +27,17 @@ public struct Reaction: Sendable {
     public var proposalSource: Proposal.Source
     public var dedupeKey: String
     public var template: String
-    /// How many reactions led to it, itself among them.
-    public var depth: Int32
-
-    public init(
-      eventID: StreamID, eventType: String, patternID: String, proposalSource: Proposal.Source,
-      dedupeKey: String, template: String, depth: Int32 = 1
-    ) {
-      self.eventID = eventID
-      self.eventType = eventType
-      self.patternID = patternID
-      self.proposalSource = proposalSource
-      self.dedupeKey = dedupeKey
-      self.template = template
-      self.depth = depth
-    }
+    /// The number of reactions in the chain, with this one.
+    public var depth: Int32 = 1
   }
 
   public enum Event: Equatable, Sendable {
     case queued(Intent)
-    /// Its proposal is recorded, also where the gate refused it.
+    /// Its proposal is recorded, perhaps as refused by a cap.
     case done(Outcome)
-    /// Its proposal could not be submitted.
+    /// Its proposal was invalid.
     case failed(code: String, error: String?)
-    /// Queued again, by a person.
+    /// A person queued it again.
     case retried(why: String?)
   }
 
@@ -74,9 +61,7 @@ public struct Reaction: Sendable {
 extension Reaction: Row {
   public static let name = RowType.reaction
   public static let table = "ops_agent_reactions"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Reaction>> & Sendable {
-    \.reactions
-  }
+  public static var drafted: any DraftPath<Reaction> { \.reactions }
   public static let columns: [Column<Reaction>] = [
     .uuid("id", \.id),
     .uuid("event_id", \.eventID),
@@ -116,10 +101,10 @@ extension Reaction: Row {
     payload = payload.settingMember(key, to: value)
   }
 
-  /// The engine's ids, kinds and statuses stay; the template, the error and the result's reason are
-  /// content, and so is what a hand put beside them.
+  /// The template, the error and the result's reason are content, and so are members that a manual change added. The
+  /// engine's ids, kinds and statuses stay.
   public mutating func eraseContent() {
-    let members = (try? JSON(parsing: payload))?.objectValue ?? [:]
+    let members = payload.asJSON.objectValue ?? [:]
     var kept = members.structure(
       "dedupe_key", "event_type", "pattern_id", "causation_depth", "proposal_source")
     if members["proposal_template"] != nil {
@@ -137,7 +122,7 @@ extension Reaction: Row {
 }
 
 extension Reaction.Intent {
-  /// The origin's payload (`origin.md` 1.6), in `jsonb`'s own spelling: shorter keys first.
+  /// The payload of the predecessor (`origin.md` 1.6), in `jsonb`'s spelling: shorter keys first.
   var payload: String {
     var out = JSONObjectWriter(reservingBytes: 192 + template.utf8.count)
     out.string("dedupe_key", dedupeKey)
@@ -151,17 +136,12 @@ extension Reaction.Intent {
 }
 
 extension Reaction.Outcome {
-  /// The row that the origin's create function returned.
+  /// The row that the predecessor's create function returned, in `jsonb`'s spelling.
   var text: String {
-    // In the order of `jsonb`: by length, then by bytes.
     var out = JSONObjectWriter(reservingBytes: 192)
-    if let reason { out.string("r_reason", reason) } else { out.raw("r_reason", "null") }
+    out.json("r_reason", .optional(reason))
     out.string("r_status", status.rawValue)
-    if let missionID {
-      out.string("r_mission_id", missionID.description)
-    } else {
-      out.raw("r_mission_id", "null")
-    }
+    out.json("r_mission_id", .optional(missionID?.description))
     out.string("r_proposal_id", proposalID.description)
     return out.finish()
   }

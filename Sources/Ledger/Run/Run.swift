@@ -1,6 +1,6 @@
 public import JSON
 
-/// One attempt at a step: a row of `ops_action_runs`. Its id is half of a lease's fencing token.
+/// One attempt of a step: a row of `ops_action_runs`. Its id is a half of the lease's fencing token.
 public struct Run: Sendable {
   public enum Status: String, CaseIterable, Sendable { case started, succeeded, failed }
 
@@ -21,8 +21,8 @@ public struct Run: Sendable {
   }
 
   public enum Event: Equatable, Sendable {
-    /// `attempt` is the version that the lease gave the step. The run's `run_id` is made of both; `runID`
-    /// is another one, where somebody had taken that.
+    /// `attempt` is the version that the lease gave the step. The row's `run_id` consists of the two, unless another
+    /// row had that one: `runID` replaces it then.
     case started(
       step: StreamID, attempt: Int32, kind: String, executor: String?, runID: String? = nil)
     case succeeded
@@ -33,7 +33,7 @@ public struct Run: Sendable {
 extension Run: Row {
   public static let name = RowType.run
   public static let table = "ops_action_runs"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Run>> & Sendable { \.runs }
+  public static var drafted: any DraftPath<Run> { \.runs }
   public static let columns: [Column<Run>] = [
     .uuid("id", \.id),
     .text("run_id", \.runID),
@@ -72,11 +72,11 @@ extension Run: Row {
     }
   }
 
-  /// What the engine puts into `meta` is structure; anything else in it is content.
+  /// The engine's members of `meta` are data. Other members are content.
   public mutating func eraseContent() {
     error = nil
     guard let meta else { return }
-    let members = (try? JSON(parsing: meta))?.objectValue ?? [:]
+    let members = meta.asJSON.objectValue ?? [:]
     self.meta = JSON.object(members.structure("kind", "class", "retrying")).text
   }
 }

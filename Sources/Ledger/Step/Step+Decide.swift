@@ -1,14 +1,14 @@
 extension Step {
-  /// What a step is waiting for, computed from its row: what decisions ask for.
+  /// The state of a step, which decisions compute from its row.
   public enum Phase: Equatable, Sendable {
     case queued
     case running
     case succeeded
-    /// Failed for good, after that many attempts.
+    /// All attempts failed.
     case dead
-    /// Never run, since an earlier step failed.
+    /// It does not run, since an earlier step failed.
     case skipped
-    /// The row holds what no history of ours makes.
+    /// No history can give the row.
     case inconsistent(String)
   }
 
@@ -24,7 +24,7 @@ extension Step {
     }
   }
 
-  /// What a worker must hold to record an outcome: the version of its lease, and its run.
+  /// The fencing token of a lease: the step's version, and the run.
   public struct Token: Hashable, Sendable {
     public var version: Int32
     public var runID: StreamID
@@ -40,39 +40,28 @@ extension Step {
     case renew(Token, expiresAt: Instant)
     case succeed(Token, result: String?, reads: [StreamID] = [])
     case fail(Token, Attempt)
-    /// Its lease has run out: whoever held it is too late.
+    /// Its lease has ended, and its holder cannot record an outcome any more.
     case expire(runID: StreamID?, attemptsMax: Int32)
     case skip(becauseOf: Int32)
     case requeue(why: String?)
-    /// What it waits for lies where only a clock that was ahead would come to soon.
+    /// Its next attempt may start now. A clock that was ahead has delayed it too far.
     case hasten
   }
 
-  /// A failed attempt, and what the rules make of it.
+  /// A failed attempt.
   public struct Attempt: Equatable, Sendable {
     public var failureClass: FailureClass
     public var error: String
     public var result: String?
     public var attemptsMax: Int32
-    /// When the next attempt may start.
+    /// The earliest time of the next attempt.
     public var notBefore: Instant?
-
-    public init(
-      failureClass: FailureClass, error: String, result: String?, attemptsMax: Int32,
-      notBefore: Instant?
-    ) {
-      self.failureClass = failureClass
-      self.error = error
-      self.result = result
-      self.attemptsMax = attemptsMax
-      self.notBefore = notBefore
-    }
   }
 
-  /// Answers a command with the events it causes.
+  /// The events of a command.
   ///
-  /// - Throws: `OPS_006` where the lease is not the caller's, `OPS_012` for a command that the step's
-  ///   phase does not allow, `OPS_016` for a row that fits no phase. In this order: 016, 006, 012.
+  /// - Throws: In this order: `OPS_016` for a row that fits no state, `OPS_006` if the caller does not have the lease,
+  ///   `OPS_012` for a command that the step's state does not allow.
   public static func decide(_ command: Command, given step: Step) throws(OpsError) -> [Event] {
     if case .inconsistent(let why) = step.phase { throw .inconsistent(step, why) }
     switch (command, step.phase) {
@@ -105,7 +94,7 @@ extension Step {
     }
   }
 
-  /// `attemptsMax` counts attempts in all, so 0 and 1 both mean one.
+  /// `attemptsMax` is the limit of all attempts, so both 0 and 1 allow one attempt.
   private func failing(_ attempt: Attempt, runID: StreamID?) -> [Event] {
     let count = failureCount + 1
     let failed = Event.attemptFailed(
@@ -117,8 +106,7 @@ extension Step {
       : [failed, .deadLettered(maxRetries: attempt.attemptsMax)]
   }
 
-  /// How long to wait after the given number of failures: 1 s, doubled each time, at most 5 min, and
-  /// ± 50 % of that.
+  /// The wait after a number of failures: 1 s, which doubles each time, ± 50 %, and at most 5 min.
   ///
   /// - Parameter draw: A random number from 0 up to 1.
   public static func backoffMilliseconds(afterFailures count: Int32, draw: Double) -> Int64 {
@@ -130,8 +118,8 @@ extension Step {
 extension OpsError {
   static func claimLost(_ step: Step) -> OpsError {
     OpsError(
-      .claimLost, "step \(step.id) is not yours to change; nothing was recorded",
-      hint: "its lease ended or another took it; claim again",
+      .claimLost, "the caller does not hold the lease of step \(step.id); nothing was recorded",
+      hint: "the lease has ended, or another worker has it: claim a step again",
       facts: ["step_id": step.id.description, "step_version": String(step.version)])
   }
 
@@ -143,8 +131,8 @@ extension OpsError {
 
   static func inconsistent(_ step: Step, _ why: String) -> OpsError {
     OpsError(
-      .inconsistentRow, "step \(step.id) is inconsistent: \(why)",
-      hint: "see `opsledger verify`; amend the row or rebuild",
+      .inconsistentRow, "the row of step \(step.id) is inconsistent: \(why)",
+      hint: "see `opsledger verify`; correct the row in psql, or run `opsledger rebuild`",
       facts: ["step_id": step.id.description])
   }
 }

@@ -1,9 +1,9 @@
 public import JSON
 
-/// One step of a mission: a row of `ops_mission_steps`, run by the holder of its lease.
+/// One step of a mission: a row of `ops_mission_steps`. The holder of its lease runs it.
 public struct Step: Sendable {
   public enum Status: String, CaseIterable, Sendable { case queued, running, succeeded, failed }
-  /// How an attempt failed.
+  /// The kind of a failure.
   public enum FailureClass: String, CaseIterable, Sendable {
     case exit, timeout, spawn, refused
     case leaseExpired = "lease_expired"
@@ -47,66 +47,36 @@ public struct Step: Sendable {
     public var needs: [Int32]
     public var maxRetries: Int32?
     public var params: String
-
-    public init(
-      missionID: StreamID, ordinal: Int32, kind: String, executor: String, needs: [Int32],
-      maxRetries: Int32?, params: String
-    ) {
-      self.missionID = missionID
-      self.ordinal = ordinal
-      self.kind = kind
-      self.executor = executor
-      self.needs = needs
-      self.maxRetries = maxRetries
-      self.params = params
-    }
   }
 
   public struct Lease: Equatable, Sendable {
     public var worker: String
     public var runID: StreamID
     public var expiresAt: Instant
-
-    public init(worker: String, runID: StreamID, expiresAt: Instant) {
-      self.worker = worker
-      self.runID = runID
-      self.expiresAt = expiresAt
-    }
   }
 
   public struct Failure: Equatable, Sendable {
     public var failureClass: FailureClass
-    /// How many attempts have failed, this one among them.
+    /// The number of failed attempts, with this one.
     public var failureCount: Int32
     public var runID: StreamID?
     public var error: String?
     public var result: String?
-
-    public init(
-      failureClass: FailureClass, failureCount: Int32, runID: StreamID?, error: String?,
-      result: String?
-    ) {
-      self.failureClass = failureClass
-      self.failureCount = failureCount
-      self.runID = runID
-      self.error = error
-      self.result = result
-    }
   }
 
   public enum Event: Equatable, Sendable {
     case created(Plan)
     case leased(Lease)
     case renewed(expiresAt: Instant)
-    /// `reads`: the rows whose content the result repeats, which an erasure of theirs follows.
+    /// `reads`: the rows whose content the result copies. An erasure of such a row also erases the result.
     case succeeded(runID: StreamID, result: String?, reads: [StreamID] = [])
-    /// Every failed attempt; in the same entry follows what comes of it.
+    /// The same entry has the next event: a retry is scheduled, or the step is dead.
     case attemptFailed(Failure)
     case retryScheduled(notBefore: Instant?)
     case deadLettered(maxRetries: Int32)
-    /// It will not run, since an earlier one failed for good.
+    /// It does not run, since an earlier step is dead.
     case skipped(becauseOf: Int32)
-    /// Tried again by hand.
+    /// A person or a manual change queued it again.
     case requeued(why: String?)
   }
 }
@@ -114,7 +84,7 @@ public struct Step: Sendable {
 extension Step: Row {
   public static let name = RowType.step
   public static let table = "ops_mission_steps"
-  public static var drafted: any WritableKeyPath<Draft, DraftTable<Step>> & Sendable { \.steps }
+  public static var drafted: any DraftPath<Step> { \.steps }
   public static let columns: [Column<Step>] = [
     .uuid("id", \.id),
     .uuid("mission_id", \.missionID),

@@ -2,7 +2,7 @@ public import Crypto
 public import Ledger
 public import Postgres
 
-/// What a command's events name: its id, and who asked.
+/// What a command's events record of it: its id, and its actor.
 public struct CommandKey: Sendable {
   public var id: StreamID
   public var actor: String
@@ -13,13 +13,12 @@ public struct CommandKey: Sendable {
   }
 }
 
-/// A key that came from outside: who asks again under it gets the first answer.
+/// An idempotency key: a request that is repeated under the same key gets the first answer.
 public struct IdempotencyKey: Sendable {
-  /// As it was given.
+  /// The key as the client gave it.
   public let key: StreamID
-  /// What the request's events name.
   public let command: CommandKey
-  /// SHA-256 of the request: the same key with another request is refused.
+  /// SHA-256 of the request: another request under the same key is refused.
   public let digest: Digest
 
   public init(_ key: StreamID, actor: String, request: Digest) {
@@ -29,18 +28,17 @@ public struct IdempotencyKey: Sendable {
   }
 }
 
-/// What a command came to.
 public struct Committed<Answer> {
-  /// Nil where there was nothing to record.
+  /// Nil if there was nothing to record.
   public let entry: Int64?
   public let at: Instant
-  /// What was decided in the transaction that was recorded.
+  /// The answer of the decision that was recorded.
   public let answer: Answer
 }
 
 extension Committed: Sendable where Answer: Sendable {}
 
-/// One command: what it reads under locks, what it decides by that, and what it answers.
+/// A command: what it reads under locks, and its decision, which appends events and gives an answer.
 ///
 /// ```swift
 /// var reads = Reads()
@@ -53,16 +51,15 @@ extension Committed: Sendable where Answer: Sendable {}
 /// let answer = try session.perform(key, command).answer
 /// ```
 public struct Command<Answer> {
-  /// Goes first, without an answer to the decision: what refuses the whole transaction.
+  /// Runs first, and can refuse the whole transaction. The decision does not see its answer.
   public var fence: (Statement, Parameters)?
-  /// Reads and locks; the last row lock is taken by the last of them.
+  /// Reads and row locks. Nothing after them may take a row lock.
   public var reads: Reads
   public let allocation: Allocation<Answer>
-  /// Decides over what was found. Throws to record nothing.
+  /// Decides by what the reads found. If it throws, nothing is recorded.
   public var decide: (Found, inout Draft) throws(OpsError) -> Answer
-  /// What it does where another transaction holds a lock that it needs.
   public var lockWait = LockWait.patient
-  /// In the same transaction, after events and rows are written.
+  /// Statements of the same transaction, after events and rows are written.
   public var afterwards: [(Statement, Parameters)] = []
 
   public init(
@@ -76,25 +73,24 @@ public struct Command<Answer> {
 }
 
 extension Command {
-  /// The first round trip: the statements that begin the transaction, the reads, the draw.
+  /// The first round trip: the statements that begin the transaction, the reads, and the allocation of the entry.
   var reading: [(Statement, Parameters)] {
     [(.begin, Parameters())] + (lockWait == .brief ? [LockWait.briefly] : [])
       + (fence.map { [$0] } ?? []) + reads.statements + [allocation.statement]
   }
 
-  /// The reads' answers stand right before the draw's, which is the last.
+  /// The last answer is the allocation's, and those before it are the reads'.
   func found(_ answers: [Rows]) -> Found {
     Found(answers: answers, first: answers.count - 1 - reads.statements.count)
   }
 }
 
-/// How an entry's number and clock are drawn, after the locks.
+/// How a command allocates the entry's number and time, after its locks.
 public enum Allocation<Answer> {
   case always
-  /// By a statement that gives no row where there is nothing to do; then that is the answer.
+  /// By a statement that gives no row if there is nothing to do. The answer is then `otherwise`.
   case onlyIf(Statement, Parameters, otherwise: Answer)
 
-  /// The answer where there is nothing to do.
   var idle: Answer? {
     if case .onlyIf(_, _, let otherwise) = self { otherwise } else { nil }
   }
@@ -109,14 +105,14 @@ public enum Allocation<Answer> {
 
 /// How long a command waits for a lock that another transaction holds.
 public enum LockWait: Sendable {
-  /// For as long as `lock_timeout` says, and it is tried again.
+  /// Until `lock_timeout`; then the command is tried again.
   case patient
-  /// For as long as `lock_timeout` says.
+  /// Until `lock_timeout`; then the command fails.
   case once
-  /// Half a second: a lock that somebody holds on one row delays the others no longer.
+  /// Half a second; then the command fails. So one locked row does not delay the others for long.
   case brief
 
-  /// First in a transaction that waits so.
+  /// The statement that makes a transaction wait like this; it comes first.
   public static let briefly = (Statement("SET LOCAL lock_timeout = '500ms'"), Parameters())
 }
 
@@ -125,15 +121,13 @@ extension Statement {
     "SELECT entry, recorded_at FROM ledger.allocate_entry()")
 }
 
-// MARK: - Reads
-
-/// What a command reads: statements, each with a token that gives its answer.
+/// The statements by which a command reads. Each has a token that gives access to its answer.
 public struct Reads {
   fileprivate var statements: [(Statement, Parameters)] = []
 
   public init() {}
 
-  /// A read whose answer is taken as `value` has it.
+  /// Adds a read, whose answer `value` decodes.
   public mutating func add<Value>(
     _ statement: Statement, _ parameters: Parameters = Parameters(),
     as value: @escaping (Rows) throws(OpsError) -> Value
@@ -148,7 +142,7 @@ public struct Reads {
     add(statement, parameters) { $0 }
   }
 
-  /// A read of projections, by their `select` list.
+  /// Adds a read of projections, whose statement selects ``Ledger/Row/select(_:)``.
   public mutating func rows<R: Row>(
     of rowType: R.Type, _ statement: Statement, _ parameters: Parameters = Parameters()
   ) -> Read<[R]> {
@@ -156,13 +150,11 @@ public struct Reads {
   }
 }
 
-/// A read's token.
 public struct Read<Value> {
   fileprivate let index: Int
   fileprivate let value: (Rows) throws(OpsError) -> Value
 }
 
-/// What a command's reads found.
 public struct Found {
   fileprivate let answers: [Rows]
   /// The position of the first read's answer.

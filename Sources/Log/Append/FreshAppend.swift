@@ -3,16 +3,16 @@ public import Ledger
 import Postgres
 
 extension Session {
-  /// Records events of streams that are new, with their rows, in one round trip: where there is
-  /// nothing to load there is nothing to lock, and the statement that writes can draw.
+  /// Records events of new streams, with their rows, in one round trip. New rows need no lock, so the statement that
+  /// writes them can also allocate the entry.
   ///
-  /// - Parameter draft: Made at ``Instant/drawn``; its times become the entry's.
-  /// - Throws: As ``perform(_:_:)``.
+  /// - Parameter draft: A draft made at ``Instant/drawn``; that time becomes the entry's.
+  /// - Throws: Like ``perform(_:_:afterLostRace:)``.
   public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed<Void> {
     try append(key, draft, tables: draft.freshTables)
   }
 
-  /// The same without the rows, to measure what they cost.
+  /// Records the events without the rows, to measure the cost of rows.
   package func appendFreshEvents(
     _ key: CommandKey, _ draft: Draft
   ) throws(OpsError) -> Committed<Void> {
@@ -35,16 +35,10 @@ extension Session {
       freshAppends[shape] = statement
     }
     let parameters = draft.freshParameters(key, tables)
-    return try retrying {
-      let connection: Connection
-      do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
+    return try retrying { connection in
       let backend = connection.backend
       do throws(PostgresError) {
-        let allocated = try connection.query(statement, parameters)
-        return .committed(
-          Committed(
-            entry: try allocated.int8(0, 0), at: Instant(micros: try allocated.timestamptz(0, 1)),
-            answer: ()))
+        return .committed(try Committed(allocated: connection.query(statement, parameters)))
       } catch {
         return .failed(
           error,
@@ -54,7 +48,8 @@ extension Session {
     }
   }
 
-  /// What the log has of the draft's first stream, which is new: only this append can have begun it.
+  /// The entry that has the first event of the draft's first stream. The stream is new, so only this append can have
+  /// begun it.
   private func appended(_ draft: Draft, _ key: CommandKey) throws(OpsError) -> Committed<Void>? {
     guard let first = draft.events.first else { return nil }
     var parameters = Parameters()
@@ -62,10 +57,7 @@ extension Session {
     parameters.uuid(key.id)
     let rows = try readBack(Self.findStream, parameters)
     if rows.isEmpty { return nil }
-    return try onDatabase { () throws(PostgresError) in
-      Committed(
-        entry: try rows.int8(0, 0), at: Instant(micros: try rows.timestamptz(0, 1)), answer: ())
-    }
+    return try onDatabase { () throws(PostgresError) in try Committed(allocated: rows) }
   }
 
   private static let findStream = Statement(
@@ -74,8 +66,8 @@ extension Session {
     WHERE e.stream = $1::uuid AND e.version = 1 AND e.command = $2::uuid
     """)
 
-  /// `$1` command, `$2` actor, `$3…$9` the events, then the rows
-  /// of each table; all as arrays, or as plain values where there is one.
+  /// `$1` command, `$2` actor, `$3…$9` the events, then the rows of each table; events and rows as arrays, or as plain
+  /// values if there is one event.
   private static func freshAppend(_ shape: FreshShape) -> Statement {
     let carriers = ["uuid", "integer", "text", "bigint", "json", "json", "bytea"]
     let elements = shape.elements(
@@ -101,8 +93,16 @@ extension Session {
   }
 }
 
+extension Committed where Answer == Void {
+  /// - Parameter rows: The entry and its time.
+  fileprivate init(allocated rows: Rows) throws(PostgresError) {
+    self.init(
+      entry: try rows.int8(0, 0), at: Instant(micros: try rows.timestamptz(0, 1)), answer: ())
+  }
+}
+
 extension Session {
-  /// The same parameters, by the function that writes one report with its event.
+  /// The SQL function that writes a single agent event. It takes the same parameters.
   private static let appendReport: Statement = {
     let row = TableText.agentEvent.columns.enumerated().filter {
       !["id", "version"].contains($0.element.name)
@@ -118,7 +118,7 @@ extension Session {
 }
 
 extension Draft {
-  /// The nouns that have new rows, in the order of ``freshParameters(_:_:)``.
+  /// The row types that have new rows, in the order of ``freshParameters(_:_:)``.
   fileprivate var freshTables: [RowType] {
     precondition(
       [
@@ -135,7 +135,7 @@ extension Draft {
     if events.count == 1 {
       parameters.event(events[0])
     } else {
-      appendEvents(to: &parameters)
+      parameters.events(events)
     }
     if tables.contains(.radar) { add(radar, to: &parameters) }
     if tables.contains(.agentEvent) { add(agentEvents, to: &parameters) }

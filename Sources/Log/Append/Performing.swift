@@ -4,7 +4,7 @@ public import JSON
 public import Ledger
 import Postgres
 
-/// An answer that a key from outside keeps: whoever asks again under the key gets it.
+/// An answer that can be stored with an idempotency key.
 public protocol RecordedAnswer {
   var recorded: JSON { get }
   init?(recorded: JSON)
@@ -20,67 +20,64 @@ extension StreamID: RecordedAnswer {
 }
 
 extension Session {
-  /// Performs a command in two round trips: locks, reads and the draw; then the events, the rows and COMMIT.
+  /// Performs a command in two round trips: locks, reads and the entry's allocation; then events, rows and COMMIT.
   ///
-  /// A lost race (serialization failure, deadlock, a unique key) is tried again from the start; a key
-  /// that is taken or missing still after some attempts is an error. A COMMIT whose
-  /// answer never came is settled by the log.
+  /// After a lost race (serialization failure, deadlock, unique key) it begins again. A key of a row that is still
+  /// taken or missing after some attempts is an error. If the answer to COMMIT never arrives, the log resolves it.
   ///
-  /// - Parameter afterLostRace: What is tried from the second time on, where the command goes by rows
-  ///   that were read before it: they may be out of date.
-  /// - Throws: What `decide` throws; `OPS_012` where the races never end; `OPS_001` where the database stays out of
-  ///   reach.
+  /// - Parameter afterLostRace: The command for the second attempt and later ones, if `command` relies on rows that
+  ///   were read before it: they may be outdated.
+  /// - Throws: What `decide` throws; `OPS_012` if every attempt lost a race; `OPS_001` without a database.
   public func perform<Answer>(
     _ key: CommandKey, _ command: Command<Answer>, afterLostRace other: Command<Answer>? = nil
   ) throws(OpsError) -> Committed<Answer> {
     var next = command
     return try retrying(waitsForLocks: command.lockWait == .patient) {
       defer { next = other ?? command }
-      return once(key, next)
+      return once(key, next, on: $0)
     }
   }
 
-  /// Performs a command once for its key: whoever asks again gets the same answer.
+  /// Performs a command once for its idempotency key: a repeated request gets the same answer.
   ///
-  /// - Throws: As ``perform(_:_:afterLostRace:)``; `OPS_012` where the key was used for another request.
+  /// - Throws: Like ``perform(_:_:afterLostRace:)``; `OPS_012` if the key was used for another request.
   public func performOnce<Answer: RecordedAnswer>(
     _ key: IdempotencyKey, _ command: Command<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     if let known: Committed<Answer> = try recorded(key) { return known }
     do throws(OpsError) {
       return try retrying(waitsForLocks: command.lockWait == .patient) {
-        once(key.command, command) { (answer, entry, at) in
+        once(key.command, command, on: $0) { (answer, entry, at) in
           (Self.insertKey, Self.parameters(of: key, entry, at, answer.recorded))
         }
       }
     } catch {
-      // Who asked at the same time was first.
+      // The same request may have run at the same time, and been first.
       if let known: Committed<Answer> = try recorded(key) { return known }
       throw error
     }
   }
 
-  /// What one attempt came to.
   enum Attempt<Answer> {
     case committed(Committed<Answer>)
     case refused(OpsError)
-    /// With what may be recorded all the same, where a backend was asked to commit.
+    /// With a doubt if the server was asked to commit: it may have committed.
     case failed(PostgresError, Doubt<Answer>?)
   }
 
-  /// A COMMIT that may be without an answer.
+  /// A COMMIT whose answer may be missing.
   struct Doubt<Answer> {
-    /// Who was asked; nil where a pooler chose. Where it comes to that after it was asked again, a stream's version
-    /// refuses the second.
+    /// The server process that was asked; nil behind a pooler, which hides it. If that process commits after a second
+    /// attempt has, the version of a stream refuses one of the two.
     let backend: Connection.Backend?
-    /// What the log has of it.
+    /// Looks in the log for what was recorded.
     let find: (Session) throws(OpsError) -> Committed<Answer>?
     var hasEnded = false
   }
 
-  /// Tries until it is decided, one way or the other.
+  /// Runs attempts until one commits or is refused, or no attempt is left.
   func retrying<Answer>(
-    waitsForLocks: Bool = true, _ once: () -> Attempt<Answer>
+    waitsForLocks: Bool = true, _ once: (Connection) -> Attempt<Answer>
   ) throws(OpsError) -> Committed<Answer> {
     var doubt: Doubt<Answer>?
     var (keysLost, endings) = (0, 0)
@@ -88,22 +85,22 @@ extension Session {
     attempts: for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
       do throws(OpsError) {
-        if let settled = try settle(&doubt) { return settled }
+        if let known = try resolve(&doubt) { return known }
         guard endings < endingsMax else { throw .endsItsSession(last) }
-        switch once() {
+        switch once(try connection()) {
         case .committed(let committed):
-          // What an answer was lost of may be why there was nothing left to do.
-          if committed.entry == nil, let settled = try settle(&doubt) { return settled }
+          // An attempt whose answer was lost may have done all that there was to do.
+          if committed.entry == nil, let known = try resolve(&doubt) { return known }
           return committed
         case .refused(let refusal):
-          // Or why it is refused now.
-          if let settled = try settle(&doubt) { return settled }
+          // Such an attempt may also be the reason for the refusal.
+          if let known = try resolve(&doubt) { return known }
           throw refusal
         case .failed(let failure, let open):
           last = OpsError(database: failure)
-          // Of a row, or of an event's version, that the same command has made before.
+          // The row or event that is in the way may be this command's own.
           if failure.isUniqueViolation {
-            if let settled = try settle(&doubt) { return settled }
+            if let known = try resolve(&doubt) { return known }
             if let found = try open?.find(self) { return found }
           }
           guard failure.isWorthAnother, waitsForLocks || !failure.isLockTimeout else {
@@ -116,7 +113,7 @@ extension Session {
           if failure.lacksPartition { try addPartitions() }
         }
       } catch {
-        // Also while it was being settled: the next attempt asks again.
+        // Resolving a doubt can fail, too: the next attempt asks again.
         guard error.code == .databaseUnreachable else { throw error }
         last = error
         endings = 0
@@ -126,25 +123,23 @@ extension Session {
   }
 
   private func once<Answer>(
-    _ key: CommandKey, _ command: Command<Answer>,
+    _ key: CommandKey, _ command: Command<Answer>, on connection: Connection,
     recording: ((Answer, _ entry: Int64, _ at: Instant) -> (Statement, Parameters))? = nil
   ) -> Attempt<Answer> {
-    let connection: Connection
-    do throws(OpsError) { connection = try self.connection() } catch { return .refused(error) }
     let allocated: Allocated?
     do { allocated = try read(command, on: connection) } catch {
-      giveBack(connection)
+      endTransaction(connection)
       return .failed(error, nil)
     }
     guard var allocated else {
       guard let idle = command.allocation.idle else {
-        return .failed(.protocolViolation("ledger.allocate_entry() gave no entry"), nil)
+        return .failed(.protocolViolation("ledger.allocate_entry() allocated no entry"), nil)
       }
       return .committed(Committed(entry: nil, at: Instant(micros: 0), answer: idle))
     }
     let answer: Answer
     do { answer = try command.decide(allocated.found, &allocated.draft) } catch {
-      giveBack(connection)
+      endTransaction(connection)
       return .refused(error)
     }
     let committed = Committed(
@@ -162,7 +157,7 @@ extension Session {
           + command.afterwards
           + [(.commit, Parameters())])
     } catch {
-      giveBack(connection)
+      endTransaction(connection)
       let entry = allocated.entry
       return .failed(
         error,
@@ -173,16 +168,14 @@ extension Session {
     return .committed(committed)
   }
 
-  /// A number and a clock, and what was found before them.
+  /// An allocated entry, and what the reads before it found.
   private struct Allocated {
     let entry: Int64
     let found: Found
     var draft: Draft
   }
 
-  /// The first round trip.
-  ///
-  /// - Returns: Nil where nothing was drawn.
+  /// - Returns: Nil if no entry was allocated.
   private func read<Answer>(
     _ command: Command<Answer>, on connection: Connection
   ) throws(PostgresError) -> Allocated? {
@@ -197,16 +190,16 @@ extension Session {
       draft: Draft(at: Instant(micros: try allocated.timestamptz(0, 1)), ids: .random()))
   }
 
-  /// Leaves no transaction open behind us; a connection that cannot even roll back is dropped.
-  private func giveBack(_ connection: Connection) {
+  /// Ends an open transaction. A connection that cannot roll back is closed.
+  private func endTransaction(_ connection: Connection) {
     do { try connection.rollbackIfOpen() } catch { drop() }
   }
 
-  /// Finds out what became of a command whose COMMIT got no answer. First the old backend is ended,
-  /// where it still is there: it may not have read yet what was sent to it, and would do it later.
+  /// Looks in the log whether a command was recorded whose COMMIT got no answer. Before that it ends the old server
+  /// process, which could otherwise still read the COMMIT and run it later.
   ///
-  /// - Returns: What was recorded; nil where nothing was, or nothing is in doubt.
-  private func settle<Answer>(
+  /// - Returns: What was recorded; nil if nothing was, or nothing is in doubt.
+  private func resolve<Answer>(
     _ doubt: inout Doubt<Answer>?
   ) throws(OpsError) -> Committed<Answer>? {
     guard let open = doubt else { return nil }
@@ -214,12 +207,13 @@ extension Session {
       var parameters = Parameters()
       parameters.int4(backend.pid)
       parameters.timestamptz(microsSince1970: backend.transactionMicros)
-      let rows = try query(endBackend, parameters)
-      guard try onDatabase({ () throws(PostgresError) in try rows.bool(0, 0) }) else {
+      guard try boolean(endBackend, parameters) else {
         throw OpsError(
           .databaseUnreachable,
-          "server process \(backend.pid), which was asked to commit, does not end",
-          hint: "whether it was recorded is known when it has; see `opsledger log tail`")
+          "server process \(backend.pid) was asked to commit, did not answer, and does not end",
+          hint:
+            "the command may still be recorded; see `opsledger log tail` when the process has ended"
+        )
       }
     }
     doubt?.hasEnded = true
@@ -234,16 +228,14 @@ extension Session {
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
-  /// What is recorded under a key from outside.
+  /// What is recorded under an idempotency key.
   ///
-  /// - Returns: Nil where nothing is.
-  /// - Throws: `OPS_012` where the key stands for another request.
+  /// - Returns: Nil if nothing is.
+  /// - Throws: `OPS_012` if the key was used for another request.
   private func recorded<Answer: RecordedAnswer>(
     _ key: IdempotencyKey
   ) throws(OpsError) -> Committed<Answer>? {
-    var parameters = Parameters()
-    parameters.uuid(key.command.id)
-    let rows = try readBack(findKey, parameters)
+    let rows = try readBack(findKey, Parameters(key.command.id))
     if rows.isEmpty { return nil }
     let (entry, at, digest, result, isKnown) = try onDatabase { () throws(PostgresError) in
       (
@@ -251,15 +243,31 @@ extension Session {
         try rows.byteaIfPresent(0, 2), try rows.jsonIfPresent(0, 1), try rows.bool(0, 4)
       )
     }
-    guard isKnown else { throw .keyUnknown(key) }
-    if let digest, digest != key.digest.bytes { throw .keyReused(key) }
+    let facts = ["key": key.key.description]
+    guard isKnown else {
+      throw OpsError(
+        .inconsistentRow,
+        "ledger.idempotency_keys has the key \(key.key), but the log has no such command; nothing was recorded",
+        hint: "see `opsledger verify`; `opsledger rebuild` removes the key", facts: facts)
+    }
+    if let digest, digest != key.digest.bytes {
+      throw OpsError(
+        .conflict, "the key \(key.key) was used for another request",
+        hint: "use a new key for a new request", facts: facts)
+    }
     guard let json = result.flatMap({ try? JSON(parsing: $0) }),
       let answer = Answer(recorded: json)
-    else { throw .answerUnknown(key, entry) }
+    else {
+      // The entry came back from a store, and a store keeps no answers.
+      throw OpsError(
+        .conflict,
+        "the key \(key.key) was used for entry \(entry), and its answer is no longer kept",
+        hint: "see `opsledger log show \(entry)`", facts: facts)
+    }
     return Committed(entry: entry, at: at, answer: answer)
   }
 
-  /// Goes first, so that of two at once the second waits for the first.
+  /// Runs before the other writes, so that the second of two equal requests waits for the first.
   private static let insertKey = Statement(
     """
     INSERT INTO ledger.idempotency_keys (command, entry, digest, result, recorded_at)
@@ -278,27 +286,26 @@ extension Session {
     return parameters
   }
 
-  /// Makes partitions ahead of need.
+  /// Makes the log's next partitions before they are needed.
   public func addPartitions() throws(OpsError) {
     _ = try query(Statement("SELECT ledger.add_partitions()"))
   }
 }
 
 extension PostgresError {
-  /// The log has no partition for the entry yet.
   var lacksPartition: Bool {
-    // A check constraint that is violated is named.
+    // The violation of a check constraint has the same state, and names the constraint.
     sqlstate == "23514" && constraint == nil && schema == "ledger" && table == "events"
   }
 
-  /// A key of a row is taken or missing. Whoever was quicker is seen by the second attempt, so that one that
-  /// still is was no lost race. A version of the log can be lost to others any number of times.
+  /// A key of a row is taken or missing. The second attempt sees who was faster, so a key that is still in the way is
+  /// no lost race. The version of an event is none of these: it can be lost to others any number of times.
   var isOfARowsKey: Bool { (isUniqueViolation || isForeignKeyViolation) && schema != "ledger" }
 
-  /// Somebody, or a trigger, ended the session by `pg_terminate_backend`.
+  /// Somebody or a trigger ended the session with `pg_terminate_backend`.
   var isEndOfSession: Bool { connectionLost && sqlstate == "57P01" }
 
-  /// Whether the same command may succeed when it is tried again: a lost race, a lost connection.
+  /// Whether another attempt may succeed: after a lost race or a lost connection.
   var isWorthAnother: Bool {
     isSerializationFailure || isDeadlock || isUniqueViolation || isForeignKeyViolation
       || isLockTimeout || lacksPartition || isStaleStatement || connectionLost || kind == .connect
@@ -306,37 +313,15 @@ extension PostgresError {
 }
 
 extension OpsError {
-  fileprivate static func keyUnknown(_ key: IdempotencyKey) -> OpsError {
-    OpsError(
-      .inconsistentRow,
-      "ledger.idempotency_keys has the key \(key.key), and the log no such command; nothing was recorded",
-      hint: "see `opsledger verify`; `opsledger rebuild` takes the key off",
-      facts: ["key": key.key.description])
-  }
-
-  /// Of an entry that came back from a store, which keeps no answers.
-  fileprivate static func answerUnknown(_ key: IdempotencyKey, _ entry: Int64) -> OpsError {
-    OpsError(
-      .conflict,
-      "the key \(key.key) was used for entry \(entry), and its answer is not kept any more",
-      hint: "see `opsledger log show \(entry)`", facts: ["key": key.key.description])
-  }
-
   fileprivate static func endsItsSession(_ error: OpsError) -> OpsError {
     OpsError(
-      .conflict, "the database ends the session each time that this is recorded: \(error.message)",
+      .conflict, "the database ends the session at each attempt to record this: \(error.message)",
       hint: "look for a trigger on the tables that calls pg_terminate_backend", cause: error.cause)
-  }
-
-  fileprivate static func keyReused(_ key: IdempotencyKey) -> OpsError {
-    OpsError(
-      .conflict, "the key \(key.key) was used for another request",
-      hint: "a new request wants a new key", facts: ["key": key.key.description])
   }
 }
 
 extension Session {
-  /// Waits a little, longer each time and never as long as the others do.
+  /// Waits a random time, up to a limit that doubles with each attempt, so that racing commands separate.
   package func pause(_ attempt: Int) {
     let ceiling = UInt32(min(2000 << attempt, 400_000))
     usleep(UInt32.random(in: 500...ceiling))
@@ -344,10 +329,10 @@ extension Session {
 }
 
 private let keysLostMax = 3
-/// A server that is shut down takes no connection; one that does and ends each is told to by what is asked of it.
+/// A server that shuts down accepts no connection. If it accepts and ends so many, the command itself causes that.
 private let endingsMax = 5
 
-/// Ends a session of our own, and waits for it. A pooler's is ended in the transaction that was ours, and in no other.
+/// Ends a session of our own, and waits for its end. A pooler's session is ended only while it runs our transaction.
 private let endBackend = Statement(
   """
   SELECT coalesce(bool_and(pg_terminate_backend(a.pid, 5000)), true) FROM pg_stat_activity AS a

@@ -3,24 +3,23 @@ package import Ledger
 package import Postgres
 
 extension Draft {
-  /// The statements that write an entry: its events, and the rows that they make.
-  package func writes(
-    entry: Int64, _ key: CommandKey, session: Session
-  ) -> [(Statement, Parameters)] {
-    var batch: [(Statement, Parameters)] = []
-    batch.append((Self.insertEvents, eventParameters(entry: entry, key)))
-    // Parents before children; and all that is new before what changed: looking at a parent that this
-    // transaction has changed would lock it once more.
+  /// The statements that write an entry: its events, and the rows that these change.
+  package func writes(entry: Int64, _ key: CommandKey, session: Session) -> [(
+    Statement, Parameters
+  )] {
+    var batch = [(Self.insertEvents, eventParameters(entry: entry, key))]
+    // Parents before children. All new rows before changed ones: a foreign key check of a parent that this transaction
+    // has changed would lock the parent once more.
     let written = RowType.allCases.map { rows(of: $0, session) }
     batch += written.compactMap(\.inserted) + written.compactMap(\.updated)
-    // And children before parents, so that none is taken along by a foreign key.
+    // Children are removed before parents, so that no foreign key removes a child.
     batch += written.reversed().compactMap(\.removed)
     return batch
   }
 
   static let insertEvents = insertEvents(index: "v.at - 1")
 
-  /// - Parameter index: The expression of an event's place in its entry, by `v.at`, its place among these from 1 on.
+  /// - Parameter index: The SQL of an event's index in its entry. `v.at` is its position in the statement, from 1.
   package static func insertEvents(index: String) -> Statement {
     Statement(
       """
@@ -40,15 +39,12 @@ extension Draft {
     parameters.time(at)
     parameters.text(key.actor)
     parameters.uuid(key.id)
-    appendEvents(to: &parameters)
+    parameters.events(events)
     return parameters
   }
-
-  func appendEvents(to parameters: inout Parameters) { parameters.events(events) }
 }
 
 extension Parameters {
-  /// One event as seven plain values.
   mutating func event(_ event: DraftedEvent) {
     uuid(event.stream)
     int4(event.version)
@@ -59,7 +55,7 @@ extension Parameters {
     bytes(event.content == nil ? nil : randomBytes(count: 16))
   }
 
-  /// Seven arrays, one element an event.
+  /// Appends seven arrays, with one element for each event.
   package mutating func events(_ events: [DraftedEvent]) {
     var streams = ArrayBuilder(.uuid)
     var versions = ArrayBuilder(.int4)
@@ -97,15 +93,13 @@ extension Parameters {
   }
 }
 
-// MARK: - Rows
-
 extension Draft {
   private typealias Written = (
     inserted: (Statement, Parameters)?, updated: (Statement, Parameters)?,
     removed: (Statement, Parameters)?
   )
 
-  // A switch, and not ``RowType/rowType``: code that is made for one row type appends a sixth faster.
+  // A switch instead of ``RowType/rowType``: code that is specialized for a row type appends a sixth faster.
   private func rows(of rowType: RowType, _ session: Session) -> Written {
     switch rowType {
     case .ledger: rows(ledger, session)
@@ -121,7 +115,7 @@ extension Draft {
     }
   }
 
-  /// The statements that write the rows of one table, as far as there are any.
+  /// The statements that write the rows of one table; nil for those without rows.
   private func rows<R: Row>(_ table: DraftTable<R>, _ session: Session) -> Written {
     if table.isEmpty { return (nil, nil, nil) }
     var (inserted, removed): ([R], [R]) = ([], [])
@@ -145,22 +139,22 @@ extension Draft {
     )
   }
 
-  /// Rows that an event of the command took away, on the version that each is expected to have.
+  /// Removes rows that have the expected versions.
   private static func remove<R: Row>(_ gone: [R]) -> (Statement, Parameters) {
-    let key = R.columns[0]
-    var (keys, versions) = (ArrayBuilder(for: key.type), ArrayBuilder(.int4))
-    for row in gone {
-      keys.append(key.get(row))
-      versions.int4(row.version)
-    }
-    var parameters = Parameters(reserving: 3)
-    parameters.array(keys)
-    parameters.array(versions)
+    var parameters = keysAndVersions(gone, reserving: 3)
     parameters.int4(Int32(gone.count))
     return (R.text.remove, parameters)
   }
 
-  /// One array a column.
+  private static func keysAndVersions<R: Row>(_ rows: [R], reserving count: Int) -> Parameters {
+    var parameters = Parameters(reserving: count)
+    append(rows, [0], to: &parameters)
+    var versions = ArrayBuilder(.int4)
+    for row in rows { versions.int4(row.version) }
+    parameters.array(versions)
+    return parameters
+  }
+
   package static func columnArrays<R: Row>(_ rows: [R], _ columns: [Int]) -> Parameters {
     var parameters = Parameters(reserving: columns.count, bytes: 128 * rows.count)
     append(rows, columns, to: &parameters)
@@ -168,7 +162,7 @@ extension Draft {
   }
 
   static func append<R: Row>(_ rows: [R], _ columns: [Int], to parameters: inout Parameters) {
-    // Read where they lie: a row is some hundred bytes, and has a dozen texts to count.
+    // Rows are read in place: to copy one copies some hundred bytes, and counts references to a dozen texts.
     rows.withUnsafeBufferPointer { rows in
       guard let first = rows.baseAddress else { return }
       for index in columns {
@@ -180,7 +174,6 @@ extension Draft {
     }
   }
 
-  /// The columns in which any row differs from what it was.
   private static func changes<R: Row>(_ originals: [R], to rows: [R]) -> [Int] {
     originals.withUnsafeBufferPointer { originals in
       rows.withUnsafeBufferPointer { rows in
@@ -195,7 +188,7 @@ extension Draft {
     }
   }
 
-  /// One UPDATE of every column that any of the rows changed.
+  /// One UPDATE of every column in which any row has changed.
   private static func update<R: Row>(
     _ originals: [R], to rows: [R], _ session: Session
   ) -> (Statement, Parameters) {
@@ -205,14 +198,10 @@ extension Draft {
     if let known = session.updates[shape] {
       statement = known
     } else {
-      statement = R.text.update(changed, keyCarrier: R.text.columns[0].carrier)
+      statement = R.text.update(changed)
       session.updates[shape] = statement
     }
-    var parameters = Parameters(reserving: changed.count + 3)
-    append(originals, [0], to: &parameters)
-    var versions = ArrayBuilder(.int4)
-    for row in originals { versions.int4(row.version) }
-    parameters.array(versions)
+    var parameters = keysAndVersions(originals, reserving: changed.count + 3)
     append(rows, changed, to: &parameters)
     parameters.int4(Int32(rows.count))
     return (statement, parameters)

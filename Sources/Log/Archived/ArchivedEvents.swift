@@ -1,19 +1,13 @@
 public import Ledger
 
 extension Session {
-  /// Hands over every event that has left the database, in the order of the log, each good until the next.
+  /// Calls `body` with every archived event, in the order of the log. An event is valid until the next.
   ///
-  /// - Returns: False where none has.
-  /// - Throws: `OPS_001` where no store is at hand.
-  public func eachArchived(
-    _ body: (EventLine) throws(OpsError) -> Void
-  ) throws(OpsError) -> Bool {
+  /// - Returns: False if no part of the log is archived.
+  /// - Throws: `OPS_001` if no store is available.
+  public func eachArchived(_ body: (EventLine) throws(OpsError) -> Void) throws(OpsError) -> Bool {
     guard let archivedPart = try ArchivedPart(target, on: connection()) else { return false }
-    try archivedPart.log().events(ArchivedQuery(0...archivedPart.last)) {
-      (event) throws(OpsError) in
-      try body(event)
-      return true
-    }
+    try archivedPart.events(ArchivedQuery(0...archivedPart.last), body)
     return true
   }
 }

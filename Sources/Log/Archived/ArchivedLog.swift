@@ -1,39 +1,37 @@
 public import Ledger
 
-/// The part of the log that has left the database: entries below the first one that it still holds.
+/// The archived part of the log: entries below the first one that the database still holds.
 ///
-/// Log knows no store; who has one at hand gives this to ``Session/Target``, and replay reads hot and cold alike.
+/// This module knows no store. A program that has one gives it to ``Session/Target``, and replay reads both parts.
 public protocol ArchivedLog: Sendable {
-  /// Makes sure that it is the history which left.
+  /// Checks that the store has the history that this database archived.
   ///
-  /// - Parameters:
-  ///   - root: Of the tree over all events up to the entry.
-  /// - Throws: `OPS_015` where it is another's, or ends before.
+  /// - Parameter root: The root of the tree over all events up to the entry.
+  /// - Throws: `OPS_015` if the store has another history, or ends before the entry.
   func require(root: [UInt8], at entry: Int64) throws(OpsError)
 
-  /// Hands over events in the order of the log, each good until the next, for as long as `body` says to go on.
+  /// Calls `body` with each event, in the order of the log, until it returns false. An event is valid until the next.
   ///
-  /// - Throws: `OPS_015` where a file is missing or damaged, naming it; nothing is left out.
-  func events(
-    _ wanted: ArchivedQuery, _ body: (EventLine) throws(OpsError) -> Bool
-  ) throws(OpsError)
+  /// - Throws: `OPS_015` if a file is missing or damaged, with its name. No event is left out.
+  func events(_ wanted: ArchivedQuery, _ body: (EventLine) throws(OpsError) -> Bool)
+    throws(OpsError)
 
-  /// The same from the last one on.
+  /// The same in reverse order, from the last event.
   func eventsBackwards(
     _ wanted: ArchivedQuery, _ body: (LoggedEvent) throws(OpsError) -> Bool
   ) throws(OpsError)
 
-  /// The files that hold these entries, by their paths in the store.
+  /// The paths, in the store, of the files that hold these entries.
   func files(holding entries: Set<Int64>) throws(OpsError) -> [String]
 }
 
-/// Which events are wanted of what has left.
+/// Which archived events to read.
 public struct ArchivedQuery: Sendable {
   public enum Streams: Sendable {
     case all
-    /// Those from one on, up to another and without it; nil: without an end.
+    /// Streams from one up to another, which is excluded; nil: without a bound.
     case range(from: StreamID?, to: StreamID?)
-    /// Those whose ``StreamID/hashInPostgres`` leaves this remainder.
+    /// Streams whose ``StreamID/hashInPostgres`` has this remainder.
     case hash(remainder: UInt32, of: UInt32)
     case these(Set<StreamID>)
 
@@ -50,10 +48,10 @@ public struct ArchivedQuery: Sendable {
   }
 
   public var entries: ClosedRange<Int64>
-  /// Of those, only these; nil: all of them.
+  /// Only these of the entries; nil: all.
   public var only: Set<Int64>?
   public var streams: Streams
-  /// Events that were recorded later are not wanted: what has none before may be left unread.
+  /// Events that were recorded later may be left out, so that files without earlier ones need not be read.
   public var upTo: Instant?
 
   public init(
@@ -68,7 +66,7 @@ public struct ArchivedQuery: Sendable {
 }
 
 extension StreamID {
-  /// PostgreSQL's `uuid_hash`: which slice a stream is of must come out alike on both sides.
+  /// PostgreSQL's `uuid_hash`, so that a stream falls into the same slice in SQL and here.
   ///
   /// - Source: PostgreSQL `src/common/hashfn.c`, `hash_bytes` of 16 bytes on a little-endian machine: Bob Jenkins's
   ///   lookup3, seeded with the length.

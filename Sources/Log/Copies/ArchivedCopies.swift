@@ -1,10 +1,10 @@
 import JSON
 import Ledger
 
-/// What the part of the log that has left the database says of rows that hold copies.
+/// The rows that hold copies, by the archived part of the log.
 struct ArchivedCopies {
   private(set) var rowTypes: [StreamID: RowType] = [:]
-  /// Those of which it has content that no erasure was about.
+  /// Rows of which it has content that is not erased.
   private(set) var due: Set<StreamID> = []
   private(set) var commands: Set<StreamID> = []
   /// The missions of these rows.
@@ -15,7 +15,7 @@ struct ArchivedCopies {
   /// Missions that failed in this entry, with the steps that failed them.
   private var failed: [StreamID: StreamID] = [:]
 
-  /// By event types, the links that copy.
+  /// The links that copy content, by event type.
   private static let links = Dictionary(
     uniqueKeysWithValues: StreamLink.all.map { type, links in
       (type, links.filter { $0.copy != .none })
@@ -48,10 +48,10 @@ struct ArchivedCopies {
     }
   }
 
-  /// A row with a copy of what another one, its parent, says.
+  /// A row, the child, with a copy of another row's content.
   private struct Edge {
     let parent: StreamID
-    /// The parent's.
+    /// The parent's row type.
     let rowType: RowType
     let child: StreamID
     let isOrigin: Bool
@@ -92,7 +92,7 @@ extension UnsafeRawBufferPointer {
 }
 
 extension EventLine {
-  /// Whether it says that an agent event has this source, or had it before a hand changed it.
+  /// Whether the event shows that an agent event has this source, or had it before a manual change.
   func hasSource(_ source: String) -> Bool {
     guard RowType(ofType: String(decoding: type, as: UTF8.self)) == .agentEvent,
       let said = content?.json?["data"]

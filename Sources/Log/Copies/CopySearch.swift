@@ -2,36 +2,35 @@ import JSON
 public import Ledger
 public import Postgres
 
-/// A row that holds a copy of what a search is about, or held it.
+/// A row that holds a copy of the content that a search is about, or once held it.
 public struct CopyHolder: Equatable, Sendable {
   public let stream: StreamID
   public let rowType: RowType
-  /// Nil where all of its events are in the store only.
+  /// Nil if all events of the row are archived.
   public let version: Int32?
-  /// Whether it has content that no erasure was about.
+  /// Whether the row has content that is not erased.
   public let isDue: Bool
 }
 
-/// Finds the rows that hold copies of other rows' content. It follows the names that events carry, in the database by
-/// `ledger.copies_of` and beside it in the part of the log that has left, until it finds nothing more.
+/// Finds the rows that hold copies of other rows' content. It follows the ids in events until it finds no more rows: in
+/// the database with `ledger.copies_of`, and in the archived part of the log.
 public struct CopySearch {
   private let session: Session
-  /// What others came of, up to an agent event.
+  /// The rows that others were copied from, up to an agent event.
   private var roots: Set<StreamID> = []
   private var others: Set<StreamID> = []
-  /// A source of agent events, all of which are searched for too.
+  /// A source of agent events. The search includes all of its agent events.
   private var source: String?
   public private(set) var holders: [CopyHolder] = []
   private var archivedPart = ArchivedCopies()
   private var missionsHere: Set<StreamID> = []
-  /// The missions of the rows that hold a copy, also where the missions themselves hold none.
+  /// The missions of the rows that hold a copy. A mission itself need not hold one.
   public var missions: Set<StreamID> { missionsHere.union(archivedPart.missions) }
-  /// All of these rows.
   public var rows: Set<StreamID> { missions.union(holders.map(\.stream)) }
-  /// The commands of those rows' events that have left the database.
+  /// The commands of those rows' archived events.
   public var archivedKeys: Set<StreamID> { archivedPart.commands }
 
-  /// The rows with a copy of one row, and of what that row itself was copied from.
+  /// The rows with a copy of one row, or of a row that it was copied from itself.
   public init(of row: StreamID, _ session: Session) {
     self.session = session
     roots = [row]
@@ -45,9 +44,7 @@ public struct CopySearch {
 
   public mutating func run() throws(OpsError) {
     if let source {
-      var parameters = Parameters()
-      parameters.text(source)
-      others = Set(try session.query(Self.ofSource, parameters).ids())
+      others = Set(try session.query(Self.ofSource, Parameters(source)).ids())
     }
     let erased = try session.erasedEntries()
     while true {
@@ -65,9 +62,10 @@ public struct CopySearch {
     try take(session.query(Self.copies, parameters))
   }
 
-  /// What is asked again under the locks: the answer must be the same.
+  /// The query to run again under the locks; see ``isSame(_:)``.
   public var question: (Statement, Parameters) { (Self.copies, parameters) }
 
+  /// Whether the query's answer has not changed since the search.
   public func isSame(_ rows: Rows) throws(OpsError) -> Bool {
     var other = self
     try other.take(rows)
@@ -110,21 +108,16 @@ public struct CopySearch {
 }
 
 extension Session {
-  /// The noun of a stream, also of one whose row or events have left.
+  /// The row type of a stream, also if its row or its events are archived.
   public func rowType(of stream: StreamID) throws(OpsError) -> RowType? {
-    var parameters = Parameters()
-    parameters.uuid(stream)
-    let rows = try query(
+    let known = try query(
       Statement(
         """
         SELECT split_part(e.type, '.', 1) FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid
         UNION ALL SELECT t.row_type FROM ledger.tombstones AS t WHERE t.stream = $1::uuid LIMIT 1
-        """), parameters)
-    if let rowType = try onDatabase({ () throws(PostgresError) in
-      rows.count == 0 ? nil : RowType(rawValue: try rows.text(0, 0))
-    }) {
-      return rowType
-    }
+        """), Parameters(stream)
+    ).texts()
+    if let rowType = known.first.flatMap({ RowType(rawValue: $0) }) { return rowType }
     var rowType: RowType?
     _ = try eachArchived { (event) throws(OpsError) in
       guard event.stream == stream else { return }
@@ -133,21 +126,15 @@ extension Session {
     return rowType
   }
 
-  /// The streams that were erased up to an entry, with the entry that erased each last.
-  package func erasedEntries(
-    upTo last: Int64 = .max
-  ) throws(OpsError) -> [StreamID: Int64] {
-    var parameters = Parameters()
-    parameters.int8(last)
-    let rows = try query(Self.erased, parameters)
-    return try onDatabase { () throws(PostgresError) in
-      var entries: [StreamID: Int64] = [:]
-      for row in 0..<rows.count {
-        entries[StreamID(try rows.uuid(row, 0))] = try rows.int8(row, 1)
-      }
-      return entries
+  /// The streams that were erased up to an entry, each with the last entry that erased it.
+  package func erasedEntries(upTo last: Int64 = .max) throws(OpsError) -> [StreamID: Int64] {
+    let rows = try query(Self.erased, Parameters(last))
+    let erased = try rows.map { (row) throws(PostgresError) in
+      (StreamID(try rows.uuid(row, 0)), try rows.int8(row, 1))
     }
+    return Dictionary(erased, uniquingKeysWith: max)
   }
+
   private static let erased = Statement(
     "SELECT x.stream, x.entry FROM ledger.confirmed_erasures() AS x WHERE x.entry <= $1::bigint")
 }

@@ -1,19 +1,18 @@
 import Postgres
 
 extension Definitions {
-  /// The roles that the schema makes.
   static let roles = [
     "opsledger_owner", "opsledger_tables", "opsledger_engine", "opsledger_operator",
     "opsledger_auditor", "opsledger_repair", "opsledger_may_repair", "opsledger_writer",
   ]
 
-  /// Everything that the schema lays, as the catalogue has it now: one row for each fact of each object.
+  /// Everything that the schema creates, as the catalogue has it now: one row for each fact of each object.
   ///
-  /// Names stand for OIDs, so that a dump that was restored gives the same. An owner that is a superuser is any
-  /// superuser. `whole` is true where nothing of anybody else's may be: in schemas `ledger` and `ledger_guard`.
-  /// Columns, constraints, indexes, triggers, policies and grants that operators add elsewhere are not asked for.
+  /// It has names instead of OIDs, so that a restored dump gives the same facts. Any superuser is the same owner.
+  /// `whole` is true for objects of schemas `ledger` and `ledger_guard`, in which nobody else may have any. Columns,
+  /// constraints, indexes, triggers, policies and grants that operators add to other objects are left out.
   ///
-  /// Run it with `search_path` at `pg_catalog, pg_temp`, since the catalogue prints names by it.
+  /// Run it with `search_path` set to `pg_catalog, pg_temp`, because the catalogue prints names relative to it.
   /// - Parameters: `$1` relations of schema public, `$2` functions there, `$3` the roles.
   static let query = """
     WITH space AS (
@@ -75,7 +74,7 @@ extension Definitions {
       FROM relation AS r JOIN owner AS o ON o.oid = r.relowner CROSS JOIN LATERAL (VALUES
         ('owner', o.name), ('kind', r.relkind::text), ('persistence', r.relpersistence::text),
         ('forced row security', r.relforcerowsecurity::text),
-        -- Flags of the catalogue by which the server looks for triggers and checks at all.
+        -- Without these flags of the catalogue the server does not look for triggers and checks.
         ('its triggers', CASE WHEN r.relhastriggers THEN 'fire' END),
         ('its checks', CASE WHEN r.relkind IN ('r', 'p') AND r.relchecks >= (SELECT count(*) FROM pg_constraint AS c
           WHERE c.conrelid = r.oid AND c.contype = 'c') THEN 'hold' END),
@@ -85,10 +84,9 @@ extension Definitions {
           SELECT unnest(r.reloptions) ORDER BY 1), ', ') END),
         ('query', CASE r.relkind WHEN 'v' THEN
           encode(sha256(convert_to(pg_get_viewdef(r.oid), 'UTF8')), 'hex') END),
-        ('columns', CASE WHEN r.relkind <> 'S' AND (r.whole OR r.relkind = 'v') THEN (
-          SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM attribute AS a WHERE a.attrelid = r.oid) END),
-        ('columns as laid', CASE WHEN r.relkind = 'r' AND NOT r.whole THEN (
-          SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM attribute AS a WHERE a.attrelid = r.oid) END),
+        (CASE WHEN r.relkind = 'r' AND NOT r.whole THEN 'columns as laid' ELSE 'columns' END,
+          CASE WHEN r.relkind IN ('r', 'v') OR r.whole THEN (
+            SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM attribute AS a WHERE a.attrelid = r.oid) END),
         ('tables that inherit from it', CASE WHEN r.relkind IN ('r', 'p') THEN coalesce((
           SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid::regclass::text)
           FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -101,7 +99,6 @@ extension Definitions {
             = substring(r.relname FROM '_p([0-9]+)$')::numeric
           THEN 'from the number in its name' ELSE pg_get_expr(r.relpartbound, r.oid) END END)
       ) AS f (fact, value)
-      WHERE f.value IS NOT NULL
       UNION ALL
       SELECT a.object, a.whole, f.fact || a.attname, f.value
       FROM attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
@@ -114,7 +111,6 @@ extension Definitions {
         ('default of ', coalesce(pg_get_expr(d.adbin, d.adrelid), '')),
         ('making of ', a.attidentity::text || a.attgenerated::text)
       ) AS f (fact, value)
-      WHERE f.value IS NOT NULL
       UNION ALL
       SELECT r.object, r.whole, f.fact, f.value
       FROM relation AS r JOIN pg_sequence AS s ON s.seqrelid = r.oid CROSS JOIN LATERAL (VALUES
@@ -133,7 +129,7 @@ extension Definitions {
         ('triggers that keep it', (SELECT count(*) FROM pg_trigger AS t
           WHERE t.tgconstraint = c.oid AND t.tgenabled IN ('O', 'A'))::text)
       ) AS f (fact, value)
-      WHERE c.contype IN ('c', 'f', 'p', 'u', 'x') AND f.value IS NOT NULL
+      WHERE c.contype IN ('c', 'f', 'p', 'u', 'x')
       UNION ALL
       SELECT format('index %I on %s', c.relname, r.name), r.whole, f.fact, f.value
       FROM relation AS r JOIN pg_index AS i ON i.indrelid = r.oid JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -164,7 +160,6 @@ extension Definitions {
         ('parallel', p.proparallel::text), ('strict', p.proisstrict::text),
         ('leakproof', p.proleakproof::text), ('security definer', p.prosecdef::text)
       ) AS f (fact, value)
-      WHERE f.value IS NOT NULL
       UNION ALL
       SELECT 'function digest(bytea, text) of pgcrypto', false, 'body', concat_ws(' ', l.lanname, p.prosrc, p.probin)
       FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
@@ -199,17 +194,14 @@ extension Definitions {
         ('owner', o.name), ('event', e.evtevent::text), ('function', e.evtfoid::regproc::text),
         ('enabled', e.evtenabled::text), ('tags', array_to_string(ARRAY(
           SELECT unnest(e.evttags) ORDER BY 1), ', '))) AS f (fact, value)
-      WHERE e.evtname LIKE 'opsledger\\_%' AND f.value IS NOT NULL
+      WHERE e.evtname LIKE 'opsledger\\_%'
 
       UNION ALL
-      SELECT 'role ' || quote_ident(r.rolname), false, 'attributes', concat_ws(' ',
-        CASE WHEN r.rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
-        CASE WHEN r.rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
-        CASE WHEN r.rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
-        CASE WHEN r.rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
-        CASE WHEN r.rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
-        CASE WHEN r.rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
-        CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END)
+      SELECT 'role ' || quote_ident(r.rolname), false, 'attributes', array_to_string(ARRAY(
+        SELECT CASE WHEN a.has THEN '' ELSE 'NO' END || a.name FROM (VALUES ('LOGIN', r.rolcanlogin),
+          ('SUPERUSER', r.rolsuper), ('CREATEDB', r.rolcreatedb), ('CREATEROLE', r.rolcreaterole),
+          ('INHERIT', r.rolinherit), ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls)
+        ) AS a (name, has)), ' ')
       FROM pg_roles AS r WHERE r.rolname = ANY ($3::text[])
       UNION ALL
       SELECT 'role ' || quote_ident(r.rolname), false, 'member of ' || quote_ident(g.rolname),
@@ -220,10 +212,10 @@ extension Definitions {
       WHERE r.rolname = ANY ($3::text[]) AND g.rolname = ANY ($3::text[])
       GROUP BY 1, 3
     )
-    SELECT f.object, f.whole, f.fact, f.value FROM fact AS f
+    SELECT f.object, f.whole, f.fact, f.value FROM fact AS f WHERE f.value IS NOT NULL
     """
 
-  /// The migrations that were laid, as ``query`` has facts.
+  /// The applied migrations, as facts like those of ``query``.
   static let migrations = """
     SELECT 'migration ' || m.name, false, f.fact, f.value
     FROM ledger.migrations AS m CROSS JOIN LATERAL (VALUES

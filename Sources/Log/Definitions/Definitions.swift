@@ -1,29 +1,29 @@
 import Ledger
 package import Postgres
 
-/// What the schema laid, as facts of the catalogue: `ledger_guard.definitions` keeps them as they were laid, and
-/// ``query`` reads them as they are.
+/// The schema's objects, as facts of the catalogue. `ledger_guard.definitions` keeps the facts as `init` applied them,
+/// and ``query`` reads them as they are now.
 ///
-/// `init` alone writes the table, a superuser's. It holds the log's partitions, which come and go, once, under
+/// The table is a superuser's, and only `init` writes it. It has the log's partitions, which come and go, once: as
 /// `events_p*`.
 package struct Definitions: Equatable, Sendable {
   package typealias Facts = [String: String]
 
-  /// By object: `function ledger.allocate_entry()`, `constraint ops_policy_pkey on public.ops_policy`.
+  /// By object, such as `function ledger.allocate_entry()` or `constraint ops_policy_pkey on public.ops_policy`.
   package var facts: [String: Facts] = [:]
-  /// Objects of schemas that nobody else may have anything in.
+  /// The objects of schemas in which nobody else may have any.
   var whole: Set<String> = []
 
-  /// A fact or an object that is not as it was laid.
+  /// A fact or an object that is not as it was applied.
   package struct Fault: Equatable, Sendable {
     package let object: String
-    /// Nil where the object is missing, or should not be there.
+    /// Nil if the object is missing, or should not be there.
     let fact: String?
     let applied: String?
     let found: String?
   }
 
-  /// What is not as it was laid, in the order of the objects' names.
+  /// What is not as it was applied, in the order of the objects' names.
   static func faults(applied: Definitions, found: Definitions) -> [Fault] {
     guard applied.majorVersion == found.majorVersion else {
       return [
@@ -53,10 +53,10 @@ package struct Definitions: Equatable, Sendable {
     return faults.sorted { ($0.object, $0.fact ?? "") < ($1.object, $1.fact ?? "") }
   }
 
-  /// Operators may add columns to the eight tables; the order is for who makes a table anew.
+  /// The order of columns is not compared, because operators may add some. It serves to create a missing table.
   private static func isOperators(_ fact: String) -> Bool { fact == "columns as laid" }
 
-  /// Operators may let whom they like read.
+  /// Operators may grant reading to whom they like.
   private static func isReading(_ fact: String) -> Bool {
     fact.contains(" may SELECT") || fact.hasSuffix(" may USAGE")
   }
@@ -68,21 +68,23 @@ extension Definitions.Fault {
   /// `function ledger.now(): another body`.
   var text: String {
     guard let fact else {
-      return applied == nil ? "\(object): the schema has no such thing" : "\(object): missing"
+      return applied == nil
+        ? "\(object): opsledger's schema has no such object" : "\(object): missing"
     }
     switch (fact, applied, found) {
     case ("body", _, _), ("query", _, _): return "\(object): another \(fact)"
     case ("major version", let applied?, let found?):
-      return "the definitions were noted under PostgreSQL \(applied), and this is \(found)"
-    case ("valid", _, _): return "\(object): not valid, so rows may break it"
+      return
+        "the definitions were recorded under PostgreSQL \(applied), and this server is \(found)"
+    case ("valid", _, _): return "\(object): not valid, so rows may violate it"
     case ("enabled", _, "D"): return "\(object): switched off"
     case ("enabled", "A", _): return "\(object): not ENABLE ALWAYS"
     case (_, "yes", nil): return "\(object): no longer: \(fact)"
     case (_, nil, let found?):
       return found == "yes" ? "\(object): \(fact)" : "\(object): \(fact) is \(found)"
     case (_, let applied?, let found):
-      return
-        "\(object): \(fact) is \(found.map(Self.brief) ?? "missing"), was laid as \(Self.brief(applied))"
+      let found = found.map(Self.brief) ?? "missing"
+      return "\(object): \(fact) is \(found), should be \(Self.brief(applied))"
     case (_, nil, nil): return object
     }
   }
@@ -93,7 +95,7 @@ extension Definitions.Fault {
 }
 
 extension Definitions {
-  /// The constraints and indexes of the eight tables that are not as they were applied: a repair may put them back.
+  /// The differences from the schema that a repair may put back: constraints and indexes of the eight tables.
   package static func repairable(_ applied: Definitions, _ found: Definitions) -> [Fault] {
     faults(applied: applied, found: found).filter { fault in
       (fault.object.hasPrefix("constraint ") || fault.object.hasPrefix("index "))
@@ -102,12 +104,10 @@ extension Definitions {
   }
 }
 
-// MARK: - Reading
-
 extension Definitions {
-  /// What was laid and what is there, in one query and one transaction.
+  /// The definitions as they were applied, and as they are now, in one query and one transaction.
   ///
-  /// - Returns: Nil as what was laid where nothing is noted.
+  /// - Returns: As `applied` nil if `init` has recorded none.
   package static func read(
     on connection: Connection
   ) throws(PostgresError) -> (applied: Definitions?, found: Definitions) {
@@ -115,28 +115,23 @@ extension Definitions {
       Statement(
         """
         SELECT to_regclass('ledger_guard.definitions') IS NOT NULL,
-          to_regclass('ledger.migrations') IS NOT NULL
+          to_regclass('ledger.migrations') IS NOT NULL, current_setting('search_path')
         """))
-    let recorded =
+    let recordedRows =
       "SELECT 'noted ' || d.object, false, d.fact, d.value FROM ledger_guard.definitions AS d"
     let sql =
-      query + (try isThere.bool(0, 0) ? " UNION ALL " + recorded : "")
+      query + (try isThere.bool(0, 0) ? " UNION ALL " + recordedRows : "")
       + (try isThere.bool(0, 1) ? " UNION ALL " + migrations : "")
-    // The catalogue prints names by the path, which is put back for whoever has a transaction open.
-    let path = try connection.query(Statement("SELECT current_setting('search_path')"))
-    var before = Parameters()
-    before.text(try path.text(0, 0))
+    // The caller may have a transaction open, so the path is put back.
     let answers = try connection.pipeline([
       (Statement("SELECT set_config('search_path', 'pg_catalog, pg_temp', true)"), Parameters()),
       (Statement(sql), parameters),
-      (Statement("SELECT set_config('search_path', $1::text, true)"), before),
+      (
+        Statement("SELECT set_config('search_path', $1::text, true)"),
+        Parameters(try isThere.text(0, 2))
+      ),
     ])
-    return try sorted(answers[1])
-  }
-
-  private static func sorted(
-    _ rows: Rows
-  ) throws(PostgresError) -> (applied: Definitions?, found: Definitions) {
+    let rows = answers[1]
     var (recorded, found) = (Definitions(), Definitions())
     for row in 0..<rows.count {
       let (object, fact, value) = (
@@ -154,7 +149,7 @@ extension Definitions {
 
   private static var parameters: Parameters {
     var parameters = Parameters()
-    // Their names alone, whether or not they are written with their schema.
+    // The names without their schema, which some have.
     let eight = RowType.allCases.filter(\.isOfTheEight).map { rowType in
       TableText.of(rowType).table.split(separator: ".").last.map(String.init) ?? ""
     }
@@ -164,8 +159,6 @@ extension Definitions {
     return parameters
   }
 }
-
-// MARK: - Partitions
 
 extension Definitions {
   private static let anyPartition = "events_p*"
@@ -178,38 +171,34 @@ extension Definitions {
     }.sorted()
   }
 
-  /// What was noted of any partition, as each of them should have it.
+  /// The same, with the facts of any partition repeated for each of these.
   fileprivate func expanded(to partitions: [String]) -> Definitions {
-    var all = Definitions(facts: [:], whole: whole)
-    for (object, facts) in facts {
-      guard object.contains(Self.anyPartition) else {
-        all.facts[object] = facts
-        continue
-      }
-      for partition in partitions {
-        all.facts[object.replacing(Self.anyPartition, with: partition)] =
-          facts.mapValues { $0.replacing(Self.anyPartition, with: partition) }
-      }
+    var all = self
+    for (object, facts) in facts where object.contains(Self.anyPartition) {
+      all.facts[object] = nil
+      for partition in partitions { all.add(object, facts, Self.anyPartition, as: partition) }
     }
     return all
   }
 
-  /// The partitions as one.
-  func contracted() -> Definitions {
+  /// The same, with all partitions as one.
+  private func contracted() -> Definitions {
     let partitions = partitions
-    var all = Definitions()
+    var all = self
     for (object, facts) in facts {
-      guard let partition = partitions.first(where: object.contains) else {
-        all.facts[object] = facts
-        continue
-      }
-      all.facts[object.replacing(partition, with: Self.anyPartition)] =
-        facts.mapValues { $0.replacing(partition, with: Self.anyPartition) }
+      guard let partition = partitions.first(where: object.contains) else { continue }
+      all.facts[object] = nil
+      all.add(object, facts, partition, as: Self.anyPartition)
     }
     return all
   }
 
-  /// Notes them as what was laid. Only who laid the schema may.
+  private mutating func add(_ object: String, _ facts: Facts, _ name: String, as other: String) {
+    self.facts[object.replacing(name, with: other)] =
+      facts.mapValues { $0.replacing(name, with: other) }
+  }
+
+  /// Records the definitions as they were applied. Only a superuser may.
   func note(on connection: Connection) throws(PostgresError) {
     var (objects, names, values) = (
       ArrayBuilder(.text), ArrayBuilder(.text), ArrayBuilder(.text)

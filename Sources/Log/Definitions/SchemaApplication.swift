@@ -1,15 +1,15 @@
 import Postgres
 
-/// One laying of the schema: before the files run it puts back what is not as it was laid, and afterwards what they do not
-/// lay each time, and notes what was laid.
+/// Applies the schema's definitions around its files. Before the files run, it repairs what is not as it was applied.
+/// Afterwards it repairs what the files do not replace, and records the new definitions.
 ///
-/// A fact is noted anew where the files changed it, or where they lay it each time (functions, views, event triggers).
-/// Whatever else is not as it was laid is put back, and what cannot be stays noted as it should be.
+/// A fact is recorded anew if the files changed it, or replace it each time (functions, views, event triggers). All
+/// other differences are repaired. What cannot be repaired stays recorded as it should be.
 struct SchemaApplication {
   private let connection: Connection
   private let applied: Definitions?
   private let before: Definitions
-  /// What was not as it was laid when it began.
+  /// What was not as it was applied at the beginning.
   private let wrong: [Definitions.Fault]
 
   init(_ connection: Connection) throws(PostgresError) {
@@ -30,7 +30,7 @@ struct SchemaApplication {
     if wrong.isEmpty {
       before = found
     } else {
-      // The files go by what was laid before them: keys that they insert by, tables that they change.
+      // The files rely on what was applied before: the keys of their inserts, the tables that they change.
       _ = try Self.repair(wrong, applied, found, connection, clearing: true)
       before = try Definitions.read(on: connection).found
     }
@@ -38,7 +38,7 @@ struct SchemaApplication {
 
   static let logIsGone = PostgresError.usage("the log is gone")
 
-  /// Whether `psql` laid files of this release since, of which nothing was noted.
+  /// Whether `psql` has applied files of this release, and their definitions are not recorded.
   private static func isAppliedByPsql(_ applied: Definitions, _ found: Definitions) -> Bool {
     SchemaFile.sql.contains { file in
       let object = "migration \(file.name)"
@@ -46,43 +46,40 @@ struct SchemaApplication {
     }
   }
 
-  /// Puts back what can be, while the guards rest: they run as their owners, who may be anybody yet.
+  /// Repairs what can be repaired. The guards are switched off meanwhile: they run as their owners, which may be wrong.
   private static func repair(
     _ faults: [Definitions.Fault], _ applied: Definitions, _ found: Definitions,
     _ connection: Connection, clearing: Bool = false
   ) throws(PostgresError) -> [String: PostgresError] {
-    let guards = try connection.query(
+    let names = try connection.query(
       Statement(
         """
         SELECT quote_ident(e.evtname) FROM pg_event_trigger AS e
         WHERE e.evtname LIKE 'opsledger\\_%' AND e.evtenabled <> 'D'
         """))
-    for row in 0..<guards.count {
-      try connection.execute("ALTER EVENT TRIGGER \(try guards.text(row, 0)) DISABLE")
-    }
-    if clearing { try clearTheWay(faults, connection) }
+    var guards: [String] = []
+    for row in 0..<names.count { guards.append(try names.text(row, 0)) }
+    for name in guards { try connection.execute("ALTER EVENT TRIGGER \(name) DISABLE") }
+    if clearing { try dropReplaced(faults, connection) }
     try disinherit(faults, connection)
     let failures = try SchemaRepair(faults, applied: applied, found: found).run(on: connection)
-    for row in 0..<guards.count {
-      try connection.execute("ALTER EVENT TRIGGER \(try guards.text(row, 0)) ENABLE ALWAYS")
-    }
+    for name in guards { try connection.execute("ALTER EVENT TRIGGER \(name) ENABLE ALWAYS") }
     return failures
   }
 
-  /// A function with another result, or a view with other columns, cannot be replaced: it goes before the files run.
-  /// What others have made of it goes on with it, under another name.
-  private static func clearTheWay(
+  /// Drops functions with another result, and views with other columns, because the files cannot replace them. If
+  /// objects of others depend on one, it is renamed instead.
+  private static func dropReplaced(
     _ faults: [Definitions.Fault], _ connection: Connection
   ) throws(PostgresError) {
     for (number, fault) in faults.enumerated() {
-      guard let fact = fault.fact, let kind = fault.object.split(separator: " ").first else {
-        continue
-      }
+      let kind = fault.object.prefix { $0 != " " }
       let name = fault.object.dropFirst(kind.count + 1)
       let what: String
-      switch (kind, fact) {
-      case ("function", "result"), ("function", "arguments"), ("function", "kind"): what = "ROUTINE"
-      case ("view", _) where fact == "columns" || fact.hasPrefix("type of "): what = "VIEW"
+      switch (kind, fault.fact) {
+      case ("function", "result"?), ("function", "arguments"?), ("function", "kind"?):
+        what = "ROUTINE"
+      case ("view", let fact?) where fact == "columns" || fact.hasPrefix("type of "): what = "VIEW"
       default: continue
       }
       for way in ["DROP \(what) \(name)", "ALTER \(what) \(name) RENAME TO replaced_\(number)"] {
@@ -98,7 +95,7 @@ struct SchemaApplication {
     }
   }
 
-  /// - Returns: What is as it was laid again, and what is not.
+  /// - Returns: What was repaired, and what could not be.
   consuming func finish() throws(PostgresError) -> (repaired: [String], unrepaired: [String]) {
     let after = try Definitions.read(on: connection).found
     guard let applied else {
@@ -122,13 +119,13 @@ struct SchemaApplication {
     )
   }
 
-  /// What the catalogue should say from now on.
+  /// The definitions that are right from now on.
   private func expected(_ applied: Definitions, _ after: Definitions) -> Definitions {
     var expected = applied
     for (object, facts) in after.facts {
       let old = before.facts[object]
       guard let recorded = applied.facts[object] else {
-        // What was there already is somebody else's, also where the files grant or revoke on all that there is.
+        // An object that was there before is somebody else's, even if the files grant or revoke rights to it.
         if old == nil { expected.facts[object] = facts }
         continue
       }
@@ -145,21 +142,20 @@ struct SchemaApplication {
     return expected
   }
 
-  /// Owners and rights outlive a function that is laid again.
+  /// Replacing a function keeps its owner and rights.
   private static func isAppliedEachTime(_ object: String, _ fact: String) -> Bool {
     ["function ledger", "function public.", "view ", "event trigger "].contains(
       where: object.hasPrefix)
       && fact != "owner" && !fact.contains(" may ")
   }
 
-  /// Tables that inherit from ours, or ours from them, go their own ways; their rows stay with them.
+  /// Ends inheritance between opsledger's tables and others. The other tables keep their rows.
   private static func disinherit(
     _ faults: [Definitions.Fault], _ connection: Connection
   ) throws(PostgresError) {
     for fault in faults where fault.fact?.hasPrefix("tables that ") == true {
-      var parameters = Parameters()
-      parameters.text(String(fault.object.dropFirst("table ".count)))
-      let rows = try connection.query(inheritance, parameters)
+      let table = String(fault.object.dropFirst("table ".count))
+      let rows = try connection.query(inheritance, Parameters(table))
       for row in 0..<rows.count {
         try connection.query(Statement(try rows.text(row, 0)))
       }

@@ -1,17 +1,13 @@
 import Ledger
 package import Postgres
 
-/// Puts back what is not as it was laid.
+/// Repairs objects that are not as they were applied.
 ///
-/// Each object is tried by itself, so that one that cannot be put back (rows break a constraint) stops no other.
+/// Each object is repaired by itself. So an object that cannot be repaired, such as a constraint that rows violate,
+/// does not stop the others.
 package struct SchemaRepair {
-  /// What puts one object back; where the first way fails, the next is tried.
-  private struct Repair {
-    let object: String
-    let ways: [[String]]
-  }
-
-  private let repairs: [Repair]
+  /// The repairs. Each is a list of ways, of which the next is tried when one fails.
+  private let repairs: [(object: String, ways: [[String]])]
 
   package init(_ faults: [Definitions.Fault], applied: Definitions, found: Definitions) {
     let objects = Set(faults.map(\.object))
@@ -19,22 +15,24 @@ package struct SchemaRepair {
     {
       object in
       Repairs(
-        object, faults.filter { $0.object == object }, applied.facts[object], found.facts[object]
-      ).repairs.map { Repair(object: object, ways: $0) }
+        object: object, faults: faults.filter { $0.object == object },
+        applied: applied.facts[object],
+        found: found.facts[object]
+      ).repairs.map { (object: object, ways: $0) }
     }
   }
 
-  /// Runs inside a transaction that may change the schema.
+  /// Runs in the caller's transaction, which must be allowed to change the schema.
   ///
-  /// - Returns: Why an object could not be put back, by object.
-  /// - Throws: What has nothing to do with the object: a lost connection, a lock that did not come.
+  /// - Returns: By object, why the first way to repair it failed.
+  /// - Throws: An error that no object causes, such as a lost connection or a lock timeout.
   package func run(on connection: Connection) throws(PostgresError) -> [String: PostgresError] {
     var failures: [String: PostgresError] = [:]
     for repair in repairs {
       for way in repair.ways {
         do throws(PostgresError) {
           try connection.execute("SAVEPOINT mend")
-          // One command each: names in it are the catalogue's, and none can hold a second command.
+          // As single statements, so that a name from the catalogue cannot add a second command.
           for statement in way { try connection.query(Statement(statement)) }
           try connection.execute("RELEASE mend")
           break
@@ -48,12 +46,11 @@ package struct SchemaRepair {
     return failures
   }
 
-  /// Owners before what needs them; keys before what refers to them.
+  /// The order of repairs: owners before what they own, keys before references to them.
   private static func rank(_ object: String, _ applied: Definitions) -> Int {
     let kinds = [
       "role ", "schema ", "type ", "table ", "sequence ", "view ", "function ", "constraint ",
-      "index ",
-      "trigger ", "migration ",
+      "index ", "trigger ", "migration ",
     ]
     let kind = kinds.firstIndex(where: object.hasPrefix) ?? kinds.count
     let definition = applied.facts[object]?["definition"] ?? ""
@@ -62,43 +59,31 @@ package struct SchemaRepair {
 }
 
 extension PostgresError {
-  /// What the server said, with the row that it named.
+  /// The server's message, with the row that it names.
   package var reason: String { message + (detail.map { ": " + $0 } ?? "") }
 
-  /// Whether the statement itself is to blame: no lost connection, lock, deadlock, shutdown or full disk.
+  /// Whether the statement itself is at fault, and not a lost connection, a lock, a shutdown or a full disk.
   package var isOfTheStatement: Bool {
     kind == .server && !isLockTimeout
       && !["40", "53", "57", "58", "XX"].contains(sqlstate.prefix(2))
   }
 }
 
-/// The statements that put one object back.
 private struct Repairs {
-  private let kind: Substring
-  /// Without its kind: `ledger.allocate_entry()`, `ops_policy_pkey on public.ops_policy`.
-  private let name: String
-  /// Of a part of a table: its own name, and the table's.
-  private let part: String
-  private let table: String
-  private let faults: [Definitions.Fault]
-  private let applied: Definitions.Facts?
-  private let found: Definitions.Facts?
+  let object: String
+  let faults: [Definitions.Fault]
+  let applied: Definitions.Facts?
+  let found: Definitions.Facts?
 
-  init(
-    _ object: String, _ faults: [Definitions.Fault], _ applied: Definitions.Facts?,
-    _ found: Definitions.Facts?
-  ) {
-    let words = object.split(separator: " ", maxSplits: 1)
-    kind = words.first ?? ""
-    name = words.count > 1 ? String(words[1]) : ""
-    (part, table) = name.split(last: " on ") ?? (name, "")
-    self.faults = faults
-    self.applied = applied
-    self.found = found
-  }
+  private var kind: Substring { object.prefix { $0 != " " } }
+  /// The object without its kind: `ledger.allocate_entry()`, `ops_policy_pkey on public.ops_policy`.
+  private var name: String { String(object.dropFirst(kind.count + 1)) }
+  /// For a part of a table: the part's own name, and the table's.
+  private var part: String { name.split(last: " on ")?.0 ?? name }
+  private var table: String { name.split(last: " on ")?.1 ?? "" }
 
-  /// What has to be done, each with the ways to do it. None where nothing but a hand can put it back: the log, a
-  /// column of another type.
+  /// The repairs, each with the ways to do it; none for what only a person can repair: the log, or a column of another
+  /// type.
   var repairs: [[[String]]] {
     guard let applied else { return drop.map { [[[$0]]] } ?? [] }
     switch kind {
@@ -110,7 +95,7 @@ private struct Repairs {
     }
   }
 
-  /// A column before what is said of it.
+  /// Missing columns before the other facts of columns.
   private func each(_ faults: [Definitions.Fault]) -> [[[String]]] {
     let columns = faults.filter { $0.fact?.hasPrefix("type of ") == true }
     return (columns + faults.filter { !columns.contains($0) }).compactMap {
@@ -118,7 +103,7 @@ private struct Repairs {
     }
   }
 
-  /// What stands where nobody else may have anything; tables and types, which hold something, stay.
+  /// Drops an object of somebody else from opsledger's schemas; but not a table or type, which may hold data.
   private var drop: String? {
     switch kind {
     case "trigger": "DROP TRIGGER \(part) ON \(table)"
@@ -139,7 +124,6 @@ private struct Repairs {
     found?["kind"].flatMap { ["p": "PROCEDURE", "a": "AGGREGATE"][$0] } ?? "FUNCTION"
   }
 
-  /// An index lies in its table's schema.
   private var indexName: String { (table.split(last: ".")?.0 ?? "public") + "." + part }
 
   private func constraint(_ applied: Definitions.Facts) -> [[String]] {
@@ -169,15 +153,15 @@ private struct Repairs {
 
   // MARK: What is missing
 
-  /// It comes back empty: what it held follows from the log, or was of use for a while.
+  /// Creates a missing object. It is empty: its content follows from the log, or was needed for a while only.
   private func making(_ applied: Definitions.Facts) -> [[[String]]] {
     let create: String? =
       switch kind {
       case "table": applied["kind"] == "r" ? table(applied) : nil
       case "sequence": sequence(applied)
       case "type":
-        applied["labels"].map { labels in
-          "CREATE TYPE \(name) AS ENUM (\(labels.split(separator: ", ").map { "'\($0)'" }.joined(separator: ", ")))"
+        applied["labels"].map {
+          "CREATE TYPE \(name) AS ENUM ('\($0.replacing(", ", with: "', '"))')"
         }
       default: nil
       }
@@ -211,7 +195,7 @@ private struct Repairs {
     }
   }
 
-  /// That of an identity is there with its table.
+  /// An identity column's sequence exists since its table was created.
   private func sequence(_ applied: Definitions.Facts) -> String {
     let clauses = applied.sorted { $0.key < $1.key }.compactMap { sequence($0.key, $0.value) }
     return "CREATE\(persistence(applied)) SEQUENCE IF NOT EXISTS \(name) "
@@ -319,12 +303,12 @@ private struct Repairs {
 }
 
 extension String {
-  /// Whether a constraint of this definition is kept by an index, and cannot be NOT VALID.
+  /// Whether a constraint with this definition has an index, and therefore cannot be NOT VALID.
   fileprivate var hasIndex: Bool {
     hasPrefix("PRIMARY KEY") || hasPrefix("UNIQUE") || hasPrefix("EXCLUDE")
   }
 
-  /// What stands before and after the last of `separator`; nil without one.
+  /// The parts before and after the last `separator`; nil without one.
   fileprivate func split(last separator: String) -> (String, String)? {
     guard let range = ranges(of: separator).last else { return nil }
     return (String(self[..<range.lowerBound]), String(self[range.upperBound...]))

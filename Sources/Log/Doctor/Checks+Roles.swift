@@ -1,29 +1,21 @@
 extension Check {
-  private static let ours = """
-    ('opsledger_owner', 'opsledger_tables', 'opsledger_engine', 'opsledger_operator',
-      'opsledger_auditor', 'opsledger_repair', 'opsledger_may_repair', 'opsledger_writer')
-    """
-
-  // MARK: - Roles
-
   static let roles = [
     Check(
       name: "roles", severity: .fail,
-      fine: "none of ours logs in, or stands above the others",
+      fine: "no role of opsledger can log in, and none is a superuser",
       remedy: "ALTER ROLE … NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE",
       sql: """
         SELECT format('%s %s', r.rolname, concat_ws(', ', CASE WHEN r.rolcanlogin THEN 'can log in' END,
           CASE WHEN r.rolsuper THEN 'is a superuser' END,
-          CASE WHEN r.rolbypassrls THEN 'passes row-level policies' END,
+          CASE WHEN r.rolbypassrls THEN 'bypasses row-level policies' END,
           CASE WHEN r.rolcreaterole THEN 'may create roles' END))
-        FROM pg_roles AS r WHERE r.rolname IN \(ours)
+        FROM pg_roles AS r WHERE r.rolname IN ('\(Definitions.roles.joined(separator: "', '"))')
           AND (r.rolcanlogin OR r.rolsuper OR r.rolbypassrls OR r.rolcreaterole) ORDER BY 1
         """),
     Check(
-      name: "repairers", severity: .fail,
-      fine:
-        "nobody but the engine can become the repair role, and nobody the log's owner or writer, or write any table",
-      remedy: "REVOKE the membership: it passes capture, or owns the log, or writes into it",
+      name: "memberships", severity: .fail,
+      fine: "only the engine can become the repair role, and nobody the log's owner or writer",
+      remedy: "REVOKE the membership: it gets around capture, owns the log, or writes into it",
       sql: """
         SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
         FROM pg_auth_members AS m
@@ -39,8 +31,9 @@ extension Check {
         """),
     Check(
       name: "role makers", severity: .warn,
-      fine: "no login that is no superuser may create roles",
-      remedy: "before PostgreSQL 16, CREATEROLE can grant itself any role, ours too: take it away",
+      fine: "only superusers may create roles",
+      remedy:
+        "ALTER ROLE … NOCREATEROLE: before PostgreSQL 16 the role can grant itself opsledger's roles",
       sql: """
         SELECT format('%s may create roles', r.rolname) FROM pg_roles AS r
         WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
@@ -48,7 +41,7 @@ extension Check {
         """),
     Check(
       name: "functions", severity: .fail,
-      fine: "those of the ledger are nobody's unless granted",
+      fine: "PUBLIC may call none of the ledger's functions",
       remedy: applyAgain,
       isApplied: true,
       sql: """
@@ -56,14 +49,14 @@ extension Check {
         WHERE (p.pronamespace IN (to_regnamespace('ledger'), to_regnamespace('ledger_guard'))
             OR p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'ops\\_%'
               AND p.proowner = to_regrole('opsledger_owner'))
-          -- Capture's triggers ask these as whoever writes.
+          -- Capture's triggers call these as the role that writes.
           AND p.proname NOT IN ('capture_is_on', 'capture_checks_reports', 'capture_numbers')
           AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
             WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') ORDER BY 1
         """),
     Check(
       name: "rights", severity: .fail,
-      fine: "each role may do what it is there for",
+      fine: "each role has the rights that it needs",
       remedy: applyAgain,
       isApplied: true,
       sql: """
@@ -89,15 +82,15 @@ extension Check {
         """),
     Check(
       name: "owners", severity: .fail,
-      fine: "the ledger and the eight tables belong to the roles that are made for it",
-      remedy: "ALTER … OWNER TO, by a superuser: an owner may do what no right forbids",
+      fine: "the ledger and the eight tables belong to opsledger's roles",
+      remedy: "ALTER … OWNER TO, by a superuser: rights do not restrict an owner",
       sql: """
         SELECT format('%s belongs to %s, not to %s', o.oid::regclass, o.relowner::regrole, o.rightful)
         FROM (SELECT c.oid, c.relowner, CASE WHEN c.relnamespace = to_regnamespace('ledger')
             OR c.relname IN ('ops_policy_history', 'ops_policy_audit')
             THEN 'opsledger_owner' ELSE 'opsledger_tables' END AS rightful
           FROM pg_class AS c WHERE c.relkind IN ('r', 'p', 'v', 'S') AND (
-            -- Permits belong to who laid the schema: no role of ours may write one.
+            -- Permits belong to the superuser who applied the schema: no role of opsledger may write one.
             c.relnamespace = to_regnamespace('ledger') AND c.relname NOT IN ('ddl_permits', 'erasure_permits')
             OR c.oid IN (
               SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k
@@ -107,43 +100,40 @@ extension Check {
         """),
     Check(
       name: "this login", severity: .warn,
-      fine: "it is no superuser",
-      remedy: "use a login in opsledger_engine: nothing guards against a superuser",
+      fine: "this login is no superuser",
+      remedy: "use a login in opsledger_engine: no protection stops a superuser",
       sql: """
         SELECT format('%s is a superuser', r.rolname) FROM pg_roles AS r
         WHERE r.rolname = session_user AND r.rolsuper
         """),
   ]
 
-  // MARK: - The server
-
   static let server = [
     Check(
       name: "durability", severity: .warn,
-      fine: "what is committed is on disk",
-      remedy: "with these settings a crash can lose what was acknowledged, or more",
+      fine: "every committed transaction is on disk",
+      remedy: "switch the settings on: otherwise a crash can lose acknowledged entries, or more",
       sql: """
         SELECT format('%s is %s', s.name, s.setting) FROM pg_settings AS s
-        WHERE (s.name IN ('fsync', 'full_page_writes') AND s.setting = 'off')
-          OR s.name = 'synchronous_commit' AND s.setting = 'off' ORDER BY 1
+        WHERE s.name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND s.setting = 'off' ORDER BY 1
         """),
     Check(
       name: "appends", severity: .warn,
-      fine: "none stays open",
+      fine: "no append stays open",
       remedy: "the seal waits for it: end it with pg_terminate_backend, or COMMIT PREPARED",
       sql: """
         SELECT format('%s has held the seal at entry %s since %s',
           coalesce('process ' || f.pid || ' (' || coalesce(a.usename::text, 'another login') || ')',
-            'a prepared transaction'), f.bound, coalesce(a.xact_start::text, 'nobody may say when'))
+            'a prepared transaction'), f.bound, coalesce(a.xact_start::text, 'an unknown time'))
         FROM ledger.appends_in_flight() AS f LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
         WHERE a.xact_start < clock_timestamp() - interval '1 minute' OR f.pid IS NULL ORDER BY 1
         """),
     Check(
       name: "advisory locks", severity: .warn,
-      fine: "nobody has those by which an append shows where it is",
-      remedy: "appends go around it; ask whose it is, or end it with pg_terminate_backend",
+      fine: "only appends hold the locks that appends use",
+      remedy: "appends work around it; ask whose it is, or end it with pg_terminate_backend",
       sql: """
-        SELECT DISTINCT format('process %s (%s, %s) has an advisory lock that only an append should',
+        SELECT DISTINCT format('process %s (%s, %s) holds an advisory lock that only an append should hold',
           l.pid, coalesce(a.usename::text, 'another login'), coalesce(nullif(a.application_name, ''), 'no name'))
         FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 IN (19796, 19797)
@@ -154,14 +144,14 @@ extension Check {
         """),
     Check(
       name: "locks", severity: .warn,
-      fine: "nobody keeps others from the tables",
+      fine: "no session blocks others at the tables",
       remedy: "ask whose transaction it is, or end it: pg_terminate_backend, or ROLLBACK PREPARED",
       sql: LockHolders.inTheWaySQL),
     Check(
       name: "tasks", severity: .warn,
       fine: "no heartbeat, push or retention apply has run for an hour",
       remedy:
-        "see whether it gets on: while it runs, no other does; ended by its process id it frees the task",
+        "see whether it makes progress: nobody else can run the task meanwhile; end it by its process id",
       sql: """
         SELECT format('%s: %s, since %s', r.task, ledger.task_lease_text(r), r.started_at)
         FROM ledger.task_leases AS r
@@ -169,8 +159,8 @@ extension Check {
         """),
     Check(
       name: "idle transactions", severity: .warn,
-      fine: "none has been idle for ten minutes",
-      remedy: "dead rows of the queues pile up behind it: end it, or set "
+      fine: "no transaction has been idle for ten minutes",
+      remedy: "meanwhile vacuum cannot remove dead rows of the queues: end it, or set "
         + "idle_in_transaction_session_timeout on the operators' roles",
       sql: """
         SELECT format('process %s (%s, %s) has been idle in a transaction since %s', a.pid, a.usename,

@@ -1,14 +1,12 @@
 extension Check {
-  // MARK: - Where it is laid
-
-  /// The database's encoding, what others may lay beside the ledger, and settings of the database and of roles.
+  /// The database's encoding, others' rights in schema public, and settings of the database and of roles.
   static let surroundings = [
     Check(
       name: "encoding", severity: .fail,
       fine: "the database keeps text as UTF-8",
       remedy:
         "move to a database with ENCODING 'UTF8' TEMPLATE template0: push here, `restore` there; "
-        + "bytes that are no UTF-8 stop heartbeat, verify and push",
+        + "bytes that are not UTF-8 stop heartbeat, verify and push",
       sql: """
         SELECT format('its encoding is %s', pg_encoding_to_char(d.encoding))
         FROM pg_database AS d
@@ -19,8 +17,7 @@ extension Check {
       name: "schema public", severity: .warn,
       fine: "only roles that were granted it may create in it",
       remedy:
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC: whatever looks for names in public could find "
-        + "somebody else's functions there",
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC: others could shadow names that are looked up there",
       sql: """
         SELECT 'PUBLIC may create in schema public' FROM pg_namespace AS n,
           aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS p
@@ -28,10 +25,10 @@ extension Check {
         """),
     Check(
       name: "settings", severity: .warn,
-      fine: "no setting of the database or of a role weakens it",
+      fine: "no setting of the database or of a role weakens the ledger",
       remedy:
-        "ALTER DATABASE … RESET, ALTER ROLE … RESET: with synchronous_commit off a crash loses what was "
-        + "acknowledged; with session_replication_role replica references between the tables are not checked",
+        "ALTER DATABASE … RESET, ALTER ROLE … RESET: with synchronous_commit off, a crash loses acknowledged "
+        + "entries; with session_replication_role replica, references between the tables are not checked",
       sql: """
         SELECT format('%s has %s', concat_ws(' in ',
             CASE WHEN s.setrole <> 0 THEN 'role ' || s.setrole::regrole::text END,

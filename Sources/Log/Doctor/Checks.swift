@@ -1,24 +1,21 @@
 import Ledger
 
 extension Check {
-  /// In the order in which they are told: the log, the tables, the roles, the server.
+  /// All checks, in the order in which `doctor` prints them.
   static let all = log + tables + roles + server + surroundings
 
-  static let applyAgain = "lay it again with `opsledger init`"
-  /// What a user of the program alone can look at.
-  static let whole =
-    "a whole one to compare with: `opsledger --database URL init` in an empty database"
+  static let applyAgain = "apply the schema again with `opsledger init`"
+  static let whole = "to compare, run `opsledger --database URL init` in an empty database"
+  private static let eight =
+    "SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k"
 
-  // MARK: - The log
-
-  /// The log, each of its partitions, and the checkpoints.
   private static let appendOnly = """
     SELECT 'ledger.events'::regclass AS oid UNION ALL SELECT 'ledger.checkpoints'
     UNION ALL SELECT 'ledger.archived_partitions' UNION ALL SELECT 'ledger.kept_events'
     UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
     """
 
-  /// The greatest version of each table that has versions.
+  /// The greatest version of a row of each table.
   private static let versions = RowType.allCases.map { rowType in
     let table = (rowType.isOfTheEight ? "public." : "") + TableText.of(rowType).table
     return "SELECT '\(table): versions of a row', max(t.version)::bigint, \(Draft.versionMax) "
@@ -30,8 +27,9 @@ extension Check {
   ) -> Check {
     Check(
       name: name, severity: severity, fine: fine,
-      remedy: "from a counter's end on nothing is recorded. `rebuild` mends rows whose version no "
-        + "history leads to; where entry numbers end, a new ledger is begun",
+      remedy:
+        "without free numbers nothing can be recorded. `rebuild` repairs versions that the log "
+        + "does not have; if entry numbers run out, begin a new ledger",
       sql: """
         SELECT format('%s: %s of %s are used', n.name, n.at, n.ends) FROM (
           SELECT s.seqrelid::regclass::text AS name, pg_sequence_last_value(s.seqrelid) AS at,
@@ -47,7 +45,7 @@ extension Check {
     Check(
       name: "log triggers", severity: .fail,
       fine: "log, partitions and checkpoints refuse UPDATE, DELETE and TRUNCATE",
-      remedy: "\(applyAgain), then `verify`: what was written meanwhile had no guard",
+      remedy: "\(applyAgain), then `verify`: meanwhile nothing refused changes",
       isApplied: true,
       sql: """
         SELECT format('%s: trigger %s is missing, or not ENABLE ALWAYS', a.oid::regclass, n.name)
@@ -58,7 +56,7 @@ extension Check {
         """),
     Check(
       name: "log privileges", severity: .fail,
-      fine: "no role may change or empty it",
+      fine: "no role may change or empty the log",
       remedy: "REVOKE them, and ask who granted them",
       sql: """
         SELECT format('%s may %s %s', CASE p.grantee WHEN 0 THEN 'PUBLIC' ELSE p.grantee::regrole::text END,
@@ -69,7 +67,7 @@ extension Check {
         """),
     Check(
       name: "log keys", severity: .fail,
-      fine: "each partition holds each event of a stream once",
+      fine: "each partition has a unique index of stream and version",
       remedy: "`verify` names streams with two events of one version",
       sql: """
         SELECT format('%s has no unique index of (stream, version)', i.inhrelid::regclass)
@@ -80,20 +78,20 @@ extension Check {
         """),
     Check(
       name: "entry numbers", severity: .fail,
-      fine: "one at a time, never back",
-      remedy: "numbers of appends in flight could be taken for sealed: stop writers; a superuser "
-        + "switches event trigger opsledger_frozen_ddl off, sets CACHE 1 NO CYCLE INCREMENT 1, "
-        + "and switches it on again (ENABLE ALWAYS)",
+      fine: "the sequence counts up, one by one",
+      remedy: "a seal could pass open appends: stop all writers; then a superuser disables event "
+        + "trigger opsledger_frozen_ddl, sets CACHE 1 NO CYCLE INCREMENT 1, and enables the trigger "
+        + "again (ENABLE ALWAYS)",
       sql: """
-        SELECT format('ledger.entry_sequence has CACHE %s, CYCLE %s, and %s', s.seqcache, s.seqcycle,
-          format('INCREMENT %s', s.seqincrement))
+        SELECT format('ledger.entry_sequence has CACHE %s, CYCLE %s and INCREMENT %s', s.seqcache, s.seqcycle,
+          s.seqincrement)
         FROM pg_sequence AS s WHERE s.seqrelid = 'ledger.entry_sequence'::regclass AND (
           s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1)
         """),
     Check(
       name: "numbers and seals", severity: .fail,
-      fine: "entry numbers are above all that is sealed and recorded",
-      remedy: "somebody set them back: `opsledger init` sets them right; then `verify`",
+      fine: "the next number is above every sealed and recorded entry",
+      remedy: "somebody set the numbers back: `opsledger init` corrects them; then `verify`",
       sql: """
         SELECT format('entry numbers stand at %s, and entry %s is %s', n.at,
           greatest(n.sealed, n.recorded),
@@ -111,8 +109,7 @@ extension Check {
     Check(
       name: "partitions", severity: .warn,
       fine: "one statement can lock all of the log",
-      remedy:
-        "raise max_locks_per_transaction and restart the server, or let old partitions leave: "
+      remedy: "raise max_locks_per_transaction and restart the server, or archive old partitions: "
         + "policy retention, log_days",
       sql: """
         SELECT format('the log has %s partitions: reading all of them takes %s locks, '
@@ -128,8 +125,8 @@ extension Check {
         """),
     Check(
       name: "partitions ahead", severity: .warn,
-      fine: "the log has room ahead",
-      remedy: "run `opsledger heartbeat`, which makes them; without one, appends fail in the end",
+      fine: "the log has partitions for the next entries",
+      remedy: "run `opsledger heartbeat`, which makes partitions; without them, appends will fail",
       sql: """
         SELECT format('entry numbers stand at %s, and the last partition ends at %s', n.at, n.ends)
         FROM (SELECT pg_sequence_last_value('ledger.entry_sequence') AS at, (
@@ -139,13 +136,13 @@ extension Check {
         WHERE coalesce(n.ends, 0) - n.at < 1000000 AND n.ends <= \(EntryNumber.last)
         """),
     Check(
-      name: "home", severity: .fail,
-      fine: "this database is the one that was settled",
-      remedy: "settle it with `opsledger restore`: until then nothing is recorded here",
+      name: "instance", severity: .fail,
+      fine: "the instance mark is this database's own",
+      remedy: "resolve it with `opsledger restore`; until then nothing is recorded here",
       sql: """
         SELECT CASE pg_sequence_last_value('ledger.instance_mark')
-          WHEN 0 THEN 'the store was seen to hold history that this database lacks'
-          ELSE 'it is a copy, an old one put back, or a promoted standby' END
+          WHEN 0 THEN 'a stale copy: a store has entries that this database lacks'
+          ELSE 'this database is a copy, an old backup put back, or a promoted standby' END
         WHERE CASE WHEN NOT pg_is_in_recovery()
           THEN CASE WHEN pg_sequence_last_value('ledger.instance_mark') IS NULL
             THEN ledger.has_history()
@@ -153,9 +150,10 @@ extension Check {
         """),
     Check(
       name: "frozen schema", severity: .fail,
-      fine: "event triggers refuse DDL on the log, and what would switch capture off",
-      remedy: "a superuser lays them with `opsledger init`; where there is none, owners of tables "
-        + "and of the log can change them, and only checkpoints kept elsewhere show it",
+      fine: "event triggers refuse DDL on the log, and DDL that would switch capture off",
+      remedy:
+        "a superuser creates them with `opsledger init`; without them, the owners of tables and "
+        + "log can change these, and only checkpoints kept elsewhere show it",
       isApplied: true,
       sql: """
         SELECT format('event trigger %s is missing, or not ENABLE ALWAYS', n.name)
@@ -166,20 +164,17 @@ extension Check {
         """),
   ]
 
-  // MARK: - The eight tables
-
-  /// Constraints of the eight that rows break or may break: those that are NOT VALID, and those that the last repair left
-  /// off and nobody has put back. What the schema has laid is told by its definitions.
+  /// Operators' constraints of the eight tables that rows violate or may violate: those that are NOT VALID, and those
+  /// that the last repair dropped and nobody has added again. The schema's own constraints belong to ``Definitions``.
   static let notInForce = """
     SELECT format('constraint %I on %s is NOT VALID', c.conname, c.conrelid::regclass)
     FROM pg_constraint AS c
-    WHERE NOT c.convalidated AND c.conrelid IN (
-        SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k)
+    WHERE NOT c.convalidated AND c.conrelid IN (\(eight))
       AND NOT EXISTS (SELECT FROM ledger_guard.definitions AS d
         WHERE d.object = format('constraint %I on public.%I', c.conname,
           (SELECT r.relname FROM pg_class AS r WHERE r.oid = c.conrelid)))
     UNION ALL
-    SELECT format('%s %s of %s was left off: %s', replace(l.kind, '_', ' '), l.name, l."table", l.statement)
+    SELECT format('%s %s of %s was dropped by the last repair: %s', replace(l.kind, '_', ' '), l.name, l."table", l.statement)
     FROM (
       SELECT e.data FROM ledger.events_in_database AS e
       WHERE e.type IN ('\(LedgerRecord.eventType(.rebuilt))', '\(LedgerRecord.eventType(.restored))')
@@ -214,8 +209,8 @@ extension Check {
         """),
     Check(
       name: "tables", severity: .fail,
-      fine: "the eight are as the log knows them",
-      remedy: "undo it by hand, then `verify`; \(whole)",
+      fine: "the eight tables have the columns and rules that the log expects",
+      remedy: "undo the change, then `verify`; \(whole)",
       sql: """
         SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
         WHERE NOT starts_with(f.fault, 'trigger ') ORDER BY 1
@@ -238,24 +233,25 @@ extension Check {
         ORDER BY 1
         """),
     Check(
-      name: "passed over", severity: .warn,
-      fine: "the loop passes no row over",
+      name: "quarantine", severity: .warn,
+      fine: "no row is quarantined",
       remedy:
         "look at the row (`opsledger step show`, `proposal show`, psql) and at the constraints, triggers "
-        + "and locks of its table; amend it, or take away what refuses it: it is tried again by itself",
+        + "and locks of its table; amend the row, or remove what refuses it. The loop tries it again",
       sql: """
         SELECT format('%s %s, by %s: %s', p.row_type, p.stream, p.name, p.why)
         FROM ledger.quarantine AS p ORDER BY p.since, p.stream LIMIT 100
         """),
     Check(
       name: "rows", severity: .warn,
-      fine: "they keep every constraint that there is",
+      fine: "every row satisfies every constraint",
       remedy:
-        "change the rows, then `opsledger rebuild` puts back what the schema has laid, and you what is yours",
+        "change the rows; then `opsledger rebuild` adds the schema's constraints again, and you "
+        + "add your own",
       sql: notInForce),
     Check(
       name: "views", severity: .fail,
-      fine: "all are there",
+      fine: "every view exists",
       remedy: applyAgain,
       isApplied: true,
       sql: """
@@ -268,25 +264,24 @@ extension Check {
         """),
     Check(
       name: "row-level policies", severity: .fail,
-      fine: "none is forced on the ledger",
+      fine: "no table of the ledger forces them on its owner",
       remedy: "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: replay, verify and capture refuse to run "
         + "where rows could be hidden from them",
       sql: """
         SELECT format('%s forces row-level security on its owners', c.oid::regclass)
         FROM pg_class AS c WHERE c.relforcerowsecurity AND (
           c.relnamespace = 'ledger'::regnamespace
-          OR c.oid IN (SELECT to_regclass('public.' || k.relation) FROM ledger.captured_columns() AS k))
+          OR c.oid IN (\(eight)))
         ORDER BY 1
         """),
     Check(
       name: "replication", severity: .fail,
       fine: "no subscription writes the eight tables",
       remedy:
-        "replicate the log and `rebuild` there: a subscription's rows reach capture one by one",
+        "replicate the log instead, and `rebuild` there: capture sees a subscription's rows one by one",
       sql: """
         SELECT format('a subscription writes %s', s.srrelid::regclass) FROM pg_subscription_rel AS s
-        WHERE s.srrelid IN (SELECT to_regclass('public.' || k.relation)
-          FROM ledger.captured_columns() AS k) ORDER BY 1
+        WHERE s.srrelid IN (\(eight)) ORDER BY 1
         """),
   ]
 }

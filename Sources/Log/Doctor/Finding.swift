@@ -1,7 +1,6 @@
 public import Ledger
 import Postgres
 
-/// What `doctor` says of one protection.
 public struct Finding: Equatable, Sendable {
   public enum Verdict: String, Comparable, Sendable {
     case pass = "PASS"
@@ -21,9 +20,9 @@ public struct Finding: Equatable, Sendable {
 
   public var name: String
   public var verdict: Verdict
-  /// What was seen, a sentence each; where all is well, one.
+  /// What the check saw: one text for each fault, or one text that all is well.
   public var saw: [String]
-  /// What to do about it; nil where nothing is wrong.
+  /// What to do; nil if nothing is wrong.
   public var remedy: String?
 
   public init(name: String, verdict: Verdict, saw: [String], remedy: String? = nil) {
@@ -34,31 +33,42 @@ public struct Finding: Equatable, Sendable {
   }
 }
 
-/// One protection: a query whose rows are what is wrong with it.
+extension Finding {
+  /// A pass if there are no faults.
+  fileprivate init(
+    _ name: String, _ severity: Verdict, _ faults: [String], fine: String, remedy: String
+  ) {
+    let isFine = faults.isEmpty
+    self.init(
+      name: name, verdict: isFine ? .pass : severity, saw: isFine ? [fine] : faults,
+      remedy: isFine ? nil : remedy)
+  }
+}
+
+/// A check: a query that returns one row for each fault.
 struct Check: Sendable {
   var name: String
-  /// What a row means.
+  /// The verdict if there is a fault.
   var severity: Finding.Verdict
-  /// What to say where there are no rows.
+  /// What to say if there is no fault.
   var fine: String
   var remedy: String
-  /// Whether laying the schema again mends it.
+  /// Whether applying the schema again repairs the fault.
   var isApplied = false
   var sql: String
 }
 
 extension Session {
-  /// Looks at every protection of the ledger, in the catalogue. It changes nothing and needs no more rights
-  /// than to read; what it may not look at is a warning.
+  /// Runs every check. It changes nothing, and needs only the right to read. A check that cannot run is a warning.
   ///
-  /// - Throws: Where the database is out of reach.
+  /// - Throws: `OPS_001` if the database cannot be reached.
   public func examine() throws(OpsError) -> [Finding] {
     var findings = [try examineSchema(), try examineDefinitions()]
     for check in Check.all { findings.append(try examine(check)) }
     return findings
   }
 
-  /// The names of the protections that are out of force and that laying the schema again mends.
+  /// The checks with a fault that applying the schema again repairs.
   func unapplied() throws(OpsError) -> [String] {
     var names: [String] = []
     for check in Check.all where check.isApplied {
@@ -68,90 +78,70 @@ extension Session {
     return names
   }
 
-  /// Whether it is known what the schema laid: where it is not, there is no ledger to examine.
+  /// Whether the schema's definitions are recorded. If not, there is no ledger to examine.
   public func notesDefinitions() throws(OpsError) -> Bool {
-    let rows = try query(Statement("SELECT to_regclass('ledger_guard.definitions') IS NOT NULL"))
-    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
+    try boolean(Statement("SELECT to_regclass('ledger_guard.definitions') IS NOT NULL"))
   }
 
-  /// Constraints and indexes of the eight tables that are not in force: what the schema laid, and what operators have
-  /// added and rows break.
+  /// Constraints and indexes of the eight tables that are not in force: the schema's, and those of operators.
   package func notInForce() throws(OpsError) -> [String] {
-    let connection = try connection()
-    return try onDatabase { () throws(PostgresError) in
-      let (applied, found) = try Definitions.read(on: connection)
-      var texts = applied.map { Definitions.repairable($0, found).map(\.text) } ?? []
-      let rows = try connection.query(Statement(Check.notInForce))
-      for row in 0..<rows.count { texts.append(try rows.text(row, 0)) }
-      return texts
-    }
+    let (applied, found) = try definitions()
+    return try (applied.map { Definitions.repairable($0, found).map(\.text) } ?? [])
+      + query(Statement(Check.notInForce)).texts()
   }
 
-  /// What keeps one check from looking is its finding, and stops no other.
-  private func looking(
+  private func definitions() throws(OpsError) -> (applied: Definitions?, found: Definitions) {
+    let connection = try connection()
+    return try onDatabase { () throws(PostgresError) in try Definitions.read(on: connection) }
+  }
+
+  private func checked(
     _ name: String, _ body: () throws(OpsError) -> Finding
   ) throws(OpsError) -> Finding {
     do throws(OpsError) { return try body() } catch {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
-        name: name, verdict: .warn, saw: ["could not be looked at: \(error.message)"],
+        name: name, verdict: .warn, saw: ["cannot be checked: \(error.message)"],
         remedy: error.isLockTimeout
-          ? "see `locks` below; then ask again"
-          : "ask as a login that may: the engine's, or an auditor's")
+          ? "see `locks` below; then run `opsledger doctor` again"
+          : "use a login that may read it: the engine's, or an auditor's")
     }
   }
 
   private func examine(_ check: Check) throws(OpsError) -> Finding {
-    try looking(check.name) { () throws(OpsError) in
-      let rows = try query(Statement(check.sql))
-      let saw = try onDatabase { () throws(PostgresError) in
-        var saw: [String] = []
-        for row in 0..<rows.count { saw.append(try rows.text(row, 0)) }
-        return saw
-      }
-      if saw.isEmpty { return Finding(name: check.name, verdict: .pass, saw: [check.fine]) }
-      return Finding(
-        name: check.name, verdict: check.severity, saw: saw, remedy: check.remedy)
+    try checked(check.name) { () throws(OpsError) in
+      Finding(
+        check.name, check.severity, try query(Statement(check.sql)).texts(), fine: check.fine,
+        remedy: check.remedy)
     }
   }
 
-  /// Everything that the schema lays, against what was laid.
+  /// Compares everything that the schema defines with what was applied.
   private func examineDefinitions() throws(OpsError) -> Finding {
     let name = Installer.definitions
-    return try looking(name) { () throws(OpsError) in
-      let connection = try connection()
-      let (applied, found) = try onDatabase { () throws(PostgresError) in
-        try Definitions.read(on: connection)
-      }
+    return try checked(name) { () throws(OpsError) in
+      let (applied, found) = try definitions()
       guard let applied else {
         return Finding(
-          name: name, verdict: .fail, saw: ["nobody has noted what was laid"],
-          remedy: "note it with `opsledger init`")
-      }
-      let saw = Definitions.faults(applied: applied, found: found).map(\.text)
-      if saw.isEmpty {
-        return Finding(
-          name: name, verdict: .pass, saw: ["\(applied.facts.count) objects are as they were laid"])
+          name: name, verdict: .fail, saw: ["no definitions are recorded"],
+          remedy: "record them with `opsledger init`")
       }
       return Finding(
-        name: name, verdict: .fail, saw: saw,
+        name, .fail, Definitions.faults(applied: applied, found: found).map(\.text),
+        fine: "\(applied.facts.count) objects are as they were applied",
         remedy:
-          "`opsledger init`, by a superuser, lays them again, and names what it cannot put back; then `verify`"
+          "`opsledger init`, by a superuser, repairs them, and names what it cannot repair; then `verify`"
       )
     }
   }
 
   private func examineSchema() throws(OpsError) -> Finding {
-    try looking("schema") { () throws(OpsError) in
-      let pending = try Installer.pending(self)
-      if pending.isEmpty {
-        return Finding(
-          name: "schema", verdict: .pass, saw: ["it is the one of release \(Installer.release)"])
-      }
-      return Finding(
-        name: "schema", verdict: .warn,
-        saw: pending.map { "\($0) is not laid, or is another release's" },
-        remedy: "lay it with `opsledger init`")
+    try checked("schema") { () throws(OpsError) in
+      Finding(
+        "schema", .warn,
+        try Installer.pending(self).map { "\($0) is not applied, or is another release's" },
+        fine: "it is the schema of release \(Installer.release)",
+        remedy: "apply the schema with `opsledger init`")
     }
   }
 }

@@ -2,19 +2,18 @@ import JSON
 public import Ledger
 public import Postgres
 
-/// Which hold keeps which row. Retention, erasures and `archive restore` all ask this, so that they agree.
+/// Which hold keeps which row. Retention, erasures and `archive restore` all use this, so that they agree.
 ///
-/// The log is asked, with the part of it that has left, and not the tables: a row that a hand changed, or that has left,
-/// is held as it was before.
+/// It reads the log with its archived part, and not the tables. So a row is held as it was before a manual change, and
+/// after it was archived.
 public struct HeldRows: Sendable {
-  /// The holds in force when it was asked, the oldest first.
+  /// The holds that were in force, the oldest first.
   fileprivate let holds: [Hold]
-  /// When each mission was open.
   fileprivate let open: [StreamID: ClosedRange<Instant>]
-  /// By source, the rows with a copy of what its agent events said, and the missions of these rows.
+  /// By source: the rows with a copy of its agent events' content, and the missions of these rows.
   fileprivate let copies: [String: Set<StreamID>]
 
-  /// - Returns: The oldest hold that keeps the row; nil where none does.
+  /// - Returns: The oldest hold that keeps the row; nil if none does.
   public func hold(on row: StreamID) -> StreamID? { hold(onAnyOf: [row]) }
 
   public func hold(onAnyOf rows: some Sequence<StreamID>) -> StreamID? {
@@ -25,21 +24,20 @@ public struct HeldRows: Sendable {
     }?.id
   }
 
-  /// Asks under the row lock that placing a hold takes, too, which holds are in force.
+  /// Selects the holds in force. Use it under ``Session/lockRetention``, which placing a hold takes too.
   public static let inForce = Statement(
     """
     SELECT \(Hold.select("h")) FROM ledger.holds AS h WHERE h.released_at IS NULL
     ORDER BY h.placed_at, h.id
     """)
 
-  /// Whether these are still the holds in force: else all is asked again.
+  /// Whether the holds in force are still the same. If not, the caller reads everything again.
   public func isOf(_ inForce: [Hold]) -> Bool { inForce.map(\.id) == holds.map(\.id) }
 }
 
 extension Session {
   /// - Parameter rows: Missions, and other rows whose copies a hold on a source may keep.
-  /// - Throws: `OPS_001` where a hold is on a source or a time, a part of the log has left the database, and no store is
-  ///   at hand.
+  /// - Throws: `OPS_001` if a hold is on a source or a time, a part of the log is archived, and no store is available.
   public func heldRows(_ rows: Set<StreamID>) throws(OpsError) -> HeldRows {
     let holds = try query(HeldRows.inForce).rows(of: Hold.self)
     var copies: [String: Set<StreamID>] = [:]
@@ -52,16 +50,14 @@ extension Session {
     return HeldRows(holds: holds, open: isOpenAsked ? try openTimes(rows) : [:], copies: copies)
   }
 
-  /// From when until when each of these missions was open.
+  /// The time in which each of these missions was open, from the first to the last moment.
   func openTimes(_ missions: Set<StreamID>) throws(OpsError) -> [StreamID: ClosedRange<Instant>] {
     var open: [StreamID: ClosedRange<Instant>] = [:]
     func add(_ mission: StreamID, _ first: Instant, _ last: Instant) {
       let past = open[mission] ?? first...last
       open[mission] = min(past.lowerBound, first)...max(past.upperBound, last)
     }
-    var parameters = Parameters()
-    parameters.uuids(missions)
-    let rows = try query(Self.openTimes, parameters)
+    let rows = try query(Self.openTimes, Parameters(missions))
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         add(
@@ -81,7 +77,7 @@ extension Session {
 }
 
 extension EventLine {
-  /// The moments at which it shows a mission to have been open; none where it is no mission's, or cannot be read.
+  /// The moments at which the event shows that a mission was open; none if it is no mission's, or cannot be read.
   fileprivate var openMoments: [Instant] {
     guard case .mission(let kind) = EventType(String(decoding: type, as: UTF8.self)) else {
       return []

@@ -2,28 +2,28 @@ import JSON
 public import Ledger
 package import Postgres
 
-/// Whether this database is the one in which the ledger was settled; see `schema/functions/log/instance.sql`.
+/// Whether this database is the instance that may record; see `schema/functions/log/instance.sql`.
 package enum InstanceState: Equatable {
-  /// It is.
+  /// The instance mark is this database's own.
   case here
-  /// Nobody has settled anywhere, and nothing is recorded: the schema was just laid.
+  /// There is no instance mark, and nothing is recorded: the schema was just applied.
   case nowhere
-  /// It is a copy, also one without a mark, or an old one put back. Where only the timeline is another, the cluster was
-  /// promoted or recovered.
+  /// The database is a copy, or an old backup put back. If only the timeline differs, the cluster was promoted or
+  /// recovered.
   case elsewhere(onlyTimeline: Bool)
-  /// The store was seen to hold what this database lacks, or a restore was begun.
+  /// The database is a stale copy: a store has entries that it lacks, or a restore has begun and not ended.
   case stale
 }
 
 extension InstanceState {
-  /// Why nothing is recorded there, where that is so.
+  /// Why the database records nothing; nil if it records.
   var refusal: String? {
     switch self {
     case .here, .nowhere: nil
-    case .elsewhere(onlyTimeline: true): "this server was promoted: push or restore settles that"
+    case .elsewhere(onlyTimeline: true): "this server was promoted: push or restore resolves that"
     case .elsewhere(onlyTimeline: false):
-      "this is a copy, or an old one put back: restore settles that"
-    case .stale: "the store has what this database lacks: restore brings it back"
+      "this database is a copy, or an old backup put back: restore resolves that"
+    case .stale: "a store has entries that this database lacks: restore brings them back"
     }
   }
 }
@@ -49,41 +49,40 @@ extension Session {
     }
   }
 
-  /// Whether the cluster was promoted or recovered, and nothing else happened to the database.
+  /// Whether the cluster was promoted or recovered, and the database is otherwise this instance.
   public func wasPromoted() throws(OpsError) -> Bool {
     try instanceState() == .elsewhere(onlyTimeline: true)
   }
 
-  /// Stops everything that would be recorded here until ``adoptInstance(above:)``.
+  /// Marks the database as a stale copy: it records nothing until ``adoptInstance(above:)``.
   package func markStale() throws(OpsError) {
     _ = try query(Statement("SELECT ledger.mark_stale()"))
   }
 
-  /// Makes this database the one in which the ledger lives; its next number is greater than `entry`.
+  /// Makes this database the instance that may record. The next entry number is greater than `entry`.
   package func adoptInstance(above entry: Int64) throws(OpsError) {
-    try asRepairRole(Statement("SELECT ledger.adopt_instance($1::bigint)"), entry)
+    try asRepairRole(Statement("SELECT ledger.adopt_instance($1::bigint)"), Parameters(entry))
+    try addPartitions()
   }
 
-  /// The next number drawn here is greater than `entry`.
+  /// Makes the next entry number greater than `entry`.
   package func skipNumbers(above entry: Int64) throws(OpsError) {
-    try asRepairRole(Statement("SELECT ledger.skip_numbers($1::bigint)"), entry)
+    try asRepairRole(Statement("SELECT ledger.skip_numbers($1::bigint)"), Parameters(entry))
+    try addPartitions()
   }
 
-  private func asRepairRole(_ statement: Statement, _ entry: Int64) throws(OpsError) {
-    var parameters = Parameters()
-    parameters.int8(entry)
+  func asRepairRole(_ statement: Statement, _ parameters: Parameters = Parameters())
+    throws(OpsError)
+  {
     try asRepairRole { (connection) throws(OpsError) in
       _ = try onDatabase { () throws(PostgresError) in
         try connection.query(statement, parameters)
       }
     }
-    try addPartitions()
   }
 
-  /// Runs `body` in a transaction as `opsledger_repair`, whose writes to the log are those of a restore.
-  package func asRepairRole(
-    _ body: (Connection) throws(OpsError) -> Void
-  ) throws(OpsError) {
+  /// Runs `body` in a transaction as the repair role, which may write to the log what a restore writes.
+  package func asRepairRole(_ body: (Connection) throws(OpsError) -> Void) throws(OpsError) {
     let connection = try connection()
     defer { try? connection.rollbackIfOpen() }
     try onDatabase { () throws(PostgresError) in
@@ -93,17 +92,11 @@ extension Session {
     try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
   }
 
-  /// Takes the server's samples of columns anew, so that none has what was erased; does nothing where nothing was.
+  /// Takes new statistics of columns if something was erased, so that the server's samples do not keep it.
   public func forgetStatistics() throws(OpsError) {
-    try asRepairRole { (connection) throws(OpsError) in
-      _ = try onDatabase { () throws(PostgresError) in
-        try connection.query(Statement("SELECT ledger.forget_statistics()"))
-      }
-    }
+    try asRepairRole(Statement("SELECT ledger.forget_statistics()"))
   }
 
-  /// The greatest number that was drawn here, and the greatest that is recorded; of these and the last seal the
-  /// greatest.
   package func highestEntries() throws(OpsError) -> HighestEntries {
     let rows = try query(
       Statement(
@@ -117,18 +110,19 @@ extension Session {
     }
   }
 
-  /// Sets entry numbers right where somebody set them back below what is sealed or recorded (a dump's data that was
-  /// loaded again does), takes a seal off that they cannot have reached, and records that.
+  /// Corrects entry numbers that somebody set back below a sealed or recorded entry, for example by loading a dump's
+  /// data. It removes a seal that the numbers cannot have reached, and records the correction.
   ///
-  /// - Returns: Nil where they were right.
+  /// - Returns: Nil if the numbers were right.
   package func setNumbersRight(by actor: String) throws(OpsError) -> NumbersSetRight? {
     let highest = try highestEntries()
     let right = NumbersSetRight(
       stoodAt: highest.allocated, falseSeal: highest.isSealFalse ? highest.sealed : nil)
     var above = highest.known
     if highest.isSealFalse {
-      try asRepairRole(Statement("SELECT ledger.take_seals_off($1::bigint)"), highest.sealMax)
-      // A true one may be left, which they were set back below.
+      try asRepairRole(
+        Statement("SELECT ledger.take_seals_off($1::bigint)"), Parameters(highest.sealMax))
+      // A true seal may be left, below which the numbers were set back.
       above = try highestEntries().known
     }
     guard highest.isSealFalse || highest.allocated < above else { return nil }
@@ -144,20 +138,18 @@ extension Session {
   }
 }
 
-/// What was wrong with a database's entry numbers.
 public struct NumbersSetRight: Equatable, Sendable {
   public let stoodAt: Int64
-  /// A seal so far ahead of them that it was taken off.
+  /// The entry of a seal that was removed, because it was too far ahead of the numbers.
   public let falseSeal: Int64?
 }
 
-/// How far a database's entries go.
 package struct HighestEntries {
   package let allocated: Int64
   package let recorded: Int64
   package let sealed: Int64
 
-  /// The last entry that a seal can have: no log uses up half of the numbers that are left before anybody looks.
+  /// The last entry that a seal can have: no log uses half of the remaining numbers before somebody looks.
   var sealMax: Int64 {
     let reached = max(allocated, recorded)
     return reached + (EntryNumber.last - reached) / 2
@@ -165,6 +157,6 @@ package struct HighestEntries {
 
   var isSealFalse: Bool { sealed > max(sealMax, allocated, recorded) }
 
-  /// All that is drawn from now on must be greater.
+  /// Every new entry number must be greater.
   package var known: Int64 { max(allocated, recorded, isSealFalse ? 0 : sealed) }
 }

@@ -2,12 +2,10 @@ import JSON
 public import Ledger
 import Postgres
 
-/// What a restore does to the log; nothing else puts an event there that it did not draw.
+/// What a restore does to the log. Only a restore writes events under numbers that it did not allocate.
 extension Session {
-  /// The identity of the ledger whose log this is, of the line of history that it is on now; nil where it has none.
+  /// The identity of the ledger, since its last fork; nil if the database has no ledger.
   package func ledgerIdentity() throws(OpsError) -> StreamID? {
-    var parameters = Parameters()
-    parameters.uuid(.ledger)
     let rows = try query(
       Statement(
         """
@@ -17,36 +15,20 @@ extension Session {
             AND e.type IN ('\(LedgerRecord.eventType(.created))', '\(LedgerRecord.eventType(.forked))')
             AND e.data ->> 'identity' IS NOT NULL ORDER BY e.version DESC LIMIT 1),
           (SELECT l.identity FROM ledger.ledger AS l WHERE l.key = 'main'))
-        """), parameters)
-    return try onDatabase { () throws(PostgresError) in
-      try rows.uuidIfPresent(0, 0).map { StreamID($0) }
-    }
+        """), Parameters(.ledger))
+    return try rows.ids().first
   }
 
-  /// The last entry that has left the database; 0 where none has.
-  package func lastArchived() throws(OpsError) -> Int64 {
-    let rows = try query(
-      Statement("SELECT coalesce(max(d.last), 0) FROM ledger.confirmed_archived_partitions() AS d"))
-    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
-  }
+  /// The last archived entry; 0 if none is.
+  package func lastArchived() throws(OpsError) -> Int64 { try archivedRoot()?.last ?? 0 }
 
-  /// The last entry that has left the database, and the root there; nil where none has.
+  /// The last archived entry, and the tree's root there; nil if none is.
   package func archivedRoot() throws(OpsError) -> (last: Int64, root: [UInt8])? {
-    let rows = try query(
-      Statement(
-        """
-        SELECT d.last, d.root FROM ledger.confirmed_archived_partitions() AS d ORDER BY d.last DESC LIMIT 1
-        """))
-    guard rows.count == 1 else { return nil }
-    return try onDatabase { () throws(PostgresError) in
-      (try rows.int8(0, 0), try rows.bytea(0, 1))
-    }
+    try ArchivedPart(target, on: connection()).map { ($0.last, $0.root) }
   }
 
-  /// What the last restore that lost something could not bring back.
+  /// The entries that a restore could not bring back: of the last restore that lost some.
   package func lostEntries() throws(OpsError) -> ClosedRange<Int64>? {
-    var parameters = Parameters()
-    parameters.uuid(.ledger)
     let rows = try query(
       Statement(
         """
@@ -55,7 +37,7 @@ extension Session {
         WHERE e.stream = $1::uuid AND e.type = '\(LedgerRecord.eventType(.restored))'
           AND e.data #> '{report,lost}' IS NOT NULL
         ORDER BY e.version DESC LIMIT 1
-        """), parameters)
+        """), Parameters(.ledger))
     guard rows.count == 1 else { return nil }
     let (first, last) = try onDatabase { () throws(PostgresError) in
       (try rows.int8(0, 0), try rows.int8(0, 1))
@@ -65,29 +47,23 @@ extension Session {
 
   /// Makes the partitions that hold these entries.
   package func havePartitions(of entries: [Int64]) throws(OpsError) {
-    var array = ArrayBuilder(.int8)
-    for entry in entries { array.int8(entry) }
     var parameters = Parameters()
-    parameters.array(array)
-    try asRepairRole { (connection) throws(OpsError) in
-      _ = try onDatabase { () throws(PostgresError) in
-        try connection.query(
-          Statement("SELECT ledger.have_partitions($1::bigint[])"), parameters)
-      }
-    }
+    parameters.int8s(entries)
+    try asRepairRole(Statement("SELECT ledger.have_partitions($1::bigint[])"), parameters)
   }
 
-  /// Settles a ledger here that no store is kept of.
+  /// Makes this database the instance that may record, for a ledger without a store.
   ///
-  /// - Returns: The entry that records it; nil where it lives here already.
-  /// - Throws: `OPS_015` where a store was seen to have what this database lacks.
+  /// - Returns: The entry that records this; nil if the database was that instance before.
+  /// - Throws: `OPS_015` if the database is a stale copy of a store.
   public func adoptWithoutStore(why: String, by actor: String) throws(OpsError) -> Int64? {
     switch try instanceState() {
     case .here: return nil
     case .stale:
       throw OpsError(
-        store: .diverged, "a store has what this database lacks, or a restore was cut short",
-        hint: "name the store: --store; or let this database go on in a new one, "
+        store: .diverged,
+        "a store has entries that this database lacks, or a restore was interrupted",
+        hint: "name the store with --store; or let this database continue with a new store: "
           + "`opsledger archive fork`")
     case .nowhere, .elsewhere: break
     }
@@ -95,12 +71,10 @@ extension Session {
     return try record(.moved(report: #"{"because": "no store"}"#, why: why), by: actor)
   }
 
-  /// Records an event of the ledger's own.
+  /// Records an event of the ledger's own stream.
   ///
   /// - Returns: Its entry.
-  package func record(
-    _ event: LedgerRecord.Event, by actor: String
-  ) throws(OpsError) -> Int64? {
+  package func record(_ event: LedgerRecord.Event, by actor: String) throws(OpsError) -> Int64? {
     let lock = Statement(
       "SELECT \(LedgerRecord.select("l")) FROM ledger.ledger AS l WHERE l.key = 'main' FOR UPDATE")
     var reads = Reads()

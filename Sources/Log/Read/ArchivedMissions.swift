@@ -1,31 +1,29 @@
 public import Ledger
 import Postgres
 
-/// A mission that left the tables by the retention rule, as far as the log tells.
+/// A mission that retention archived, by what the log says.
 public struct ArchivedMission: Sendable {
   public var id: StreamID
-  /// Nil where the event that says so has left the database, and no store is at hand.
+  /// Nil if the event that says so is archived itself, and no store is available.
   public var archived: Archived?
-  /// How it had ended.
+  /// The status with which it ended.
   public var status: Mission.Status?
   public var title: String?
 
   public struct Archived: Sendable {
     public var entry: Int64
     public var at: Instant
-    /// The file that it was archived in; merging may have renamed it since.
+    /// The file in which it was archived. Merging may have renamed the file since.
     public var segment: String?
   }
 }
 
 extension Session {
-  /// Missions that were archived and are not back, the last first.
+  /// The archived missions, except restored ones; the last first.
   public func archivedMissions(limit: Int) throws(OpsError) -> [ArchivedMission] {
-    var parameters = Parameters()
-    parameters.int8(Int64(limit))
-    return try HistoryReader.read(self, first: [(Self.archivedMissions, parameters)]) {
+    try HistoryReader.read(self, first: [(Self.archivedMissions, Parameters(Int64(limit)))]) {
       (answers, reader) throws(OpsError) in
-      var missions = try onDatabase { () throws(PostgresError) in try Self.read(answers[0]) }
+      var missions = try Self.read(answers[0])
       let unknown = Set(missions.lazy.filter { $0.archived == nil }.map(\.id))
       guard !unknown.isEmpty, reader.archivedPart != nil, self.target.archivedLog != nil else {
         return missions
@@ -41,9 +39,9 @@ extension Session {
     }
   }
 
-  /// When a mission that is not in the tables was archived.
+  /// When and where a mission was archived.
   ///
-  /// - Throws: `OPS_011` where there is none, or it left in another way.
+  /// - Throws: `OPS_011` if there is no such mission, or it is not archived.
   public func archivedMission(_ id: StreamID) throws(OpsError) -> ArchivedMission.Archived {
     var mission = ArchivedMission(id: id)
     var query = LogQuery(limit: .max, keeps: .last)
@@ -54,9 +52,8 @@ extension Session {
     return archived
   }
 
-  private static func read(_ rows: Rows) throws(PostgresError) -> [ArchivedMission] {
-    var missions: [ArchivedMission] = []
-    for row in 0..<rows.count {
+  private static func read(_ rows: Rows) throws(OpsError) -> [ArchivedMission] {
+    try rows.map { (row) throws(PostgresError) in
       var mission = ArchivedMission(id: StreamID(try rows.uuid(row, 0)))
       if let entry = try rows.int8IfPresent(row, 1) {
         mission.archived = .init(
@@ -65,16 +62,15 @@ extension Session {
       }
       mission.status = try rows.textIfPresent(row, 4).flatMap(Mission.Status.init)
       mission.title = try rows.textIfPresent(row, 5)
-      missions.append(mission)
+      return mission
     }
-    return missions
   }
 
   private static let removed = Mission.eventType(common: .removed)
   private static let ended = Mission.Event.Kind.allCases.filter { $0.end != nil }
     .map { "'\(Mission.eventType($0))'" }.joined(separator: ", ")
 
-  /// Each by its stream's events, which (stream, version) finds.
+  /// The events of each stream are found by the index (stream, version).
   private static let archivedMissions = Statement(
     """
     SELECT t.stream, a.entry, a.recorded_at, a.data->>'segment',
@@ -111,7 +107,7 @@ extension ArchivedMission {
 }
 
 extension Mission.Event.Kind {
-  /// How the mission ended, where it did.
+  /// The status with which the mission ended; nil if the event does not end it.
   fileprivate var end: Mission.Status? {
     switch self {
     case .succeeded: .succeeded

@@ -1,15 +1,14 @@
 import JSON
 public import Ledger
 
-/// Since when the loop takes nothing new, and who said so.
+/// Since when the loop is halted, and who halted it.
 public struct Halt: Equatable, Sendable {
   public var since: Instant
   public var by: String
 }
 
 extension Session {
-  /// The change of policy `loop` by which it was halted, whoever made it and however; nil where the log does not say
-  /// what the row says.
+  /// The change of policy `loop` that halted the loop, manual or not; nil if the loop runs, or row and log differ.
   public func halt() throws(OpsError) -> Halt? {
     let (now, versions): (JSON?, [PolicyVersion])
     do throws(OpsError) {

@@ -1,17 +1,17 @@
 public import Ledger
 import Postgres
 
-/// Which events of the log to read.
 public struct LogQuery: Sendable {
   public var stream: StreamID?
-  /// Entries from and to, both included.
+  /// The first and the last entry.
   public var entries: ClosedRange<Int64>?
   /// A type, in which `*` stands for any text.
   public var type: String?
-  /// Only what is sealed: what can no longer change.
+  /// Only sealed events, which can no longer change.
   public var sealedOnly = false
-  /// Which to leave out where there are more than this.
+  /// The greatest number of events.
   public var limit: Int
+  /// Which events to keep if there are more.
   public var keeps: Keeps
 
   public enum Keeps: Sendable { case first, last }
@@ -23,12 +23,11 @@ public struct LogQuery: Sendable {
 }
 
 extension LogQuery {
-  /// Hands over its events of what has left the database, or of a store alone, in the order of the log.
+  /// Calls `each` with the query's events of the archived log, or of a store without its database, in the order of the
+  /// log.
   ///
-  /// - Returns: How many.
-  public func run(
-    in log: any ArchivedLog, _ each: (LoggedEvent) -> Void
-  ) throws(OpsError) -> Int {
+  /// - Returns: The number of events.
+  public func run(in log: any ArchivedLog, _ each: (LoggedEvent) -> Void) throws(OpsError) -> Int {
     let types = type.map(Glob.init)
     let wanted = ArchivedQuery(entries ?? 0...Int64.max, stream.map { .these([$0]) } ?? .all)
     var found: [LoggedEvent] = []
@@ -58,14 +57,12 @@ extension LogQuery {
 extension Session {
   static let logPage = 1000
 
-  /// Hands over the events of a query, in the order of the log.
+  /// Calls `each` with the events of a query, in the order of the log.
   ///
-  /// The last ones of many are held in memory together; the first ones are read page by page.
+  /// The first events are read page by page. The last events are all held in memory.
   ///
-  /// - Throws: `OPS_001` where some of them have left the database, and no store is at hand.
-  public func log(
-    _ query: LogQuery, _ each: (LoggedEvent) -> Void
-  ) throws(OpsError) {
+  /// - Throws: `OPS_001` if some of them are archived, and no store is available.
+  public func log(_ query: LogQuery, _ each: (LoggedEvent) -> Void) throws(OpsError) {
     switch query.keeps {
     case .last:
       let rows = try page(query, after: nil, limit: query.limit)
@@ -85,21 +82,19 @@ extension Session {
     }
   }
 
-  /// Those that have left the database, which come first.
+  /// The archived events, which come first.
   ///
-  /// - Returns: How many.
-  private func archivedFirst(
-    _ query: LogQuery, _ each: (LoggedEvent) -> Void
-  ) throws(OpsError) -> Int {
+  /// - Returns: The number of events.
+  private func archivedFirst(_ query: LogQuery, _ each: (LoggedEvent) -> Void) throws(OpsError)
+    -> Int
+  {
     try HistoryReader.read(self, first: []) { (_, reader) throws(OpsError) in
       guard query.limit > 0, let archivedPart = reader.archivedPart,
         let range = archivedPart.part(of: query.entries ?? 0...Int64.max)
       else { return 0 }
       if let stream = query.stream, query.entries == nil {
-        var one = Parameters()
-        one.uuid(stream)
-        // Nothing of it has left where its first event is still here.
-        let first = try reader.ask([(Self.firstVersion, one)])[0]
+        // Nothing of a stream is archived while the database has its first event.
+        let first = try reader.ask([(Self.firstVersion, Parameters(stream))])[0]
         if !first.isEmpty { return 0 }
       }
       var query = query
@@ -134,7 +129,7 @@ extension Session {
       parameters.int8(last.0)
       parameters.int4(last.1)
       let count = parameters.count
-      // The first alone would not let partitions be left out.
+      // The planner skips partitions by the second condition only.
       conditions.append("(e.entry, e.index) > ($\(count - 1)::bigint, $\(count)::integer)")
       conditions.append("e.entry >= $\(count - 1)::bigint")
     }
@@ -162,13 +157,13 @@ extension Session {
     }
   }
 
-  /// Seals what can be sealed.
+  /// Seals as many entries as possible.
   ///
-  /// - Returns: The greatest entry that is sealed.
-  /// - Throws: `OPS_015` where this database is not the one that was settled.
+  /// - Returns: The last sealed entry.
+  /// - Throws: `OPS_015` if this database is a copy.
   public func seal() throws(OpsError) -> Int64 { try number(Statement("SELECT ledger.seal()")) }
 
-  /// How far the log is sealed, for those who read it: seals first, where that is allowed here.
+  /// The last sealed entry, for readers. It seals first, if the login and the database allow that.
   public func sealed() throws(OpsError) -> Int64 {
     do throws(OpsError) {
       return try seal()
@@ -179,10 +174,5 @@ extension Session {
       else { throw error }
       return try number(Statement("SELECT ledger.sealed()"))
     }
-  }
-
-  private func number(_ statement: Statement) throws(OpsError) -> Int64 {
-    let rows = try query(statement)
-    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
   }
 }

@@ -1,10 +1,10 @@
 public import Ledger
 import Postgres
 
-/// One event as the log has it: a row of `ledger.events`.
+/// An event of the log: a row of `ledger.events`.
 public struct LoggedEvent: Equatable, Sendable {
   public var entry: Int64
-  /// 0… within the entry.
+  /// The position in the entry, from 0.
   public var index: Int32
   public var stream: StreamID
   public var version: Int32
@@ -12,33 +12,27 @@ public struct LoggedEvent: Equatable, Sendable {
   public var type: String
   public var recordedAt: Instant
   public var actor: String
-  /// The entry that led to this one, where one did.
+  /// The entry that led to this one, if any.
   public var cause: Int64?
   public var command: StreamID?
   /// JSON text, as it was written.
   public var data: String
-  /// JSON text; nil where there never was any, or it was erased.
+  /// JSON text; nil if there never was any, or it was erased.
   public var content: String?
   public var salt: [UInt8]?
   public var commitment: [UInt8]?
 }
 
 extension LoggedEvent {
-  /// What the event says, by the kind that its type names.
-  public func decoded<R: Row>(
-    _ kind: StreamEvent<R>.Kind
-  ) throws(Unreadable) -> StreamEvent<R> {
+  /// The decoded event, of the kind that its type names.
+  public func decoded<R: Row>(_ kind: StreamEvent<R>.Kind) throws(Unreadable) -> StreamEvent<R> {
     try StreamEvent(kind, data: data, content: content)
   }
 
-  /// The same of an event of the noun's own; nil for one that every noun has.
+  /// The decoded event if its kind is the row type's own; nil for a kind that every row type has.
   public func own<R: Row>(_ kind: StreamEvent<R>.Kind) throws(Unreadable) -> R.Event? {
-    switch kind {
-    case .own:
-      guard case .own(let event) = try decoded(kind) else { return nil }
-      return event
-    case .common: return nil
-    }
+    guard case .own = kind, case .own(let event) = try decoded(kind) else { return nil }
+    return event
   }
 
   package static let columns = """
@@ -62,10 +56,7 @@ extension LoggedEvent {
     commitment = try rows.byteaIfPresent(row, 12)
   }
 
-  static func all(_ rows: Rows) throws(PostgresError) -> [LoggedEvent] {
-    var events: [LoggedEvent] = []
-    events.reserveCapacity(rows.count)
-    for row in 0..<rows.count { events.append(try LoggedEvent(rows, row)) }
-    return events
-  }
+  /// The events of one stream, in the order of the log: `$1` the stream.
+  static let ofStream = Statement(
+    "SELECT \(columns) FROM ledger.events AS e WHERE e.stream = $1::uuid ORDER BY e.entry, e.index")
 }

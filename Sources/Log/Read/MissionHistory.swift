@@ -1,39 +1,36 @@
 public import Ledger
 import Postgres
 
-/// Every event of one mission: what started it, how it was decided, its steps and runs, and what it
-/// reported itself.
+/// Every event of a mission, of the proposal and reaction that led to it, of its steps and runs, and of the agent
+/// events that it emitted.
 public struct MissionHistory: Sendable {
   public let mission: StreamID
   /// In the order of the log.
   public var events: [LoggedEvent] = []
-  /// The agent event whose reaction led to it, where one did.
+  /// The agent event whose reaction led to it, if any.
   public var origin: StreamID?
-  /// Whether its row is in the tables now.
+  /// Whether the mission's row is in the tables now.
   public var isInTables = false
 }
 
 extension Session {
   /// Reads a mission's history from the log.
   ///
-  /// Streams are found through the rows, and through the log itself: a mission and its steps are
-  /// created in one entry, a lease names its run, a proposal's entry names its reaction. So nothing
-  /// is searched, however long the log is, and it works without the rows as well.
+  /// It finds the streams by the rows and by the log itself: a mission and its steps are created in one entry, a lease
+  /// names its run, a proposal's entry names its reaction. So it needs no scan of the log, and works without the rows.
   ///
-  /// - Throws: `OPS_011` where the log knows no such mission; `OPS_001` where a part of it has left the database
-  ///   and no store is at hand.
+  /// - Throws: `OPS_011` if the log has no such mission; `OPS_001` if a part of its history is archived, and no store
+  ///   is available.
   public func history(ofMission id: StreamID) throws(OpsError) -> MissionHistory {
-    var one = Parameters()
-    one.uuid(id)
-    return try HistoryReader.read(self, first: [(Self.ownRows, one)]) {
+    try HistoryReader.read(self, first: [(Self.ownRows, Parameters(id))]) {
       (answers, reader) throws(OpsError) in
-      var search = HistorySearch(id, DatabaseSource(reader: reader))
+      var search = HistorySearch(id)
       try search.take(rows: answers[0])
-      return try search.run()
+      return try search.run { (question) throws(OpsError) in try reader.ask(question) }
     }
   }
 
-  /// Everything in the tables that names the mission, as `kind, id`.
+  /// Every row of the tables that names the mission, as `kind, id`.
   private static let ownRows = Statement(
     """
     SELECT 'mission', m.id FROM public.ops_missions AS m WHERE m.id = $1::uuid
@@ -45,22 +42,15 @@ extension Session {
 }
 
 extension MissionHistory {
-  /// Reads a mission's history from what has left the database, or from a store alone.
+  /// Reads a mission's history from a store alone.
   ///
-  /// - Throws: `OPS_011` where there is no such mission.
+  /// - Throws: `OPS_011` if there is no such mission.
   public init(ofMission id: StreamID, in log: any ArchivedLog) throws(OpsError) {
-    var search = HistorySearch(id, ArchivedSource(log: log, entries: 0...Int64.max))
-    self = try search.run()
+    var search = HistorySearch(id)
+    self = try search.run { (question) throws(OpsError) in
+      try log.ask(question, in: 0...Int64.max)
+    }
   }
-}
-
-/// Where a history is looked for.
-private protocol HistorySource {
-  /// - Returns: The events of the streams; and the streams that the entries name as the mission's or its
-  ///   proposal's.
-  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
-    events: [LoggedEvent], named: [StreamID]
-  )
 }
 
 private struct HistoryQuestion {
@@ -70,141 +60,95 @@ private struct HistoryQuestion {
   var proposal: StreamID?
 }
 
-/// What the database holds, and before that what has left it.
-private struct DatabaseSource: HistorySource {
-  let reader: HistoryReader
+/// The events of the question's streams; and of its entries, the streams that belong to the mission or its proposal.
+private typealias HistoryAnswer = (events: [LoggedEvent], named: [StreamID])
 
-  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
-    events: [LoggedEvent], named: [StreamID]
-  ) {
-    var streams = Parameters()
-    streams.uuids(question.streams)
-    let answers = try reader.ask([
-      (Self.ofStreams, streams), (Self.ofEntries, entryParameters(question)),
+extension HistoryReader {
+  /// The answer of the database and the archived part of its log.
+  fileprivate func ask(_ question: HistoryQuestion) throws(OpsError) -> HistoryAnswer {
+    var entries = Parameters()
+    entries.int8s(question.entries.sorted())
+    entries.text(question.mission.description)
+    entries.text(question.proposal?.description)
+    let answers = try ask([
+      (eventsOfStreams, Parameters(question.streams)), (streamsOfEntries, entries),
     ])
-    let hot = try answers[0].events()
-    var named = try answers[1].ids()
-    guard let archivedPart = reader.archivedPart else { return (hot, named) }
-    let archived = try reader.archived(of: question.streams, hot: hot)
-    let entries = question.entries.filter { $0 <= archivedPart.last }
-    if !entries.isEmpty {
-      var question = question
-      (question.streams, question.entries) = ([], entries)
-      named += try ArchivedSource(log: archivedPart.log(), entries: 0...archivedPart.last).ask(
-        question
-      ).named
-    }
-    return (archived + hot, named)
-  }
-
-  private static let ofStreams = Statement(
-    "SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])")
-  /// Of single entries, what belongs to one mission or proposal.
-  private static let ofEntries = Statement(
-    """
-    SELECT DISTINCT e.stream FROM ledger.events AS e WHERE e.entry = ANY ($1::bigint[])
-      AND (e.type IN ('\(Step.eventType(.created))', '\(AgentEvent.eventType(.reported))')
-          AND e.data->>'mission_id' = $2::text
-        OR e.type = '\(Reaction.eventType(.done))' AND e.data->>'proposal_id' = $3::text)
-    """)
-
-  private func entryParameters(_ question: HistoryQuestion) -> Parameters {
-    var parameters = Parameters()
-    var array = ArrayBuilder(.int8)
-    for entry in question.entries.sorted() { array.int8(entry) }
-    parameters.array(array)
-    parameters.text(question.mission.description)
-    parameters.text(question.proposal?.description)
-    return parameters
+    let kept = try answers[0].events()
+    let named = try answers[1].ids()
+    guard let archivedPart else { return (kept, named) }
+    var rest = question
+    rest.streams = []
+    rest.entries = question.entries.filter { $0 <= archivedPart.last }
+    let isAsked = !rest.entries.isEmpty
+    let more = isAsked ? try archivedPart.log().ask(rest, in: 0...archivedPart.last).named : []
+    return (try archived(of: question.streams, hot: kept) + kept, named + more)
   }
 }
 
-/// What has left the database, or a store alone.
-private struct ArchivedSource: HistorySource {
-  let log: any ArchivedLog
-  let entries: ClosedRange<Int64>
+private let eventsOfStreams = Statement(
+  "SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = ANY ($1::uuid[])")
 
-  func ask(_ question: HistoryQuestion) throws(OpsError) -> (
-    events: [LoggedEvent], named: [StreamID]
-  ) {
-    var events: [LoggedEvent] = []
-    var named: [StreamID] = []
+private let streamsOfEntries = Statement(
+  """
+  SELECT DISTINCT e.stream FROM ledger.events AS e WHERE e.entry = ANY ($1::bigint[])
+    AND (e.type IN ('\(Step.eventType(.created))', '\(AgentEvent.eventType(.reported))')
+        AND e.data->>'mission_id' = $2::text
+      OR e.type = '\(Reaction.eventType(.done))' AND e.data->>'proposal_id' = $3::text)
+  """)
+
+extension ArchivedLog {
+  /// The answer of the archived part of a log, or of a store alone.
+  fileprivate func ask(
+    _ question: HistoryQuestion, in entries: ClosedRange<Int64>
+  ) throws(OpsError) -> HistoryAnswer {
+    var answer: HistoryAnswer = ([], [])
     if !question.entries.isEmpty {
-      try log.events(ArchivedQuery(entries, only: question.entries)) { (event) throws(OpsError) in
-        if Self.isNamed(LoggedEvent(event), question) { named.append(event.stream) }
+      try events(ArchivedQuery(entries, only: question.entries)) { (event) throws(OpsError) in
+        if question.names(LoggedEvent(event)) { answer.named.append(event.stream) }
         return true
       }
     }
     if !question.streams.isEmpty {
-      try log.events(ArchivedQuery(entries, .these(question.streams))) { (event) throws(OpsError) in
-        events.append(LoggedEvent(event))
+      try events(ArchivedQuery(entries, .these(question.streams))) { (event) throws(OpsError) in
+        answer.events.append(LoggedEvent(event))
         return true
       }
     }
-    return (events, named)
+    return answer
   }
+}
 
-  private static func isNamed(_ event: LoggedEvent, _ question: HistoryQuestion) -> Bool {
-    do throws(Unreadable) {
-      return switch EventType(event.type) {
-      case .step(let kind): try event.own(kind)?.mission == question.mission
-      case .agentEvent(let kind): try event.own(kind)?.mission == question.mission
-      case .reaction(let kind):
-        try event.own(kind)?.proposal.map { $0 == question.proposal } ?? false
-      case .ledger, .policy, .radar, .proposal, .mission, .run, .hold, nil: false
-      }
-    } catch {
-      return false
+extension HistoryQuestion {
+  /// Whether an event's stream belongs to the mission or its proposal.
+  fileprivate func names(_ event: LoggedEvent) -> Bool {
+    switch EventType(event.type) {
+    case .step(let kind):
+      guard case .created(let plan)? = try? event.own(kind) else { return false }
+      return plan.missionID == mission
+    case .agentEvent(let kind):
+      guard case .reported(let report, _)? = try? event.own(kind) else { return false }
+      return report.missionID == mission
+    case .reaction(let kind):
+      guard case .done(let outcome)? = try? event.own(kind) else { return false }
+      return outcome.proposalID == proposal
+    case .ledger, .policy, .radar, .proposal, .mission, .run, .hold, nil: return false
     }
   }
 }
 
-extension Step.Event {
-  /// The mission that it makes a step of.
-  fileprivate var mission: StreamID? {
-    switch self {
-    case .created(let plan): plan.missionID
-    case .leased, .renewed, .succeeded, .attemptFailed, .retryScheduled, .deadLettered, .skipped,
-      .requeued:
-      nil
-    }
-  }
-}
-
-extension AgentEvent.Event {
-  fileprivate var mission: StreamID? {
-    switch self {
-    case .reported(let report, _): report.missionID
-    case .processed: nil
-    }
-  }
-}
-
-extension Reaction.Event {
-  /// The proposal that came of it.
-  fileprivate var proposal: StreamID? {
-    switch self {
-    case .done(let outcome): outcome.proposalID
-    case .queued, .failed, .retried: nil
-    }
-  }
-}
-
-/// Follows the names that events carry, until no stream is left that was not read.
+/// Follows the ids in events until every stream that they name is read.
 private struct HistorySearch {
   var history: MissionHistory
-  private let source: any HistorySource
   private var known: Set<StreamID>
   private var wanted: Set<StreamID> = []
   private var entries: Set<Int64> = []
   private var entriesRead: Set<Int64> = []
   private var proposal: StreamID?
 
-  init(_ mission: StreamID, _ source: any HistorySource) {
+  init(_ mission: StreamID) {
     history = MissionHistory(mission: mission)
     known = [mission]
     wanted = [mission]
-    self.source = source
   }
 
   mutating func take(rows: Rows) throws(OpsError) {
@@ -214,14 +158,16 @@ private struct HistorySearch {
     }
   }
 
-  mutating func run() throws(OpsError) -> MissionHistory {
+  mutating func run(
+    _ ask: (HistoryQuestion) throws(OpsError) -> HistoryAnswer
+  ) throws(OpsError) -> MissionHistory {
     while !wanted.isEmpty || !entries.isEmpty {
       let question = HistoryQuestion(
         streams: wanted, entries: entries, mission: history.mission, proposal: proposal)
       known.formUnion(wanted)
       entriesRead.formUnion(entries)
       (wanted, entries) = ([], [])
-      let (events, named) = try source.ask(question)
+      let (events, named) = try ask(question)
       take(events)
       for id in named { want(id) }
       try requireMission()
@@ -231,8 +177,10 @@ private struct HistorySearch {
   }
 
   private func requireMission() throws(OpsError) {
-    guard !history.events.contains(where: { $0.stream == history.mission && $0.isOfMission })
-    else { return }
+    let isThere = history.events.contains {
+      $0.stream == history.mission && RowType(ofType: $0.type) == .mission
+    }
+    if isThere { return }
     throw OpsError(
       .notFound, "the log has no mission \(history.mission)", hint: "see `opsledger mission list`",
       facts: ["mission_id": history.mission.description])
@@ -241,7 +189,7 @@ private struct HistorySearch {
   mutating func take(_ events: [LoggedEvent]) {
     history.events += events
     for event in events {
-      // What an event named that cannot be read may lie beside it.
+      // The streams that an unreadable event named may have events in the same entry.
       do throws(Unreadable) { try follow(event) } catch { look(in: event.entry) }
     }
   }
@@ -249,9 +197,13 @@ private struct HistorySearch {
   private mutating func follow(_ event: LoggedEvent) throws(Unreadable) {
     switch EventType(event.type) {
     case .mission(let kind): follow(try event.decoded(kind), in: event.entry)
-    case .proposal(let kind): if let own = try event.own(kind) { follow(own, in: event.entry) }
-    case .step(let kind): if let own = try event.own(kind) { follow(own, in: event.entry) }
-    case .reaction(let kind): if let own = try event.own(kind) { follow(own) }
+    case .proposal(let kind):
+      if case .submitted? = try event.own(kind) { look(in: event.entry) }
+    case .step(let kind): follow(try event.own(kind), in: event.entry)
+    case .reaction(let kind):
+      guard case .queued(let intent)? = try event.own(kind) else { return }
+      history.origin = intent.eventID
+      want(intent.eventID)
     case .agentEvent, .run, .ledger, .policy, .radar, .hold, nil: break
     }
   }
@@ -260,7 +212,7 @@ private struct HistorySearch {
     switch event {
     case .own(.created(let proposal, _)):
       want(proposal, isProposal: true)
-      // Its steps were made with it.
+      // Its steps were created in the same entry.
       look(in: entry)
     case .own(.succeeded), .own(.failed): lookWithoutRows(in: entry)
     case .own(.started), .own(.reopened): break
@@ -271,32 +223,15 @@ private struct HistorySearch {
     }
   }
 
-  private mutating func follow(_ event: Proposal.Event, in entry: Int64) {
-    switch event {
-    case .submitted: look(in: entry)
-    case .gateRefused, .autoApproved, .voteCalled, .voteCast, .voteExpired, .approved, .rejected:
-      break
-    }
-  }
-
-  private mutating func follow(_ event: Step.Event, in entry: Int64) {
+  private mutating func follow(_ event: Step.Event?, in entry: Int64) {
     switch event {
     case .leased(let lease): want(lease.runID)
     case .succeeded, .deadLettered: lookWithoutRows(in: entry)
-    case .created, .renewed, .attemptFailed, .retryScheduled, .skipped, .requeued: break
+    case .created, .renewed, .attemptFailed, .retryScheduled, .skipped, .requeued, nil: break
     }
   }
 
-  private mutating func follow(_ event: Reaction.Event) {
-    switch event {
-    case .queued(let intent):
-      history.origin = intent.eventID
-      want(intent.eventID)
-    case .done, .failed, .retried: break
-    }
-  }
-
-  /// The rows tell which agent events are the mission's; without them, the entries that emitted them.
+  /// The rows name the mission's agent events. Without rows, the entries that emitted these do.
   private mutating func lookWithoutRows(in entry: Int64) {
     if !history.isInTables { look(in: entry) }
   }
@@ -310,8 +245,4 @@ private struct HistorySearch {
     if isProposal { proposal = id }
     if !known.contains(id) { wanted.insert(id) }
   }
-}
-
-extension LoggedEvent {
-  fileprivate var isOfMission: Bool { RowType(ofType: type) == .mission }
 }

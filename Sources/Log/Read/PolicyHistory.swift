@@ -10,24 +10,24 @@ public struct PolicyVersion: Equatable, Sendable {
   public var at: Instant
   public var actor: String
   public var type: String
-  /// How it came to be; nil where this release does not know the type.
+  /// How the value was set; nil if this release does not know the type.
   public var kind: StreamEvent<Policy>.Kind?
-  /// As JSON text; nil where it was removed.
+  /// JSON text; nil if the policy was removed.
   public var value: String?
   public var why: String?
-  /// The version whose value this is, where it is a rollback.
+  /// The version whose value this is, if it is a rollback.
   public var rollbackTo: Int32?
 }
 
 extension Session {
   /// Every value of one policy, the newest first, from the log.
   ///
-  /// - Throws: `OPS_002` where there never was such a policy.
+  /// - Throws: `OPS_002` if there never was such a policy.
   public func policyHistory(_ key: String, limit: Int) throws(OpsError) -> [PolicyVersion] {
     var parameters = Parameters()
     parameters.uuid(.policy(key))
     parameters.int8(Int64(limit))
-    // Commands ask it before they decide, and outlive a connection that breaks.
+    // Commands read this before they decide, and survive a broken connection.
     let events = try readBack(Self.lastOfPolicy, parameters).events()
     var versions: [PolicyVersion] = []
     var last: String?
@@ -40,7 +40,7 @@ extension Session {
     return versions.reversed()
   }
 
-  /// Also those that have left the log: the loop goes by them, with no store at hand.
+  /// Also archived events of the policy, because the loop needs them without a store.
   private static let lastOfPolicy = Statement(
     """
     SELECT \(LoggedEvent.columns) FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid
@@ -49,12 +49,12 @@ extension Session {
 
   /// The value that a policy had in a version.
   ///
-  /// - Throws: `OPS_002`; `OPS_011` for a version that it never had, or in which it was removed.
+  /// - Throws: `OPS_002`; `OPS_011` if the policy has no such version, or was removed by it.
   public func policyValue(_ key: String, version: Int32) throws(OpsError) -> JSON {
     let found = try policyHistory(key, limit: 1_000_000).first { $0.version == version }
     guard let value = found?.value.flatMap({ try? JSON(parsing: $0) }) else {
       throw OpsError(
-        .notFound, "policy \(key) has no value of version \(version)",
+        .notFound, "policy \(key) has no value in version \(version)",
         hint: "see `opsledger policy history \(key)`", facts: ["policy": key])
     }
     return value
@@ -62,20 +62,18 @@ extension Session {
 
   /// One policy as it is now.
   ///
-  /// - Throws: `OPS_002` where there is none.
+  /// - Throws: `OPS_002` if there is none.
   public func policy(_ key: String) throws(OpsError) -> Policy {
-    var parameters = Parameters()
-    parameters.text(key)
     let rows = try query(
       Statement("SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE p.key = $1::text"),
-      parameters)
+      Parameters(key))
     guard rows.count == 1 else { throw .noPolicy(key) }
     return try rows.row(0, of: Policy.self)
   }
 }
 
 extension PolicyVersion {
-  /// - Parameter last: The value before, which an event keeps that cannot be read.
+  /// - Parameter last: The value before. An event that cannot be read does not change it.
   fileprivate init(key: String, after last: String?, _ event: LoggedEvent) {
     self.init(
       key: key, version: event.version, entry: event.entry, at: event.recordedAt,
@@ -90,7 +88,7 @@ extension PolicyVersion {
     case .common(let manual):
       guard let changed = manual.value(of: "value")?.jsonValue else { return }
       value = Self.canonical(changed)
-      // A hand's SQL has no place for a reason but the policy's own value, as that of `loop` has one.
+      // A manual change has no reason of its own, but the value of a policy may have one, as that of `loop`.
       if event.command == nil { why = (try? JSON(parsing: changed))?["why"]?.stringValue }
     case nil: break
     }

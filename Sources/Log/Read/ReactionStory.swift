@@ -1,27 +1,26 @@
 public import Ledger
 import Postgres
 
-/// One reaction with what led to it and what came of it.
+/// One reaction with the agent event, proposal and mission that belong to it.
 public struct ReactionStory: Sendable {
   public var reaction: Reaction
-  /// The agent event that it answers, where it is in the tables.
+  /// The agent event that it answers, if the tables have it.
   public var event: AgentEvent?
   public var proposal: Proposal?
   public var mission: StreamID?
-  /// Of the reaction's stream, in the order of the log.
+  /// The events of the reaction's stream, in the order of the log.
   public var events: [LoggedEvent]
 }
 
 extension Session {
-  /// - Throws: `OPS_011` where there is no such reaction.
+  /// - Throws: `OPS_011` if there is no such reaction.
   public func story(ofReaction id: StreamID) throws(OpsError) -> ReactionStory {
-    var one = Parameters()
-    one.uuid(id)
+    let one = Parameters(id)
     return try HistoryReader.read(
       self,
       first: [
-        (Self.reactionRow, one), (Self.reactionEvent, one), (Self.reactionProposal, one),
-        (Self.reactionMission, one), (Self.reactionEvents, one),
+        (Reaction.byID, one), (Self.reactionEvent, one), (Self.reactionProposal, one),
+        (Self.reactionMission, one), (LoggedEvent.ofStream, one),
       ]
     ) { (answers, reader) throws(OpsError) in
       guard answers[0].count == 1 else { throw OpsError.notFound("reaction", id) }
@@ -34,14 +33,12 @@ extension Session {
     }
   }
 
-  private static let reactionRow = Statement(
-    "SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = $1::uuid")
   private static let reactionEvent = Statement(
     """
     SELECT \(AgentEvent.select("a")) FROM public.ops_agent_events AS a WHERE a.id =
       (SELECT r.event_id FROM public.ops_agent_reactions AS r WHERE r.id = $1::uuid)
     """)
-  /// A hand may have written into the result what is no id.
+  /// A manual change may have put something else than an id into the result.
   private static let itsProposal = """
     (SELECT CASE WHEN r.payload->'result'->>'r_proposal_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
       THEN (r.payload->'result'->>'r_proposal_id')::uuid END
@@ -55,11 +52,6 @@ extension Session {
     SELECT m.id FROM public.ops_missions AS m WHERE m.proposal_id = \(itsProposal)
     ORDER BY m.created_at, m.id LIMIT 1
     """)
-  private static let reactionEvents = Statement(
-    """
-    SELECT \(LoggedEvent.columns) FROM ledger.events AS e WHERE e.stream = $1::uuid
-    ORDER BY e.entry, e.index
-    """)
 }
 
 extension RowQuery where R == Reaction {
@@ -67,7 +59,7 @@ extension RowQuery where R == Reaction {
   public static func reactions(
     status: Reaction.Status?, event: StreamID?, pattern: String?, limit: Int
   ) -> RowQuery {
-    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    var query = RowQuery(limit: limit)
     if let status { query.and("t.status = $?::text") { $0.text(status.rawValue) } }
     if let event { query.and("t.event_id = $?::uuid") { $0.uuid(event) } }
     if let pattern { query.and("t.payload->>'pattern_id' = $?::text") { $0.text(pattern) } }

@@ -1,31 +1,28 @@
 public import Ledger
 public import Postgres
 
-/// Which rows of a table to list, newest first.
+/// Which rows of a table to list, and in which order.
 public struct RowQuery<R: Row> {
   var conditions: [String] = []
   var parameters = Parameters()
   var order: String
   var limit: Int
 
-  init(order: String, limit: Int) {
+  init(order: String = "t.created_at DESC, t.id DESC", limit: Int) {
     self.order = order
     self.limit = limit
   }
 
-  /// Adds a condition over one more parameter, which the text calls `$?`.
+  /// Adds a condition with one more parameter, which the text calls `$?`.
   mutating func and(_ condition: String, _ append: (inout Parameters) -> Void) {
     append(&parameters)
-    let number = "$\(parameters.count)"
-    conditions.append(
-      condition.split(separator: "$?", omittingEmptySubsequences: false).joined(separator: number))
+    conditions.append(condition.replacing("$?", with: "$\(parameters.count)"))
   }
 
   mutating func and(_ condition: String) { conditions.append(condition) }
 }
 
 extension Session {
-  /// The rows that a query is about.
   public func list<R: Row>(_ query: RowQuery<R>) throws(OpsError) -> [R] {
     var parameters = query.parameters
     parameters.int8(Int64(query.limit))
@@ -40,20 +37,23 @@ extension Session {
 
   /// One row by its id.
   ///
-  /// - Throws: `OPS_011` where there is none.
+  /// - Throws: `OPS_011` if there is none.
   public func find<R: Row>(_ id: StreamID, as thing: String) throws(OpsError) -> R {
-    var parameters = Parameters()
-    parameters.uuid(id)
-    let rows = try query(
-      Statement("SELECT \(R.select("t")) FROM \(R.relation) AS t WHERE t.id = $1::uuid"), parameters
-    )
+    let rows = try query(R.byID, Parameters(id))
     guard rows.count == 1 else { throw OpsError.notFound(thing, id) }
     return try rows.row(0, of: R.self)
   }
 }
 
+extension Row {
+  /// `$1` the row's id.
+  static var byID: Statement {
+    Statement("SELECT \(select("t")) FROM \(relation) AS t WHERE t.id = $1::uuid")
+  }
+}
+
 extension OpsError {
-  /// `OPS_011` for a thing that is not there.
+  /// `OPS_011`: there is no such row.
   public static func notFound(_ thing: String, _ id: StreamID) -> OpsError {
     OpsError(
       .notFound, "there is no \(thing) \(id)", hint: "see `opsledger \(thing) list`",
@@ -63,16 +63,14 @@ extension OpsError {
 
 extension RowQuery where R == AgentEvent {
   /// - Parameter type: A type, in which `*` stands for any text.
-  public static func agentEvents(
-    type: String?, unprocessed: Bool, limit: Int
-  ) -> RowQuery {
-    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+  public static func agentEvents(type: String?, unprocessed: Bool, limit: Int) -> RowQuery {
+    var query = RowQuery(limit: limit)
     if let type { query.and("t.type LIKE $?::text") { $0.text(likePattern(type)) } }
     if unprocessed { query.and("t.processed_at IS NULL") }
     return query
   }
 
-  /// A glob as LIKE reads it.
+  /// The LIKE pattern for a glob.
   static func likePattern(_ glob: String) -> String {
     var pattern = ""
     for character in glob {
@@ -90,7 +88,7 @@ extension RowQuery where R == Proposal {
   public static func proposals(
     status: Proposal.Status?, source: Proposal.Source?, limit: Int
   ) -> RowQuery {
-    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    var query = RowQuery(limit: limit)
     if let status {
       query.and("t.status = $?::text::public.ops_proposal_status") { $0.text(status.rawValue) }
     }
@@ -101,7 +99,7 @@ extension RowQuery where R == Proposal {
 
 extension RowQuery where R == Mission {
   public static func missions(status: Mission.Status?, limit: Int) -> RowQuery {
-    var query = RowQuery(order: "t.created_at DESC, t.id DESC", limit: limit)
+    var query = RowQuery(limit: limit)
     if let status {
       query.and("t.status = $?::text::public.ops_mission_status") { $0.text(status.rawValue) }
     }
@@ -110,7 +108,7 @@ extension RowQuery where R == Mission {
 }
 
 extension RowQuery where R == Step {
-  /// - Parameter dead: Only steps that failed for good; not those skipped because of them.
+  /// - Parameter dead: Only dead letters, without the steps that were skipped because of them.
   public static func steps(
     status: Step.Status?, mission: StreamID?, dead: Bool, limit: Int
   ) -> RowQuery {
@@ -135,7 +133,7 @@ extension RowQuery where R == Radar {
 }
 
 extension RowQuery where R == Hold {
-  /// - Parameter all: Also those that were released.
+  /// - Parameter all: Also released holds.
   public static func holds(all: Bool, limit: Int) -> RowQuery {
     var query = RowQuery(order: "t.placed_at DESC, t.id DESC", limit: limit)
     if !all { query.and("t.released_at IS NULL") }
@@ -150,24 +148,21 @@ extension RowQuery where R == Policy {
 }
 
 extension Session {
-  /// The row that holds and prunes both lock: whichever is second sees what the first did.
+  /// Locks the row that placing a hold and retention both lock, so that the second sees what the first did.
   public static let lockRetention = Statement(
     "SELECT l.key FROM ledger.ledger AS l WHERE l.key = 'main' FOR NO KEY UPDATE")
 
-  /// The titles of proposals, by their ids, where their templates have one.
+  /// The titles of proposals, by their ids. A template need not have one.
   public func titles(of proposals: [StreamID]) throws(OpsError) -> [StreamID: String] {
-    var parameters = Parameters()
-    parameters.uuids(proposals)
     let rows = try query(
       Statement(
         """
         SELECT id, template->>'title' FROM public.ops_mission_proposals
         WHERE id = ANY ($1::uuid[]) AND template->>'title' IS NOT NULL
-        """), parameters)
-    return try onDatabase { () throws(PostgresError) in
-      var titles: [StreamID: String] = [:]
-      for row in 0..<rows.count { titles[StreamID(try rows.uuid(row, 0))] = try rows.text(row, 1) }
-      return titles
+        """), Parameters(proposals))
+    let titles = try rows.map { (row) throws(PostgresError) in
+      (StreamID(try rows.uuid(row, 0)), try rows.text(row, 1))
     }
+    return Dictionary(titles) { first, _ in first }
   }
 }

@@ -2,14 +2,14 @@ public import Ledger
 import Postgres
 
 /// What the log holds.
-public struct LogStatistics: Equatable, Sendable {
-  public struct Partition: Equatable, Sendable {
+public struct LogStatistics: Sendable {
+  public struct Partition: Sendable {
     public var name: String
     public var from: Int64
     public var to: Int64
-    /// As the planner believes; nil where nobody has counted yet.
+    /// The planner's estimate; nil before the first ANALYZE.
     public var events: Int64?
-    /// Table and indexes.
+    /// The size of the table with its indexes.
     public var bytes: Int64
   }
 
@@ -23,11 +23,6 @@ public struct LogStatistics: Equatable, Sendable {
   /// By type, the most frequent first.
   public var types: [(type: String, events: Int64)] = []
   public var partitions: [Partition] = []
-
-  public static func == (a: LogStatistics, b: LogStatistics) -> Bool {
-    a.events == b.events && a.entries == b.entries && a.streams == b.streams
-      && a.types.elementsEqual(b.types, by: ==) && a.partitions == b.partitions
-  }
 }
 
 extension Session {
@@ -48,7 +43,7 @@ extension Session {
     """)
   private static let sealed = Statement("SELECT ledger.sealed()")
 
-  /// Counts the whole log; a minute or so for a hundred million events.
+  /// Counts the whole log. A hundred million events take about a minute.
   public func logStatistics() throws(OpsError) -> LogStatistics {
     try HistoryReader.read(
       self,
@@ -57,19 +52,18 @@ extension Session {
         (Self.sealed, Parameters()),
       ]
     ) { (answers, _) throws(OpsError) in
+      var statistics = LogStatistics()
       try onDatabase { () throws(PostgresError) in
-        var statistics = LogStatistics()
         statistics.sealed = try answers[2].int8(0, 0)
         for row in 0..<answers[0].count { try statistics.add(answers[0], row) }
-        for row in 0..<answers[1].count {
-          statistics.partitions.append(
-            LogStatistics.Partition(
-              name: try answers[1].text(row, 0), from: try answers[1].int8(row, 1),
-              to: try answers[1].int8(row, 2), events: try answers[1].int8IfPresent(row, 3),
-              bytes: try answers[1].int8(row, 4)))
-        }
-        return statistics
       }
+      statistics.partitions = try answers[1].map { (row) throws(PostgresError) in
+        LogStatistics.Partition(
+          name: try answers[1].text(row, 0), from: try answers[1].int8(row, 1),
+          to: try answers[1].int8(row, 2), events: try answers[1].int8IfPresent(row, 3),
+          bytes: try answers[1].int8(row, 4))
+      }
+      return statistics
     }
   }
 }

@@ -1,11 +1,11 @@
 public import Ledger
 import Postgres
 
-/// How the ledger is, at one moment.
+/// The state of the ledger at one moment.
 public struct LedgerStatus: Sendable {
-  /// An append that is open: the seal waits for it, and nobody else does.
+  /// An open append. Only the seal waits for it.
   public struct Appender: Equatable, Sendable {
-    /// The seal cannot go beyond this entry.
+    /// The seal cannot pass this entry.
     public var bound: Int64
     /// Nil for a prepared transaction.
     public var pid: Int32?
@@ -20,13 +20,12 @@ public struct LedgerStatus: Sendable {
     public var succeeded: Bool
   }
 
-  /// A row that heartbeat or worker leave alone while the others go on.
   public struct QuarantinedRow: Equatable, Sendable {
     public var rowType: String
     public var row: StreamID
     public var why: String
     public var since: Instant
-    /// Who passes it over: `heartbeat`, or a worker's name.
+    /// Who skips it: `heartbeat`, or a worker's name.
     public var by: String
   }
 
@@ -34,14 +33,13 @@ public struct LedgerStatus: Sendable {
   public var server = ""
   public var database = ""
   public var lastMigration = ""
-  /// The last entry that is sealed, and the last number that was drawn.
+  /// The last sealed entry, and the last allocated number.
   public var sealed: Int64 = 0
   public var allocated: Int64 = 0
-  /// Those that have been open for more than a second.
+  /// The appends that have been open for more than a second.
   public var appenders: [Appender] = []
-  /// Who runs what runs once at a time.
   public var taskLeases: [TaskLease.Holder] = []
-  /// Who keeps others from the ledger's tables, and for how long.
+  /// The sessions that block others at the ledger's tables, and for how long.
   public var lockHolders: [String] = []
   public var unprocessedEvents: Int64 = 0
   public var queuedReactions: Int64 = 0
@@ -51,26 +49,26 @@ public struct LedgerStatus: Sendable {
   /// Missions that were created in the last 24 hours, by status.
   public var missions24h: [String: Int64] = [:]
   public var heartbeat: Heartbeat?
-  /// The rows that the loop passes over: the first of them, and how many there are.
+  /// The first quarantined rows, and how many there are.
   public var quarantined: [QuarantinedRow] = []
   public var quarantinedCount: Int64 = 0
-  /// The last entry that a store is known to have; nil where nothing was ever pushed.
+  /// The last stored entry that this database knows of; nil if nothing was ever pushed.
   public var stored: Int64?
-  /// When the first event was recorded that no store has.
+  /// When the first entry after that was recorded.
   public var unstoredSince: Instant?
   /// Proposals of this UTC day that the caps refused.
   public var refusedToday: Int64 = 0
-  /// Tables without a row of which the log has rows that never left.
+  /// Tables without a row for which the log has rows.
   public var emptiedTables: [String] = []
-  /// Why nothing is recorded here, where that is so.
+  /// Why the database records nothing; nil if it records.
   public var refusal: String? { instanceState.refusal }
   var instanceState = InstanceState.here
 }
 
 extension Session {
-  /// Asks for everything in one round trip; the seal is brought up to date first, where we may write.
+  /// Reads the state; it seals first, if the login may write.
   ///
-  /// - Throws: `OPS_012` where another transaction keeps it from a table, and which.
+  /// - Throws: `OPS_012` if another transaction blocks it at a table, with that transaction.
   public func status() throws(OpsError) -> LedgerStatus {
     do throws(OpsError) { return try askStatus() } catch {
       guard error.isLockTimeout else { throw error }
@@ -92,6 +90,10 @@ extension Session {
           Self.refused, Self.emptied, Self.quarantined, LockHolders.inTheWay,
         ].map { ($0, Parameters()) })
     }
+    try status.take(appenders: answers[4])
+    try status.take(quarantined: answers[8])
+    status.lockHolders = try answers[9].texts()
+    status.emptiedTables = try answers[7].texts()
     try onDatabase { () throws(PostgresError) in
       try status.take(place: answers[0])
       try status.take(queues: answers[1])
@@ -103,27 +105,21 @@ extension Session {
           at: Instant(micros: try answers[3].timestamptz(0, 0)),
           succeeded: try answers[3].bool(0, 1))
       }
-      try status.take(appenders: answers[4])
-      try status.take(quarantined: answers[8])
       status.stored = try answers[5].int8IfPresent(0, 0)
       status.unstoredSince = try answers[5].timestamptzIfPresent(0, 1).map(Instant.init(micros:))
       status.refusedToday = try answers[6].int8(0, 0)
-      for row in 0..<answers[9].count { status.lockHolders.append(try answers[9].text(row, 0)) }
-      for row in 0..<answers[7].count { status.emptiedTables.append(try answers[7].text(row, 0)) }
     }
     return status
   }
 
-  /// When the first event after an entry was recorded, if any was.
+  /// When the first event after an entry was recorded; nil if there is none.
   public func firstRecorded(after entry: Int64) throws(OpsError) -> Instant? {
-    var parameters = Parameters()
-    parameters.int8(entry)
     let rows = try query(
       Statement(
         """
         SELECT e.recorded_at FROM ledger.events AS e WHERE e.entry > $1::bigint
         ORDER BY e.entry, e.index LIMIT 1
-        """), parameters)
+        """), Parameters(entry))
     return try onDatabase { () throws(PostgresError) in
       rows.isEmpty ? nil : Instant(micros: try rows.timestamptz(0, 0))
     }
@@ -136,7 +132,7 @@ extension Session {
       AND p.created_at < (date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') + interval '1 day')
         AT TIME ZONE 'UTC'
     """)
-  /// Looked for at both ends of the log, and only where a table is empty; `verify` looks at all of it.
+  /// Only for empty tables, and only by both ends of the log; `verify` reads the whole log.
   private static let emptied = Statement(
     RowType.allCases.filter(\.isOfTheEight).map { rowType in
       """
@@ -213,25 +209,23 @@ extension LedgerStatus {
     deadLetters24h = try queues.int8(0, 5)
   }
 
-  fileprivate mutating func take(quarantined rows: Rows) throws(PostgresError) {
-    for row in 0..<rows.count {
-      quarantined.append(
-        QuarantinedRow(
-          rowType: try rows.text(row, 0), row: StreamID(try rows.uuid(row, 1)),
-          why: try rows.text(row, 2), since: Instant(micros: try rows.timestamptz(row, 3)),
-          by: try rows.text(row, 4)))
-      quarantinedCount = try rows.int8(row, 5)
+  fileprivate mutating func take(quarantined rows: Rows) throws(OpsError) {
+    quarantined = try rows.map { (row) throws(PostgresError) in
+      QuarantinedRow(
+        rowType: try rows.text(row, 0), row: StreamID(try rows.uuid(row, 1)),
+        why: try rows.text(row, 2), since: Instant(micros: try rows.timestamptz(row, 3)),
+        by: try rows.text(row, 4))
     }
+    if rows.isEmpty { return }
+    quarantinedCount = try onDatabase { () throws(PostgresError) in try rows.int8(0, 5) }
   }
 
-  fileprivate mutating func take(appenders rows: Rows) throws(PostgresError) {
-    for row in 0..<rows.count {
-      appenders.append(
-        Appender(
-          bound: try rows.int8(row, 4), pid: try rows.int4IfPresent(row, 0),
-          user: try rows.textIfPresent(row, 1),
-          application: try rows.textIfPresent(row, 2),
-          since: try rows.timestamptzIfPresent(row, 3).map(Instant.init(micros:))))
+  fileprivate mutating func take(appenders rows: Rows) throws(OpsError) {
+    appenders = try rows.map { (row) throws(PostgresError) in
+      Appender(
+        bound: try rows.int8(row, 4), pid: try rows.int4IfPresent(row, 0),
+        user: try rows.textIfPresent(row, 1), application: try rows.textIfPresent(row, 2),
+        since: try rows.timestamptzIfPresent(row, 3).map(Instant.init(micros:)))
     }
   }
 }

@@ -1,7 +1,7 @@
 public import Ledger
 import Postgres
 
-/// One step with what says why it stands where it stands.
+/// One step with the rows that explain its status.
 public struct StepStory: Sendable {
   public var step: Step
   public var mission: Mission?
@@ -14,14 +14,13 @@ public struct StepStory: Sendable {
 }
 
 extension Session {
-  /// - Throws: `OPS_011` where there is no such step.
+  /// - Throws: `OPS_011` if there is no such step.
   public func story(ofStep id: StreamID) throws(OpsError) -> StepStory {
-    var one = Parameters()
-    one.uuid(id)
+    let one = Parameters(id)
     return try HistoryReader.read(
       self,
       first: [
-        (Self.stepRow, one), (Self.stepMission, one), (Self.neededSteps, one), (Self.stepRuns, one),
+        (Step.byID, one), (Self.stepMission, one), (Self.neededSteps, one), (Self.stepRuns, one),
         (Self.clock, Parameters()),
       ]
     ) { (answers, _) throws(OpsError) in
@@ -34,8 +33,6 @@ extension Session {
     }
   }
 
-  private static let stepRow = Statement(
-    "SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.id = $1::uuid")
   private static let stepMission = Statement(
     """
     SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id =

@@ -3,100 +3,94 @@ import JSON
 public import Ledger
 import Postgres
 
-/// Lays the schema and seeds what a ledger starts with.
+/// Applies the schema, and records what a ledger starts with.
 public enum Installer {
-  /// This release, as migrations name the oldest one that they still serve.
+  /// This release. A migration names the oldest release that still works with it.
   public static let release = "0.1.0"
 
   public struct Report: Equatable, Sendable {
-    /// The schema is of a newer release that still serves this one; nothing was touched.
+    /// The schema is of a newer release, and this one still works with it. Nothing was changed.
     public var isNewer = false
-    /// The schema was laid now, where there was none.
+    /// There was no schema before.
     public var isFresh = false
     /// Files that were applied now.
-    public var applied: [String]
-    /// Files that `psql` had laid and that are recorded now.
-    public var adopted: [String]
-    /// Protections that were out of force, and what else was not as it was laid, for which the schema was laid again.
+    public var applied: [String] = []
+    /// Files that `psql` had applied, and that are recorded now.
+    public var adopted: [String] = []
+    /// Protections that were switched off or missing, and other definitions that were repaired.
     public var repaired: [String] = []
-    /// What is not as it was laid, and could not be put back, with the reason where the database gave one.
+    /// Definitions that could not be repaired, with the database's reason.
     public var unrepaired: [String] = []
-    public var isNew: Bool
-    public var seeded: [String]
-    public var partitions: Int
+    public var isNew = false
+    public var seeded: [String] = []
+    public var partitions = 0
     public var identity: StreamID?
-    /// What was wrong with entry numbers, where something was; they are right now.
+    /// The entry numbers that were wrong, and are corrected now; nil if they were right.
     public var numbers: NumbersSetRight?
   }
 
-  /// Makes the ledger, or brings it up to this release. Doing it again does nothing; two at once wait
-  /// for each other.
+  /// Creates the ledger, or brings it up to this release. A second run changes nothing, and waits for the first.
   ///
-  /// - Parameter name: What the ledger is called, where it is new.
-  /// - Throws: `OPS_013` without the rights, `OPS_014` where the schema is newer than this release or a
-  ///   migration was changed after it was applied.
+  /// - Parameter name: The name of a new ledger.
+  /// - Throws: `OPS_013` without the rights; `OPS_014` if this release cannot work with the schema, or a migration was
+  ///   changed after it was applied.
   public static func run(
     _ session: Session, name: String, actor: String
   ) throws(OpsError) -> Report {
-    var report = Report(
-      applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
+    var report = Report()
     try applySchema(session, &report)
     if report.isNewer { return report }
     report.numbers = try session.setNumbersRight(by: actor)
     try seed(session, name: name, actor: actor, &report)
-    let made = try session.query(Statement("SELECT ledger.add_partitions()::integer"))
-    do { report.partitions = Int(try made.int4(0, 0)) } catch { throw OpsError(database: error) }
+    report.partitions = Int(try session.number(Statement("SELECT ledger.add_partitions()::bigint")))
     return report
   }
 
-  // MARK: - Schema
-
-  /// Lays the schema and nothing in it, for a ledger that comes from its store.
+  /// Applies the schema only, for a ledger that is restored from its store.
   ///
-  /// - Returns: Whether there was none.
+  /// - Returns: Whether there was no schema before.
   package static func apply(_ session: Session) throws(OpsError) -> Bool {
-    var report = Report(
-      applied: [], adopted: [], isNew: false, seeded: [], partitions: 0, identity: nil)
-    // What is out of force is mended where the login may; it is in no restore's way.
-    let rows = try session.query(
+    var report = Report()
+    // Only a superuser can repair definitions. A restore works without.
+    let repairs = try session.boolean(
       Statement("SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user"))
-    let repairs = try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
     try applySchema(session, &report, repairs: repairs)
     return report.isFresh
   }
 
-  /// What to type where something can neither stay nor be put back.
+  /// The way out for a change that `init` cannot repair.
   public static let byAnotherWay =
-    "Undo it by hand; or leave it, and bring the ledger into another database: "
+    "Undo the change; or leave it, and move the ledger into another database: "
     + "`opsledger archive push`, then `opsledger restore --to URL`"
 
-  /// The check that compares what is there with what was laid.
+  /// The name of the check that compares the database with the recorded definitions.
   static let definitions = "definitions"
 
   private static func applySchema(
     _ session: Session, _ report: inout Report, repairs: Bool = true
   ) throws(OpsError) {
     let connection = try session.connection()
-    // Who may not lay it may not lock it either.
+    // A login that may not apply the schema may not lock it either.
     if !repairs {
       let plan = try plan(session)
       report.isNewer = plan.isNewer
       if plan.apply.isEmpty { return }
     }
-    // Before the transaction: where there is no schema yet, nothing of it can be looked at.
+    // Before the transaction, because these queries fail if there is no schema yet.
     let unapplied = repairs ? try session.unapplied() : []
-    do throws(PostgresError) {
-      // Only the installer takes this lock before it looks, so that the second sees the first's work.
+    var refusal: OpsError?
+    application: do throws(PostgresError) {
+      // The lock comes before the first read, so that a second installer sees what the first has done.
       try connection.begin(.readCommitted, lockSchema.sql)
       try connection.execute("SET LOCAL lock_timeout = '30s'")
-      // It puts back what was recorded, too.
+      // This repairs ledger.migrations, too, which is read next.
       let application = try SchemaApplication(connection)
       let recorded = try self.recorded(connection)
-      let plan = try Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unapplied.isEmpty)
+      let plan = Plan(files: SchemaFile.sql, recorded: recorded, isWhole: unapplied.isEmpty)
+      (report.isNewer, refusal) = (plan.isNewer, plan.refusal)
       if plan.apply.isEmpty {
-        report.isNewer = plan.isNewer
         try connection.execute("ROLLBACK")
-        return
+        break application
       }
       for file in plan.apply { try connection.execute(file.text) }
       try record(plan, connection)
@@ -111,34 +105,36 @@ public enum Installer {
       }
     } catch {
       try? connection.rollbackIfOpen()
-      if let refusal = Plan.refusal(error) { throw refusal }
+      if error.kind == .usage, error.message == SchemaApplication.logIsGone.message {
+        throw .logIsGone
+      }
       let failure = OpsError(database: error)
       if failure.code != .notAllowed, error.isOfTheStatement, !unapplied.isEmpty {
         throw failure.saying(
-          "the schema cannot be laid around what was changed by hand: \(error.message)",
-          hint: "`opsledger doctor` names it. \(byAnotherWay)")
+          "the schema cannot be applied because somebody changed it: \(error.message)",
+          hint: "`opsledger doctor` names the change. \(byAnotherWay)")
       }
       guard failure.code == .notAllowed else { throw failure }
       throw OpsError(
         .notAllowed, failure.message,
         hint:
-          "the schema is laid by a superuser, once and after upgrades: roles and event triggers need one"
+          "run `opsledger init` as a superuser, at first and after upgrades: roles and event triggers need one"
       )
     }
+    if let refusal { throw refusal }
   }
 
-  /// The files of this release's schema that the database has not, or has from another release.
+  /// The files of this release's schema that the database lacks, or has from another release.
   static func pending(_ session: Session) throws(OpsError) -> [String] {
     try plan(session).record.map(\.path)
   }
 
   private static func plan(_ session: Session) throws(OpsError) -> Plan {
     let connection = try session.connection()
-    do throws(PostgresError) {
-      return try Plan(files: SchemaFile.sql, recorded: try recorded(connection), isWhole: true)
-    } catch {
-      throw Plan.refusal(error) ?? OpsError(database: error)
-    }
+    let recorded = try onDatabase { () throws(PostgresError) in try self.recorded(connection) }
+    let plan = Plan(files: SchemaFile.sql, recorded: recorded, isWhole: true)
+    if let refusal = plan.refusal { throw refusal }
+    return plan
   }
 
   private static func recorded(
@@ -158,9 +154,8 @@ public enum Installer {
     return recorded
   }
 
-  /// What `ledger.migrations` says of one file.
   private struct Recorded {
-    /// Nil where `psql` laid it, which has no checksums.
+    /// Nil if `psql` applied it, which records no checksum.
     let digest: Digest?
     let oldestBinary: String
   }
@@ -185,22 +180,20 @@ public enum Installer {
         """), parameters)
   }
 
-  /// Which files to apply, and which to record.
   private struct Plan {
     var apply: [SchemaFile] = []
     var adopt: [SchemaFile] = []
     var record: [SchemaFile] = []
-
-    /// A newer release was here, and serves this one.
+    /// The schema is of a newer release, with which this one works.
     var isNewer = false
+    /// Why this release cannot apply its schema; nil if it can.
+    var refusal: OpsError?
 
-    /// - Parameter isWhole: Whether what was laid is in force.
-    init(
-      files: [SchemaFile], recorded: [String: Recorded], isWhole: Bool
-    ) throws(PostgresError) {
+    /// - Parameter isWhole: Whether every protection is in force.
+    init(files: [SchemaFile], recorded: [String: Recorded], isWhole: Bool) {
       let known = Set(files.filter(\.isMigration).map(\.name))
       for (name, migration) in recorded where !name.contains("/") && !known.contains(name) {
-        if Release(migration.oldestBinary) > Release(release) { throw .usage("newer:\(name)") }
+        if Release(migration.oldestBinary) > Release(release) { refusal = .tooNew(name) }
         isNewer = true
       }
       if isNewer { return }
@@ -213,57 +206,32 @@ public enum Installer {
           adopt.append(file)
           record.append(file)
         } else if there.digest != file.sha256 {
-          if file.isMigration { throw .usage("changed:\(file.name)") }
+          if file.isMigration {
+            refusal = .changed(file)
+            return
+          }
           record.append(file)
         }
       }
-      // The files stand on each other (a permit at the start, its end at the end), so they are laid
-      // whole, or not at all; migrations that are recorded do nothing.
+      // The files depend on each other (the first makes a permit, the last ends it), so either all are applied or none.
+      // A recorded migration does nothing.
       if !record.isEmpty || !isWhole { apply = files }
-    }
-
-    static func refusal(_ error: PostgresError) -> OpsError? {
-      guard error.kind == .usage else { return nil }
-      if let name = error.message.suffix(after: "newer:") {
-        return OpsError(
-          .schemaMismatch,
-          "the database has migration \(name), which no longer serves release \(release)",
-          hint: "use the release that laid it, or a newer one")
-      }
-      if error.message == SchemaApplication.logIsGone.message {
-        return OpsError(
-          .schemaMismatch, "the log's table ledger.events is gone, or lacks a column",
-          hint:
-            "what is left cannot be laid again around it; make an empty database, and bring the ledger back "
-            + "there with `opsledger restore`")
-      }
-      if let name = error.message.suffix(after: "changed:") {
-        return OpsError(
-          .schemaMismatch, "migration \(name) was changed after it was applied",
-          hint: "migrations are never edited; restore the file and add a new one")
-      }
-      return nil
     }
   }
 
-  // MARK: - Seeds
-
-  /// Records the ledger's own row and the seeded policies, where they are not there. A policy that
-  /// somebody edited is never overwritten.
+  /// Records the ledger's own row and the seeded policies, if they are missing. It never overwrites a policy.
   private static func seed(
     _ session: Session, name: String, actor: String, _ report: inout Report
   ) throws(OpsError) {
     let seeds = SchemaFile.policies
-    var (streams, own) = (Parameters(), Parameters())
-    streams.uuids(seeds.map { .policy($0.key) })
-    own.uuid(.ledger)
-    // Of two at once, one lays the schema and the other may begin the ledger: laying is no migration.
+    // Two installers may run at once: one applies the schema, and the other begins the ledger. That is no migration.
     let files = report.isFresh ? [] : report.applied
     var reads = Reads()
     _ = reads.add(lockSchema)
-    let ownRead = reads.add(ownRow, own)
+    let ownRead = reads.add(ownRow, Parameters(.ledger))
+    let streams = Parameters(seeds.map { StreamID.policy($0.key) })
     let streamsRead = reads.add(knownStreams, streams) { (rows) throws(OpsError) in
-      try streamsOf(rows)
+      Set(try rows.ids())
     }
     let isKnown = reads.add(Session.hasTraces) { (rows) throws(OpsError) in
       try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
@@ -296,23 +264,21 @@ public enum Installer {
     }
     let key = CommandKey(id: newCommandID(), actor: actor)
     (report.isNew, report.seeded) = try session.perform(key, command).answer
-    let row = try session.query(Statement("SELECT identity FROM ledger.ledger"))
-    report.identity = try onDatabase { () throws(PostgresError) in
-      row.isEmpty ? nil : StreamID(try row.uuid(0, 0))
-    }
+    let identities = try session.query(Statement("SELECT identity FROM ledger.ledger")).ids()
+    report.identity = identities.first
   }
 
-  /// As `schema/migrations/0001_roles.sql` does: two at once lay and seed once.
+  /// The lock of `schema/migrations/0001_roles.sql`, so that two installers run one after the other.
   private static let lockSchema = Statement(
     "LOCK TABLE pg_catalog.pg_event_trigger IN SHARE UPDATE EXCLUSIVE MODE")
-  /// Whether the ledger was created, by the log; and its row, where it is there.
+  /// One row if the log has the ledger: the ledger's own row, or nulls.
   private static let ownRow = Statement(
     """
     SELECT \(LedgerRecord.select("l"))
     FROM (SELECT) AS one LEFT JOIN ledger.ledger AS l ON l.key = 'main'
     WHERE EXISTS (SELECT FROM ledger.events_in_database AS e WHERE e.stream = $1::uuid)
     """)
-  /// A policy whose row was lost is for `rebuild`, not to be seeded again.
+  /// The policies that exist. A policy whose row was lost is not seeded again: `rebuild` brings it back.
   private static let knownStreams = Statement(
     """
     SELECT s FROM unnest($1::uuid[]) AS s
@@ -320,24 +286,30 @@ public enum Installer {
       OR EXISTS (SELECT FROM public.ops_policy AS p WHERE \(Policy.streamSQL) = s)
     """)
 
-  private static func streamsOf(_ rows: Rows) throws(OpsError) -> Set<StreamID> {
-    try onDatabase { () throws(PostgresError) in
-      var streams = Set<StreamID>()
-      for row in 0..<rows.count { streams.insert(StreamID(try rows.uuid(row, 0))) }
-      return streams
-    }
-  }
-
   private static func ownRecord(_ rows: Rows) throws(OpsError) -> LedgerRecord? {
     let isThere = try onDatabase { () throws(PostgresError) in try !rows.isNull(0, 0) }
     return isThere ? try rows.row(0, of: LedgerRecord.self) : nil
   }
 }
 
-extension String {
-  fileprivate func suffix(after prefix: String) -> String? {
-    hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil
+extension OpsError {
+  fileprivate static func tooNew(_ migration: String) -> OpsError {
+    OpsError(
+      .schemaMismatch,
+      "the database has migration \(migration), with which release \(Installer.release) cannot work",
+      hint: "use the release that applied it, or a newer one")
   }
+
+  fileprivate static func changed(_ migration: SchemaFile) -> OpsError {
+    OpsError(
+      .schemaMismatch, "migration \(migration.name) was changed after it was applied",
+      hint: "restore the file, and add a new migration instead")
+  }
+
+  fileprivate static let logIsGone = OpsError(
+    .schemaMismatch, "table ledger.events is missing, or lacks a column",
+    hint: "`opsledger init` cannot repair the log; create an empty database, and bring the ledger "
+      + "back there with `opsledger restore`")
 }
 
 /// A release's number, compared part by part: 0.10.0 comes after 0.9.0.
@@ -350,14 +322,11 @@ private struct Release: Comparable {
 }
 
 extension Session {
-  /// Checks that the database holds a ledger that this release can use: one round trip.
+  /// Checks, in one round trip, that the database has a ledger with which this release works.
   ///
-  /// - Throws: `OPS_014` where there is none, it is too new, or nobody has begun it; `OPS_015` where a restore of it
-  ///   was cut short.
+  /// - Throws: `OPS_014` if there is none, it is too new, or it is not begun; `OPS_015` if a restore was interrupted.
   public func requireLedger() throws(OpsError) {
-    var parameters = Parameters()
-    parameters.uuid(.ledger)
-    let rows = try query(Self.whatIsApplied, parameters)
+    let rows = try query(Self.whatIsApplied, Parameters(.ledger))
     let (oldest, isBegun) = try onDatabase { () throws(PostgresError) in
       var (oldest, isBegun) = (Release("0"), false)
       for row in 0..<rows.count {
@@ -372,7 +341,7 @@ extension Session {
         "the database's schema needs release \(oldest.parts.map(String.init).joined(separator: ".")) "
           + "or newer; this is \(Installer.release)", hint: "install the newer release")
     }
-    // What is recorded before `ledger.created` would belong to no ledger.
+    // An entry before `ledger.created` would belong to no ledger.
     guard isBegun else { throw try noLedger() }
   }
 

@@ -1,15 +1,15 @@
 import CSchema
 import Crypto
 
-/// One file of `schema/`, as the binary carries it.
+/// A file of `schema/`, embedded in the program.
 struct SchemaFile: Equatable, Sendable {
-  /// Below `schema/`: `migrations/0001_roles.sql`.
+  /// The path below `schema/`, such as `migrations/0001_roles.sql`.
   let path: String
   let text: String
 
-  /// Migrations run once each; every other file is the current form of what it makes.
+  /// A migration runs once. Every other file is applied again for each release.
   var isMigration: Bool { path.hasPrefix("migrations/") }
-  /// `0001_roles.sql` for a migration, the path for others: the name in `ledger.migrations`.
+  /// The name in `ledger.migrations`: `0001_roles.sql` for a migration, the path for another file.
   var name: String { isMigration ? String(path.dropFirst("migrations/".count)) : path }
   var sha256: Digest { SHA256.hash(text) }
 
@@ -23,7 +23,7 @@ struct SchemaFile: Equatable, Sendable {
     }
   }
 
-  /// What the SQL files of a prefix are named for: `views/ops_` gives `ops_policy_audit`, ….
+  /// The objects for which the SQL files with a prefix are named: `views/ops_` gives `ops_policy_audit`, ….
   static func names(in prefix: String) -> [String] {
     sql.compactMap { file in
       guard file.path.hasPrefix(prefix), let name = file.path.split(separator: "/").last else {

@@ -1,7 +1,7 @@
 import Glibc
 public import Ledger
 
-/// A key for a command that nobody will ask again.
+/// The id of a command that has no idempotency key: a UUID of version 7.
 public func newCommandID() -> StreamID {
   var now = timespec()
   clock_gettime(CLOCK_REALTIME, &now)

@@ -22,7 +22,7 @@ enum CopyText {
     }
   }
 
-  /// What stands behind the backslash for this byte; nil for one that stands for itself.
+  /// The letter that stands for this byte after a backslash; nil for a byte that is written as it is.
   private static func letter(of byte: UInt8) -> UInt8? {
     switch byte {
     case UInt8(ascii: "\\"): byte
@@ -36,7 +36,7 @@ enum CopyText {
     }
   }
 
-  /// The byte that an escape stands for; nil for one that COPY TO does not write.
+  /// The byte that a letter after a backslash stands for; nil for an escape that COPY TO does not write.
   static func unescaped(_ letter: UInt8) -> UInt8? {
     switch letter {
     case UInt8(ascii: "\\"): letter
@@ -50,12 +50,12 @@ enum CopyText {
     }
   }
 
-  /// `2026-11-24 18:46:22.123456+00`, the fraction without zeros at its end.
+  /// `2026-11-24 18:46:22.123456+00`; the fraction has no zeros at its end.
   static func timestamp(_ time: Instant) -> String {
     if time.micros == .max { return "infinity" }
     if time.micros == .min { return "-infinity" }
     var text = Array(time.description.utf8.dropLast())
-    // After a year of four digits, or more.
+    // A year has four digits or more.
     if let letter = text[10...].firstIndex(of: UInt8(ascii: "T")) {
       text[letter] = UInt8(ascii: " ")
     }

@@ -1,43 +1,32 @@
 package import Ledger
-import Postgres
+package import Postgres
 
-/// Who holds the tables that a rebuild wants.
+/// The sessions that hold locks on the ledger's tables.
 package enum LockHolders {
-  /// The refusal that names them, the oldest transaction first.
+  /// An error that names the sessions, the oldest transaction first.
   ///
   /// - Parameter all: Whether readers are in the way too.
   package static func refusal(_ what: String, _ session: Session, all: Bool) -> OpsError {
-    // What failed left its transaction open.
+    // The statement that failed left its transaction open.
     try? session.connection().rollbackIfOpen()
-    let holders = (try? find(session, all: all)) ?? []
-    return OpsError(
-      .conflict,
-      holders.isEmpty
-        ? "\(what): somebody keeps using them"
-        : "\(what): held by \(holders.joined(separator: "; "))",
-      hint: (all ? "`opsledger halt` stops the loop; " : "")
-        + "end it by SELECT pg_terminate_backend(pid), or ROLLBACK PREPARED")
-  }
-
-  private static func find(_ session: Session, all: Bool) throws(OpsError) -> [String] {
     var parameters = Parameters()
     parameters.texts(RowType.allCases.map { TableText.of($0).relation })
     parameters.bool(all)
-    let rows = try session.query(holders, parameters)
-    return try onDatabase { () throws(PostgresError) in
-      var holders: [String] = []
-      for row in 0..<rows.count { holders.append(try rows.text(row, 0)) }
-      return holders
-    }
+    let holders = (try? session.query(Self.holders, parameters).texts()) ?? []
+    return OpsError(
+      .conflict,
+      holders.isEmpty
+        ? "\(what): other sessions use them"
+        : "\(what): held by \(holders.joined(separator: "; "))",
+      hint: (all ? "`opsledger halt` stops the loop; " : "")
+        + "end a session with SELECT pg_terminate_backend(pid), a prepared transaction with ROLLBACK PREPARED"
+    )
   }
 
-  /// A prepared transaction has no process. Whoever may not see others' statistics is not told since
-  /// when.
+  /// A prepared transaction has no process. A login that may not see others' statistics does not learn the times.
   private static let holders = Statement(
     """
-    SELECT coalesce('pid ' || l.pid, 'a prepared transaction') || ' ('
-      || concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state,
-        'since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) || ') on '
+    SELECT coalesce('pid ' || l.pid, 'a prepared transaction') || ' (' || \(session) || ') on '
       || string_agg(DISTINCT l.relation::regclass::text, ', ')
     FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
@@ -48,6 +37,12 @@ package enum LockHolders {
     ORDER BY a.xact_start NULLS LAST LIMIT 5
     """)
 
+  /// SQL: the program, login, state and age of the session `a`.
+  private static let session = """
+    concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state,
+      'since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+    """
+
   /// SQL: whether the lock `l` is on a relation `c` of the ledger, in this database.
   private static let isOurs = """
     l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
@@ -57,7 +52,7 @@ package enum LockHolders {
 
   /// Sessions that have blocked the ledger's tables for more than two seconds: sessions that another session waits for,
   /// and sessions that hold a lock which conflicts with writers.
-  static let inTheWaySQL = """
+  package static let inTheWaySQL = """
     SELECT 'pid ' || w.pid || ' (' || concat_ws(', ', nullif(a.application_name, ''), a.usename) || ') waits for '
       || string_agg(DISTINCT coalesce('pid ' || nullif(p.pid, 0), 'a prepared transaction')
         || coalesce(' (' || concat_ws(', ', nullif(b.application_name, ''), b.usename, b.state) || ')', ''), ', ')
@@ -77,15 +72,13 @@ package enum LockHolders {
     GROUP BY l.pid, a.application_name, a.usename, a.state
     ORDER BY 1 LIMIT 20
     """
-  static let inTheWay = Statement(inTheWaySQL)
+  package static let inTheWay = Statement(inTheWaySQL)
 
   /// The sessions that block some server processes, and the tables concerned. `$1`: the ids of the blocked processes. An
   /// id of 0 stands for every process with the application name `$2`: a pooler hides the id.
   static let waitedFor = Statement(
     """
-    SELECT coalesce('pid ' || b.pid, 'a prepared transaction') || coalesce(' ('
-        || nullif(concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state,
-          'since ' || to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '') || ')', '')
+    SELECT coalesce('pid ' || b.pid, 'a prepared transaction') || coalesce(' (' || nullif(\(session), '') || ')', '')
       || coalesce(', which has locked ' || (
         SELECT l.relation::regclass::text || CASE WHEN l.locktype = 'tuple' THEN ' (a row)' ELSE '' END
         FROM pg_locks AS l WHERE l.pid = w.pid AND l.relation IS NOT NULL AND (NOT l.granted OR l.locktype = 'tuple')

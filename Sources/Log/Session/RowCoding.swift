@@ -2,15 +2,14 @@ public import Ledger
 public import Postgres
 
 extension Rows {
-  /// Reads one row of a projection that was selected by its `selectList`.
+  /// Reads one row of a projection, selected by ``Ledger/Row/select(_:)``.
   ///
-  /// - Parameter first: The column of the result at which the list begins.
+  /// - Parameter first: The result's column at which that list begins.
   public func row<R: Row>(_ index: Int, of rowType: R.Type, first: Int = 0) throws(OpsError) -> R {
     try row(index, R.columns, first: first)
   }
 
-  /// The columns are handed in, since asking a type that is known only now for them costs as much as
-  /// reading some of them.
+  /// Takes the columns as a parameter: getting them from a generic type costs as much as reading some of them.
   private func row<R: Row>(
     _ index: Int, _ columns: [Column<R>], first: Int
   ) throws(OpsError) -> R {
@@ -20,13 +19,13 @@ extension Rows {
         let value = try value(index, first + offset, columns[offset].type)
         guard columns[offset].set(&row, value) else {
           throw .protocolViolation(
-            "\(R.table).\(columns[offset].name) holds what the ledger does not know")
+            "\(R.table).\(columns[offset].name) holds a value that opsledger does not know")
         }
       }
     } catch {
       throw OpsError(
         .inconsistentRow, "a row of \(R.table) cannot be read: \(error.message)",
-        hint: "was the table altered? see `opsledger verify`")
+        hint: "was the table altered? see `opsledger doctor` and `opsledger verify`")
     }
     return row
   }
@@ -53,11 +52,63 @@ extension Rows {
   }
 }
 
+extension Rows {
+  /// What `body` reads from each row.
+  package func map<R>(_ body: (Int) throws(PostgresError) -> R) throws(OpsError) -> [R] {
+    var values: [R] = []
+    values.reserveCapacity(count)
+    do {
+      for row in 0..<count { values.append(try body(row)) }
+    } catch {
+      throw OpsError(database: error)
+    }
+    return values
+  }
+
+  /// The texts of the first column.
+  package func texts() throws(OpsError) -> [String] {
+    try map { (row) throws(PostgresError) in try text(row, 0) }
+  }
+
+  /// The ids in one column, without its nulls.
+  public func ids(_ column: Int = 0) throws(OpsError) -> [StreamID] {
+    try map { (row) throws(PostgresError) in try uuidIfPresent(row, column) }
+      .compactMap { $0.map { StreamID($0) } }
+  }
+}
+
 extension StreamID {
   public init(_ halves: (UInt64, UInt64)) { self.init(high: halves.0, low: halves.1) }
 }
 
 extension Parameters {
+  package init(_ id: StreamID) {
+    self.init()
+    uuid(id)
+  }
+
+  package init(_ text: String) {
+    self.init()
+    self.text(text)
+  }
+
+  package init(_ numbers: Int64...) {
+    self.init()
+    for number in numbers { int8(number) }
+  }
+
+  package init(_ entries: ClosedRange<Int64>) { self.init(entries.lowerBound, entries.upperBound) }
+
+  package init(_ flag: Bool) {
+    self.init()
+    bool(flag)
+  }
+
+  package init(_ ids: some Sequence<StreamID>) {
+    self.init()
+    uuids(ids)
+  }
+
   public mutating func uuid(_ id: StreamID) { uuid(id.high, id.low) }
 
   public mutating func time(_ instant: Instant) { timestamptz(microsSince1970: instant.micros) }
@@ -68,15 +119,19 @@ extension Parameters {
     self.array(array)
   }
 
+  mutating func int8s(_ numbers: some Sequence<Int64>) {
+    var array = ArrayBuilder(.int8)
+    for number in numbers { array.int8(number) }
+    self.array(array)
+  }
+
   public mutating func texts(_ texts: some Sequence<String>) {
     var array = ArrayBuilder(.text)
     for text in texts { array.text(text) }
     self.array(array)
   }
-}
 
-extension Parameters {
-  /// A column's value, as an element of the array that carries such a column.
+  /// A column's value, of the type that an element of the column's array has.
   mutating func value(_ value: Value, of type: ColumnType) {
     switch (value, type) {
     case (.null, .int): int4(nil)
@@ -95,7 +150,7 @@ extension Parameters {
 }
 
 extension ArrayBuilder {
-  /// The array that carries a column of this type, with room for about so many values.
+  /// The array that carries a column of this type, with room for about `count` values.
   package init(for type: ColumnType, count: Int = 0) {
     switch type {
     case .int: self.init(.int4, reservingBytes: 8 * count)
@@ -120,24 +175,24 @@ extension ArrayBuilder {
 }
 
 extension Row {
-  /// Every ledger column, comma-separated, in the order in which ``Postgres/Rows`` reads a row;
-  /// each behind the table's alias.
+  /// Every ledger column, comma-separated, each after the table's alias, in the order in which ``Postgres/Rows`` reads
+  /// a row.
   public static func select(_ alias: String) -> String {
     columns.map { "\(alias).\($0.name)" }.joined(separator: ", ")
   }
 
-  /// Every ledger column as `select` names it, each under a name that begins with the prefix.
+  /// The same list, in which each column gets a name that begins with the prefix.
   public static func select(_ alias: String, prefix: String) -> String {
     columns.map { "\(alias).\($0.name) AS \(prefix)\($0.name)" }.joined(separator: ", ")
   }
 
-  /// What ``select(_:prefix:)`` has named.
+  /// The list of the names that ``select(_:prefix:)`` has given.
   public static func prefixed(_ alias: String, _ prefix: String) -> String {
     columns.map { "\(alias).\(prefix)\($0.name)" }.joined(separator: ", ")
   }
 
-  /// SQL for about how many bytes a row's long columns take, from what is stored and without reading it. Compressed json
-  /// counts for the most that it can hold.
+  /// SQL that estimates the bytes of a row's long columns from their stored size, without reading them. Compressed json
+  /// counts as the most that it can expand to.
   public static func bytes(_ alias: String) -> String {
     let sizes = columns.compactMap { column -> String? in
       let value = "\(alias).\(column.name)"

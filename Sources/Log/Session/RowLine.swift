@@ -1,8 +1,7 @@
 internal import Glibc
 package import Ledger
 
-/// Writes rows as `COPY table (its ledger columns) TO` in text format gives them, in a session with
-/// TimeZone UTC and DateStyle ISO.
+/// Writes rows like `COPY table (its ledger columns) TO` in text format, with TimeZone UTC and DateStyle ISO.
 package struct RowLineWriter<R: Row> {
   private let columns = R.columns
 
@@ -25,14 +24,13 @@ package struct RowLineWriter<R: Row> {
   }
 }
 
-/// Why a line is not that of a row.
 package struct RowLineError: Error, Equatable {
   package let reason: String
 
   package init(_ reason: String) { self.reason = reason }
 }
 
-/// Reads such lines again.
+/// Reads lines that ``RowLineWriter`` or COPY wrote.
 package struct RowLineReader<R: Row> {
   private let columns = R.columns
 
@@ -73,7 +71,7 @@ package struct RowLineReader<R: Row> {
     }
   }
 
-  /// The stream of a line's row, which its first column tells.
+  /// The stream of a line's row, by the line's first column.
   package static func stream(of line: UnsafeRawBufferPointer) throws(RowLineError) -> StreamID {
     var fields = RowFields(line)
     guard let key = fields.next(), !key.isNull else { throw RowLineError("it has no key") }
@@ -89,38 +87,36 @@ package struct RowLineReader<R: Row> {
   }
 }
 
-/// The columns of a line of text COPY, one after the other.
+/// The columns of a line in COPY's text format, one after the other.
 package struct RowFields {
   package struct Field {
     package let bytes: UnsafeRawBufferPointer
 
-    package var isNull: Bool { bytes.elementsEqual(CopyText.null) }
+    package var isNull: Bool {
+      bytes.count == 2 && bytes[0] == UInt8(ascii: "\\") && bytes[1] == UInt8(ascii: "N")
+    }
 
-    /// As it lies there.
+    /// The text as it stands in the line.
     package var plain: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// Unescaped; nil where it has an escape that COPY TO does not write.
+    /// The unescaped text; nil if it has an escape that COPY TO does not write.
     var text: String? {
       let backslash = UInt8(ascii: "\\")
       guard bytes.contains(backslash) else { return plain }
       var text: [UInt8] = []
       text.reserveCapacity(bytes.count)
-      var at = 0
-      while at < bytes.count {
-        guard bytes[at] == backslash else {
-          text.append(bytes[at])
-          at += 1
-          continue
-        }
+      var rest = bytes[...]
+      while let at = rest.firstIndex(of: backslash) {
         guard at + 1 < bytes.count, let byte = CopyText.unescaped(bytes[at + 1]) else { return nil }
+        text += rest[..<at]
         text.append(byte)
-        at += 2
+        rest = bytes[(at + 2)...]
       }
-      return String(decoding: text, as: UTF8.self)
+      return String(decoding: text + rest, as: UTF8.self)
     }
   }
 
-  /// What is not read yet; nil after the last column.
+  /// The unread part; nil after the last column.
   private var rest: UnsafeRawBufferPointer?
 
   /// - Parameter line: With or without its newline.
@@ -139,7 +135,7 @@ package struct RowFields {
     return Field(bytes: UnsafeRawBufferPointer(rebasing: rest[..<count]))
   }
 
-  /// The column at this place, counted from 0.
+  /// The column at this position, from 0.
   package mutating func skip(to index: Int) -> Field? {
     for _ in 0..<index { _ = next() }
     return next()

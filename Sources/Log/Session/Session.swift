@@ -2,19 +2,19 @@ internal import Glibc
 public import Ledger
 public import Postgres
 
-/// A session with the database of a ledger: one connection, opened again where it broke.
+/// A session with a ledger's database. It has one connection, and opens it again when it broke.
 ///
-/// It is owned by one thread or task at a time.
+/// One thread or task owns it at a time.
 public final class Session {
   public struct Target: Sendable {
     public var url: String
     public var application: String
     public var connectTimeoutMillis: Int
-    /// What has left the database, where a store is at hand.
+    /// The archived part of the log; nil if no store is available.
     public var archivedLog: (any ArchivedLog)?
-    /// What slows its reading down.
+    /// Slows reading down; nil: reads at full speed.
     public var pace: (any ReadPace)?
-    /// Watches the waits of all sessions of this target.
+    /// Watches the lock waits of all sessions of this target.
     public var waits: WaitWatch?
 
     public init(url: String, application: String = "opsledger", connectTimeoutMillis: Int = 5000) {
@@ -25,34 +25,33 @@ public final class Session {
   }
 
   public let target: Target
-  /// Whether a pooler stands between: what is sent to waiting sessions does not arrive, and nothing is kept on one.
+  /// Whether the session goes through a pooler: no notification arrives, and a connection keeps no state.
   public private(set) var isPooled = false
-  /// How often a command is tried that lost a race or its connection.
+  /// How often to try a command that loses a race or its connection.
   public var attemptsMax = 12
-  /// Told, for the person at the command line, what is waited for.
+  /// Tells the person at the command line what the session waits for.
   public var tell: (String) -> Void = { _ in }
   private var open: Connection?
   private let waiting: Waiting?
-  /// A channel that it listens to, on whichever connection it has.
+  /// The channel that the session listens to, also after it has reconnected.
   private var channel: String?
-  /// What its connections are set to.
   private var settings = Session.settings
-  /// UPDATE statements by table and the columns that they set.
+  /// UPDATE statements by their table and columns.
   var updates: [UpdateShape: Statement] = [:]
-  /// Single-statement appends by the tables that they write.
+  /// Single-statement appends by their tables.
   var freshAppends: [FreshShape: Statement] = [:]
 
   /// Connects.
   ///
-  /// - Throws: `OPS_001` where the database is out of reach.
+  /// - Throws: `OPS_001` if the database cannot be reached.
   public init(_ target: Target) throws(OpsError) {
     self.target = target
     waiting = target.waits?.add()
     _ = try connect()
   }
 
-  /// What every connection of ours is set to. Plans are generic, since one made on an empty table
-  /// would stay a sequential scan; row-level policies fail loudly instead of hiding rows.
+  /// The settings of every connection. Plans are generic, because a plan that was made on an empty table would stay a
+  /// sequential scan. With `row_security` off, a row-level policy is an error and does not hide rows.
   private static let settings: [Connection.Setting] = [
     ("plan_cache_mode", "force_generic_plan"), ("row_security", "off"), ("TimeZone", "UTC"),
     ("search_path", "pg_catalog, pg_temp"), ("lock_timeout", "10s"), ("jit", "off"),
@@ -73,7 +72,7 @@ public final class Session {
         url: target.url, applicationName: target.application,
         connectTimeoutSeconds: max(1, (target.connectTimeoutMillis + 999) / 1000),
         settings: settings)
-      // To look whether others record takes a second connection while one reads, and a pool may have no more.
+      // A pace needs a second connection beside the reader's, which a small pool may not have.
       if !connection.isPooled { connection.pace = target.pace }
       connection.waiting = waiting
       isPooled = connection.isPooled
@@ -85,32 +84,31 @@ public final class Session {
     }
   }
 
-  /// The connection, opened again where it broke, or was ended while nobody used it.
+  /// The connection; a new one if it broke, or if the server ended it while it was idle.
   public func connection() throws(OpsError) -> Connection {
     if let open, !open.isBroken {
-      // Who is in a transaction must learn that it is lost.
+      // Whoever is in a transaction must learn that the transaction is lost.
       if open.transactionStatus != .idle || open.isAlive { return open }
     }
     open = nil
     return try connect()
   }
 
-  /// Plans without sequential scans wherever there is an index: a plan that was made on an empty table
-  /// would else stay one until autovacuum has looked at the table, and read all of it for each batch.
-  public func preferIndexes() {
-    settings.append(("enable_seqscan", "off"))
-    // One that cannot be asked now is told when it is opened again.
-    if let open, !open.isBroken { try? open.set("enable_seqscan", to: "off") }
+  /// Avoids sequential scans where there is an index. A plan that was made on an empty table would otherwise read the
+  /// whole table for each batch until autovacuum has analyzed it.
+  public func preferIndexes() { set("enable_seqscan", to: "off") }
+
+  /// Waits at most two seconds for a lock, for commands that only look: they report the lock and continue.
+  public func hurry() { set("lock_timeout", to: "2s") }
+
+  private func set(_ name: String, to value: String) {
+    settings.removeAll { $0.name == name }
+    settings.append((name, value))
+    // A connection that cannot be set now gets the setting when it is opened again.
+    if let open, !open.isBroken { try? open.set(name, to: value) }
   }
 
-  /// Waits no longer than two seconds for a lock: who only looks says what is in the way, and goes on.
-  public func hurry() {
-    settings.removeAll { $0.name == "lock_timeout" }
-    settings.append(("lock_timeout", "2s"))
-    if let open, !open.isBroken { try? open.set("lock_timeout", to: "2s") }
-  }
-
-  /// Listens to a channel from now on, but behind a pooler, where nothing would be heard; see
+  /// Listens to a channel from now on; not through a pooler, where no notification would arrive. See
   /// ``Postgres/Connection/waitForNotifications(timeoutMillis:)``.
   public func listen(to channel: String) throws(OpsError) {
     self.channel = channel
@@ -119,9 +117,9 @@ public final class Session {
     try onDatabase { () throws(PostgresError) in try connection.listen(channel) }
   }
 
-  /// Waits until the channel says something, or the time is over.
+  /// Waits for a notification.
   ///
-  /// - Returns: Whether it did.
+  /// - Returns: Whether one may have arrived before the timeout.
   public func hears(withinMillis timeout: Int) throws(OpsError) -> Bool {
     let connection = try connection()
     guard !isPooled else {
@@ -132,30 +130,28 @@ public final class Session {
       return !(try connection.waitForNotifications(timeoutMillis: timeout)).isEmpty
     } catch {
       guard error.connectionLost else { throw OpsError(database: error) }
-      // It was ended while nothing was asked of it, as one that is idle for long is. What was said meanwhile is
-      // not known.
+      // The server ended the idle connection. A notification may have been lost with it.
       _ = try self.connection()
       return true
     }
   }
 
-  /// Asks whether the database answers.
   public func ping() throws(OpsError) { _ = try query(Statement("SELECT 1")) }
 
-  /// Gives up the connection; the next use opens another.
+  /// Closes the connection; the next use opens another.
   public func drop() {
     open?.close()
     open = nil
   }
 
-  /// One statement that may run twice: tried again where the connection breaks, as a command itself is.
+  /// Runs a statement that may run twice: if the connection breaks, it is tried again, like a command.
   public func readBack(
     _ statement: Statement, _ parameters: Parameters = Parameters()
   ) throws(OpsError) -> Rows {
     try readBack(all: [(statement, parameters)])[0]
   }
 
-  /// Several of them, in one round trip and one transaction.
+  /// Runs several such statements in one round trip and one transaction.
   public func readBack(all statements: [(Statement, Parameters)]) throws(OpsError) -> [Rows] {
     for attempt in 1..<max(attemptsMax, 2) {
       do throws(OpsError) { return try query(all: statements) } catch {
@@ -166,77 +162,77 @@ public final class Session {
     return try query(all: statements)
   }
 
-  /// Several statements outside of a command, in one round trip and one transaction.
-  public func query(
-    all statements: [(Statement, Parameters)]
-  ) throws(OpsError) -> [Rows] {
+  /// Runs several statements outside of a command, in one round trip and one transaction.
+  public func query(all statements: [(Statement, Parameters)]) throws(OpsError) -> [Rows] {
     let connection = try connection()
     return try onDatabase { () throws(PostgresError) in try connection.pipeline(statements) }
   }
 
-  /// One statement outside of a command.
   public func query(
     _ statement: Statement, _ parameters: Parameters = Parameters()
   ) throws(OpsError) -> Rows {
-    do { return try connection().query(statement, parameters) } catch let error as PostgresError {
-      throw OpsError(database: error)
-    } catch let error as OpsError {
-      throw error
-    } catch {
-      throw OpsError(.databaseUnreachable, "\(error)")
+    let connection = try connection()
+    return try onDatabase { () throws(PostgresError) in
+      try connection.query(statement, parameters)
     }
+  }
+
+  func number(
+    _ statement: Statement, _ parameters: Parameters = Parameters()
+  ) throws(OpsError) -> Int64 {
+    let rows = try query(statement, parameters)
+    return try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
+  }
+
+  func boolean(
+    _ statement: Statement, _ parameters: Parameters = Parameters()
+  ) throws(OpsError) -> Bool {
+    let rows = try query(statement, parameters)
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 }
 
 extension OpsError {
-  /// What a failure of the database means to whoever asked.
   public init(database error: PostgresError) {
-    // Functions of ours say which of our codes it is.
+    // An error of an SQL function of opsledger begins with its OPS code.
     let state = Cause.database(DatabaseFault(sqlstate: error.sqlstate))
     if let code = Code(rawValue: String(error.message.prefix(7))),
       error.message.dropFirst(7).hasPrefix(": "), code != .databaseUnreachable
     {
-      self.init(
-        code, String(error.message.dropFirst(9)), hint: error.hint,
-        cause: state)
+      self.init(code, String(error.message.dropFirst(9)), hint: error.hint, cause: state)
       return
     }
+    let (code, message, hint): (Code, String, String)
     switch error.sqlstate {
     case "2200H":
-      self.init(
-        .schemaMismatch, "a counter of the ledger has come to its end: \(error.message)",
-        hint: "see `opsledger doctor`", cause: state)
+      (code, message) = (.schemaMismatch, "a counter of the ledger has no numbers left")
+      hint = "see `opsledger doctor`"
     case "42P01", "3F000", "42883", "42703":
-      self.init(
-        .schemaMismatch, "the database has no ledger that this release can use: \(error.message)",
-        hint: "lay the schema with `opsledger init`", cause: state)
+      (code, message) = (.schemaMismatch, "the database has no ledger that this release can use")
+      hint = "apply the schema with `opsledger init`"
     case "42501" where error.isHiddenByPolicy:
-      self.init(
-        .notAllowed, "rows would be hidden: \(error.message)",
-        hint: "a row-level policy is forced on it; take that off by "
-          + "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: the policy goes on holding for all "
-          + "who do not own the table", cause: state)
+      (code, message) = (.notAllowed, "a row-level policy would hide rows")
+      hint =
+        "ALTER TABLE … NO FORCE ROW LEVEL SECURITY exempts the table's owner; "
+        + "the policy stays in force for all other roles"
     case "42501":
-      self.init(
-        .notAllowed, "the database login may not do this: \(error.message)",
-        hint: "the engine's login is a member of opsledger_engine",
-        cause: state)
+      (code, message) = (.notAllowed, "the database login may not do this")
+      hint = "the engine's login must be a member of role opsledger_engine"
     case "40001", "40P01":
-      self.init(
-        .conflict, "others were quicker each time: \(error.message)", hint: "try again",
-        cause: state)
+      (code, message) = (.conflict, "other transactions were faster at each attempt")
+      hint = "try again"
     case "55P03":
-      self.init(
-        .conflict, "another transaction holds a lock: \(error.message)",
-        hint: "pg_blocking_pids() and pg_stat_activity say whose; try again when it has ended",
-        cause: state)
+      (code, message) = (.conflict, "another transaction holds a lock")
+      hint = "pg_blocking_pids() and pg_stat_activity show which; try again when it has ended"
     default:
       let (code, message, hint) = Self.byClass(error)
       self.init(code, message, hint: hint, cause: Self.cause(error))
+      return
     }
+    self.init(code, "\(message): \(error.message)", hint: hint, cause: state)
   }
 
-  /// A connection that broke without a word has the SQLSTATE of that.
+  /// A connection that broke without a message gets SQLSTATE 08006.
   private static func cause(_ error: PostgresError) -> Cause? {
     if error.sqlstate.isEmpty {
       return error.connectionLost ? .database(DatabaseFault(sqlstate: "08006")) : nil
@@ -258,49 +254,50 @@ extension OpsError {
         .conflict, "the database refuses a row: \(error.message)",
         error.constraint.map { "see constraint \($0) of \(error.table ?? "the table")" }
       )
-    case "22": return (.badInput, "a value is not what the database takes: \(error.message)", nil)
+    case "22": return (.badInput, "the database refuses a value: \(error.message)", nil)
     case "42":
       return (
-        .schemaMismatch, "the database is not as this release wants it: \(error.message)",
+        .schemaMismatch, "the database's schema does not fit this release: \(error.message)",
         error.sqlstate == "42P07" || error.sqlstate == "42710"
-          ? "something of that name was there before; a ledger wants a database of its own" : nil
+          ? "an object of that name was there before; give the ledger a database of its own" : nil
       )
-    case "55": return (.conflict, "the database refuses it: \(error.message)", error.hint)
+    case "55":
+      return (.conflict, "the database refuses the statement: \(error.message)", error.hint)
     case "53":
       let hints = [
-        "53100": "its disk is full", "53200": "it is out of memory",
-        "53300": "raise max_connections, or put a pooler before it",
+        "53100": "the server's disk is full", "53200": "the server is out of memory",
+        "53300": "raise max_connections, or put a pooler before the server",
       ]
       return (.databaseUnreachable, "\(error)", hints[error.sqlstate])
     case "57":
       let hints = [
-        "57014": "somebody cancelled it (pg_cancel_backend), or a pooler did (query_timeout)",
-        "57P05": "its idle_session_timeout is over",
+        "57014":
+          "somebody cancelled the statement (pg_cancel_backend), or a pooler did (query_timeout)",
+        "57P05": "the server's idle_session_timeout ended the session",
       ]
       return (
         .databaseUnreachable, "\(error)",
-        hints[error.sqlstate] ?? "it was shut down, or the session ended"
+        hints[error.sqlstate] ?? "the server was shut down, or somebody ended the session"
       )
     case "58", "XX":
       return (
         .databaseUnreachable, "\(error)",
-        "where its programs were replaced while it runs, restart it: the private PostgreSQL by "
+        "if the server's programs were replaced while it runs, restart it; the private PostgreSQL with "
           + "`opsledger db stop` and `opsledger db start`"
       )
-    // Of the connection, the transaction, the system, or PostgreSQL itself.
+    // A trigger may raise any other state; 08 and 25 are faults of the connection and the transaction.
     case let group where error.kind == .server && !["08", "25"].contains(group):
-      // A trigger may raise any state.
       return (.conflict, "the database refuses a row: \(error.message)", error.hint)
     default:
       return (
         .databaseUnreachable, "\(error)",
-        error.kind == .connect ? "is it running, and is its URL right?" : nil
+        error.kind == .connect ? "is the server running, and is its URL right?" : nil
       )
     }
   }
 }
 
-/// Runs what the database may refuse, and says it in the ledger's words.
+/// Runs `body`, and turns an error of the database into an ``OpsError``.
 package func onDatabase<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
   do { return try body() } catch { throw OpsError(database: error) }
 }

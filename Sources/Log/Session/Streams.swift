@@ -10,10 +10,10 @@ extension StreamID {
 
   static func ledgerRecord(_ key: String) -> StreamID { named("ledger:" + key) }
 
-  /// A command whose key came from outside: the UUIDv5 of `key:<key>`.
+  /// The id of a command that has an idempotency key: the UUIDv5 of `key:<key>`.
   static func outsideKey(_ key: StreamID) -> StreamID { named("key:\(key)") }
 
-  /// Whether a command's id says that its key came from outside.
+  /// Whether a command's id was made from an idempotency key.
   package var isOutsideKey: Bool { high >> 12 & 0xF == 5 }
 
   private static func named(_ name: String) -> StreamID {
@@ -24,21 +24,14 @@ extension StreamID {
 }
 
 extension IDSource {
-  /// Seeded by the machine's own randomness.
+  /// Seeded by the machine's random number generator.
   public static func random() -> IDSource {
-    let bytes = randomBytes(count: 16)
-    return bytes.withUnsafeBytes { raw in
-      IDSource(
-        seed: (
-          raw.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
-          raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-        ))
-    }
+    IDSource(seed: (UInt64.random(in: 0...UInt64.max), UInt64.random(in: 0...UInt64.max)))
   }
 }
 
 extension Row {
-  /// The SQL expression that gives the stream of a row of this table.
+  /// The SQL expression for the stream of a row of this table.
   package static var streamSQL: String {
     switch name {
     case .policy: "ledger.uuid_v5('\(StreamID.namespace)'::uuid, 'policy:' || key)"
@@ -47,7 +40,6 @@ extension Row {
     }
   }
 
-  /// The stream of a row.
   package static func stream(of row: Self) -> StreamID? { stream(ofKey: columns[0].get(row)) }
 
   /// The stream of the row with this primary key.

@@ -1,7 +1,7 @@
 package import Ledger
 package import Postgres
 
-/// The SQL of one projection, made from its columns.
+/// The SQL statements of one projection, made from its columns.
 package struct TableText: Sendable {
   package struct ColumnText: Sendable {
     package let name: String
@@ -11,18 +11,18 @@ package struct TableText: Sendable {
     let value: String
   }
 
-  /// Its name for people, and in stores.
+  /// The table's name in texts and in stores.
   package let table: String
-  /// Its name in statements, with its schema: sessions look for names in no schema that others may write to.
+  /// The table's name in statements, with its schema: the `search_path` of sessions has no schema that others may
+  /// write to.
   package let relation: String
   package let key: String
   package let columns: [ColumnText]
-  /// Every ledger column, comma-separated, in the order of `columns`.
   package let selectList: String
   package let insert: Statement
-  /// Sets every column but the key, whatever was there: repairs only.
+  /// Sets every column but the key, whatever the row's version is: for repairs only.
   package let overwrite: Statement
-  /// Removes rows of the versions that they are expected to have: `$1` keys, `$2` versions, `$3` how many.
+  /// Removes rows if they have the expected versions: `$1` keys, `$2` versions, `$3` the number of rows.
   let remove: Statement
 
   private static func columnText<R: Row>(_ column: Column<R>) -> ColumnText {
@@ -33,7 +33,7 @@ package struct TableText: Sendable {
     case .uuid: ColumnText(name: name, carrier: "uuid", value: "v.\(name)")
     case .time: ColumnText(name: name, carrier: "timestamptz", value: "v.\(name)")
     case .json: ColumnText(name: name, carrier: "jsonb", value: "v.\(name)")
-    // An array of arrays would have to be a rectangle, so each travels as text.
+    // PostgreSQL's arrays of arrays must be rectangular, so each array is sent as text.
     case .ints: ColumnText(name: name, carrier: "text", value: "v.\(name)::integer[]")
     case .label(let type):
       ColumnText(name: name, carrier: "text", value: "v.\(name)::public.\(type)")
@@ -70,20 +70,21 @@ package struct TableText: Sendable {
       """)
   }
 
-  /// The rows that arrays hold, one array a column. Side by side in a list, each is read as it lies; in FROM each
-  /// would be copied first. Numbered, each row begins with its place, from 1.
+  /// The rows that arrays hold, one array for each column. If numbered, each row begins with its position, from 1.
+  ///
+  /// `unnest` in a select list reads an array in place; in FROM it would copy the array first.
   static func elements(_ arrays: [String], isNumbered: Bool = false) -> String {
     let number = isNumbered ? ["generate_subscripts(\(arrays[0]), 1)"] : []
     return "(SELECT \((number + arrays.map { "unnest(\($0))" }).joined(separator: ", ")))"
   }
 
-  /// An UPDATE of the given columns on the version that each row is expected to have. `$1` keys,
-  /// `$2` expected versions, `$3…` the columns' arrays, the last the number of rows.
-  func update(_ changed: [Int], keyCarrier: String) -> Statement {
+  /// An UPDATE of the given columns, of rows that have the expected versions: `$1` keys, `$2` expected versions, `$3…`
+  /// the columns' arrays, and last the number of rows.
+  func update(_ changed: [Int]) -> Statement {
     let sets = changed.map { "\(columns[$0].name) = \(columns[$0].value)" }
     let arrays = changed.enumerated().map { "$\($0 + 3)::\(columns[$1].carrier)[]" }
     let names = changed.map { columns[$0].name }
-    let elements = Self.elements(["$1::\(keyCarrier)[]", "$2::integer[]"] + arrays)
+    let elements = Self.elements(["$1::\(columns[0].carrier)[]", "$2::integer[]"] + arrays)
     return Statement(
       """
       WITH written AS (
@@ -94,8 +95,9 @@ package struct TableText: Sendable {
       """)
   }
 
-  /// An INSERT whose times are the entry's where the row says `infinity`: for rows written in the
-  /// statement that draws. `first` is the number of its first parameter.
+  /// An INSERT inside of the statement that allocates the entry. A time `infinity` becomes the entry's time.
+  ///
+  /// - Parameter first: The number of its first parameter.
   func insertAllocated(first: Int, _ shape: FreshShape) -> String {
     let carriers = columns.enumerated().map { "$\($0 + first)::\($1.carrier)" }
     let values = columns.map { column in
@@ -137,25 +139,24 @@ package struct TableText: Sendable {
   }
 }
 
-/// Which columns of which table an UPDATE sets, by their places.
+/// Which columns of which table an UPDATE sets, by their positions.
 struct UpdateShape: Hashable, Sendable {
   let rowType: RowType
   let columns: [Int]
 }
 
-/// Which tables a single-statement append writes, and whether it is of one event.
+/// Which tables a single-statement append writes, and whether it has one event only.
 struct FreshShape: Hashable, Sendable {
   let tables: [RowType]
   let isSingle: Bool
 
-  /// The rows that the parameters hold: plain values where it is one, arrays where there may be more. Numbered, each
-  /// begins with its place, from 1.
+  /// The rows that the parameters hold: plain values for one event, otherwise arrays. If numbered, each row begins with
+  /// its position, from 1.
   func elements(of carriers: [String], isNumbered: Bool = false) -> String {
     if isSingle {
       return "(SELECT \(((isNumbered ? ["1"] : []) + carriers).joined(separator: ", ")))"
     }
-    let arrays = carriers.map { "\($0)[]" }
-    return TableText.elements(arrays, isNumbered: isNumbered)
+    return TableText.elements(carriers.map { "\($0)[]" }, isNumbered: isNumbered)
   }
 }
 
@@ -163,4 +164,12 @@ extension Row {
   package static var text: TableText { TableText.of(name) }
   /// The table's name in statements.
   package static var relation: String { text.relation }
+}
+
+extension TableText {
+  package static let eight = RowType.allCases.filter(\.isOfTheEight).map(of)
+  /// `table.column` for each column of the eight that the ledger defines.
+  package static let columnsOfTheEight = eight.flatMap { text in
+    text.columns.map { text.table + "." + $0.name }
+  }
 }

@@ -5,17 +5,16 @@ public import Postgres
 internal import Synchronization
 internal import Threads
 
-/// What runs once at a time, wherever it was started.
+/// A task that runs once at a time in the whole database, on whichever host it was started.
 public enum LeasedTask: String, CaseIterable, Sendable {
   case heartbeat, push, retention
 }
 
-/// A process that has a task, which nobody else runs meanwhile: a row of `ledger.task_leases`, a lease with a fencing token.
+/// A process's lease on a task: a row of `ledger.task_leases` with a fencing token. Nobody else runs the task meanwhile.
 ///
 /// A lock would not do: any login may take an advisory lock, a pooler hands sessions on, and a server notices late
-/// that a host is gone. The lease ends when its runner was not heard of for half a minute, or its session has ended.
+/// that a host is gone. The lease ends half a minute after its last renewal, or when its session has ended.
 public final class TaskLease: Sendable {
-  /// Who has a task.
   public struct Holder: Error, Equatable, Sendable {
     public var task: String
     /// Program, host, process and login.
@@ -25,7 +24,7 @@ public final class TaskLease: Sendable {
 
   private struct State {
     var renewedAt: Double
-    /// Why it no longer has the task.
+    /// Why the process no longer has the task; nil while it has.
     var loss: OpsError?
   }
 
@@ -35,11 +34,11 @@ public final class TaskLease: Sendable {
   private let leaseSeconds: Double
   private let ending = DispatchSemaphore(value: 0)
 
-  /// How often a lease is renewed beside work that takes long.
+  /// The time between two renewals during long work.
   private static let renewalSeconds = 10.0
-  /// How often a task that another has is asked for again.
+  /// The time between two attempts to take a task that another process has.
   private static let lookMicros: UInt32 = 200_000
-  /// After so long it is said who is waited for.
+  /// After so long, ``take(_:_:waitSeconds:)`` says whom it waits for.
   private static let patienceSeconds = 2.0
 
   private init(_ task: LeasedTask, _ token: StreamID, leaseSeconds: Double, takenAt: Double) {
@@ -49,12 +48,10 @@ public final class TaskLease: Sendable {
     state = Mutex(State(renewedAt: takenAt))
   }
 
-  // MARK: Taking
-
-  /// Takes a task, and waits while another has it; after two seconds it says for whom.
+  /// Takes a task. It waits while another process has the task, and says so after two seconds.
   ///
-  /// - Parameter waitSeconds: How long; nil: until it is free.
-  /// - Throws: `OPS_012` where another has it still.
+  /// - Parameter waitSeconds: The longest wait; nil: until the task is free.
+  /// - Throws: `OPS_012` if another process still has the task then.
   public static func take(
     _ task: LeasedTask, _ session: Session, waitSeconds: Double? = nil
   ) throws(OpsError) -> TaskLease {
@@ -76,7 +73,6 @@ public final class TaskLease: Sendable {
     }
   }
 
-  /// Takes a task, or says who has it.
   public static func attempt(
     _ task: LeasedTask, _ session: Session
   ) throws(OpsError) -> Result<TaskLease, Holder> {
@@ -88,19 +84,18 @@ public final class TaskLease: Sendable {
     parameters.text(hostName())
     parameters.int4(getpid())
     parameters.text(session.target.application)
-    // The session ends with its process, unless it is a pooler's.
+    // A session ends with its process, unless it is a pooler's.
     let connection = try session.connection()
     parameters.int4(connection.isPooled ? nil : connection.backendPID)
-    // Nothing is lost with it: a runner that has no row stops.
-    let answer = try session.readBack(all: [(asynchronously, Parameters()), (taking, parameters)])[
-      1]
+    // Without synchronous commit a crash can lose the row; its process notices at its next renewal, and stops.
+    let answers = try session.readBack(all: [(asynchronously, Parameters()), (taking, parameters)])
+    let answer = answers[1]
     return try onDatabase { () throws(PostgresError) in
       if try answer.bool(0, 0) {
         return .success(
-          TaskLease(
-            task, token, leaseSeconds: Double(try answer.int4(0, 3)), takenAt: takenAt))
+          TaskLease(task, token, leaseSeconds: Double(try answer.int4(0, 3)), takenAt: takenAt))
       }
-      // Between two looks the other may have ended.
+      // The holder may have ended meanwhile.
       return .failure(
         Holder(
           task: task.rawValue, name: try answer.textIfPresent(0, 1) ?? "somebody",
@@ -116,8 +111,6 @@ public final class TaskLease: Sendable {
     FROM ledger.lease_task($1::text, $2::uuid, $3::text, $4::integer, $5::text, $6::integer) AS t
     """)
 
-  // MARK: Having
-
   private var identity: Parameters {
     var parameters = Parameters()
     parameters.text(task.rawValue)
@@ -125,20 +118,19 @@ public final class TaskLease: Sendable {
     return parameters
   }
 
-  /// Goes into a transaction that must not be recorded once the task is another's: it renews the lease, and until the
-  /// transaction ends nobody takes the task.
+  /// The first statement of a transaction that must not commit if another process has the task. It renews the lease,
+  /// and nobody can take the task until the transaction ends.
   public var fence: (Statement, Parameters) { (Self.renewing, identity) }
 
   private static let renewing = Statement("SELECT ledger.renew_task($1::text, $2::uuid)")
 
   /// Renews the lease.
   ///
-  /// - Throws: `OPS_012` where the task is another's by now.
+  /// - Throws: `OPS_012` if another process has the task by now.
   public func renew(_ session: Session) throws(OpsError) {
     let now = monotonicSeconds()
     do throws(OpsError) {
-      let (statement, parameters) = fence
-      _ = try session.readBack(statement, parameters)
+      _ = try session.readBack(Self.renewing, identity)
     } catch {
       if error.code == .conflict { state.withLock { $0.loss = error } }
       throw error
@@ -146,37 +138,36 @@ public final class TaskLease: Sendable {
     state.withLock { $0.renewedAt = max($0.renewedAt, now) }
   }
 
-  /// Renews the lease now and then on a thread and a connection of its own, for work that takes long: it connects where
-  /// the work takes longer than a few seconds.
+  /// Renews the lease every ten seconds until ``end(_:)``, on a thread and a connection of its own. Work that ends
+  /// sooner opens no connection.
   public func keep(_ target: Session.Target) {
-    // Without a thread the lease ends, and `require` says so.
+    // If no thread can be started, the lease ends, and `require` says so.
     _ = startThread { [self] in
       var session: Session?
       while ending.wait(timeout: .now() + Self.renewalSeconds) == .timedOut {
-        // The same where the database is away.
+        // If the database cannot be reached, the same happens.
         if session == nil { session = try? Session(target) }
         if let session { try? renew(session) }
       }
     }
   }
 
-  /// - Throws: `OPS_012` where the lease was lost, or not renewed for so long that others may take the task.
+  /// - Throws: `OPS_012` if the lease was lost, or is so old that another process may take the task.
   public func require() throws(OpsError) {
     let now = monotonicSeconds()
     let (loss, age) = state.withLock { ($0.loss, now - $0.renewedAt) }
     if let loss { throw loss }
     guard age < leaseSeconds - 5 else {
       throw OpsError(
-        .conflict, "this \(task.rawValue) could not renew its lease for \(Int(age)) s, and stops",
-        hint: "others may run it by now; start it again")
+        .conflict, "this \(task.rawValue) could not renew its lease for \(Int(age)) s, and stopped",
+        hint: "another process may run it by now; start it again")
     }
   }
 
-  /// Gives the task back. What cannot be said now, the end of the lease says.
+  /// Gives the task back. If the database cannot be reached, the task is free when the lease ends.
   public func end(_ session: Session) {
     ending.signal()
-    _ = try? session.query(
-      all: [(Self.asynchronously, Parameters()), (Self.leaving, identity)])
+    _ = try? session.query(all: [(Self.asynchronously, Parameters()), (Self.leaving, identity)])
   }
 
   private static let leaving = Statement("SELECT ledger.end_task($1::text, $2::uuid)")
@@ -189,23 +180,17 @@ extension TaskLease.Holder {
   var refusal: OpsError {
     OpsError(
       .conflict, "another \(task) is running: \(name), since \(since)",
-      hint: "wait until it ends; one that is not heard of for half a minute is over")
+      hint: "wait until it ends; if it was killed, its lease ends within half a minute")
   }
 }
 
 extension Session {
-  /// Who has which task now.
   public func taskLeases() throws(OpsError) -> [TaskLease.Holder] {
     let rows = try query(Self.running)
-    return try onDatabase { () throws(PostgresError) in
-      var holders: [TaskLease.Holder] = []
-      for row in 0..<rows.count {
-        holders.append(
-          TaskLease.Holder(
-            task: try rows.text(row, 0), name: try rows.text(row, 1),
-            since: Instant(micros: try rows.timestamptz(row, 2))))
-      }
-      return holders
+    return try rows.map { (row) throws(PostgresError) in
+      TaskLease.Holder(
+        task: try rows.text(row, 0), name: try rows.text(row, 1),
+        since: Instant(micros: try rows.timestamptz(row, 2)))
     }
   }
 
@@ -216,11 +201,9 @@ extension Session {
     """)
 }
 
-/// Only differences mean anything.
+/// Seconds of a clock that never goes back; only differences mean something.
 package func monotonicSeconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+  Double(DispatchTime.now().uptimeNanoseconds) / 1e9
 }
 
 private func hostName() -> String {

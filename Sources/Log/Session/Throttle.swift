@@ -3,14 +3,14 @@ internal import Glibc
 public import Postgres
 internal import Synchronization
 
-/// Lets the loop go first: while others record, its readers rest for most of the time. On two cores a replay that
-/// does not takes half of the loop's pace.
+/// Makes a replay rest for most of the time while others record. Without it, a replay on two cores halves the loop's
+/// throughput.
 public final class Throttle: ReadPace {
-  /// How often it looks whether others record.
+  /// The time between two checks whether others record.
   private static let lookNanoseconds: UInt64 = 100_000_000
-  /// Fewer entries between two looks are no load: twenty a second.
+  /// So many new entries between two checks count as load: twenty a second.
   private static let entriesMin: Int64 = 2
-  /// For each second that was read, while others record.
+  /// Seconds of rest after each second of reading, while others record.
   private static let restFactor = 2.0
 
   private struct State {
@@ -36,7 +36,7 @@ public final class Throttle: ReadPace {
       let now = DispatchTime.now().uptimeNanoseconds
       guard now - state.lookedAt > Self.lookNanoseconds else { return state.isBusy }
       state.lookedAt = now
-      // Where it cannot be asked, whoever reads finds out by itself.
+      // If the database cannot be asked, the reader finds out by itself.
       let session = state.session ?? (try? Session(target))
       state.session = session
       let allocated = try? session?.query(Self.allocated).int8(0, 0)
@@ -48,7 +48,7 @@ public final class Throttle: ReadPace {
     }
   }
 
-  /// A standby is told numbers in advance; what reads there takes nothing from the loop.
+  /// 0 on a standby: it receives numbers in advance, and a reader there takes nothing from the loop.
   private static let allocated = Statement(
     """
     SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE (SELECT s.last_value FROM ledger.entry_sequence AS s) END
@@ -56,7 +56,7 @@ public final class Throttle: ReadPace {
 }
 
 extension Session.Target {
-  /// The same, read with throttle.
+  /// The same target, read at the pace of a ``Throttle``.
   public func courteous() -> Session.Target {
     var target = self
     target.pace = Throttle(self)

@@ -11,7 +11,7 @@ internal import Threads
 public final class WaitWatch: Sendable {
   private static let patienceSeconds = 2.0
   private static let lookMicros: UInt32 = 500_000
-  /// What takes its time without waiting for anybody is not asked about all the time.
+  /// The longest time between two questions about one wait: a long statement need not wait for a lock at all.
   private static let secondsBetweenMax = 30.0
 
   private struct Watched { weak var waiting: Waiting? }
@@ -27,15 +27,15 @@ public final class WaitWatch: Sendable {
   private let state = Mutex(State())
 
   /// - Parameters:
-  ///   - target: Where to ask.
-  ///   - tell: Prints one line for each session that holds such a lock.
+  ///   - target: The database to ask.
+  ///   - tell: Prints one line for each session that holds a lock which others wait for.
   public init(_ target: Session.Target, tell: @escaping @Sendable (String) -> Void) {
     url = target.url
     application = target.application
     self.tell = tell
   }
 
-  /// Goes with a session, through whichever connections it has; watched for as long as the session keeps it.
+  /// Makes what a session's connections report their waits to. It is watched for as long as the session keeps it.
   func add() -> Waiting {
     let waiting = Waiting()
     let starts = state.withLock { state in
@@ -44,7 +44,7 @@ public final class WaitWatch: Sendable {
       defer { state.isRunning = true }
       return !state.isRunning
     }
-    // Without a thread nobody is told.
+    // If no thread can be started, nobody is told.
     if starts { _ = startThread { [weak self] in Self.run { self } } }
     return waiting
   }
@@ -57,11 +57,10 @@ public final class WaitWatch: Sendable {
     }
   }
 
-  /// What its thread keeps.
   private struct Look {
     private var session: Session?
     private var told: Set<String> = []
-    /// By the beginning of a wait: when it is asked about again.
+    /// By the beginning of each wait: the length of the wait, in seconds, at which to ask the server again.
     private var due: [UInt64: Double] = [:]
 
     mutating func run(_ watch: WaitWatch) {
@@ -92,13 +91,11 @@ public final class WaitWatch: Sendable {
       var parameters = Parameters()
       parameters.array(array)
       parameters.text(watch.application)
-      // A server that cannot be asked has told its own client why.
+      // If the server cannot be asked, the client that waits has its own error.
       guard let session = session ?? (try? Session(target)) else { return [] }
       self.session = session
       guard let rows = try? session.query(LockHolders.waitedFor, parameters) else { return [] }
-      return (0..<rows.count).compactMap { row in
-        (try? rows.text(row, 0)).map { "waiting for " + $0 }
-      }
+      return (try? rows.texts())?.map { "waiting for " + $0 } ?? []
     }
   }
 }

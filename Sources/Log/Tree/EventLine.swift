@@ -1,8 +1,8 @@
 public import Crypto
 public import Ledger
 
-/// One event as a line of `COPY ledger.events TO` in text format has it: a view of the reader's memory, good
-/// until that reads the next.
+/// An event, read from a line of `COPY ledger.events TO` in text format. It is a view of the reader's memory, valid
+/// until the reader reads the next line.
 public struct EventLine {
   public let entry: Int64
   public let index: Int32
@@ -15,18 +15,18 @@ public struct EventLine {
   public let actor: UnsafeRawBufferPointer
   public let cause: Int64?
   public let command: StreamID?
-  /// The JSON text, as it was written.
+  /// JSON text, as it was written.
   public let data: UnsafeRawBufferPointer
   public let content: UnsafeRawBufferPointer?
-  /// 16 bytes where there is content that was not erased.
+  /// 16 bytes if there is content that was not erased.
   public let salt: UnsafeRawBufferPointer?
-  /// Where the content was erased.
+  /// Present if the content was erased.
   public let commitment: Digest?
 }
 
-/// Why a line is not one that `COPY ledger.events TO` gives.
+/// Why a line is none that `COPY ledger.events TO` writes.
 public struct EventLineError: Error, Equatable, Sendable {
-  /// The column that it is about; nil where it is the line.
+  /// The column with the fault; nil for the whole line.
   public let column: String?
   public let reason: String
 
@@ -41,7 +41,6 @@ extension EventLineError: CustomStringConvertible {
 }
 
 extension LoggedEvent {
-  /// The event of a line.
   public init(_ line: EventLine) {
     entry = line.entry
     index = line.index

@@ -2,20 +2,20 @@ private import Crypto
 private import Glibc
 private import Ledger
 
-/// Reads lines of `COPY ledger.events TO` in text format, all thirteen columns in the table's order, as a
-/// session with TimeZone UTC, DateStyle ISO and bytea_output hex gives them. Anything else is refused, also
-/// where COPY would read it: an event has one spelling.
+/// Reads lines of `COPY ledger.events TO` in text format, with all thirteen columns in the table's order, as a session
+/// with TimeZone UTC, DateStyle ISO and bytea_output hex writes them. It refuses any other line, even if COPY would
+/// read it: an event has one spelling.
 ///
-/// Allocates nothing for a line. Owned by one thread at a time.
+/// Allocates nothing for a line. One thread owns it at a time.
 ///
 /// - Source: PostgreSQL documentation, COPY, "Text Format".
 public final class EventLineReader {
-  // Unchecked: nothing here calls back into us, and this is the hot path of whatever reads a store.
-  /// What had to be unescaped, and salts.
+  // Unchecked exclusivity: nothing here calls back, and every reader of a store spends most of its time here.
+  /// Unescaped texts, salts and commitments.
   @exclusivity(unchecked) private var spare = UnsafeMutableRawBufferPointer.allocate(
     byteCount: 4096, alignment: 16)
   @exclusivity(unchecked) private var spareUsed = 0
-  /// The last line's date: most lines have the same.
+  /// The last line's date, which most following lines share.
   @exclusivity(unchecked) private var date: (UInt64, UInt16) = (0, 0)
   @exclusivity(unchecked) private var dateMicros: Int64 = 0
 
@@ -25,7 +25,7 @@ public final class EventLineReader {
 
   /// - Parameter line: With or without its newline.
   public func read(_ line: UnsafeRawBufferPointer) throws(EventLineError) -> EventLine {
-    var rest = Fields(line)
+    var rest = RowFields(line)
     reserve(line.count)
     let entry = try Self.integer(rest.next("entry"), "entry", 1...Int64.max)
     let index = try Self.integer(rest.next("index"), "index", 0...Int64(Int32.max))
@@ -34,19 +34,30 @@ public final class EventLineReader {
     let type = try text(rest.next("type"), "type")
     let recordedAt = try time(rest.next("recorded_at"))
     let actor = try text(rest.next("actor"), "actor")
-    let cause = try rest.nextIfPresent("cause")
-    let command = try rest.nextIfPresent("command")
+    let cause = try rest.nextIfPresent("cause").map { (field) throws(EventLineError) in
+      try Self.integer(field, "cause", Int64.min...Int64.max)
+    }
+    let command = try rest.nextIfPresent("command").map { (field) throws(EventLineError) in
+      try Self.uuid(field, "command")
+    }
     let data = try text(rest.next("data"), "data")
-    let content = try rest.nextIfPresent("content")
-    let salt = try rest.nextIfPresent("salt")
-    let commitment = try rest.nextIfPresent("commitment")
-    guard rest.isOver else { throw EventLineError(nil, "the line has more than 13 columns") }
+    let content = try rest.nextIfPresent("content").map { (field) throws(EventLineError) in
+      try text(field, "content")
+    }
+    let salt = try rest.nextIfPresent("salt").map { (field) throws(EventLineError) in
+      try bytes(field, "salt", count: 16)
+    }
+    let commitment = try rest.nextIfPresent("commitment").map { (field) throws(EventLineError) in
+      try bytes(field, "commitment", count: 32)
+    }
+    guard rest.next() == nil else {
+      throw EventLineError(nil, "the line has more than 13 columns")
+    }
     let event = EventLine(
       entry: entry, index: Int32(truncatingIfNeeded: index), stream: stream,
       version: Int32(truncatingIfNeeded: version), type: type, recordedAt: recordedAt,
-      actor: actor, cause: try cause.map(Self.cause), command: try command.map(Self.command),
-      data: data, content: try content.map(self.content), salt: try salt.map(self.salt),
-      commitment: try commitment.map(self.commitment))
+      actor: actor, cause: cause, command: command, data: data, content: content, salt: salt,
+      commitment: commitment.flatMap { Digest($0) })
     // The table's constraint content_is_salted_or_erased.
     guard
       event.content == nil
@@ -54,31 +65,6 @@ public final class EventLineReader {
         : (event.salt == nil) == (event.commitment != nil)
     else { throw EventLineError("content", "is neither salted nor erased") }
     return event
-  }
-
-  // MARK: Columns
-
-  private static func cause(_ field: Field) throws(EventLineError) -> Int64 {
-    try integer(field, "cause", Int64.min...Int64.max)
-  }
-
-  private static func command(_ field: Field) throws(EventLineError) -> StreamID {
-    try uuid(field, "command")
-  }
-
-  private func content(_ field: Field) throws(EventLineError) -> UnsafeRawBufferPointer {
-    try text(field, "content")
-  }
-
-  private func salt(_ field: Field) throws(EventLineError) -> UnsafeRawBufferPointer {
-    try bytes(field, "salt", count: 16)
-  }
-
-  private func commitment(_ field: Field) throws(EventLineError) -> Digest {
-    guard let digest = Digest(try bytes(field, "commitment", count: 32)) else {
-      throw EventLineError("commitment", "is not 32 bytes")
-    }
-    return digest
   }
 
   private static func integer(
@@ -92,7 +78,7 @@ public final class EventLineReader {
       let digit = byte &- UInt8(ascii: "0")
       guard digit < 10 else { throw EventLineError(column, "is not an integer") }
       let (product, large) = value.multipliedReportingOverflow(by: 10)
-      // Downwards, where there is one number more.
+      // Counts down, because there is one more negative number.
       let (sum, larger) = product.subtractingReportingOverflow(Int64(digit))
       overflows = overflows || large || larger
       value = sum
@@ -109,7 +95,7 @@ public final class EventLineReader {
     return id
   }
 
-  /// `2026-11-24 18:46:22.123456+00`, the fraction without zeros at its end.
+  /// `2026-11-24 18:46:22.123456+00`; the fraction has no zeros at its end.
   private func time(_ field: Field) throws(EventLineError) -> Instant {
     func refuse() -> EventLineError {
       EventLineError("recorded_at", "is not a time as DateStyle ISO and TimeZone UTC give it")
@@ -151,7 +137,7 @@ public final class EventLineReader {
     return Instant(micros: dateMicros + seconds * 1_000_000 + fraction)
   }
 
-  /// `\\x` and two lower-case digits a byte.
+  /// `\\x`, and two lower-case digits for each byte.
   private func bytes(
     _ field: Field, _ column: String, count: Int
   ) throws(EventLineError) -> UnsafeRawBufferPointer {
@@ -173,7 +159,7 @@ public final class EventLineReader {
     return UnsafeRawBufferPointer(rebasing: spare[start..<spareUsed])
   }
 
-  /// The text of a field: where it lies, or unescaped.
+  /// The text of a field: the field itself, or an unescaped copy if it has escapes.
   private func text(
     _ field: Field, _ column: String
   ) throws(EventLineError) -> UnsafeRawBufferPointer {
@@ -197,7 +183,7 @@ public final class EventLineReader {
     return UnsafeRawBufferPointer(rebasing: spare[to..<spareUsed])
   }
 
-  /// All that a line needs at once, so that nothing moves while it is read: no field grows.
+  /// Reserves memory for a whole line, so that nothing moves while the line is read. Unescaping makes no field longer.
   private func reserve(_ count: Int) {
     spareUsed = 0
     if spare.count >= count { return }
@@ -208,33 +194,19 @@ public final class EventLineReader {
 
 private typealias Field = UnsafeRawBufferPointer
 
-/// The columns of a line, one after the other.
-private struct Fields {
-  /// What is not read yet; nil after the last column.
-  private var rest: Field?
-
-  init(_ line: UnsafeRawBufferPointer) {
-    let hasNewline = line.last == UInt8(ascii: "\n")
-    rest = hasNewline ? Field(rebasing: line.dropLast()) : line
+extension RowFields {
+  /// The bytes of the next column; nil for `\N`.
+  fileprivate mutating func nextIfPresent(
+    _ column: String
+  ) throws(EventLineError) -> UnsafeRawBufferPointer? {
+    guard let field = next() else { throw EventLineError(column, "is missing") }
+    return field.isNull ? nil : field.bytes
   }
 
-  var isOver: Bool { rest == nil }
-
-  /// The next column; `\N` is none.
-  mutating func nextIfPresent(_ column: String) throws(EventLineError) -> Field? {
-    guard let rest else { throw EventLineError(column, "is missing") }
-    let tab = rest.baseAddress.flatMap { base in
-      memchr(base, 9, rest.count).map { UnsafeRawPointer($0) - base }
-    }
-    let field = tab.map { Field(rebasing: rest[..<$0]) } ?? rest
-    self.rest = tab.map { Field(rebasing: rest[($0 + 1)...]) }
-    let isNull =
-      field.count == 2 && field[0] == UInt8(ascii: "\\") && field[1] == UInt8(ascii: "N")
-    return isNull ? nil : field
-  }
-
-  mutating func next(_ column: String) throws(EventLineError) -> Field {
-    guard let field = try nextIfPresent(column) else { throw EventLineError(column, "is null") }
-    return field
+  fileprivate mutating func next(
+    _ column: String
+  ) throws(EventLineError) -> UnsafeRawBufferPointer {
+    guard let bytes = try nextIfPresent(column) else { throw EventLineError(column, "is null") }
+    return bytes
   }
 }

@@ -2,8 +2,7 @@ private import Crypto
 private import Ledger
 
 extension LoggedEvent {
-  /// Writes the event as `COPY ledger.events TO` in text format does, with its newline; see
-  /// ``EventLineReader``.
+  /// Appends the event as a line of `COPY ledger.events TO` in text format, with its newline; see ``EventLineReader``.
   public func writeLine(to bytes: inout [UInt8]) {
     func column(_ text: String?) {
       if let text { CopyText.escape(text, into: &bytes) } else { bytes += CopyText.null }

@@ -1,14 +1,14 @@
 package import Ledger
 
-/// Events whose content is gone, and the erasures that say so: nothing else takes content off.
+/// The events without their content, and the erasures. Only an erasure may remove content.
 package struct GoneContent: Sendable {
-  /// By stream, the last entry.
+  /// The last entry without its content, by stream.
   private var emptied: [StreamID: Int64] = [:]
   private var erased: [StreamID: Int64] = [:]
 
   package init() {}
 
-  /// Events come in the order of the log.
+  /// Call it with events in the order of the log.
   package mutating func note(_ event: EventLine) {
     if event.commitment != nil { emptied[event.stream] = event.entry }
     if String(decoding: event.type.suffix(Self.erasure.utf8.count), as: UTF8.self) == Self.erasure {
@@ -21,7 +21,7 @@ package struct GoneContent: Sendable {
     erased.merge(later.erased) { max($0, $1) }
   }
 
-  /// Of each stream that lacks content which nobody erased the last entry that does, in their order.
+  /// The streams that lack content without an erasure, each with its last such entry, in the order of entries.
   package var unexplained: [(stream: StreamID, entry: Int64)] {
     emptied.filter { erased[$0.key, default: 0] <= $0.value }.map { ($0.key, $0.value) }
       .sorted { $0.1 < $1.1 }

@@ -8,13 +8,13 @@ private import Ledger
 /// ‖ u16 length ‖ type ‖ u16 length ‖ actor ‖ u64 cause ‖ 16 B command ‖ SHA-256(data) ‖ SHA-256(salt ‖ content)
 /// ```
 ///
-/// big-endian, the time in microseconds since 1970 in UTC, cause and command zero where there is none. The last
-/// is zero where there never was content, and the commitment where it was erased.
+/// Numbers are big-endian, the time is in microseconds since 1970 in UTC, and a missing cause or command is zero. The
+/// last hash is zero if there never was content, and the commitment if the content was erased.
 ///
-/// Allocates nothing for an event. Owned by one thread at a time.
+/// Allocates nothing for an event. One thread owns it at a time.
 public final class LeafHasher {
   private let hasher = SHA256()
-  private static let prefix = [UInt8](0...0) + Array("opsledger/event/v1\n".utf8)
+  private static let prefix = [0] + Array("opsledger/event/v1\n".utf8)
   private let leaf = UnsafeMutableRawBufferPointer.allocate(
     byteCount: prefix.count + 144 + 2 * Int(UInt16.max), alignment: 16)
   @exclusivity(unchecked) private var used = 0
@@ -23,7 +23,7 @@ public final class LeafHasher {
 
   deinit { leaf.deallocate() }
 
-  /// - Throws: For a type or an actor of more than 65,535 bytes.
+  /// - Throws: For a type or an actor of more than 65,535 bytes, or content that is not salted or erased.
   public func leaf(of event: EventLine) throws(EventLineError) -> Digest {
     let data = hasher.hash(event.data)
     used = Self.prefix.count
@@ -43,7 +43,7 @@ public final class LeafHasher {
     return hasher.hash(UnsafeRawBufferPointer(rebasing: leaf[..<used]))
   }
 
-  /// What is not the hash of the content that stands there is believed only where no value stands there.
+  /// Takes the stored commitment only if the content has no values; otherwise hashes the content.
   private func commitment(to event: EventLine) throws(EventLineError) -> Digest {
     switch (event.content, event.salt, event.commitment) {
     case (nil, nil, nil): return .zero
@@ -52,10 +52,10 @@ public final class LeafHasher {
       return hasher.hash(content)
     case (let content?, nil, let commitment?):
       guard content.isEmptied else {
-        throw EventLineError("content", "is said to be erased, and has values")
+        throw EventLineError("content", "has a commitment, as if erased, but also has values")
       }
       return commitment
-    default: throw EventLineError("content", "wants a salt, or a commitment where it was erased")
+    default: throw EventLineError("content", "needs a salt, or a commitment if it was erased")
     }
   }
 
@@ -69,9 +69,7 @@ public final class LeafHasher {
     used += Digest.byteCount
   }
 
-  private func put(
-    _ text: UnsafeRawBufferPointer, _ column: String
-  ) throws(EventLineError) {
+  private func put(_ text: UnsafeRawBufferPointer, _ column: String) throws(EventLineError) {
     guard let count = UInt16(exactly: text.count) else {
       throw EventLineError(column, "has more than 65535 bytes")
     }
@@ -80,7 +78,6 @@ public final class LeafHasher {
     used += text.count
   }
 
-  /// The leaf of an event that is at hand as a value.
   public func leaf(of event: LoggedEvent) throws(EventLineError) -> Digest {
     var line: [UInt8] = []
     event.writeLine(to: &line)
@@ -92,7 +89,7 @@ public final class LeafHasher {
 }
 
 extension UnsafeRawBufferPointer {
-  /// Whether these are the names of fields without their values, as `ledger.emptied` leaves them.
+  /// Whether this is a JSON object whose values are all null, as `ledger.emptied` leaves it.
   fileprivate var isEmptied: Bool {
     var rest = self[...]
     func skip(_ text: StaticString) -> Bool {

@@ -2,8 +2,7 @@ public import JSON
 public import Ledger
 public import Log
 
-// What the commands answer that people and programs ask for, as a request's key keeps it. Erasing a row's content takes
-// the answers of its commands off.
+// The answers of commands as idempotency keys keep them. An erasure of a row removes the answers of its commands.
 
 extension Bool: RecordedAnswer {
   public var recorded: JSON { .bool(self) }
@@ -45,7 +44,7 @@ extension PolicyChange: RecordedAnswer {
   }
 }
 
-/// Of several policies at once, by their keys.
+/// Changes of several policies by their keys.
 extension [String: PolicyChange]: RecordedAnswer {
   public var recorded: JSON { .object(mapValues(\.recorded)) }
 

@@ -3,33 +3,39 @@ public import Ledger
 import Log
 import Postgres
 
-/// What became of an agent event that was emitted.
+/// The result of emitting an agent event.
 public struct Emitted: Equatable, Sendable {
   public var eventID: StreamID
   public var entry: Int64?
-  /// Whether its dedupe key was taken: then the event is the one that has it.
+  /// Whether its dedupe key was taken. The event is then the one that has the key.
   public var isDuplicate: Bool
 }
 
 extension Engine {
-  public static let typeBytesMax = 200
-  public static let dataBytesMax = 1_048_576
+  private static let typeBytesMax = 200
+  private static let dataBytesMax = 1_048_576
 
   /// Records an agent event.
   ///
   /// - Throws: `OPS_019` for a type or data that cannot be recorded.
   public func emit(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
     let report = try Self.checked(report)
-    if request == nil, report.dedupeKey == nil { return try emitFresh(report) }
+    if request == nil, report.dedupeKey == nil {
+      let command = newCommandID()
+      var draft = Draft(at: .allocated, ids: .random())
+      // The entry's time is not known yet, so the event's id has the client's time.
+      draft.append(.reported(report, processed: false), of: AgentEvent.self, to: command)
+      let committed = try session.appendFresh(CommandKey(id: command, actor: actor), draft)
+      return Emitted(eventID: command, entry: committed.entry, isDuplicate: false)
+    }
     let committed = try answer(Self.emission(of: report))
     return Emitted(
       eventID: committed.answer, entry: committed.entry, isDuplicate: committed.entry == nil)
   }
 
-  /// Answers with the event's id, or with that of the one that has its dedupe key.
+  /// Answers with the event's id, or with the id of the event that has its dedupe key.
   private static func emission(of report: AgentEvent.Report) -> Command<StreamID> {
-    var parameters = Parameters()
-    parameters.text(report.dedupeKey)
+    let parameters = Parameters { $0.text(report.dedupeKey) }
     var reads = Reads()
     let live = reads.firstID(holder, parameters)
     let archived = reads.firstID(archivedHolder, parameters)
@@ -42,18 +48,18 @@ extension Engine {
     }
   }
 
-  /// Rows that hold the key are locked, so that whoever removes one is waited for before the draw.
+  /// The lock on the row with the key makes the command wait for a transaction that removes the row.
   private static let holder = Statement(
     "SELECT id FROM public.ops_agent_events WHERE dedupe_key = $1::text FOR NO KEY UPDATE")
-  /// The key of a row that left is taken as well.
+  /// The key of an archived row stays taken.
   private static let archivedHolder = Statement(
     """
     SELECT stream FROM ledger.tombstones WHERE row_type = 'agent_event' AND dedupe_key = $1::text
     """)
 
-  /// Records agent events that have no dedupe keys, all in one entry.
+  /// Records agent events without dedupe keys in one entry.
   ///
-  /// - Throws: `OPS_019` for a type or data that cannot be recorded; then none is.
+  /// - Throws: `OPS_019` for a type or data that cannot be recorded. Then none is recorded.
   public func emit(fresh reports: [AgentEvent.Report]) throws(OpsError) {
     var draft = Draft(at: .allocated, ids: .random())
     let command = newCommandID()
@@ -61,7 +67,7 @@ extension Engine {
     for report in reports {
       let report = try Self.checked(report)
       guard report.dedupeKey == nil else {
-        throw OpsError(.badInput, "an event with a dedupe key is emitted by itself")
+        throw OpsError(.badInput, "an event with a dedupe key cannot be one of several in an entry")
       }
       draft.append(
         .reported(report, processed: false), of: AgentEvent.self, to: draft.ids.next(at: now))
@@ -69,55 +75,26 @@ extension Engine {
     _ = try session.appendFresh(CommandKey(id: command, actor: actor), draft)
   }
 
-  private func emitFresh(_ report: AgentEvent.Report) throws(OpsError) -> Emitted {
-    let command = newCommandID()
-    var draft = Draft(at: .allocated, ids: .random())
-    // The entry's time is not known yet, so the id takes the client's.
-    draft.append(.reported(report, processed: false), of: AgentEvent.self, to: command)
-    let committed = try session.appendFresh(
-      CommandKey(id: command, actor: actor), draft)
-    return Emitted(eventID: command, entry: committed.entry, isDuplicate: false)
-  }
-
-  /// The report as it is recorded: its data in `jsonb`'s spelling.
+  /// The report with its data in the spelling of `jsonb`.
   private static func checked(_ report: AgentEvent.Report) throws(OpsError) -> AgentEvent.Report {
     guard !report.type.isEmpty, report.type.utf8.count <= typeBytesMax,
       !report.type.utf8.contains(where: { $0 < 0x20 })
     else {
       throw OpsError(
         .badInput,
-        "an event's type is a text of 1 to \(typeBytesMax) bytes without control characters",
-        hint: "like scout:find")
+        "the type of an event must have 1 to \(typeBytesMax) bytes and no control characters",
+        hint: "use a type such as scout:find")
     }
     var report = report
     do { report.data = try JSON(parsing: report.data).text } catch {
-      throw OpsError(.badInput, "an event's data is not JSON that can be recorded: \(error.reason)")
+      throw OpsError(.badInput, "the data of the event is not valid JSON: \(error.reason)")
     }
     guard report.data.utf8.count <= dataBytesMax else {
-      throw OpsError(.badInput, "an event's data is at most \(dataBytesMax) bytes")
+      throw OpsError(
+        .badInput,
+        "the data of the event has \(report.data.utf8.count) bytes; at most \(dataBytesMax) are allowed"
+      )
     }
     return report
-  }
-}
-
-extension Reads {
-  /// A read of the id in the first column of the first row.
-  mutating func firstID(_ statement: Statement, _ parameters: Parameters) -> Read<StreamID?> {
-    add(statement, parameters) { (rows) throws(OpsError) in try rows.firstID() }
-  }
-}
-
-extension Rows {
-  /// The ids in the first column.
-  func streamIDs() throws(OpsError) -> [StreamID] {
-    try onRow { () throws(PostgresError) in
-      try (0..<count).map { (row) throws(PostgresError) in StreamID(try uuid(row, 0)) }
-    }
-  }
-
-  /// The id in the first column of the first row.
-  func firstID() throws(OpsError) -> StreamID? {
-    guard count > 0 else { return nil }
-    do { return StreamID(try uuid(0, 0)) } catch { throw OpsError(database: error) }
   }
 }

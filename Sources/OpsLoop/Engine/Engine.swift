@@ -3,20 +3,18 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What people, heartbeats and workers ask of the ledger, on one connection.
-///
-/// It is owned by one thread or task at a time.
+/// Runs the commands of people, heartbeats and workers on one connection. One thread uses it at a time.
 public final class Engine {
   public let session: Session
   public let settings: LoopSettings
   public let actor: String
   let cache = PolicyCache()
   var quarantined = QuarantinedRows()
-  /// Whether a batch could not hold all rows that it found; whoever asks sets it back.
+  /// Whether a batch had to leave rows to the next one. Callers reset it.
   var hasLeftSome = false
-  /// The task that it has now: what it does is refused once that is another's.
+  /// The lease of the task that it runs. Its commands are refused once another session has the lease.
   var taskLease: TaskLease?
-  /// The request that it serves, where one came under a key from outside.
+  /// The request with an idempotency key that it runs.
   public var request: IdempotencyKey?
 
   public init(_ session: Session, actor: String, settings: LoopSettings = LoopSettings()) {
@@ -26,7 +24,7 @@ public final class Engine {
     session.preferIndexes()
   }
 
-  /// Performs what a person or program asked for: once, where the request came under a key.
+  /// Runs a command of a person or program: once, if the request has an idempotency key.
   func answer<Answer: RecordedAnswer>(
     _ command: Command<Answer>
   ) throws(OpsError) -> Committed<Answer> {
@@ -36,7 +34,7 @@ public final class Engine {
     }
   }
 
-  /// The same by the policies.
+  /// Runs such a command that depends on the policies.
   func answer<Answer: RecordedAnswer>(
     by make: (Policies) throws(OpsError) -> Command<Answer>
   ) throws(OpsError) -> Committed<Answer> {
@@ -52,7 +50,7 @@ public final class Engine {
     }
   }
 
-  /// Performs a command that is made by the policies.
+  /// Runs a command that depends on the policies.
   ///
   /// - Parameter afterLostRace: See ``Session/perform(_:_:afterLostRace:)``.
   func perform<Answer>(
@@ -67,7 +65,7 @@ public final class Engine {
   private typealias Performing<Answer> =
     (Command<Answer>, Command<Answer>?) throws(OpsError) -> Committed<Answer>
 
-  /// Where a row's key is taken: once more, with keys that nobody can guess.
+  /// Runs a command again with keys that nobody can guess, if a row has a key that the command derived.
   private func avoidingTakenKeys<Answer>(
     _ command: Command<Answer>, _ other: Command<Answer>? = nil, _ perform: Performing<Answer>
   ) throws(OpsError) -> Committed<Answer> {
@@ -86,13 +84,13 @@ public final class Engine {
     return try perform(guarded, nil)
   }
 
-  /// The policies are those that this engine last read. They are read with the command's rows; where they have changed,
-  /// the command is made anew by what they are.
+  /// Makes a command from the policies that this engine read last, and reads the policies with the command's rows. If
+  /// they have changed, the command is made again.
   private func byPolicies<Answer>(
     _ make: (Policies) throws(OpsError) -> Command<Answer>,
     _ other: ((Policies) throws(OpsError) -> Command<Answer>)? = nil, _ perform: Performing<Answer>
   ) throws(OpsError) -> Committed<Answer> {
-    if !cache.isFilled { _ = try policies() }
+    if cache.isEmpty { _ = try policies() }
     for _ in 0..<Self.policyChangesMax {
       try settlePolicies()
       let policies = cache.policies
@@ -106,7 +104,7 @@ public final class Engine {
     throw .policiesChanged
   }
 
-  /// The command with one read more, which tells whether the policies are still what it was made by.
+  /// Adds a read to the command that tells whether the policies have changed.
   private func deciding<Answer>(_ command: Command<Answer>) -> Command<Answer> {
     var command = command
     let (statement, parameters) = cache.request
@@ -124,13 +122,13 @@ public final class Engine {
 
   private static let policyChangesMax = 10
 
-  /// How long a lease is, in seconds: the worker's own word, else the policy's, else the setting.
+  /// The seconds of a lease: the worker's own option, else the policy, else the setting.
   var leaseSeconds: Double {
     settings.ownLeaseSeconds
       ?? cache.policies.worker.value?.leaseMinutes.map { $0 * 60 } ?? settings.leaseSeconds
   }
 
-  /// The policies as they now are.
+  /// The current policies.
   public func policies() throws(OpsError) -> Policies {
     let (statement, parameters) = cache.request
     _ = try cache.take(try session.readBack(statement, parameters))
@@ -139,18 +137,18 @@ public final class Engine {
   }
 }
 
-/// The engine's policies as it last read them, so that they are sent and parsed only when they
-/// change. What tells a change is the row's transaction, since a hand may leave the version alone.
+/// The policies that the engine read last, so that they are sent and parsed only when they change. A change shows in
+/// the row's transaction id, since a manual change may keep the version.
 final class PolicyCache {
   var policies = Policies()
-  /// Whether they were ever read.
-  private(set) var isFilled = false
   private var tokens: [String: String] = [:]
   private var absent: Set<String> = []
-  /// Conditions that the server took for SQL/JSON paths.
+  /// Conditions that the server accepted as SQL/JSON paths.
   var goodConditions: Set<String> = []
-  /// For which state of a policy the history was asked for a valid version already.
+  /// The state of each policy for which its history was searched for a valid version.
   var askedHistoryFor: [String: String] = [:]
+
+  var isEmpty: Bool { tokens.isEmpty && absent.isEmpty }
 
   func token(of key: String) -> String { tokens[key] ?? "absent" }
 
@@ -161,27 +159,23 @@ final class PolicyCache {
     FROM unnest($1::text[], $2::text[]) AS k(key, token) LEFT JOIN public.ops_policy AS p USING (key)
     """)
 
-  /// Asks for what changed.
+  /// Reads the policies that have changed.
   var request: (Statement, Parameters) {
-    var keys = ArrayBuilder(.text)
     var known = ArrayBuilder(.text)
-    for key in Policies.keys {
-      keys.text(key)
-      known.text(tokens[key])
+    for key in Policies.keys { known.text(tokens[key]) }
+    let parameters = Parameters {
+      $0.texts(Policies.keys)
+      $0.array(known)
     }
-    var parameters = Parameters()
-    parameters.array(keys)
-    parameters.array(known)
     return (Self.statement, parameters)
   }
 
-  /// Takes in the answer.
+  /// Stores the answer to ``request``.
   ///
-  /// - Returns: Whether anything is new.
+  /// - Returns: Whether a policy has changed.
   func take(_ rows: Rows) throws(OpsError) -> Bool {
     var isNew = false
-    isFilled = true
-    do throws(PostgresError) {
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         let key = try rows.text(row, 0)
         guard let token = try rows.textIfPresent(row, 2) else {
@@ -198,15 +192,13 @@ final class PolicyCache {
         policies.read(
           key: key, version: try rows.int4(row, 1), value: (try? JSON(parsing: text)) ?? .null)
       }
-    } catch {
-      throw OpsError(database: error)
     }
     return isNew
   }
 }
 
 extension OpsError {
-  /// Internal: a command was prepared with policies that are not those it then read.
+  /// The policies that a command read are not those that it was made from.
   static let policiesChanged = OpsError(
-    .conflict, "the policies changed meanwhile, each time", hint: "try again")
+    .conflict, "the policies changed during each attempt of the command", hint: "try again")
 }

@@ -2,14 +2,14 @@ import Ledger
 import Log
 import Postgres
 
-/// A batch has no more rows than memory holds: people put rows of up to 64 MiB into the tables.
+/// Limits the bytes of a batch, since people put rows of up to 64 MiB into the tables.
 enum Fitting {
   fileprivate static let bytesMax = 16 << 20
 
-  /// Of rows those that take so many bytes together, and always one.
+  /// SQL for the first rows of a query that have 16 MiB together, and at least for its first row.
   ///
-  /// - Parameter locked: A query, in the batch's order, with a column `bytes` beside the noun's.
-  /// - Returns: What stands in FROM; of its columns `taken` says how many bytes there were up to that row.
+  /// - Parameter locked: A query in the batch's order, whose columns are those of the row type and `bytes`.
+  /// - Returns: An item of FROM. Its column `taken` has the bytes up to each row.
   static func rows(_ locked: String) -> String {
     """
     (SELECT * FROM (SELECT locked.*, sum(locked.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS taken
@@ -19,12 +19,13 @@ enum Fitting {
 }
 
 extension Batch {
-  /// Notes whether rows may have been left to the next batch.
+  /// Notes whether rows may be left to the next batch.
   ///
-  /// - Parameter taken: The column that ``Fitting/rows(_:)`` has added.
+  /// - Parameter taken: The column that ``Fitting/rows(_:)`` adds.
   func noteFitting(_ rows: Rows, taken column: Int) throws(OpsError) {
     guard rows.count > 0 else { return }
-    let taken = try onRow { () throws(PostgresError) in try rows.float8(rows.count - 1, column) }
+    let taken = try onDatabase { () throws(PostgresError) in try rows.float8(rows.count - 1, column)
+    }
     if taken >= Double(Fitting.bytesMax) { hasLeftSome = true }
   }
 }

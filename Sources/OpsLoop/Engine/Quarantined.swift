@@ -2,8 +2,7 @@ public import Ledger
 import Log
 import Postgres
 
-/// A row that the loop left alone: it cannot be decided over, or the database refuses what would come of
-/// it. The rows beside it went on.
+/// A quarantined row: the loop cannot process it, or the database refuses the result.
 public struct Quarantined: Equatable, Sendable {
   public let rowType: RowType
   public let row: StreamID
@@ -11,14 +10,14 @@ public struct Quarantined: Equatable, Sendable {
 }
 
 extension Quarantined: CustomStringConvertible {
-  /// A line: which row, why, and what to do.
+  /// A line with the row, the reason and what to do.
   public var description: String {
-    "\(rowType.rawValue) \(row) is passed over: \(error)" + (error.hint.map { "; \($0)" } ?? "")
+    "\(rowType.rawValue) \(row) is quarantined: \(error)" + (error.hint.map { "; \($0)" } ?? "")
   }
 }
 
-/// The rows that an engine passes over, each for a while: it is tried again after a minute, and after
-/// twice as long each time that it fails again.
+/// The rows that an engine has quarantined. It tries a row again after a minute, and after twice as long each time that
+/// the row fails again.
 struct QuarantinedRows {
   private struct Row {
     var passed: Quarantined
@@ -30,13 +29,13 @@ struct QuarantinedRows {
   private static let delayMax = 3600.0
 
   private var rows: [StreamID: Row] = [:]
-  /// Those that nobody has been told of yet.
+  /// Rows that no report has named yet.
   private var untold: [StreamID] = []
 
   var isEmpty: Bool { rows.isEmpty }
   var all: [Quarantined] { rows.values.map(\.passed) }
 
-  /// What a batch leaves out now.
+  /// The rows that a batch leaves out now.
   var skipped: [StreamID] {
     if rows.isEmpty { return [] }
     let now = monotonicSeconds()
@@ -51,27 +50,27 @@ struct QuarantinedRows {
       passed: passed, triedAgainAt: monotonicSeconds() + delay, delay: delay)
   }
 
-  /// It was decided over after all.
+  /// Ends the quarantine of a row that was processed.
   mutating func remove(_ row: StreamID) { if !rows.isEmpty { rows[row] = nil } }
 
-  /// Those that are told for the first time.
+  /// The rows that no report has named yet.
   mutating func takeUntold() -> [Quarantined] {
     defer { untold = [] }
     return untold.compactMap { rows[$0]?.passed }
   }
 }
 
-/// One attempt at a batch: how many rows it may take, and what became of each.
+/// One attempt at a batch: how many rows it may have, and which of them failed.
 final class Batch {
   let limit: Int
   let skipped: [StreamID]
-  /// Whether its one member is tried alone, after a batch with it had failed.
+  /// Whether it has one member, because a batch with that member failed.
   let isAlone: Bool
   var lockWait: LockWait { isAlone ? .brief : .once }
-  /// The rows that this attempt decides over.
+  /// The rows that this attempt processes.
   private(set) var members: [(rowType: RowType, row: StreamID)] = []
   private(set) var passed: [StreamID: Quarantined] = [:]
-  /// Whether there were more rows than it could hold.
+  /// Whether it had to leave rows to the next batch.
   var hasLeftSome = false
   private var current: (rowType: RowType, row: StreamID)?
 
@@ -81,9 +80,9 @@ final class Batch {
     self.isAlone = isAlone
   }
 
-  /// Decides over the members; begins anew without one that cannot be decided over.
+  /// Runs a decision over the members, and runs it again without each member that fails it.
   ///
-  /// - Parameter body: Calls ``enter(_:_:)`` for each member before it looks at it, and ``leave()`` after the last.
+  /// - Parameter body: Calls ``enter(_:_:)`` before it processes a member, and ``leave()`` after the last.
   func decide<Answer>(
     _ draft: inout Draft, _ body: (inout Draft) throws(OpsError) -> Answer
   ) throws(OpsError) -> Answer {
@@ -92,7 +91,7 @@ final class Batch {
       (members, current) = ([], nil)
       do throws(OpsError) { return try body(&draft) } catch {
         guard let current, error.isOfARow else { throw error }
-        passed[current.row] = Quarantined(rowType: current.rowType, row: current.row, error: error)
+        pass(current.rowType, current.row, error)
         draft = blank
       }
     }
@@ -100,24 +99,26 @@ final class Batch {
 
   /// Reads a row that may become a member.
   ///
-  /// - Returns: Nil where it is passed over, or cannot be read and is from now on.
+  /// - Returns: Nil if the row failed before, or cannot be read.
   func read<Row>(
     _ rowType: RowType, _ row: StreamID, _ body: () throws(OpsError) -> Row
   ) throws(OpsError) -> Row? {
     guard passed[row] == nil else { return nil }
     do throws(OpsError) { return try body() } catch {
       guard error.code == .inconsistentRow else { throw error }
-      passed[row] = Quarantined(rowType: rowType, row: row, error: error)
+      pass(rowType, row, error)
       return nil
     }
   }
 
-  /// Leaves out a row that was never a member.
+  /// Leaves out a row from now on.
   func pass(_ rowType: RowType, _ row: StreamID, _ error: OpsError) {
     passed[row] = Quarantined(rowType: rowType, row: row, error: error)
   }
 
-  /// - Returns: False where the member is passed over.
+  /// Begins with a member. An error from here on concerns it.
+  ///
+  /// - Returns: False if the row failed before.
   func enter(_ rowType: RowType, _ row: StreamID) -> Bool {
     guard passed[row] == nil else { return false }
     current = (rowType, row)
@@ -125,12 +126,13 @@ final class Batch {
     return true
   }
 
-  /// What is decided from here on concerns this member.
+  /// Returns to a member. An error from here on concerns it.
   func look(at rowType: RowType, _ row: StreamID) { current = (rowType, row) }
 
+  /// An error from here on concerns no member.
   func leave() { current = nil }
 
-  /// The statement's parameters: how many rows, and which not.
+  /// Appends the number of rows to read, and the rows to leave out.
   func append(to parameters: inout Parameters) {
     parameters.int8(Int64(limit))
     parameters.uuids(skipped)
@@ -138,10 +140,10 @@ final class Batch {
 }
 
 extension OpsError {
-  /// Whether it can be one row's fault. What is the matter with the whole database is said as it is.
+  /// Whether one row can be the cause.
   var isOfARow: Bool { code != .databaseUnreachable && self != .policiesChanged }
 
-  /// Whether a key that follows from a rule of the ledger is somebody else's already.
+  /// Whether another row has a key that the ledger derived.
   var isOfATakenKey: Bool {
     ["ops_action_runs_run_id_key", "ops_agent_events_dedupe_key_key"].contains(
       database?.constraint)
@@ -149,10 +151,10 @@ extension OpsError {
 }
 
 extension Engine {
-  /// Runs one batch. Where it fails as a whole, its members are tried one by one: the database does not
-  /// say whose fault it was. Who fails alone is passed over.
+  /// Runs one batch. If it fails as a whole, its members are tried one by one, since the database does not name the
+  /// cause. A member that fails alone is quarantined.
   ///
-  /// - Parameter attempt: Performs the batch's command, and adds what it did to what was done before.
+  /// - Parameter attempt: Runs the batch's command, and adds to the caller's sums.
   func inBatches(
     limit: Int, _ attempt: (Batch) throws(OpsError) -> Void
   ) throws(OpsError) {
@@ -162,8 +164,8 @@ extension Engine {
       try attempt(batch)
       note(batch)
       hasLeftSome = hasLeftSome || batch.hasLeftSome
-      // A batch of bad rows alone is not the end of the queue.
-      if batch.passed.isEmpty || batch.members.count > 0 { return }
+      // Good rows may follow a batch in which every row failed.
+      if batch.passed.isEmpty || !batch.members.isEmpty { return }
     } catch {
       guard error.isOfARow, !batch.members.isEmpty else { throw error }
       note(batch, failed: true)
@@ -171,7 +173,7 @@ extension Engine {
     try oneByOne(limit, attempt)
   }
 
-  /// The rows that were passed over, each told once.
+  /// The newly quarantined rows.
   public func takeQuarantined() -> [Quarantined] { quarantined.takeUntold() }
 
   private func oneByOne(
@@ -194,7 +196,7 @@ extension Engine {
     }
   }
 
-  /// Rows that one batch passes over, at most: the next one takes the others.
+  /// At most so many rows fail in one call. The next call continues.
   private static let failedMax = 1000
 
   private func note(_ batch: Batch, failed: Bool = false) {
@@ -208,7 +210,7 @@ extension Engine {
 // MARK: - For status and doctor
 
 extension Quarantined {
-  /// Notes of who has not looked for a while, or of a clock that was ahead, say nothing any more.
+  /// Deletes notes that were not renewed for two hours, or that a clock which was ahead wrote.
   static let forget = Statement(
     """
     DELETE FROM ledger.quarantine WHERE seen_at NOT BETWEEN clock_timestamp() - interval '2 hours'
@@ -228,16 +230,19 @@ extension Engine {
     "DELETE FROM ledger.quarantine WHERE name = $1::text AND stream <> ALL ($2::uuid[])")
   private static let whyBytesMax = 500
 
-  /// Writes down what this engine passes over, for `status` and `doctor`: in a table that nothing goes by.
+  /// The parameter with the rows that a batch leaves out now.
+  var notQuarantined: Parameters { Parameters { $0.uuids(quarantined.skipped) } }
+
+  /// Writes the quarantined rows of this engine into a table for `status` and `doctor`. Nothing depends on the table.
   func noteQuarantined(as name: String) throws(OpsError) {
     let rows = quarantined.all
-    var (write, remove) = (Parameters(), Parameters())
-    write.text(name)
-    write.uuids(rows.map(\.row))
+    let remove = Parameters {
+      $0.text(name)
+      $0.uuids(rows.map(\.row))
+    }
+    var write = remove
     write.texts(rows.map(\.rowType.rawValue))
     write.texts(rows.map { String($0.error.description.prefix(Self.whyBytesMax)) })
-    remove.text(name)
-    remove.uuids(rows.map(\.row))
     _ = try session.query(all: [(Self.writeQuarantined, write), (Self.removeQuarantined, remove)])
   }
 }

@@ -1,19 +1,18 @@
-/// What the loop is set to; the runbook's variables with the runbook's defaults.
+/// The settings of the loop, with their defaults.
 public struct LoopSettings: Sendable {
   /// Agent events of one heartbeat (OPS_EVENT_BATCH_SIZE).
   public var eventBatch = 50
   /// Reactions of one heartbeat (OPS_REACTION_BATCH_SIZE).
   public var reactionBatch = 50
-  /// OPS_STEP_LEASE_MINUTES, in seconds.
+  /// The length of a lease in seconds (OPS_STEP_LEASE_MINUTES).
   public var leaseSeconds = 300.0
-  /// What a worker was told for itself (`worker --lease`), in seconds: it goes before the policy.
+  /// The length of this worker's leases in seconds (`worker --lease`), which overrides the policy.
   public var ownLeaseSeconds: Double?
-  /// OPS_WORKER_MAX_RETRIES: attempts in all.
+  /// Attempts in all (OPS_WORKER_MAX_RETRIES).
   public var attemptsMax: Int32 = 3
-  /// OPS_STALE_STEP_MINUTES, in seconds: the lease of a step that was claimed without one.
+  /// The seconds that a step without a lease may run (OPS_STALE_STEP_MINUTES).
   public var staleSeconds = 900.0
-
-  /// How long a batch's conditions may take, in seconds, and those of one agent event alone.
+  /// The seconds that the conditions of a batch may take, and those of one agent event alone.
   public var conditionSeconds = (batch: 30, alone: 5)
 
   public init() {}

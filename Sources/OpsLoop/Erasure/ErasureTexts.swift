@@ -3,31 +3,31 @@ public import Ledger
 import Log
 import Postgres
 
-/// A row that stays although it has the same words as what is erased: a copy that no event names, or chance.
+/// A row that an erasure leaves although it has the erased words: a copy that no event names, or a coincidence.
 public struct SameWords: Equatable, Sendable {
   public let stream: StreamID
   public let rowType: RowType
-  /// The fields that have the words, as `data.dedupe_key` or `content.title`.
+  /// The fields that have the words, such as `data.dedupe_key` or `content.title`.
   public internal(set) var fields: [String]
 
-  /// Whether an erasure of this row would take the words away: they are content, not structure.
+  /// Whether an erasure of this row would remove words.
   public var isErasable: Bool { fields.contains { $0.hasPrefix("content.") } }
 }
 
-/// What a search for the erased texts found in rows that the erasure leaves alone.
+/// The rows that an erasure leaves although they have the erased words.
 public struct SameWordsReport: Equatable, Sendable {
   public internal(set) var rows: [SameWords] = []
-  /// Texts that more than a thousand rows have: they were taken for common words.
+  /// How many texts stand in more than a thousand rows, and therefore count as common words.
   public internal(set) var commonTexts = 0
 }
 
-/// Looks for the texts of an erasure in the whole log, and in what has left it. It finds the copies that no event
-/// names: what somebody typed again, quoted in a reason, or put into a policy or a dedupe key.
+/// Searches the whole log and its archived part for the texts of an erasure. It finds the copies that no event names: a
+/// text that somebody typed again, quoted in a reason, or put into a policy or a dedupe key.
 struct SameWordsSearch {
-  /// Shorter texts stand in too much that is not a copy.
-  static let bytesMin = 8
-  /// A text that more other rows have is taken for common words.
-  static let rowsMax = 1000
+  /// Shorter texts stand in too many rows by coincidence.
+  private static let bytesMin = 8
+  /// A text that stands in more rows counts as common words.
+  private static let rowsMax = 1000
 
   private let erased: Set<StreamID>
   private var finder = TextFinder()
@@ -38,8 +38,8 @@ struct SameWordsSearch {
   private init(_ erased: Set<StreamID>) { self.erased = erased }
 
   /// - Parameters:
-  ///   - due: The rows whose texts are looked for.
-  ///   - holders: All rows of the erasure. Of these only the structure is searched, which stays.
+  ///   - due: The rows with the texts to search for.
+  ///   - holders: All rows of the erasure. Only their data is searched, since it stays.
   static func run(
     due: [StreamID], holders: [StreamID], _ session: Session
   ) throws(OpsError) -> SameWordsReport {
@@ -50,13 +50,12 @@ struct SameWordsSearch {
       search.look(event.stream, event.type, data: event.data, content: event.content)
     }
     let connection = try session.connection()
-    try onRow { () throws(PostgresError) in
+    try onDatabase { () throws(PostgresError) in
       let reader = try connection.copyReader(
         "COPY (SELECT stream, type, data, content FROM ledger.events) TO STDOUT (FORMAT binary)")
       while let row = try reader.next() {
-        let (high, low) = try row[0].uuid()
         search.look(
-          StreamID(high: high, low: low), row[1].bytes, data: row[2].bytes,
+          StreamID(try row[0].uuid()), row[1].bytes, data: row[2].bytes,
           content: row[3].isNull ? nil : row[3].bytes)
       }
     }
@@ -67,18 +66,17 @@ struct SameWordsSearch {
     var report = SameWordsReport()
     let common = Set(streams.filter { $0.value.count > Self.rowsMax }.keys)
     report.commonTexts = common.count
-    for (stream, place) in found {
+    report.rows = found.compactMap { stream, place in
       let fields = place.fields.filter { !$0.value.isSubset(of: common) }.keys.sorted()
-      guard !fields.isEmpty else { continue }
-      report.rows.append(SameWords(stream: stream, rowType: place.rowType, fields: fields))
-    }
-    report.rows.sort {
+      return fields.isEmpty
+        ? nil : SameWords(stream: stream, rowType: place.rowType, fields: fields)
+    }.sorted {
       ($0.rowType.rawValue, $0.stream.description) < ($1.rowType.rawValue, $1.stream.description)
     }
     return report
   }
 
-  // MARK: What is looked for
+  // MARK: The texts
 
   private mutating func collect(_ due: [StreamID], _ session: Session) throws(OpsError) {
     let wanted = Set(due)
@@ -88,10 +86,8 @@ struct SameWordsSearch {
       }
       take(String(decoding: content, as: UTF8.self))
     }
-    var parameters = Parameters()
-    parameters.uuids(due)
-    let rows = try session.query(Self.contents, parameters)
-    try onRow { () throws(PostgresError) in
+    let rows = try session.query(Self.contents, Parameters { $0.uuids(due) })
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count { take(try rows.text(row, 0)) }
     }
   }
@@ -109,7 +105,7 @@ struct SameWordsSearch {
     }
   }
 
-  /// Whether a text is long enough to tell, and neither an id, a time, nor what the program itself writes.
+  /// Whether a text is long enough, and neither an id, a time, nor a text that the program itself writes.
   static func isTelling(_ text: String) -> Bool {
     text.utf8.count >= bytesMin && StreamID(text) == nil && Instant(text) == nil
       && !text.hasPrefix("OPS_") && !ours.contains(text)
@@ -119,7 +115,7 @@ struct SameWordsSearch {
     ["Lease expired"] + Executors.all.flatMap { $0.ownTexts } + Radar.Stage.allCases.map(\.rawValue)
   )
 
-  // MARK: Where it is found
+  // MARK: The search
 
   private mutating func look(
     _ stream: StreamID, _ type: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer,
@@ -133,7 +129,7 @@ struct SameWordsSearch {
     _ stream: StreamID, _ type: UnsafeRawBufferPointer, _ text: UnsafeRawBufferPointer,
     _ part: String
   ) {
-    // Only what is escaped must be read before it is searched.
+    // A text with escapes must be parsed before it is searched.
     guard finder.isIn(text) || text.contains(UInt8(ascii: "\\")) else { return }
     guard let members = (try? JSON(parsing: String(decoding: text, as: UTF8.self)))?.objectValue,
       let rowType = RowType(
@@ -149,7 +145,7 @@ struct SameWordsSearch {
     }
   }
 
-  /// Its members; of a manual change the columns.
+  /// The members of a payload; for a manual change its columns.
   private static func fields(_ members: [String: JSON]) -> [(String, JSON)] {
     members.flatMap { name, value in
       guard ["columns", "changes"].contains(name), let columns = value.objectValue else {
@@ -167,7 +163,7 @@ struct SameWordsSearch {
       streams[text, default: []].insert(stream)
       isListed = true
     }
-    // What is common by now needs no place.
+    // A common text is not reported.
     if isListed {
       found[stream, default: (rowType, [:])].fields[field, default: []].formUnion(texts)
     }
@@ -181,7 +177,7 @@ struct TextFinder {
   private var known: Set<[UInt8]> = []
   /// Texts by their first eight bytes.
   private var starts: [UInt64: [Int]] = [:]
-  /// A bit for the hash of each such start, so that most positions are passed over without a look-up.
+  /// A bit for the hash of each start, so that most positions need no look-up.
   private var bits = [UInt64](repeating: 0, count: 1024)
 
   var isEmpty: Bool { texts.isEmpty }
@@ -214,7 +210,7 @@ struct TextFinder {
     return found
   }
 
-  /// - Parameter body: Returns whether to go on.
+  /// - Parameter body: Returns whether to continue.
   private func each(in bytes: UnsafeRawBufferPointer, _ body: (Int) -> Bool) {
     guard bytes.count >= Self.width else { return }
     bits.withUnsafeBufferPointer { bits in
@@ -223,9 +219,7 @@ struct TextFinder {
         guard bits[Self.word(start)] & Self.bit(start) != 0, let candidates = starts[start] else {
           continue
         }
-        for text in candidates {
-          let rest = bytes[offset...]
-          guard rest.starts(with: texts[text]) else { continue }
+        for text in candidates where bytes[offset...].starts(with: texts[text]) {
           if !body(text) { return }
         }
       }
@@ -238,7 +232,7 @@ struct TextFinder {
 }
 
 extension JSON {
-  /// Hands over every text in it, but no name of a member.
+  /// Calls `body` with every text in it. Names of members are no texts.
   fileprivate func eachText(_ body: (String) -> Void) {
     switch self {
     case .string(let text): body(text)

@@ -1,21 +1,18 @@
-import JSON
 public import Ledger
 import Log
 import Postgres
 
-/// Holds keep missions whatever the retention rule says. Placing one and pruning lock the same row, so that
-/// neither is over before the other begins.
+/// Placing a hold, pruning and erasing lock the same row, so each sees the effect of the other.
 extension Engine {
   /// - Returns: The hold's id.
-  /// - Throws: `OPS_011` where nobody knows the mission, `OPS_019` for a time that ends before it begins.
+  /// - Throws: `OPS_011` if there is no such mission, `OPS_019` for a time that ends before it begins.
   public func placeHold(_ scope: Hold.Scope, why: String) throws(OpsError) -> StreamID {
     if case .time(let from, let until) = scope, until < from {
-      throw OpsError(.badInput, "the time ends, \(until), before it begins, \(from)")
+      throw OpsError(
+        .badInput, "the hold would end at \(until), which is before it begins at \(from)")
     }
-    var known = Parameters()
-    var mission: StreamID?
-    if case .mission(let id) = scope { mission = id }
-    known.uuids(mission.map { [$0] } ?? [])
+    let mission: StreamID? = if case .mission(let id) = scope { id } else { nil }
+    let known = Parameters { $0.uuids(mission.map { [$0] } ?? []) }
     let by = actor
     var reads = Reads()
     _ = reads.add(Session.lockRetention)
@@ -29,33 +26,29 @@ extension Engine {
     return try answer(command).answer
   }
 
-  /// Whether any agent event in the tables is of a source.
+  /// Whether any agent event in the tables has a source.
   public func knowsSource(_ source: String) throws(OpsError) -> Bool {
-    var parameters = Parameters()
-    parameters.text(source)
-    let rows = try session.query(Self.knowsSource, parameters)
-    return try onRow { () throws(PostgresError) in try rows.bool(0, 0) }
+    let rows = try session.query(Self.knowsSource, Parameters { $0.text(source) })
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
   private static let knowsSource = Statement(
     "SELECT EXISTS (SELECT FROM public.ops_agent_events AS a WHERE a.data->>'source' = $1::text)")
 
-  /// A mission that has left is known by its tombstone.
+  /// An archived mission has a tombstone.
   private static let knowsMission = Statement(
     """
     SELECT FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
     UNION ALL SELECT FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[]) AND t.row_type = 'mission'
     """)
 
-  /// - Returns: False where it was released before.
-  /// - Throws: `OPS_011` where there is no such hold.
+  /// - Returns: False if it was released before.
+  /// - Throws: `OPS_011` if there is no such hold.
   public func releaseHold(_ id: StreamID, why: String) throws(OpsError) -> Bool {
-    var one = Parameters()
-    one.uuid(id)
     let by = actor
     var reads = Reads()
     _ = reads.add(Session.lockRetention)
-    let holds = reads.rows(of: Hold.self, Self.lockHold, one)
+    let holds = reads.rows(of: Hold.self, Self.lockHold, Parameters { $0.uuid(id) })
     let command = Command(reads) { (found, draft) throws(OpsError) in
       guard let hold = try found[holds].first else { throw .notFound("hold", id) }
       if hold.isReleased { return false }

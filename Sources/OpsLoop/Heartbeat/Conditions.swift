@@ -3,10 +3,10 @@ import Ledger
 import Log
 import Postgres
 
-/// Conditions of patterns: SQL/JSON paths, which the server evaluates.
+/// The conditions of patterns: SQL/JSON paths, which the server evaluates.
 enum Conditions {
-  /// The SQL that gives one character a path; see `ledger.condition_holds`. Between ``limit(seconds:)`` and
-  /// ``unlimited``.
+  /// SQL for one character a path; see `ledger.condition_holds`. The statement with it runs between
+  /// ``limit(seconds:)`` and ``unlimited``.
   static func holding(of data: String, paths: String) -> String {
     """
     (SELECT string_agg(ledger.condition_holds(\(data), c.path), '' ORDER BY c.n)
@@ -14,12 +14,12 @@ enum Conditions {
     """
   }
 
-  /// As the server writes it: every variable is `$"name"`.
+  /// Returns the path in the server's spelling: every variable is `$"name"`.
   static let parse = Statement("SELECT ($1::text)::jsonpath::text")
   static let evaluate = Statement(
     "SELECT \(holding(of: "$1::jsonb", paths: "$2::text[]")), NULL::text")
 
-  /// The next statement's conditions may take so long.
+  /// Limits the time of the next statement's conditions.
   static func limit(seconds: Int) -> (Statement, Parameters) {
     let sql = """
       SELECT set_config('statement_timeout', '\(seconds)s', true),
@@ -29,9 +29,9 @@ enum Conditions {
   }
   static let unlimited = (Statement("SET LOCAL statement_timeout = 0"), Parameters())
 
-  /// The first variable of a path, which nobody could give a value.
+  /// The first variable of a path. Nothing could give it a value.
   ///
-  /// - Parameter path: As the server writes it.
+  /// - Parameter path: In the server's spelling.
   static func variable(in path: String) -> String? {
     let bytes = Array(path.utf8)
     let (quote, escape, dollar) = (UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "$"))
@@ -59,76 +59,73 @@ enum Conditions {
 /// Whether the server had the time to evaluate an event's conditions.
 enum ConditionTime {
   case enough
-  /// This condition took too long.
-  case up(condition: String)
-  /// Another event's did.
-  case wasUp
+  case exceeded(by: String)
+  /// A condition took too long on an earlier event of the batch.
+  case exceededBefore
 }
 
 extension Rows {
   func conditionTime(
     _ row: Int, _ column: Int, _ conditions: [String]
   ) throws(OpsError) -> ConditionTime {
-    let flags: String
-    do { flags = try textIfPresent(row, column) ?? "" } catch { throw OpsError(database: error) }
+    let flags = try onDatabase { () throws(PostgresError) in try textIfPresent(row, column) ?? "" }
     if let late = zip(flags, conditions).first(where: { $0.0 == "t" }) {
-      return .up(condition: late.1)
+      return .exceeded(by: late.1)
     }
-    return flags.contains("-") ? .wasUp : .enough
+    return flags.contains("-") ? .exceededBefore : .enough
   }
 
-  /// What ``Conditions/holding(of:paths:)`` and the causation depth gave, side by side.
+  /// Reads the columns of ``Conditions/holding(of:paths:)`` and of the causation depth, which stand side by side.
   func facts(_ row: Int, _ first: Int, _ conditions: [String]) throws(OpsError) -> EventFacts {
-    do throws(PostgresError) {
-      let flags = Array((try textIfPresent(row, first) ?? "").utf8)
-      func flagged(_ set: StaticString) -> Set<String> {
-        Set(zip(flags, conditions).lazy.filter { set.description.utf8.contains($0.0) }.map(\.1))
+    try onDatabase { () throws(PostgresError) in
+      let flags = try textIfPresent(row, first) ?? ""
+      func flagged(_ set: String) -> Set<String> {
+        Set(zip(flags, conditions).lazy.filter { set.contains($0.0) }.map(\.1))
       }
       let depth = try textIfPresent(row, first + 1).flatMap { Int($0) } ?? 0
       return EventFacts(
         holding: flagged("1"), unanswered: flagged("!t-"), depth: max(depth, 0))
-    } catch {
-      throw OpsError(database: error)
     }
   }
 }
 
 extension Engine {
-  /// Asks the server whether a text is an SQL/JSON path.
+  /// Asks the server whether the conditions are SQL/JSON paths.
   ///
-  /// - Throws: `OPS_008` where it is not.
-  func checkCondition(_ condition: String, of matrix: ReactionMatrix) throws(OpsError) {
-    if cache.goodConditions.contains(condition) { return }
-    var parameters = Parameters()
-    parameters.text(condition)
+  /// - Throws: `OPS_008`.
+  func checkConditions(of matrix: ReactionMatrix) throws(OpsError) {
+    for condition in matrix.conditions where !cache.goodConditions.contains(condition) {
+      try check(condition, of: matrix)
+      cache.goodConditions.insert(condition)
+    }
+  }
+
+  private func check(_ condition: String, of matrix: ReactionMatrix) throws(OpsError) {
     func wrong(_ fault: String) -> OpsError {
       let pattern = matrix.patterns.first { $0.condition == condition }?.id ?? "?"
       return OpsError(
         .patternInvalid, "policy reaction_matrix: pattern \(pattern): condition \(fault)",
-        hint: "like $.score > 5, or $.items[*] ? (@.price < 10)",
+        hint: "write a path such as $.score > 5 or $.items[*] ? (@.price < 10)",
         facts: ["policy": ReactionMatrix.key, "field": "condition"])
     }
     let rows: Rows
-    do throws(OpsError) { rows = try session.readBack(Conditions.parse, parameters) } catch {
-      // Syntax errors and data exceptions are the text's own.
+    do throws(OpsError) {
+      rows = try session.readBack(Conditions.parse, Parameters { $0.text(condition) })
+    } catch {
+      // The text causes syntax errors and data exceptions; everything else has another cause.
       guard let fault = error.database, [.syntax, .data].contains(fault.errorClass) else {
         throw error
       }
-      throw wrong("is no SQL/JSON path: \(fault.message ?? error.message)")
+      throw wrong("is not a valid SQL/JSON path: \(fault.message ?? error.message)")
     }
-    let path = try onRow { () throws(PostgresError) in try rows.text(0, 0) }
+    let path = try onDatabase { () throws(PostgresError) in try rows.text(0, 0) }
     if let variable = Conditions.variable(in: path) {
-      throw wrong("has a variable, $\(variable), which nothing gives a value")
+      throw wrong("uses the variable $\(variable), which has no value")
     }
-    cache.goodConditions.insert(condition)
   }
 
-  func checkConditions(of matrix: ReactionMatrix) throws(OpsError) {
-    for condition in matrix.conditions { try checkCondition(condition, of: matrix) }
-  }
-
-  /// Makes what was read usable: conditions are checked by the server, and where matrix or worker policy
-  /// cannot be read, their last valid version holds, from the log.
+  /// Checks the conditions of the policies that were read. Where the matrix or the worker policy cannot be read, its
+  /// last valid version in the log takes its place.
   func settlePolicies() throws(OpsError) {
     if let matrix = cache.policies.matrix.value {
       do throws(OpsError) { try checkConditions(of: matrix) } catch {
@@ -137,37 +134,37 @@ extension Engine {
       }
     }
     if cache.policies.matrix.value == nil {
-      let last = try lastValid(ReactionMatrix.self) { (matrix) throws(OpsError) in
+      let last = try lastValidIfUnknown(ReactionMatrix.self) { (matrix) throws(OpsError) in
         try self.checkConditions(of: matrix)
       }
       if let last { cache.policies.hold(last.value, version: last.version) }
     }
-    if cache.policies.worker.value == nil, let last = try lastValid(WorkerPolicy.self) {
+    if cache.policies.worker.value == nil, let last = try lastValidIfUnknown(WorkerPolicy.self) {
       cache.policies.hold(last.value, version: last.version)
     }
   }
 
   private static let historyMax = 200
 
-  private func lastValid<Value: PolicyValue>(
+  /// Nil also where the history was searched for this state of the policy before.
+  private func lastValidIfUnknown<Value: PolicyValue>(
     _ type: Value.Type, _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
-  ) throws(OpsError) -> (value: Value, version: Int32)? {
+  ) throws(OpsError) -> (value: Value, json: JSON, version: Int32)? {
     let token = cache.token(of: Value.key)
     guard cache.askedHistoryFor[Value.key] != token else { return nil }
-    let last = try lastValid(Value.self, of: Value.key, check)
-    // Only now: whoever was cut off has not asked.
+    let last = try lastValid(Value.self, check)
+    // Not before the answer: a search that failed is repeated.
     cache.askedHistoryFor[Value.key] = token
-    return last.map { ($0.value, $0.version) }
+    return last
   }
 
-  /// The last version of a policy that can be read, from the log.
+  /// The last version in the log that is a valid value of this policy.
   func lastValid<Value: PolicyValue>(
-    _ type: Value.Type, of key: String,
-    _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
+    _ type: Value.Type, _ check: (Value) throws(OpsError) -> Void = { _ throws(OpsError) in }
   ) throws(OpsError) -> (value: Value, json: JSON, version: Int32)? {
     let versions: [PolicyVersion]
     do throws(OpsError) {
-      versions = try session.policyHistory(key, limit: Self.historyMax)
+      versions = try session.policyHistory(Value.key, limit: Self.historyMax)
     } catch {
       guard error.code == .policyNotFound else { throw error }
       return nil
@@ -187,12 +184,12 @@ extension Engine {
 }
 
 extension OpsError {
-  /// A condition that an event's data keeps busy for too long.
+  /// An event's data makes a condition take too long.
   static func tooSlow(_ condition: String, seconds: Int) -> OpsError {
     OpsError(
       .patternInvalid,
-      "the condition \(condition.prefix(200)) takes more than \(seconds) s for its data",
-      hint: "look for less in it: each .** in a path looks into all that the one before it finds",
+      "the condition \(condition.prefix(200)) takes more than \(seconds) s on the event's data",
+      hint: "use fewer .** in the path: each one searches everything that the one before it found",
       facts: ["policy": ReactionMatrix.key, "field": "condition"])
   }
 }

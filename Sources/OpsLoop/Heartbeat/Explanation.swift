@@ -3,21 +3,21 @@ public import Ledger
 import Log
 import Postgres
 
-/// What one pattern made of an agent event, or would make of it.
+/// How one pattern reacted to an agent event, or would react now.
 public struct PatternExplanation: Sendable {
   public var pattern: String
   public var matched: Bool
   public var reason: AgentEvent.PatternOutcome.Reason?
   public var detail: String?
-  /// The random number that decided, where the matrix was asked.
+  /// The random number that decided; nil where none was needed.
   public var draw: Double?
-  /// Where it would be left to chance.
+  /// The probability of a reaction, if it is less than 1.
   public var probability: Double?
   public var reaction: StreamID?
   public var reactionStatus: Reaction.Status?
   public var proposal: StreamID?
   public var proposalStatus: Proposal.Status?
-  /// The rendered template, of what would be proposed.
+  /// The rendered template of the proposal that the pattern would make.
   public var template: JSON?
   public var verdict: SubmissionVerdict?
 
@@ -27,17 +27,17 @@ public struct PatternExplanation: Sendable {
   }
 }
 
-/// Why an agent event led to what it led to.
+/// How the patterns reacted to an agent event.
 public struct EventExplanation: Sendable {
   public var event: AgentEvent
-  /// Whether this is what happened; else it is what would happen now.
+  /// Whether the log has this; otherwise it would happen now.
   public var isRecorded: Bool
   public var depth = 0
   public var patterns: [PatternExplanation]
 }
 
 extension Engine {
-  /// Explains an agent event that was reported.
+  /// Explains an agent event of the log.
   ///
   /// - Throws: `OPS_011`.
   public func explain(_ id: StreamID) throws(OpsError) -> EventExplanation {
@@ -64,15 +64,14 @@ extension Engine {
   // MARK: What happened
 
   private func outcomes(_ event: LoggedEvent) throws(OpsError) -> [PatternExplanation] {
-    var patterns: [PatternExplanation] = []
-    for outcome in try recorded(event) {
+    var patterns = try recorded(event).map { outcome in
       var pattern = PatternExplanation(outcome.pattern, matched: outcome.isMatch)
       switch outcome.result {
       case .matched(let reaction): pattern.reaction = reaction
       case .unmatched(let reason): pattern.reason = reason
       }
       (pattern.detail, pattern.draw) = (outcome.detail, outcome.draw)
-      patterns.append(pattern)
+      return pattern
     }
     try addReactions(to: &patterns)
     return patterns
@@ -88,35 +87,31 @@ extension Engine {
     } catch {
       throw OpsError(
         .inconsistentRow,
-        "what the patterns made of agent event \(event.stream) cannot be read: \(error.reason)",
+        "the recorded matches of agent event \(event.stream) cannot be read: \(error.reason)",
         hint: "see `opsledger log show --entry \(event.entry)`")
     }
   }
 
   private static let reactions = Statement(
-    "SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])"
-  )
+    """
+    SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])
+    """)
   private static let proposals = Statement(
     """
     SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE p.id = ANY ($1::uuid[])
     """)
 
   private func addReactions(to patterns: inout [PatternExplanation]) throws(OpsError) {
-    var parameters = Parameters()
-    parameters.uuids(patterns.compactMap(\.reaction))
-    let reactions = try session.query(Self.reactions, parameters).rows(of: Reaction.self)
-    for reaction in reactions {
+    let reactions = Parameters { $0.uuids(patterns.compactMap(\.reaction)) }
+    for reaction in try session.query(Self.reactions, reactions).rows(of: Reaction.self) {
       guard let index = patterns.firstIndex(where: { $0.reaction == reaction.id }) else { continue }
       let payload = (try? JSON(parsing: reaction.payload)) ?? .null
       patterns[index].reactionStatus = reaction.status
       patterns[index].detail = payload["error"]?.stringValue ?? patterns[index].detail
-      patterns[index].proposal = payload["result"]?["r_proposal_id"]?.stringValue.flatMap {
-        StreamID($0)
-      }
+      patterns[index].proposal = payload["result"]?["r_proposal_id"]?.idValue
     }
-    var wanted = Parameters()
-    wanted.uuids(patterns.compactMap(\.proposal))
-    for proposal in try session.query(Self.proposals, wanted).rows(of: Proposal.self) {
+    let proposals = Parameters { $0.uuids(patterns.compactMap(\.proposal)) }
+    for proposal in try session.query(Self.proposals, proposals).rows(of: Proposal.self) {
       for index in patterns.indices where patterns[index].proposal == proposal.id {
         patterns[index].proposalStatus = proposal.status
       }
@@ -129,12 +124,10 @@ extension Engine {
     "SELECT \(causationDepth) FROM public.ops_agent_events AS a WHERE a.id = $1::uuid")
 
   private func depth(of id: StreamID) throws(OpsError) -> Int {
-    var parameters = Parameters()
-    parameters.uuid(id)
-    let rows = try session.query(Self.depth, parameters)
-    return try onRow { () throws(PostgresError) in
-      rows.count == 0 ? 0 : try rows.textIfPresent(0, 0).flatMap { Int($0) } ?? 0
-    }
+    let rows = try session.query(Self.depth, Parameters { $0.uuid(id) })
+    return try rows.compactMap { (row) throws(PostgresError) in
+      try rows.textIfPresent(row, 0).flatMap { Int($0) }
+    }.first ?? 0
   }
 
   private func foresee(_ event: AgentEvent, depth: Int) throws(OpsError) -> EventExplanation {
@@ -143,17 +136,16 @@ extension Engine {
       throw policies.errors[ReactionMatrix.key]
         ?? OpsError(.policyNotFound, "there is no policy \(ReactionMatrix.key)")
     }
-    var data = Parameters()
-    data.jsonb(event.data)
-    data.texts(matrix.conditions)
+    let data = Parameters {
+      $0.jsonb(event.data)
+      $0.texts(matrix.conditions)
+    }
     let evaluated = try session.query(all: [
       Conditions.limit(seconds: settings.conditionSeconds.alone), (Conditions.evaluate, data),
     ])[1]
     var facts = try evaluated.facts(0, 0, matrix.conditions)
     facts.depth = depth
-    var cooling = Parameters()
-    cooling.texts(matrix.patterns.filter { $0.cooldownMinutes > 0 }.map(\.id))
-    let last = try session.query(Self.lastReactions, cooling).instants()
+    let last = try session.query(Self.lastReactions, Self.cooling(matrix)).instants()
     let today = try Gate.counts(policies.caps, session)
     let now = try session.now()
     let patterns = matrix.patterns.map { pattern in

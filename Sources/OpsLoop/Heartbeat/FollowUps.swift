@@ -1,22 +1,21 @@
-import JSON
 import Ledger
 import Log
 import Postgres
 
-/// What a heartbeat made of what hands decided.
+/// What a heartbeat did with the follow-ups of manual changes.
 struct FollowUps {
   var missions = 0
   var requeued = 0
   var warnings: [String] = []
-  /// Whether there may be more to look at.
+  /// Whether there may be more follow-ups.
   var isFull = false
 }
 
 extension Engine {
-  static let followUpsMax = 200
+  private static let followUpsMax = 200
 
-  /// A client of the origin puts in an approved proposal, and its mission in its next statement: what is
-  /// new is left alone for a moment.
+  /// A client of the predecessor inserts an approved proposal, and its mission in the next statement: a row that is
+  /// new waits for five seconds.
   private static let isDue = """
     ((NOT is_new OR noted_at NOT BETWEEN (SELECT ledger.now()) - interval '5 seconds'
         AND (SELECT ledger.now()) + interval '5 seconds')
@@ -24,26 +23,22 @@ extension Engine {
     """
   private static let hasFollowUps = Statement(
     "SELECT EXISTS (SELECT FROM ledger.follow_ups WHERE \(isDue))")
-  /// Whether a hand has changed a proposal or a step since somebody looked.
+  /// Whether a follow-up is due.
   var anyFollowUps: (Statement, Parameters) { (Self.hasFollowUps, notQuarantined) }
-  private var notQuarantined: Parameters {
-    var parameters = Parameters()
-    parameters.uuids(quarantined.skipped)
-    return parameters
-  }
 
-  /// Goes on from rows that hands have changed: an approved proposal gets its mission, a mission starts,
-  /// ends and reopens by what its steps are now.
+  /// Continues from rows that were changed manually: an approved proposal gets its mission, and a mission starts, ends
+  /// or reopens as its steps now require.
   func followUp() throws(OpsError) -> FollowUps {
     var followUps = FollowUps()
-    let listed = try Self.read(session.query(Self.listFollowUps, notQuarantined))
+    let listed = try Self.amended(session.query(Self.listFollowUps, notQuarantined))
     followUps.isFull = listed.count == Self.followUpsMax
     var done: [Amended] = []
     for amended in listed {
       do throws(OpsError) {
-        switch amended.rowType {
-        case .proposal: if try goOn(fromProposal: amended.stream) { followUps.missions += 1 }
-        default: followUps.requeued += try goOn(fromMission: amended.stream)
+        if amended.rowType == .proposal {
+          if try goOn(fromProposal: amended.stream) { followUps.missions += 1 }
+        } else {
+          followUps.requeued += try goOn(fromMission: amended.stream)
         }
         quarantined.remove(amended.stream)
         done.append(amended)
@@ -51,10 +46,10 @@ extension Engine {
         guard error.isOfARow else { throw error }
         if error.isOfItsRow {
           followUps.warnings.append(
-            "\(amended.rowType.rawValue) \(amended.stream) was changed by hand: \(error)")
+            "\(amended.rowType.rawValue) \(amended.stream) was changed manually: \(error)")
           done.append(amended)
         } else {
-          // What is in the way may go: it stays on the list.
+          // The reason may pass, so the follow-up stays.
           quarantined.add(Quarantined(rowType: amended.rowType, row: amended.stream, error: error))
         }
       }
@@ -63,7 +58,7 @@ extension Engine {
     return followUps
   }
 
-  /// What another transaction has locked on the list stays there.
+  /// Deletes follow-ups. Those that another transaction has locked stay.
   private func takeOff(_ done: [Amended]) throws(OpsError) {
     if done.isEmpty { return }
     do throws(OpsError) {
@@ -79,14 +74,14 @@ extension Engine {
     }
   }
 
-  /// A row that a hand changed, and the mark of that change.
   private struct Amended {
     var stream: StreamID
     var rowType: RowType
+    /// The number of the manual change.
     var mark: Int64
   }
 
-  /// The oldest first. What a hand changes meanwhile has another mark, and stays on the list.
+  /// The oldest first. A row that is changed again meanwhile gets another mark, and its follow-up stays.
   private static let listFollowUps = Statement(
     """
     SELECT stream, row_type, mark FROM ledger.follow_ups WHERE \(isDue)
@@ -98,27 +93,22 @@ extension Engine {
     WHERE a.stream = v.stream AND a.mark = v.mark
     """)
 
-  private static func read(_ rows: Rows) throws(OpsError) -> [Amended] {
-    try onRow { () throws(PostgresError) in
-      var amended: [Amended] = []
-      for row in 0..<rows.count {
-        amended.append(
-          Amended(
-            stream: StreamID(try rows.uuid(row, 0)),
-            rowType: try rows.text(row, 1) == RowType.proposal.rawValue ? .proposal : .mission,
-            mark: try rows.int8(row, 2)))
-      }
-      return amended
+  private static func amended(_ rows: Rows) throws(OpsError) -> [Amended] {
+    try rows.map { (row) throws(PostgresError) in
+      Amended(
+        stream: StreamID(try rows.uuid(row, 0)),
+        rowType: try rows.text(row, 1) == RowType.proposal.rawValue ? .proposal : .mission,
+        mark: try rows.int8(row, 2))
     }
   }
 
   private static func marks(of amended: [Amended]) -> Parameters {
     var marks = ArrayBuilder(.int8)
     for row in amended { marks.int8(row.mark) }
-    var parameters = Parameters()
-    parameters.uuids(amended.map(\.stream))
-    parameters.array(marks)
-    return parameters
+    return Parameters {
+      $0.uuids(amended.map(\.stream))
+      $0.array(marks)
+    }
   }
 
   private func goOn(fromProposal id: StreamID) throws(OpsError) -> Bool {
@@ -126,7 +116,7 @@ extension Engine {
       var reads = Reads()
       let locked = LockedProposal(id, in: &reads)
       var command = Command(reads) { (found, draft) throws(OpsError) in
-        // It may have left meanwhile.
+        // It may have been archived meanwhile.
         guard let proposal = try locked.loadIfThere(found, into: &draft) else { return false }
         return try draft.goOn(
           from: proposal, existing: try found[locked.mission], policies: policies,
@@ -137,10 +127,6 @@ extension Engine {
     }).answer
   }
 
-  private static let lockMission = Statement(
-    """
-    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = $1::uuid FOR NO KEY UPDATE
-    """)
   private static let lockStepsOf = Statement(
     """
     SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.mission_id = $1::uuid
@@ -148,12 +134,10 @@ extension Engine {
     """)
 
   private func goOn(fromMission id: StreamID) throws(OpsError) -> Int {
-    var named = Parameters()
-    named.uuid(id)
-    return try perform(by: { (policies) in
+    try perform(by: { (policies) in
       var reads = Reads()
-      let missions = reads.rows(of: Mission.self, Self.lockMission, named)
-      let steps = reads.rows(of: Step.self, Self.lockStepsOf, named)
+      let missions = reads.rows(of: Mission.self, Self.lockMissions, Parameters { $0.uuids([id]) })
+      let steps = reads.rows(of: Step.self, Self.lockStepsOf, Parameters { $0.uuid(id) })
       var command = Command(reads) { (found, draft) throws(OpsError) in
         guard let mission = try found[missions].first else { return 0 }
         try draft.load(mission, as: id)
@@ -167,7 +151,7 @@ extension Engine {
 }
 
 extension OpsError {
-  /// Whether it is about one row, so that the others can go on.
+  /// Whether the row itself is the reason, so that another attempt fails as well.
   fileprivate var isOfItsRow: Bool {
     [.templateInvalid, .executorNotFound, .inconsistentRow].contains(code)
   }

@@ -5,11 +5,11 @@ import Postgres
 
 /// What one heartbeat did.
 public struct HeartbeatReport: Equatable, Sendable {
-  /// Agent events looked at, and reactions queued by them.
+  /// Agent events that were processed, and the reactions that they queued.
   public var events = 0
   public var queued = 0
-  /// Reactions worked off, and new proposals that they made: of those with one key, and of those that met a key which
-  /// was taken, none is new.
+  /// Reactions that were processed, and the new proposals that they made. A reaction whose dedupe key was taken makes
+  /// none.
   public var processed = 0
   public var created = 0
   /// Proposals that the caps refused.
@@ -17,61 +17,51 @@ public struct HeartbeatReport: Equatable, Sendable {
   public var recovered = Recovered()
   /// Votes whose deadline had passed.
   public var votesExpired = 0
-  /// Why nothing was taken, where the loop is halted.
+  /// Why the loop is halted.
   public var halt: String?
   /// Who runs another heartbeat; this one did nothing.
   public var busyWith: TaskLease.Holder?
   public var isBusy: Bool { busyWith != nil }
   public var warnings: [String] = []
-  /// Rows that were left alone, each named once.
+  /// Newly quarantined rows.
   public var quarantined: [Quarantined] = []
-  /// Why a part of it failed as a whole; the others were done.
+  /// Why a part of it failed as a whole. The other parts ran.
   public var failure: OpsError?
   /// Whether a batch was full, so that there is more to do at once.
   public var filledBatch = false
 
-  public init() {}
-
-  static func + (a: HeartbeatReport, b: HeartbeatReport) -> HeartbeatReport {
-    var sum = b
-    sum.warnings = a.warnings + b.warnings.filter { !a.warnings.contains($0) }
-    sum.quarantined = a.quarantined + b.quarantined
-    sum.failure = a.failure ?? b.failure
-    sum.events += a.events
-    sum.queued += a.queued
-    sum.processed += a.processed
-    sum.created += a.created
-    sum.refused += a.refused
-    sum.recovered.requeued += a.recovered.requeued
-    sum.recovered.failed += a.recovered.failed
-    sum.recovered.stale += a.recovered.stale
-    sum.votesExpired += a.votesExpired
-    return sum
+  fileprivate mutating func add(_ next: HeartbeatReport) {
+    warnings += next.warnings.filter { !warnings.contains($0) }
+    quarantined += next.quarantined
+    failure = failure ?? next.failure
+    (halt, filledBatch) = (next.halt, next.filledBatch)
+    events += next.events
+    queued += next.queued
+    processed += next.processed
+    created += next.created
+    refused += next.refused
+    recovered += next.recovered
+    votesExpired += next.votesExpired
   }
-}
 
-extension HeartbeatReport {
-  /// Does one part of a heartbeat. Where it fails as a whole the others are done, unless the database is out
-  /// of reach.
-  mutating func part(
+  /// Runs one part of a heartbeat. The other parts run although it fails, unless the database is unreachable.
+  fileprivate mutating func part(
     _ name: String, _ body: (inout HeartbeatReport) throws(OpsError) -> Void
   ) throws(OpsError) {
     do throws(OpsError) { try body(&self) } catch {
       guard error.code != .databaseUnreachable else { throw error }
-      failure =
-        failure
-        ?? error.saying("\(name): \(error.message)", hint: error.hint)
+      failure = failure ?? error.saying("\(name): \(error.message)", hint: error.hint)
     }
   }
 }
 
 extension Engine {
-  /// Runs one heartbeat: agent events become reactions, reactions proposals, expired leases are taken
-  /// back. One at a time: where another runs, nothing is done.
+  /// Runs one heartbeat: agent events become reactions, reactions become proposals, and expired leases end. While
+  /// another heartbeat runs, this one does nothing.
   ///
   /// - Parameters:
-  ///   - drain: Go on until nothing is left.
-  ///   - progress: Told of each batch.
+  ///   - drain: Whether to continue until nothing is left.
+  ///   - progress: Gets the report of each batch.
   public func heartbeat(
     drain: Bool, progress: (HeartbeatReport) -> Void = { _ in }
   ) throws(OpsError) -> HeartbeatReport {
@@ -91,17 +81,17 @@ extension Engine {
       var isAnyRecorded = true
       try report.part("upkeep") { (_) throws(OpsError) in
         let answers = try session.readBack(all: Self.upkeep.map { ($0, Parameters()) })
-        isAnyRecorded = try onRow { () throws(PostgresError) in
+        isAnyRecorded = try onDatabase { () throws(PostgresError) in
           try answers[Self.upkeep.count - 1].bool(0, 0)
         }
       }
       repeat {
         let next = try beat()
         progress(next)
-        report = report + next
+        report.add(next)
       } while drain && report.filledBatch && report.failure == nil
       if isAnyRecorded || !quarantined.isEmpty {
-        try report.part("notes of rows passed over") { (_) throws(OpsError) in
+        try report.part("list of quarantined rows") { (_) throws(OpsError) in
           try noteQuarantined(as: Self.heartbeatName)
         }
       }
@@ -110,7 +100,7 @@ extension Engine {
         try emitOutcome(type, report, error: report.failure)
       } catch {
         guard error.code != .databaseUnreachable else { throw error }
-        report.warnings.append("the heartbeat could not report itself: \(error)")
+        report.warnings.append("the agent event of this heartbeat was not recorded: \(error)")
       }
       return report
     } catch {
@@ -122,10 +112,10 @@ extension Engine {
   static let heartbeatName = "heartbeat"
 
   /// One batch of everything.
-  func beat() throws(OpsError) -> HeartbeatReport {
+  private func beat() throws(OpsError) -> HeartbeatReport {
     var report = HeartbeatReport()
     hasLeftSome = false
-    let due = try lookAround()
+    let due = try due()
     let policies = cache.policies
     report.halt = policies.halt
     report.warnings = policies.errors.keys.sorted().compactMap { policies.errors[$0]?.description }
@@ -164,11 +154,10 @@ extension Engine {
     return report
   }
 
-  /// A batch of agent events, and one of reactions: first those that wait already, then what the events led
-  /// to.
+  /// Processes a batch of agent events and one of reactions: first those that were queued before, then those that the
+  /// events led to.
   private func take(into report: inout HeartbeatReport, _ due: Due) throws(OpsError) {
-    var proposed = Proposed()
-    var taken = TakenEvents()
+    var (proposed, taken) = (Proposed(), TakenEvents())
     if due.hasReactions {
       try report.part("reactions") { (_) throws(OpsError) in
         try takeReactions(settings.reactionBatch, &proposed)
@@ -188,7 +177,7 @@ extension Engine {
     report.warnings += taken.tooDeep.values.sorted()
   }
 
-  /// Each may run twice.
+  /// Statements that may run twice.
   private static let upkeep = [
     Statement("SELECT ledger.add_partitions()"), Presence.forget, Quarantined.forget,
     Statement("SELECT ledger.seal()"),
@@ -196,29 +185,26 @@ extension Engine {
       "SELECT EXISTS (SELECT FROM ledger.quarantine AS p WHERE p.name = '\(heartbeatName)')"),
   ]
 
-  /// The policies as they now are, and whether anything has run out: in one round trip, since mostly
-  /// nothing has.
-  private func lookAround() throws(OpsError) -> Due {
+  private typealias Due = (
+    hasExpiredLeases: Bool, hasOverdueVotes: Bool, hasAmendments: Bool, hasReactions: Bool,
+    hasFutureRetries: Bool
+  )
+
+  /// Reads the policies, and which parts of a heartbeat have something to do: mostly none, so one round trip asks for
+  /// all.
+  private func due() throws(OpsError) -> Due {
     let answers = try session.readBack(
       all: [
         cache.request, anyExpired, anyOverdue, anyFollowUps, anyReactions, anyFutureRetries,
       ])
     _ = try cache.take(answers[0])
     try settlePolicies()
-    return try onRow { () throws(PostgresError) in
-      Due(
-        hasExpiredLeases: try answers[1].bool(0, 0), hasOverdueVotes: try answers[2].bool(0, 0),
-        hasAmendments: try answers[3].bool(0, 0), hasReactions: try answers[4].bool(0, 0),
-        hasFutureRetries: try answers[5].bool(0, 0))
+    return try onDatabase { () throws(PostgresError) in
+      (
+        try answers[1].bool(0, 0), try answers[2].bool(0, 0), try answers[3].bool(0, 0),
+        try answers[4].bool(0, 0), try answers[5].bool(0, 0)
+      )
     }
-  }
-
-  private struct Due {
-    var hasExpiredLeases: Bool
-    var hasOverdueVotes: Bool
-    var hasAmendments: Bool
-    var hasReactions: Bool
-    var hasFutureRetries: Bool
   }
 
   private func emitOutcome(
@@ -259,8 +245,8 @@ extension Engine {
     FROM public.ops_agent_events AS u WHERE u.processed_at IS NULL AND u.id <> ALL ($2::uuid[])
     ORDER BY u.created_at, u.id LIMIT $1::bigint FOR NO KEY UPDATE SKIP LOCKED
     """
-  /// How long a chain of reactions led to an event: as its mission's proposal has it, or the proposal
-  /// that it is about. What was reported from outside has none.
+  /// SQL for the length of the chain of reactions that led to an event, which its mission's proposal keeps, or the
+  /// proposal that the event is about. Null for an event that an agent reported.
   static let causationDepth = """
     CASE WHEN a.mission_id IS NOT NULL THEN coalesce((SELECT m.policy_snapshot->>'causation_depth'
         FROM public.ops_missions AS m WHERE m.id = a.mission_id), '1')
@@ -269,39 +255,38 @@ extension Engine {
       THEN coalesce((SELECT p.policy_snapshot->>'causation_depth' FROM public.ops_mission_proposals AS p
         WHERE p.id = (a.data->>'proposal_id')::uuid), '1') END
     """
-  /// The entry that last changed a row. The partitions made ahead of need are not looked into.
+  /// SQL for the entry that last changed a row. The limit keeps partitions that were made in advance out of the search.
   static func entryOf(_ row: String) -> String {
     """
     (SELECT e.entry FROM ledger.events AS e WHERE e.stream = \(row).id AND e.version = \(row).version
       AND e.entry <= (SELECT last_value FROM ledger.entry_sequence))
     """
   }
-  private static let allocateIfUnprocessed = Statement(
-    """
-    SELECT entry, recorded_at FROM ledger.allocate_entry()
-    WHERE EXISTS (SELECT FROM public.ops_agent_events WHERE processed_at IS NULL AND id <> ALL ($1::uuid[]))
-    """)
+  private static let allocateIfUnprocessed = Statement.allocating(
+    if: """
+      EXISTS (SELECT FROM public.ops_agent_events WHERE processed_at IS NULL AND id <> ALL ($1::uuid[]))
+      """)
   static let lastReactions = Statement(
     """
     SELECT v.id, (SELECT max(r.created_at) FROM public.ops_agent_reactions AS r
       WHERE r.payload->>'pattern_id' = v.id AND r.created_at <= (SELECT ledger.now())) FROM unnest($1::text[]) AS v(id)
     """)
 
-  /// Matches one batch of agent events. Of their reactions as many as there is room for become proposals
-  /// in the same entry, where nothing can hold their keys; the others are left queued.
+  /// Matches one batch of agent events. As many of their reactions as there is room for become proposals in the same
+  /// entry, where nothing can hold their keys. The others stay queued.
   private func takeEvents(proposing room: Int, _ taken: inout TakenEvents) throws(OpsError) {
     var sum = TakenEvents()
     defer { taken = sum }
     func take(proposing room: Int) throws(OpsError) {
       try inBatches(limit: settings.eventBatch) { (batch) throws(OpsError) in
-        // Alone only what the event itself leads to: its reaction may be what is refused.
+        // An event that is alone proposes nothing: its reaction may be what the database refuses.
         sum.add(
           try self.takeEvents(
             batch, proposing: batch.isAlone ? 0 : max(room - sum.proposed.processed, 0)))
       }
     }
     do throws(OpsError) { try take(proposing: room) } catch {
-      // The policy's row that proposals are counted under may be locked.
+      // Another transaction may have locked the policy under which proposals are counted.
       guard error.isLockTimeout else { throw error }
       try take(proposing: 0)
     }
@@ -318,7 +303,7 @@ extension Engine {
     ).answer
   }
 
-  /// - Parameter counting: Who only looks at events counts no proposals, and waits for nobody who does.
+  /// - Parameter counting: Whether to count proposals, which waits for others that count.
   private func taking(
     _ batch: Batch, _ policies: Policies, proposing room: Int, counting: Bool
   ) -> Command<TakenEvents> {
@@ -326,67 +311,69 @@ extension Engine {
     let conditions = matrix?.conditions ?? []
     let seconds =
       batch.isAlone ? settings.conditionSeconds.alone : settings.conditionSeconds.batch
-    var (some, patterns, skipped) = (Parameters(), Parameters(), Parameters())
-    batch.append(to: &some)
-    some.texts(conditions)
-    patterns.texts((matrix?.patterns ?? []).filter { $0.cooldownMinutes > 0 }.map(\.id))
-    skipped.uuids(batch.skipped)
+    let columns = AgentEvent.columns.count
     var reads = Reads()
     let gate = counting ? Gate(policies.caps, in: &reads) : nil
     _ = reads.add(Conditions.limit(seconds: seconds))
-    let events = reads.add(Self.unprocessed, some)
+    let events = reads.add(
+      Self.unprocessed,
+      Parameters {
+        batch.append(to: &$0)
+        $0.texts(conditions)
+      })
     _ = reads.add(Conditions.unlimited)
-    let lastReactions = reads.add(Self.lastReactions, patterns) { (rows) throws(OpsError) in
-      try rows.instants()
+    let lastReactions = reads.add(Self.lastReactions, Self.cooling(matrix)) {
+      (rows) throws(OpsError) in try rows.instants()
     }
-    var command = Command(
-      reads, allocation: .onlyIf(Self.allocateIfUnprocessed, skipped, otherwise: TakenEvents())
+    let skipped = Parameters { $0.uuids(batch.skipped) }
+    return Command(
+      batch, reads,
+      allocation: .onlyIf(Self.allocateIfUnprocessed, skipped, otherwise: TakenEvents())
     ) { (found, draft) throws(OpsError) in
-      // Without a matrix nothing is taken: what it meant cannot be known, and events would be lost.
+      // An event that is processed without a matrix would be lost.
       guard policies.halt == nil, let matrix else { return TakenEvents() }
-      let (rows, last) = (try found[events], try found[lastReactions])
-      let counts = try gate?.counts(found) ?? ProposalCounts(bySource: [:])
-      return try batch.decide(&draft) { (draft) throws(OpsError) in
-        var taken = TakenEvents()
-        try batch.noteFitting(rows, taken: AgentEvent.columns.count + 3)
-        var last = last
-        var proposing = Proposing(policies, counts)
-        for (row, id) in try rows.streamIDs().enumerated() {
-          switch try rows.conditionTime(row, AgentEvent.columns.count + 1, conditions) {
-          case .enough: break
-          case .up(let condition):
-            batch.pass(.agentEvent, id, .tooSlow(condition, seconds: seconds))
-            continue
-          case .wasUp: continue
-          }
-          guard batch.enter(.agentEvent, id) else { continue }
-          let event = try rows.row(row, of: AgentEvent.self)
-          let cause = try rows.cause(row, AgentEvent.columns.count)
-          let facts = try rows.facts(row, AgentEvent.columns.count + 1, conditions)
-          try draft.load(event, as: event.id)
-          let triggered = draft.trigger(
-            event, by: matrix, facts, lastReaction: &last, cause: cause)
-          taken.add(event, triggered.outcomes)
-          for (pattern, request) in triggered.requests
-          where event.isFresh(for: pattern) && proposing.sum.processed < room {
-            proposing.propose(request, existing: nil, cause: cause, &draft)
-          }
+      let rows = try found[events]
+      var last = try found[lastReactions]
+      var taken = TakenEvents()
+      try batch.noteFitting(rows, taken: columns + 3)
+      var proposing = Proposing(
+        policies, try gate?.counts(found) ?? ProposalCounts(bySource: [:]))
+      for (row, id) in try rows.ids().enumerated() {
+        switch try rows.conditionTime(row, columns + 1, conditions) {
+        case .enough: break
+        case .exceeded(let condition):
+          batch.pass(.agentEvent, id, .tooSlow(condition, seconds: seconds))
+          continue
+        case .exceededBefore: continue
         }
-        taken.proposed = proposing.sum
-        return taken
+        guard batch.enter(.agentEvent, id) else { continue }
+        let event = try rows.row(row, of: AgentEvent.self)
+        let cause = try rows.cause(row, columns)
+        let facts = try rows.facts(row, columns + 1, conditions)
+        try draft.load(event, as: event.id)
+        let triggered = draft.trigger(event, by: matrix, facts, lastReaction: &last, cause: cause)
+        taken.add(event, triggered.outcomes)
+        for (pattern, request) in triggered.requests
+        where event.isFresh(for: pattern) && proposing.sum.processed < room {
+          proposing.propose(request, existing: nil, cause: cause, &draft)
+        }
       }
+      taken.proposed = proposing.sum
+      return taken
     }
-    command.lockWait = batch.lockWait
-    return command
+  }
+
+  /// The patterns with a cooldown, as the parameter of ``lastReactions``.
+  static func cooling(_ matrix: ReactionMatrix?) -> Parameters {
+    Parameters { $0.texts((matrix?.patterns ?? []).filter { $0.cooldownMinutes > 0 }.map(\.id)) }
   }
 }
 
-/// What one batch of agent events came to.
 private struct TakenEvents {
   var events = 0
   var queued = 0
   var proposed = Proposed()
-  /// Patterns that reacted no more, since the chain was too long: a warning each.
+  /// A warning for each pattern that did not react because the chain of reactions was too long.
   var tooDeep: [String: String] = [:]
 
   mutating func add(_ other: TakenEvents) {
@@ -409,8 +396,8 @@ private struct TakenEvents {
 }
 
 extension AgentEvent {
-  /// Whether nothing can be in the way of a proposal that it leads to: its key is made of the event's own id, and
-  /// this is the first time that the event is looked at.
+  /// Whether no other proposal can have the key of its proposal: the key is made of the event's own id, and the event
+  /// is processed for the first time.
   fileprivate func isFresh(for pattern: Pattern) -> Bool {
     version == 1 && pattern.dedupeKey == nil
   }
@@ -418,7 +405,7 @@ extension AgentEvent {
 
 // MARK: - Reactions
 
-/// Reactions worked off, and what was new of the proposals that they led to.
+/// Counts of processed reactions and of their new proposals.
 struct Proposed {
   var processed = 0
   var created = 0
@@ -431,7 +418,7 @@ struct Proposed {
   }
 }
 
-/// What the reactions of one entry become; a dedupe key makes one proposal among them, too.
+/// Makes the proposals of one entry's reactions: one for each dedupe key.
 private struct Proposing {
   private(set) var sum = Proposed()
   private let policies: Policies
@@ -453,7 +440,7 @@ private struct Proposing {
       cause: cause)
     sum.processed += 1
     guard let outcome, existing == nil else { return }
-    // The gate's refusal gives the key up again.
+    // A proposal that the caps refuse does not keep its key.
     if outcome.status == .rejected {
       sum.refused += 1
     } else {
@@ -464,8 +451,8 @@ private struct Proposing {
 }
 
 extension Engine {
-  /// Queued reactions, each with the proposal that has its dedupe key already, and that one's mission. Not
-  /// joins, since a plan made while there were no proposals would read all of them for each reaction.
+  /// Queued reactions, each with the proposal that has its dedupe key and that proposal's mission. A plan that was
+  /// made while there were no proposals would read all of them for each reaction if these were joins.
   private static let queuedReactions = Statement(
     """
     SELECT \(Reaction.select("r")), p.id, p.status, m.id, p.reason,
@@ -488,13 +475,8 @@ extension Engine {
     EXISTS (SELECT FROM public.ops_agent_reactions WHERE status = 'queued' AND id <> ALL ($1::uuid[]))
     """
   private static let hasReactions = Statement("SELECT \(isAnyQueued)")
-  private static let allocateIfReactions = Statement(
-    "SELECT entry, recorded_at FROM ledger.allocate_entry() WHERE \(isAnyQueued)")
-  private var anyReactions: (Statement, Parameters) {
-    var skipped = Parameters()
-    skipped.uuids(quarantined.skipped)
-    return (Self.hasReactions, skipped)
-  }
+  private static let allocateIfReactions = Statement.allocating(if: isAnyQueued)
+  private var anyReactions: (Statement, Parameters) { (Self.hasReactions, notQuarantined) }
 
   /// Turns one batch of reactions into proposals.
   private func takeReactions(_ limit: Int, _ proposed: inout Proposed) throws(OpsError) {
@@ -506,58 +488,43 @@ extension Engine {
   }
 
   private func takeReactions(_ batch: Batch) throws(OpsError) -> Proposed {
-    var (some, skipped) = (Parameters(), Parameters())
-    batch.append(to: &some)
-    skipped.uuids(batch.skipped)
+    let skipped = Parameters { $0.uuids(batch.skipped) }
     return try perform(by: { (policies) in
       var reads = Reads()
       let gate = Gate(policies.caps, in: &reads)
-      let reactions = reads.add(Self.queuedReactions, some)
-      var command = Command(
-        reads, allocation: .onlyIf(Self.allocateIfReactions, skipped, otherwise: Proposed())
+      let reactions = reads.add(Self.queuedReactions, Parameters { batch.append(to: &$0) })
+      return Command(
+        batch, reads, allocation: .onlyIf(Self.allocateIfReactions, skipped, otherwise: Proposed())
       ) { (found, draft) throws(OpsError) in
         if policies.halt != nil { return Proposed() }
         let rows = try found[reactions]
         try batch.noteFitting(rows, taken: Reaction.columns.count + 5)
-        let counts = try gate.counts(found)
-        return try batch.decide(&draft) { (draft) throws(OpsError) in
-          var proposing = Proposing(policies, counts)
-          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.reaction, id) {
-            let reaction = try rows.row(row, of: Reaction.self)
-            try draft.load(reaction, as: reaction.id)
-            proposing.propose(
-              reaction.request, existing: try rows.existing(row),
-              cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
-          }
-          return proposing.sum
+        var proposing = Proposing(policies, try gate.counts(found))
+        for (row, id) in try rows.ids().enumerated() where batch.enter(.reaction, id) {
+          let reaction = try rows.row(row, of: Reaction.self)
+          try draft.load(reaction, as: reaction.id)
+          proposing.propose(
+            reaction.request, existing: try rows.existing(row),
+            cause: try rows.cause(row, Reaction.columns.count + 4), &draft)
         }
+        return proposing.sum
       }
-      command.lockWait = batch.lockWait
-      return command
     }).answer
   }
 }
 
 extension Rows {
-  /// `id, time` pairs.
+  /// Reads `id, time` pairs.
   func instants() throws(OpsError) -> [String: Instant] {
-    var instants: [String: Instant] = [:]
-    do throws(PostgresError) {
-      for row in 0..<count {
-        guard let micros = try timestamptzIfPresent(row, 1) else { continue }
-        instants[try text(row, 0)] = Instant(micros: micros)
-      }
-    } catch {
-      throw OpsError(database: error)
+    try dictionary { (row) throws(PostgresError) in
+      guard let micros = try timestamptzIfPresent(row, 1) else { return nil }
+      return (try text(row, 0), Instant(micros: micros))
     }
-    return instants
   }
 
   fileprivate func existing(_ row: Int) throws(OpsError) -> SubmissionOutcome? {
-    let isThere: Bool
-    do { isThere = try !isNull(row, Reaction.columns.count) } catch {
-      throw OpsError(database: error)
-    }
-    return isThere ? try outcome(row, first: Reaction.columns.count) : nil
+    let first = Reaction.columns.count
+    let isThere = try onDatabase { () throws(PostgresError) in try !isNull(row, first) }
+    return isThere ? try outcome(row, first: first) : nil
   }
 }

@@ -1,34 +1,36 @@
-import JSON
 public import Ledger
 import Log
 import Postgres
 
-/// What the recovery of expired leases did.
+/// How many steps the recovery of expired leases ended.
 public struct Recovered: Equatable, Sendable {
   public var requeued = 0
   public var failed = 0
-  /// Steps that ran without a lease of their own (claimed by hand or by an old client), and were not
-  /// touched for too long; not among the others.
+  /// Steps that ran without a lease (a manual change or an old client claimed them) and did not change for too long.
+  /// The other counts leave them out.
   public var stale = 0
 
   public init() {}
 
   public var total: Int { requeued + failed + stale }
+
+  static func += (sum: inout Recovered, some: Recovered) {
+    sum.requeued += some.requeued
+    sum.failed += some.failed
+    sum.stale += some.stale
+  }
 }
 
 extension Engine {
   static let recoveryMax = 200
 
-  /// Takes back steps whose lease has run out: each a failed attempt, tried again at once.
+  /// Ends the attempts of steps whose lease has expired. Each is a failed attempt, and the next may begin at once.
   ///
-  /// - Parameter held: Steps that the caller holds itself, and has not done with.
+  /// - Parameter held: Steps that the caller itself still holds.
   public func recoverLeases(but held: [StreamID] = []) throws(OpsError) -> Recovered {
     var recovered = Recovered()
     try inBatches(limit: Self.recoveryMax) { (batch) throws(OpsError) in
-      let some = try self.recover(batch, but: held)
-      recovered.requeued += some.requeued
-      recovered.failed += some.failed
-      recovered.stale += some.stale
+      recovered += try self.recover(batch, but: held)
     }
     return recovered
   }
@@ -38,24 +40,20 @@ extension Engine {
     return try perform(by: { (policies) in
       var reads = Reads()
       let asked = ExpiredReads(expired, batch, in: &reads)
-      var command = Command(
-        reads, allocation: .onlyIf(Self.allocateIfExpired, expired, otherwise: Recovered())
+      return Command(
+        batch, reads, allocation: .onlyIf(Self.allocateIfExpired, expired, otherwise: Recovered())
       ) { (found, draft) throws(OpsError) in
-        try batch.decide(&draft) { (draft) throws(OpsError) in
-          try self.recover(asked, found, batch, self.rules(policies), &draft)
-        }
+        try self.recover(asked, found, batch, self.rules(policies), &draft)
       }
-      command.lockWait = batch.lockWait
-      return command
     }).answer
   }
 
-  /// What is asked of steps whose lease has run out: they, what waits for them, and the counts of their missions.
+  /// Reads the steps whose lease has expired, the steps that wait for them, and the counts of their missions.
   private struct ExpiredReads {
     let expired: Read<Rows>
     let waiting: Read<Rows>
     let counts: Read<[StreamID: StepCounts]>
-    /// Where the batch's one member is alone: how many wait, also those that others have locked.
+    /// Of a batch with one step: how many steps wait, including those that other transactions have locked.
     let waitingCounts: Read<[StreamID: Int]>?
 
     init(_ parameters: Parameters, _ batch: Batch, in reads: inout Reads) {
@@ -66,11 +64,15 @@ extension Engine {
       counts = reads.add(Engine.countOfExpired, parameters) { (rows) throws(OpsError) in
         try rows.stepCounts()
       }
-      waitingCounts =
-        batch.isAlone
-        ? reads.add(Engine.countWaiting, parameters) { (rows) throws(OpsError) in try rows.counts()
+      guard batch.isAlone else {
+        waitingCounts = nil
+        return
+      }
+      waitingCounts = reads.add(Engine.countWaiting, parameters) { (rows) throws(OpsError) in
+        try rows.dictionary { (row) throws(PostgresError) in
+          (StreamID(try rows.uuid(row, 0)), Int(try rows.int8(row, 1)))
         }
-        : nil
+      }
     }
   }
 
@@ -81,13 +83,13 @@ extension Engine {
     let rows = try found[asked.expired]
     let (mission, run) = (Step.columns.count, Step.columns.count + Mission.columns.count)
     try batch.noteFitting(rows, taken: run + Run.columns.count)
-    for (index, id) in try rows.streamIDs().enumerated() where batch.enter(.step, id) {
+    for (index, id) in try rows.ids().enumerated() where batch.enter(.step, id) {
       let step = try rows.row(index, of: Step.self)
       let ownMission = try rows.row(index, of: Mission.self, first: mission)
       try draft.load(step, as: step.id)
       try draft.load(ownMission, as: ownMission.id)
-      let isRunKnown = try onRow { () throws(PostgresError) in try !rows.isNull(index, run) }
-      let ownRun = isRunKnown ? try rows.row(index, of: Run.self, first: run) : nil
+      let hasRun = try onDatabase { () throws(PostgresError) in try !rows.isNull(index, run) }
+      let ownRun = hasRun ? try rows.row(index, of: Run.self, first: run) : nil
       if let ownRun { try draft.load(ownRun, as: ownRun.id) }
       expired.append((step, ownRun))
     }
@@ -112,17 +114,16 @@ extension Engine {
     return recovered
   }
 
-  /// Steps that would be skipped if one of these were dead; of each mission all of them, or it is told why not.
+  /// Loads the steps that are skipped if one of the expired steps is dead.
+  ///
+  /// - Returns: Why not all steps of a mission could be loaded.
   private func loadWaiting(
     _ asked: ExpiredReads, _ found: Found, _ draft: inout Draft
   ) throws(OpsError) -> [StreamID: OpsError] {
     var missing: [StreamID: OpsError] = [:]
     var loaded: [StreamID: Int] = [:]
     let rows = try found[asked.waiting]
-    for index in 0..<rows.count {
-      let mission = try onRow { () throws(PostgresError) in
-        StreamID(try rows.uuid(index, Step.columns.count))
-      }
+    for (index, mission) in try rows.ids(Step.columns.count).enumerated() {
       loaded[mission, default: 0] += 1
       do throws(OpsError) {
         let step = try rows.row(index, of: Step.self)
@@ -137,13 +138,14 @@ extension Engine {
     return missing
   }
 
-  /// A lease ends when it says; without one, when its step was not touched for a while; and where a clock
-  /// that was ahead began it, as ``Ledger/Instant/isAfter(spanFrom:to:)`` has it, unless its worker is
-  /// there, which renews it. Three conditions, each a range of an index of running steps.
+  /// SQL for the three ways in which the attempt of a running step expires. Each is a range of an index.
+  ///
+  /// The time of its lease has come. The step has no lease, and did not change for a while. A clock that was ahead began
+  /// the lease, by the rule of ``Ledger/Instant/isAfter(spanFrom:to:)``, and no worker is there to renew it.
   ///
   /// - Parameters:
-  ///   - stale: The number of the parameter that says how long that is, in seconds.
-  ///   - skipped: The number of the parameter with the steps that are left alone.
+  ///   - stale: The parameter with the seconds that a step without a lease has.
+  ///   - skipped: The parameter with the steps that do not count.
   private static func expiry(stale: String, skipped: String) -> [String] {
     let age = "make_interval(secs => \(stale)::double precision)"
     let touched = "greatest(s.reserved_at, s.updated_at)"
@@ -162,7 +164,7 @@ extension Engine {
       """,
     ].map { "(s.status = 'running' AND \($0) AND s.id <> ALL (\(skipped)::uuid[]))" }
   }
-  /// Whether there is one, at the cost of a few looks into indexes however many run.
+  /// SQL for whether a step's attempt has expired. It searches three indexes, however many steps run.
   static func isAnyExpired(stale: String, skipped: String) -> String {
     let any = expiry(stale: stale, skipped: skipped).map {
       "EXISTS (SELECT FROM public.ops_mission_steps AS s WHERE \($0))"
@@ -195,49 +197,37 @@ extension Engine {
     WHERE x.status = 'queued' ORDER BY w.id FOR NO KEY UPDATE OF w
     """
   private static let lockWaiting = Statement(selectWaiting)
-  /// Only those that nobody else has locked.
   private static let lockFreeWaiting = Statement(selectWaiting + " SKIP LOCKED")
   private static let countWaiting = Statement(
     "SELECT m.id, count(*) FROM \(waiting) WHERE x.status = 'queued' GROUP BY m.id")
   private static let countOfExpired = Statement(
     stepCounts(
       of: "IN (SELECT s.mission_id FROM public.ops_mission_steps AS s WHERE \(isExpired))"))
-  private static let allocateIfExpired = Statement(
-    """
-    SELECT entry, recorded_at FROM ledger.allocate_entry()
-    WHERE \(isAnyExpired(stale: "$1", skipped: "$2"))
-    """)
-
+  private static let allocateIfExpired = Statement.allocating(
+    if: isAnyExpired(stale: "$1", skipped: "$2"))
   private static let hasExpired = Statement(
     "SELECT \(isAnyExpired(stale: "$1", skipped: "$2"))")
-  /// Whether any lease has run out.
+  /// Whether any lease has expired.
   var anyExpired: (Statement, Parameters) {
     (Self.hasExpired, expired(but: quarantined.skipped))
   }
 
   private func expired(but skipped: [StreamID]) -> Parameters {
-    var parameters = Parameters()
-    parameters.float8(settings.staleSeconds)
-    parameters.uuids(skipped)
-    return parameters
+    Parameters {
+      $0.float8(settings.staleSeconds)
+      $0.uuids(skipped)
+    }
   }
 
   /// Renews the leases of steps that still run.
   ///
-  /// - Returns: The tokens that hold from now on. Steps that are missing were lost, or another transaction
-  ///   holds their rows at this moment.
+  /// - Returns: The new fencing tokens. A step without one was lost, or another transaction holds a lock on its row.
   public func renew(_ held: [(StreamID, Step.Token)]) throws(OpsError) -> [StreamID: Step.Token] {
-    var parameters = Parameters()
-    parameters.uuids(held.map(\.0))
     let seconds = leaseSeconds
     var reads = Reads()
-    let free = reads.add(Self.lockFreeSteps, parameters)
+    let free = reads.add(Self.lockFreeSteps, Parameters { $0.uuids(held.map(\.0)) })
     let command = Command(reads) { (found, draft) throws(OpsError) -> [StreamID: Step.Token] in
-      let rows = try found[free]
-      for index in 0..<rows.count {
-        guard let step = try? rows.row(index, of: Step.self) else { continue }
-        try? draft.load(step, as: step.id)
-      }
+      draft.loadReadable(try found[free], \Step.id)
       var renewed: [StreamID: Step.Token] = [:]
       for (id, token) in held {
         guard let step = draft.row(id, of: Step.self),
@@ -252,25 +242,5 @@ extension Engine {
     return try perform(command).answer
   }
 
-  private static let lockFreeSteps = Statement(
-    """
-    SELECT \(Step.select("s")) FROM public.ops_mission_steps AS s WHERE s.id = ANY ($1::uuid[])
-    ORDER BY s.id FOR NO KEY UPDATE SKIP LOCKED
-    """)
-}
-
-extension Rows {
-  /// `id, count` pairs.
-  fileprivate func counts() throws(OpsError) -> [StreamID: Int] {
-    try onRow { () throws(PostgresError) in
-      var counts: [StreamID: Int] = [:]
-      for row in 0..<count { counts[StreamID(try uuid(row, 0))] = Int(try int8(row, 1)) }
-      return counts
-    }
-  }
-}
-
-/// Runs what the database may refuse, and says it in the ledger's words.
-func onRow<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
-  do { return try body() } catch { throw OpsError(database: error) }
+  private static let lockFreeSteps = Statement.locking(Step.self, waiting: "SKIP LOCKED")
 }

@@ -1,12 +1,12 @@
-import JSON
 public import Ledger
 import Log
 import Postgres
 
-/// Which reactions to try again.
+/// Which reactions to queue again.
 public struct ReactionFilter: Sendable {
-  /// Those whose proposals could not be made, and those whose proposals the caps refused.
+  /// Whether to queue reactions that failed.
   public var failed: Bool
+  /// Whether to queue reactions whose proposals the caps refused.
   public var refused: Bool
   public var pattern: String?
   public var limit: Int
@@ -20,17 +20,18 @@ public struct ReactionFilter: Sendable {
 }
 
 extension Engine {
-  /// Queues a reaction again; the next heartbeat takes it.
+  /// Queues a reaction again. The next heartbeat processes it.
   ///
-  /// - Throws: `OPS_011`; `OPS_012` for one that is queued, or has its proposal; `OPS_018` for one that was erased.
+  /// - Throws: `OPS_011`; `OPS_012` if it is queued or has its proposal; `OPS_018` if it was erased.
   public func retryReaction(_ id: StreamID, why: String?) throws(OpsError) {
     _ = try retry([id], why, isOne: true)
   }
 
-  /// Queues reactions again, a batch in an entry, the oldest first; all in one entry, where the request has a key.
+  /// Queues reactions again, the oldest first: an entry for each batch, or a single entry for a request with an
+  /// idempotency key.
   ///
-  /// - Returns: How many.
-  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` under a key.
+  /// - Returns: How many were queued.
+  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` in a single entry.
   public func retryReactions(_ filter: ReactionFilter, why: String?) throws(OpsError) -> Int {
     if request != nil {
       try requireOneEntry(filter.limit)
@@ -41,7 +42,7 @@ extension Engine {
       let ids = try reactions(filter, limit: min(Self.reactionBatch, filter.limit - total))
       if ids.isEmpty { break }
       let retried = try retry(ids, why, isOne: false)
-      // Others may have tried them again meanwhile.
+      // Others may have queued them meanwhile.
       if retried == 0 { break }
       total += retried
     }
@@ -49,11 +50,12 @@ extension Engine {
   }
 
   private func reactions(_ filter: ReactionFilter, limit: Int) throws(OpsError) -> [StreamID] {
-    var parameters = Parameters()
-    parameters.bool(filter.failed)
-    parameters.bool(filter.refused)
-    parameters.text(filter.pattern)
-    parameters.int8(Int64(limit))
+    let parameters = Parameters {
+      $0.bool(filter.failed)
+      $0.bool(filter.refused)
+      $0.text(filter.pattern)
+      $0.int8(Int64(limit))
+    }
     return try session.readBack(Self.toRetry, parameters).ids()
   }
 
@@ -70,17 +72,11 @@ extension Engine {
       AND r.version BETWEEN 1 AND 2000000000
     ORDER BY r.created_at, r.id LIMIT $4::bigint
     """)
-  private static let lockReactions = Statement(
-    """
-    SELECT \(Reaction.select("r")) FROM public.ops_agent_reactions AS r WHERE r.id = ANY ($1::uuid[])
-    ORDER BY r.id FOR NO KEY UPDATE
-    """)
+  private static let lockReactions = Statement.locking(Reaction.self)
 
   private func retry(_ ids: [StreamID], _ why: String?, isOne: Bool) throws(OpsError) -> Int {
-    var named = Parameters()
-    named.uuids(ids)
     var reads = Reads()
-    let locked = reads.rows(of: Reaction.self, Self.lockReactions, named)
+    let locked = reads.rows(of: Reaction.self, Self.lockReactions, Parameters { $0.uuids(ids) })
     let command = Command(reads) { (found, draft) throws(OpsError) -> Int in
       var retried = 0
       let reactions = try found[locked]

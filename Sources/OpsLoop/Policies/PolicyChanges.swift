@@ -3,10 +3,10 @@ public import Ledger
 import Log
 import Postgres
 
-/// What a policy was set to.
+/// The result of setting a policy.
 public struct PolicyChange: Equatable, Sendable {
   public var version: Int32
-  /// False where it had this value already: then nothing was recorded.
+  /// False if the policy had this value already. Then nothing was recorded.
   public var isChanged: Bool
 
   public init(version: Int32, isChanged: Bool) {
@@ -20,13 +20,15 @@ extension Engine {
 
   /// Sets a policy.
   ///
-  /// - Parameter rollbackTo: The version whose value this is, where it is a rollback.
-  /// - Throws: `OPS_008`, `OPS_009`, `OPS_019` for a value that its kind does not allow.
+  /// - Parameter rollbackTo: The version to which this returns the policy.
+  /// - Throws: `OPS_008`, `OPS_009`, `OPS_019` for a value that this policy does not allow.
   public func setPolicy(
     _ key: String, to value: JSON, why: String?, rollbackTo: Int32? = nil
   ) throws(OpsError) -> PolicyChange {
     let changes = try setPolicies([key: value], why: why, rollbackTo: rollbackTo)
-    guard let change = changes[key] else { throw OpsError(.conflict, "nothing was decided") }
+    guard let change = changes[key] else {
+      throw OpsError(.conflict, "the recorded answer has no version of policy \(key)")
+    }
     return change
   }
 
@@ -42,48 +44,41 @@ extension Engine {
       try locked.load(found, into: &draft)
       var changes: [String: PolicyChange] = [:]
       for key in keys {
-        guard let value = values[key] else { continue }
-        changes[key] = Self.set(key, value.text, rollbackTo, why, &draft)
+        guard let text = values[key]?.text, let value = try? JSON(parsing: text) else { continue }
+        let stream = StreamID.policy(key)
+        let current = draft.row(stream, of: Policy.self)
+        let isChanged = current.flatMap { try? JSON(parsing: $0.value) } != value
+        if isChanged {
+          draft.append(
+            .set(key: key, value: text, rollbackTo: rollbackTo, why: why), of: Policy.self,
+            to: stream)
+        }
+        let version = draft.row(stream, of: Policy.self)?.version ?? 0
+        changes[key] = PolicyChange(version: version, isChanged: isChanged)
       }
       return changes
     }
     return try answer(command).answer
   }
 
-  private static func set(
-    _ key: String, _ text: String, _ rollbackTo: Int32?, _ why: String?, _ draft: inout Draft
-  ) -> PolicyChange {
-    let stream = StreamID.policy(key)
-    if let current = draft.row(stream, of: Policy.self), isSame(current.value, text) {
-      return PolicyChange(version: current.version, isChanged: false)
-    }
-    draft.append(
-      .set(key: key, value: text, rollbackTo: rollbackTo, why: why), of: Policy.self, to: stream)
-    return PolicyChange(version: draft.row(stream, of: Policy.self)?.version ?? 0, isChanged: true)
-  }
-
-  private static func isSame(_ a: String, _ b: String) -> Bool {
-    guard let a = try? JSON(parsing: a), let b = try? JSON(parsing: b) else { return false }
-    return a == b
-  }
-
-  /// Checks a value before it becomes a policy, its conditions by the server.
+  /// Checks the value of a policy. The server checks conditions.
   ///
   /// - Throws: `OPS_008`, `OPS_009`, `OPS_019`.
   public func check(policy key: String, value: JSON) throws(OpsError) {
     guard !key.isEmpty, key.utf8.count <= 200, !key.utf8.contains(where: { $0 <= 0x20 }) else {
-      throw OpsError(.badInput, "a policy's key is a text of 1 to 200 bytes without spaces")
+      throw OpsError(.badInput, "the key of a policy must have 1 to 200 bytes and no spaces")
     }
     try Policies.check(key: key, value: value)
     guard value.text.utf8.count <= Self.policyBytesMax else {
-      throw OpsError(.badInput, "a policy is at most \(Self.policyBytesMax) bytes")
+      throw OpsError(
+        .badInput, "policy \(key) has more than \(Self.policyBytesMax) bytes")
     }
     if key == ReactionMatrix.key { try checkConditions(of: ReactionMatrix(value)) }
   }
 
-  /// What of a value nothing reads, or can never come to anything, each as a sentence.
+  /// Warnings about the parts of a value that have no effect, each a sentence.
   ///
-  /// - Parameter values: Policies that are set with it.
+  /// - Parameter values: Policies that are set at the same time.
   public func warnings(
     policy key: String, value: JSON, besides values: [String: JSON] = [:]
   ) throws(OpsError) -> [String] {
@@ -94,9 +89,9 @@ extension Engine {
         of: key, value, executors: Executors.names, roles: roles.map { Set($0) })
   }
 
-  /// Returns a policy to the value that it had in a version.
+  /// Sets a policy to the value of an earlier version.
   ///
-  /// - Throws: `OPS_011` for a version that it never had, `OPS_013` for policy `loop`.
+  /// - Throws: `OPS_011` if there is no such version, `OPS_013` for policy `loop`.
   public func rollbackPolicy(
     _ key: String, to version: Int32, why: String?
   ) throws(OpsError) -> PolicyChange {
@@ -106,24 +101,14 @@ extension Engine {
   }
 }
 
-/// Policies under their locks, and what is left of those that somebody removed: asked for after the lock, which
-/// waits for who removes one now.
+/// Locks policies, and then reads the tombstones of removed ones: the lock waits for a transaction that removes one.
 struct LockedPolicies {
   private let rows: Read<[Policy]>
-  private let removed: Read<[(StreamID, Int32)]>
+  private let removed: Read<[StreamID: Int32]>
 
   init(_ keys: [String], in reads: inout Reads) {
-    var (named, streams) = (Parameters(), Parameters())
-    named.texts(keys)
-    streams.uuids(keys.map(StreamID.policy))
-    rows = reads.rows(of: Policy.self, Self.lock, named)
-    removed = reads.add(Self.tombstones, streams) { (rows) throws(OpsError) in
-      try onRow { () throws(PostgresError) in
-        try (0..<rows.count).map { (row) throws(PostgresError) in
-          (StreamID(try rows.uuid(row, 0)), try rows.int4(row, 1))
-        }
-      }
-    }
+    rows = reads.rows(of: Policy.self, Self.lock, Parameters { $0.texts(keys) })
+    removed = reads.tombstones(keys.map(StreamID.policy))
   }
 
   func load(_ found: Found, into draft: inout Draft) throws(OpsError) {
@@ -138,15 +123,13 @@ struct LockedPolicies {
     SELECT \(Policy.select("p")) FROM public.ops_policy AS p WHERE p.key = ANY ($1::text[])
     ORDER BY p.key FOR NO KEY UPDATE
     """)
-  private static let tombstones = Statement(
-    "SELECT t.stream, t.version FROM ledger.tombstones AS t WHERE t.stream = ANY ($1::uuid[])")
 }
 
 extension OpsError {
-  /// Whether the loop runs is decided by `halt` and `resume` alone.
+  /// Only `halt` and `resume` change policy `loop`.
   public static func loopIsNoneOf(_ verb: String) -> OpsError {
     OpsError(
       .notAllowed, "policy \(LoopState.key) is not changed by \(verb)",
-      hint: "`opsledger halt` and `opsledger resume` do that", facts: ["policy": LoopState.key])
+      hint: "use `opsledger halt` or `opsledger resume`", facts: ["policy": LoopState.key])
   }
 }

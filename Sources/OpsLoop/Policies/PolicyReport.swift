@@ -3,12 +3,12 @@ public import Ledger
 import Log
 import Postgres
 
-/// How the policies did: what the caps let through, what was approved by itself, which patterns are of use.
+/// The effect of the policies: the proposals that the caps let through, their statuses, and the use of the patterns.
 public struct PolicyReport: Sendable {
   public struct PatternUse: Equatable, Sendable {
     public var id: String
     public var name: String?
-    /// Whether the matrix has it now.
+    /// Whether the current matrix has it.
     public var isInMatrix: Bool
     public var reactions = 0
     public var failed = 0
@@ -18,17 +18,17 @@ public struct PolicyReport: Sendable {
   }
 
   public var dailyMax: Int32?
-  /// Proposals that count against the caps: of this UTC day, by source.
+  /// The proposals of this UTC day that count against the caps, by source.
   public var today: [String: Int] = [:]
   public var refusedToday = 0
   public var last24h = 0
-  /// Of the last 30 days, by status.
+  /// The proposals of the last 30 days, by status.
   public var byStatus: [String: Int] = [:]
   public var patterns: [PatternUse] = []
 }
 
 extension Engine {
-  /// Of the last 30 days, but for the caps, which count a UTC day.
+  /// Reports on the last 30 days, and for the caps on this UTC day.
   public func policyReport() throws(OpsError) -> PolicyReport {
     let policies = try policies()
     var report = PolicyReport()
@@ -36,15 +36,15 @@ extension Engine {
     let sources = try session.query(Self.proposalsBySource)
     let statuses = try session.query(Self.proposalsByStatus)
     let uses = try session.query(Self.patternUse)
-    try onRow { () throws(PostgresError) in
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<sources.count {
         report.today[try sources.text(row, 0)] = Int(try sources.int8(row, 1))
         report.refusedToday += Int(try sources.int8(row, 2))
         report.last24h += Int(try sources.int8(row, 3))
       }
-      for row in 0..<statuses.count {
-        report.byStatus[try statuses.text(row, 0)] = Int(try statuses.int8(row, 1))
-      }
+    }
+    report.byStatus = try statuses.dictionary { (row) throws(PostgresError) in
+      (try statuses.text(row, 0), Int(try statuses.int8(row, 1)))
     }
     report.patterns = try patterns(uses, policies.matrix.value)
     return report
@@ -56,13 +56,11 @@ extension Engine {
     var uses: [PolicyReport.PatternUse] = (matrix?.patterns ?? []).map {
       .init(id: $0.id, name: $0.name, isInMatrix: true)
     }
-    try onRow { () throws(PostgresError) in
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         let id = try rows.textIfPresent(row, 0) ?? "(none)"
-        if !uses.contains(where: { $0.id == id }) {
-          uses.append(.init(id: id, name: nil, isInMatrix: false))
-        }
-        guard let index = uses.firstIndex(where: { $0.id == id }) else { continue }
+        let index = uses.firstIndex { $0.id == id } ?? uses.count
+        if index == uses.count { uses.append(.init(id: id, name: nil, isInMatrix: false)) }
         uses[index].reactions = Int(try rows.int8(row, 1))
         uses[index].failed = Int(try rows.int8(row, 2))
         uses[index].approved = Int(try rows.int8(row, 3))
@@ -75,11 +73,9 @@ extension Engine {
 
   /// The first moment of this UTC day.
   static let day = "date_trunc('day', (SELECT ledger.now()) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
-  /// Whether a time lies in the last so many hours or days, and not in the future.
+  /// SQL for whether a time lies in the last hours or days, and not in the future.
   private static func isWithin(_ time: String, _ span: String) -> String {
-    """
-    \(time) BETWEEN (SELECT ledger.now()) - interval '\(span)' AND (SELECT ledger.now())
-    """
+    "\(time) BETWEEN (SELECT ledger.now()) - interval '\(span)' AND (SELECT ledger.now())"
   }
   private static let isRefused = "coalesce(p.policy_snapshot ? 'gate_refused', false)"
   private static let proposalsBySource = Statement(

@@ -3,11 +3,11 @@ public import Ledger
 public import Log
 import Postgres
 
-/// Stopping is policy: who may edit the row may stop the loop, and history shows who did.
+/// A policy stops the loop: whoever may edit the row may stop it, and the policy's history shows who did.
 extension Engine {
-  /// Halts the loop, or lets it go on.
+  /// Halts or resumes the loop.
   ///
-  /// - Returns: Whether that changed anything.
+  /// - Returns: Whether the policy changed.
   public func setLoop(_ state: LoopState.State, why: String?) throws(OpsError) -> Bool {
     let changed = try editPolicy(LoopState.key, why: why) { (value) throws(OpsError) in
       if let value, let loop = try? LoopState(value), loop.state == state { return nil }
@@ -19,21 +19,21 @@ extension Engine {
     return changed
   }
 
-  /// Pauses an executor, or lets it go on; its running steps finish.
+  /// Pauses or resumes an executor. Its running steps finish.
   ///
-  /// - Returns: Whether that changed anything.
-  /// - Throws: `OPS_005` for an executor that nobody has.
+  /// - Returns: Whether the policy changed.
+  /// - Throws: `OPS_005` if there is no such executor.
   public func pauseExecutor(
     _ name: String, _ isPaused: Bool, why: String?
   ) throws(OpsError) -> Bool {
     guard Executors.names.contains(name) else {
       throw OpsError(
         .executorNotFound, "there is no executor \(name)",
-        hint: "known: " + Executors.names.sorted().joined(separator: ", "),
+        hint: "the executors are " + Executors.names.sorted().joined(separator: ", "),
         facts: ["executor": name])
     }
-    // Where the row is gone, or cannot be read, its last valid version is in force.
-    let last = try lastValid(WorkerPolicy.self, of: WorkerPolicy.key)?.json
+    // If the row is missing or invalid, its last valid version applies.
+    let last = try lastValid(WorkerPolicy.self)?.json
     let changed = try editPolicy(WorkerPolicy.key, why: why) { (value) throws(OpsError) in
       let current = value.flatMap { (try? WorkerPolicy($0)) == nil ? nil : $0 } ?? last
       var members = current?.objectValue ?? [:]
@@ -48,11 +48,11 @@ extension Engine {
     return changed
   }
 
-  /// Changes a policy by what it is, under its lock.
+  /// Edits a policy under its lock.
   ///
-  /// - Parameter edit: Gives the new value, or nil where it stays as it is.
-  /// - Returns: Whether it changed.
-  func editPolicy(
+  /// - Parameter edit: Returns the new value; nil if the policy stays as it is.
+  /// - Returns: Whether the policy changed.
+  private func editPolicy(
     _ key: String, why: String?, _ edit: (JSON?) throws(OpsError) -> JSON?
   ) throws(OpsError) -> Bool {
     return try withoutActuallyEscaping(edit) { (edit) throws(OpsError) in
@@ -74,14 +74,14 @@ extension Engine {
   }
 }
 
-/// An executor as people see it.
+/// The status of an executor.
 public struct ExecutorStatus: Equatable, Sendable {
   public enum State: Equatable, Sendable {
     case running
     case paused(by: String?, since: Instant?, why: String?)
     /// Not in `allowed_executors` of policy worker_policy.
     case notAllowed
-    /// The policy cannot be read, so nothing runs.
+    /// The policy is invalid, so nothing runs.
     case unknown(String)
   }
 
@@ -100,26 +100,19 @@ extension Engine {
     FROM public.ops_mission_steps WHERE status IN ('queued', 'running') GROUP BY 1
     """)
 
-  /// Every executor, what it does, whether it may run, and how much it has to do.
   public func executors() throws(OpsError) -> [ExecutorStatus] {
     let policy = try policies().worker
     let rows = try session.query(Self.load)
-    var counts: [String: (Int, Int)] = [:]
-    try onRow { () throws(PostgresError) in
-      for row in 0..<rows.count {
-        counts[try rows.text(row, 0)] = (Int(try rows.int8(row, 1)), Int(try rows.int8(row, 2)))
-      }
+    let counts = try rows.dictionary { (row) throws(PostgresError) in
+      (try rows.text(row, 0), (Int(try rows.int8(row, 1)), Int(try rows.int8(row, 2))))
     }
-    var executors: [ExecutorStatus] = []
-    for executor in Executors.all.sorted(by: { $0.name < $1.name }) {
+    let executors = Executors.all.sorted { $0.name < $1.name }
+    return try executors.map { (executor) throws(OpsError) in
       let (queued, running) = counts[executor.name] ?? (0, 0)
-      executors.append(
-        ExecutorStatus(
-          name: executor.name, summary: executor.summary,
-          state: try state(of: executor.name, policy),
-          queued: queued, running: running))
+      return ExecutorStatus(
+        name: executor.name, summary: executor.summary, state: try state(of: executor.name, policy),
+        queued: queued, running: running)
     }
-    return executors
   }
 
   private func state(
@@ -133,7 +126,7 @@ extension Engine {
     return .paused(by: pause?.actor, since: pause?.at, why: pause?.why)
   }
 
-  /// The version of the policy since which an executor is blocked without a break.
+  /// The version of the policy that paused an executor.
   public func pause(of name: String) throws(OpsError) -> PolicyVersion? {
     var since: PolicyVersion?
     for version in try session.policyHistory(WorkerPolicy.key, limit: 1000) {

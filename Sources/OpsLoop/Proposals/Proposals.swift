@@ -6,16 +6,15 @@ import Postgres
 extension Engine {
   /// Submits a proposal.
   ///
-  /// - Returns: What became of it; where its dedupe key was taken, the proposal that has it as it now
-  ///   is, and nothing was recorded.
-  /// - Throws: `OPS_004`, `OPS_005`; then nothing is recorded.
+  /// - Returns: The outcome. If its dedupe key was taken, this is the outcome of the proposal that has the key, and
+  ///   nothing is recorded.
+  /// - Throws: `OPS_004`, `OPS_005`. Then nothing is recorded.
   public func submit(
     _ template: JSON, source: Proposal.Source, dedupeKey: String?
   ) throws(OpsError) -> SubmissionOutcome {
-    // Checked before anything is locked, so that a bad template costs the database nothing.
+    // Before any lock, so that a bad template costs the database nothing.
     _ = try Template(template, executors: Executors.names)
-    var parameters = Parameters()
-    parameters.text(dedupeKey)
+    let parameters = Parameters { $0.text(dedupeKey) }
     let committed = try answer(by: { (policies) in
       var reads = Reads()
       let gate = Gate(policies.caps, in: &reads)
@@ -43,19 +42,16 @@ extension Engine {
     SELECT \(outcomeColumns) FROM public.ops_mission_proposals AS p
     WHERE p.dedupe_key = $1::text FOR NO KEY UPDATE OF p
     """)
-  /// The key of a proposal that left with its mission is taken as well.
+  /// The key of an archived proposal stays taken. Only an approved proposal has a mission with which it is archived.
   private static let archivedHolder = Statement(
     """
-    SELECT \(archivedOutcome) FROM ledger.tombstones AS t
-    WHERE t.row_type = 'proposal' AND t.dedupe_key = $1::text
+    SELECT t.stream, 'approved'::public.ops_proposal_status, NULL::uuid, 'archived by the retention rule'
+    FROM ledger.tombstones AS t WHERE t.row_type = 'proposal' AND t.dedupe_key = $1::text
     """)
-  /// Only what was approved has a mission.
-  static let archivedOutcome = """
-    t.stream, 'approved'::public.ops_proposal_status, NULL::uuid, 'archived by the retention rule'
-    """
-  /// Approves a proposal, and makes its mission. Approving it again names the same mission.
+
+  /// Approves a proposal, and makes its mission. If it was approved before, the answer is the same mission.
   ///
-  /// - Throws: `OPS_011`, and `OPS_012` where it was rejected.
+  /// - Throws: `OPS_011`, and `OPS_012` if it was rejected.
   public func approve(_ id: StreamID, why: String?) throws(OpsError) -> StreamID {
     var reads = Reads()
     let locked = LockedProposal(id, in: &reads)
@@ -69,9 +65,9 @@ extension Engine {
     return committed.answer
   }
 
-  /// Rejects a proposal that waits. Rejecting it again is no error.
+  /// Rejects a proposal that waits. Rejecting it again is not an error.
   ///
-  /// - Throws: `OPS_011`, and `OPS_012` where it was approved.
+  /// - Throws: `OPS_011`, and `OPS_012` if it was approved.
   public func reject(_ id: StreamID, why: String?) throws(OpsError) {
     var reads = Reads()
     let locked = LockedProposal(id, in: &reads)
@@ -93,14 +89,12 @@ struct LockedProposal {
   let mission: Read<StreamID?>
 
   init(_ id: StreamID, in reads: inout Reads) {
-    var parameters = Parameters()
-    parameters.uuid(id)
     self.id = id
-    proposals = reads.rows(of: Proposal.self, Self.lockOne, parameters)
-    mission = reads.firstID(Self.missionOf, parameters)
+    proposals = reads.rows(of: Proposal.self, Self.lock, Parameters { $0.uuids([id]) })
+    mission = reads.firstID(Self.missionOf, Parameters { $0.uuid(id) })
   }
 
-  /// - Throws: `OPS_011` where it is not there.
+  /// - Throws: `OPS_011` if there is no such proposal.
   func load(_ found: Found, into draft: inout Draft) throws(OpsError) -> Proposal {
     guard let proposal = try loadIfThere(found, into: &draft) else {
       throw OpsError.notFound("proposal", id)
@@ -114,19 +108,14 @@ struct LockedProposal {
     return proposal
   }
 
-  private static let lockOne = Statement(
-    """
-    SELECT \(Proposal.select("p")) FROM public.ops_mission_proposals AS p WHERE p.id = $1::uuid
-    FOR NO KEY UPDATE
-    """)
+  private static let lock = Statement.locking(Proposal.self)
   private static let missionOf = Statement(
     """
     SELECT id FROM public.ops_missions WHERE proposal_id = $1::uuid ORDER BY created_at, id LIMIT 1
     """)
 }
 
-/// The gate's reads: the lock that makes counting race-free, and the day's proposals, no more of them
-/// than the caps ask for.
+/// The reads for the caps: a lock that makes counting race-free, and the day's proposals, no more than the caps need.
 struct Gate {
   private let today: Read<ProposalCounts>
 
@@ -137,7 +126,7 @@ struct Gate {
     }
   }
 
-  /// The same without a lock, to look.
+  /// Counts without a lock.
   static func counts(
     _ caps: Policies.Reading<ProposalCaps>, _ session: Session
   ) throws(OpsError) -> ProposalCounts {
@@ -153,9 +142,7 @@ struct Gate {
       case .valid(let caps):
         caps.dailyMax.map(Int64.init) ?? (caps.sourceMax.isEmpty ? 0 : 1_000_000)
       }
-    var parameters = Parameters()
-    parameters.int8(limit)
-    return parameters
+    return Parameters { $0.int8(limit) }
   }
 
   private static let lock = Statement(
@@ -170,19 +157,16 @@ struct Gate {
     """)
 
   private static func counts(_ rows: Rows) throws(OpsError) -> ProposalCounts {
-    try onRow { () throws(PostgresError) in
-      var bySource: [Proposal.Source: Int32] = [:]
-      for row in 0..<rows.count {
-        guard let source = Proposal.Source(rawValue: try rows.text(row, 0)) else { continue }
-        bySource[source] = try rows.int4(row, 1)
-      }
-      return ProposalCounts(bySource: bySource)
-    }
+    ProposalCounts(
+      bySource: try rows.dictionary { (row) throws(PostgresError) in
+        guard let source = Proposal.Source(rawValue: try rows.text(row, 0)) else { return nil }
+        return (source, try rows.int4(row, 1))
+      })
   }
 }
 
 extension Reads {
-  /// A read of a proposal's outcome, where there is one.
+  /// A read of a proposal's outcome; nil if there is no row.
   fileprivate mutating func outcome(
     _ statement: Statement, _ parameters: Parameters
   ) -> Read<SubmissionOutcome?> {
@@ -192,16 +176,14 @@ extension Reads {
 }
 
 extension Rows {
-  /// `id, status, mission, reason` from a column on.
+  /// Reads `id, status, mission, reason`, from a column on.
   func outcome(_ row: Int, first: Int = 0) throws(OpsError) -> SubmissionOutcome {
-    do throws(PostgresError) {
-      return SubmissionOutcome(
+    try onDatabase { () throws(PostgresError) in
+      SubmissionOutcome(
         proposalID: StreamID(try uuid(row, first)),
         status: Proposal.Status(rawValue: try text(row, first + 1)) ?? .pending,
         missionID: try uuidIfPresent(row, first + 2).map { StreamID($0) },
         reason: try textIfPresent(row, first + 3))
-    } catch {
-      throw OpsError(database: error)
     }
   }
 }

@@ -1,13 +1,11 @@
-import JSON
 public import Ledger
 import Log
 import Postgres
 
 extension Engine {
-  /// Casts a role's vote over a proposal, and decides it where that decides it.
+  /// Casts a role's vote on a proposal, and approves or rejects the proposal if this vote decides it.
   ///
-  /// - Throws: `OPS_011`; `OPS_012` where no vote is held over it, or the vote is over; `OPS_019` for a
-  ///   role that is no name.
+  /// - Throws: `OPS_011`; `OPS_012` if no vote is held on it, or the vote has ended; `OPS_019` for an invalid role name.
   public func vote(
     _ vote: Proposal.Vote, on id: StreamID, as role: String, why: String?
   ) throws(OpsError) -> VoteOutcome {
@@ -16,7 +14,8 @@ extension Engine {
     else {
       throw OpsError(
         .badInput,
-        "a role is a name of 1 to \(Proposal.roleBytesMax) bytes without control characters")
+        "the name of a role must have 1 to \(Proposal.roleBytesMax) bytes and no control characters"
+      )
     }
     let outcome = try answer(by: { (policies) in
       var reads = Reads()
@@ -31,8 +30,8 @@ extension Engine {
     }).answer
     guard outcome.consensus != nil else {
       throw OpsError(
-        .conflict, "the vote over proposal \(id) is over: its deadline has passed",
-        hint: "it is pending now; a person decides it: `opsledger proposal approve`, or reject",
+        .conflict, "the vote on proposal \(id) has ended: its deadline has passed",
+        hint: "it is pending now; use `opsledger proposal approve` or `opsledger proposal reject`",
         facts: ["proposal_id": id.description, "status": outcome.status.rawValue])
     }
     if outcome.missionID != nil { wake() }
@@ -43,7 +42,7 @@ extension Engine {
 
   /// Ends votes whose deadline has passed.
   ///
-  /// - Returns: How many.
+  /// - Returns: How many have ended.
   func expireVotes() throws(OpsError) -> Int {
     var expired = 0
     try inBatches(limit: Self.expiryMax) { (batch) throws(OpsError) in
@@ -59,30 +58,24 @@ extension Engine {
     return try perform(by: { (policies) in
       var reads = Reads()
       let proposals = reads.add(Self.overdue, some)
-      var command = Command(
-        reads, allocation: .onlyIf(Self.allocateIfOverdue, overdue, otherwise: 0)
-      ) {
-        (found, draft) throws(OpsError) in
+      return Command(
+        batch, reads, allocation: .onlyIf(Self.allocateIfOverdue, overdue, otherwise: 0)
+      ) { (found, draft) throws(OpsError) in
         let rows = try found[proposals]
         try batch.noteFitting(rows, taken: Proposal.columns.count)
-        return try batch.decide(&draft) { (draft) throws(OpsError) in
-          var expired = 0
-          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.proposal, id) {
-            let proposal = try rows.row(row, of: Proposal.self)
-            try draft.load(proposal, as: id)
-            if draft.expireVote(over: proposal, policies: policies) { expired += 1 }
-          }
-          return expired
+        var expired = 0
+        for (row, id) in try rows.ids().enumerated() where batch.enter(.proposal, id) {
+          let proposal = try rows.row(row, of: Proposal.self)
+          try draft.load(proposal, as: id)
+          if draft.expireVote(over: proposal, policies: policies) { expired += 1 }
         }
+        return expired
       }
-      command.lockWait = batch.lockWait
-      return command
     }).answer
   }
 
-  /// Deadlines are compared as the texts that rows keep, which sort like the times: a hand may have
-  /// written there what is no time. Where the proposal is of the future, the rules are asked
-  /// (``Ledger/Draft/expireVote(over:policies:)``).
+  /// Deadlines are compared as texts, which sort like the times, since a manual change may have written something else.
+  /// If the proposal's creation lies in the future, ``Ledger/Draft/expireVote(over:policies:)`` decides.
   private static let isOverdue = """
     p.status = 'voting' AND p.id <> ALL ($2::uuid[]) AND (p.created_at = '-infinity'
       OR p.created_at > (SELECT ledger.now()) + interval '1 minute' AND p.created_at < 'infinity'
@@ -102,14 +95,10 @@ extension Engine {
     FROM public.ops_mission_proposals AS p WHERE \(isOverdue)
     ORDER BY p.id LIMIT $3::bigint FOR NO KEY UPDATE SKIP LOCKED
     """
-  private static let allocateIfOverdue = Statement(
-    """
-    SELECT entry, recorded_at FROM ledger.allocate_entry()
-    WHERE EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))
-    """)
-
-  private static let hasOverdue = Statement(
-    "SELECT EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))")
+  private static let isAnyOverdue =
+    "EXISTS (SELECT FROM public.ops_mission_proposals AS p WHERE \(isOverdue))"
+  private static let allocateIfOverdue = Statement.allocating(if: isAnyOverdue)
+  private static let hasOverdue = Statement("SELECT \(isAnyOverdue)")
   /// Whether any vote's deadline has passed.
   var anyOverdue: (Statement, Parameters) {
     (Self.hasOverdue, overdueVotes(but: quarantined.skipped))
@@ -118,9 +107,9 @@ extension Engine {
   private func overdueVotes(but skipped: [StreamID]) -> Parameters {
     let minutes =
       cache.policies.voting.value?.deadlineMinutes ?? VotingPolicy.deadlineMinutesDefault
-    var parameters = Parameters()
-    parameters.float8(minutes * 60)
-    parameters.uuids(skipped)
-    return parameters
+    return Parameters {
+      $0.float8(minutes * 60)
+      $0.uuids(skipped)
+    }
   }
 }

@@ -1,26 +1,26 @@
 import JSON
 import Ledger
 
-/// Runs the steps of one kind of work. An instance is made of one step's params.
+/// Runs the steps of one kind of work. An instance runs one step.
 ///
 /// A new executor is a file with its type and a line in ``Executors/all``.
 protocol Executor: Sendable {
-  /// What templates and policies call it.
+  /// The name in templates and policies.
   static var name: String { get }
-  /// What it does, in one line for people.
+  /// One line for people.
   static var summary: String { get }
-  /// Texts that it writes into results by itself: an erasure does not take them for somebody's.
+  /// Fixed texts of its results. An erasure does not search for them.
   static var ownTexts: [String] { get }
 
-  /// Checks the params. Fields that it does not know mean nothing.
+  /// Checks the params, and ignores unknown fields.
   ///
   /// - Throws: ``Ledger/OpsError/wrongParam(_:isNot:)``, which fails the attempt.
   init(params: JSON) throws(OpsError)
 
-  /// Whether it runs on the thread that claimed the step, since it takes no time worth a thread of its own.
+  /// Whether it is fast enough to run on the thread that claimed the step.
   var isInstant: Bool { get }
 
-  /// Runs the step to its end, on whichever thread calls.
+  /// Runs the step to its end, on the calling thread.
   ///
   /// - Parameter failedRuns: How often the step has failed so far.
   func run(failedRuns: Int) -> StepOutcome.Result
@@ -31,27 +31,26 @@ extension Executor {
   var isInstant: Bool { false }
 }
 
-/// What steps can be run by.
+/// All executors.
 public enum Executors {
   static let all: [any Executor.Type] = [Noop.self, RadarExecutor.self]
 
-  /// The names that a template may use.
+  /// The names for templates.
   public static let names: Set<String> = Set(byName.keys)
 
   private static let byName: [String: any Executor.Type] = Dictionary(
     uniqueKeysWithValues: all.map { ($0.name, $0) })
 
-  /// A claimed step with what runs it.
   struct Execution: Sendable {
     let isInstant: Bool
-    /// Runs the step to its end, on whichever thread calls.
+    /// Runs the step to its end, on the calling thread.
     let run: @Sendable () -> StepOutcome.Result
   }
 
-  /// How a step is run. What nothing can run fails at once.
+  /// The execution of a step. A step that no executor can run fails at once.
   static func execution(of claimed: ClaimedStep) -> Execution {
     let step = claimed.step
-    // An erased step that was queued again by hand.
+    // A manual change can queue an erased step again.
     if step.isErased { return refusing(step.erased) }
     let name = step.executor ?? step.kind
     guard let type = byName[name] else {

@@ -2,15 +2,15 @@ import Glibc
 import JSON
 import Ledger
 
-/// The executor that does nothing, as well or as badly as it is told.
+/// The executor that does nothing, and succeeds, fails or waits as its params say.
 public struct Noop: Executor {
   public static let name = "noop"
-  static let summary = "does nothing, as well or as badly as its params say"
+  static let summary = "does nothing, and succeeds, fails or waits as its params say"
   static let ownTexts = ["noop executor"]
-  /// Of each step that succeeds.
+  /// The result of each step that succeeds.
   public static let result = #"{"ok": true, "note": "noop executor"}"#
 
-  /// A step is claimed with a count of its failed runs where its params have this field.
+  /// A claim counts the failed runs of steps whose params have this field.
   static let failTimesField = "fail_times"
   private static let sleepMillisMax = 3_600_000
 

@@ -2,8 +2,8 @@ public import Ledger
 public import Log
 import Postgres
 
-/// A worker's word that it is there, and of what it passes over: written now and then, never with an append. Nothing
-/// depends on it, so that a failure is left to whatever comes next on the connection.
+/// Writes now and then that a worker is there, and which rows it has quarantined. Nothing depends on this, so a failure
+/// shows in the next statement on the connection.
 struct Presence {
   private let options: Worker.Options
   private var hasQuarantined = false
@@ -13,23 +13,22 @@ struct Presence {
   init(_ options: Worker.Options) { self.options = options }
 
   mutating func note(_ engine: Engine, running: Int, claimed: Int) {
-    var parameters = Parameters()
-    parameters.text(options.name)
-    parameters.text(options.host)
-    parameters.int4(options.pid)
-    parameters.bool(options.watch)
-    parameters.int4(Int32(clamping: options.concurrency))
-    parameters.int4(Int32(clamping: running))
-    parameters.int8(Int64(claimed))
+    let parameters = Parameters {
+      $0.text(options.name)
+      $0.text(options.host)
+      $0.int4(options.pid)
+      $0.bool(options.watch)
+      $0.int4(Int32(clamping: options.concurrency))
+      $0.int4(Int32(clamping: running))
+      $0.int8(Int64(claimed))
+    }
     _ = try? engine.session.query(Self.write, parameters)
     noteQuarantined(engine)
   }
 
   mutating func leave(_ engine: Engine) {
     noteQuarantined(engine)
-    var parameters = Parameters()
-    parameters.text(options.name)
-    _ = try? engine.session.query(Self.remove, parameters)
+    _ = try? engine.session.query(Self.remove, Parameters { $0.text(options.name) })
   }
 
   private mutating func noteQuarantined(_ engine: Engine) {
@@ -48,19 +47,19 @@ struct Presence {
       seen_at = excluded.seen_at
     """)
   private static let remove = Statement("DELETE FROM ledger.workers WHERE name = $1::text")
-  /// Presence of the future is that of a clock which was ahead: who is still here has written again since.
+  /// A clock that was ahead wrote a time of the future. A worker that is still here has written again since.
   static let forget = Statement(
     """
     DELETE FROM ledger.workers WHERE seen_at NOT BETWEEN clock_timestamp() - interval '1 day'
       AND clock_timestamp() + interval '1 minute'
     """)
-  /// Whether a worker was heard of within a minute.
+  /// SQL for whether a worker wrote within the last minute.
   static func isHere(_ worker: String) -> String {
     "\(worker).seen_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute'"
   }
 }
 
-/// A worker as its last word has it.
+/// The last state that a worker wrote.
 public struct WorkerPresence: Equatable, Sendable {
   public var name: String
   public var host: String
@@ -71,7 +70,7 @@ public struct WorkerPresence: Equatable, Sendable {
   public var claimed: Int64
   public var startedAt: Instant
   public var seenAt: Instant
-  /// Not heard of for a minute: it is dead, or cut off.
+  /// Whether it wrote nothing for a minute: it is dead, or cannot reach the database.
   public var isGone: Bool
 }
 
@@ -83,23 +82,16 @@ extension Session {
     FROM ledger.workers AS w ORDER BY seen_at DESC, name
     """)
 
-  /// The workers that are there, the last heard of first.
+  /// All workers; the one that wrote last comes first.
   public func workers() throws(OpsError) -> [WorkerPresence] {
     let rows = try query(Self.workers)
-    do {
-      var workers: [WorkerPresence] = []
-      for row in 0..<rows.count {
-        workers.append(
-          WorkerPresence(
-            name: try rows.text(row, 0), host: try rows.text(row, 1), pid: try rows.int4(row, 2),
-            watches: try rows.bool(row, 3), concurrency: try rows.int4(row, 4),
-            running: try rows.int4(row, 5), claimed: try rows.int8(row, 6),
-            startedAt: Instant(micros: try rows.timestamptz(row, 7)),
-            seenAt: Instant(micros: try rows.timestamptz(row, 8)), isGone: try rows.bool(row, 9)))
-      }
-      return workers
-    } catch {
-      throw OpsError(database: error)
+    return try rows.map { (row) throws(PostgresError) in
+      WorkerPresence(
+        name: try rows.text(row, 0), host: try rows.text(row, 1), pid: try rows.int4(row, 2),
+        watches: try rows.bool(row, 3), concurrency: try rows.int4(row, 4),
+        running: try rows.int4(row, 5), claimed: try rows.int8(row, 6),
+        startedAt: Instant(micros: try rows.timestamptz(row, 7)),
+        seenAt: Instant(micros: try rows.timestamptz(row, 8)), isGone: try rows.bool(row, 9))
     }
   }
 }

@@ -2,14 +2,14 @@ import Ledger
 import Log
 import Postgres
 
-/// A queued step as a claim finds it.
+/// A queued step that a claim found.
 struct QueuedStep {
   let step: Step
   let mission: Mission
   let cause: Int64?
   let failedRuns: Int
 
-  /// Behind the columns that it reads: the bytes that were taken.
+  /// The column that ``Fitting/rows(_:)`` adds.
   static let taken = Step.columns.count + Mission.columns.count + 2
 
   /// When it became due.
@@ -20,34 +20,25 @@ struct QueuedStep {
     mission = try rows.row(index, of: Mission.self, first: Step.columns.count)
     let last = Step.columns.count + Mission.columns.count
     cause = try rows.cause(index, last)
-    do { failedRuns = Int(try rows.int8(index, last + 1)) } catch {
-      throw OpsError(database: error)
-    }
+    failedRuns = Int(
+      try onDatabase { () throws(PostgresError) in try rows.int8(index, last + 1) })
   }
 }
 
-/// The SQL of the queue: which steps may run, and when somebody should look again.
+/// The SQL of the queue: which steps may run, and when a worker should ask again.
 enum Queue {
-  /// Waiting workers listen to it; see ``Engine/wake()``.
+  /// The channel that waiting workers listen to; see ``Engine/wake()``.
   static let channel = "opsledger_steps"
 
-  private static func failedRuns(of step: String) -> String {
-    """
-    CASE WHEN \(step).params ? '\(Noop.failTimesField)' THEN (SELECT count(*) FROM public.ops_action_runs AS r
-      WHERE r.step_id = \(step).id AND r.status = 'failed') ELSE 0 END
-    """
-  }
-
-  /// Its mission has not succeeded. A failed mission has queued steps only where somebody tries them
-  /// again. The mission is asked for as a value, and not joined: a plan that was made while there were few
-  /// would else begin with all missions.
+  /// The step's mission has not succeeded. A failed mission has queued steps only if somebody queued them again. This is
+  /// not a join: a plan that was made while there were few missions would begin with all of them.
   private static let mayRun = """
     (SELECT m.status IN ('approved', 'running', 'failed')
       FROM public.ops_missions AS m WHERE m.id = s.mission_id) AND s.id <> ALL ($2::uuid[])
     """
-  /// Without a time it may run at once, whatever its creation says: clocks are set back.
+  /// A step without a time may run at once, even if it was created in the future: clocks are set back.
   private static let isDue = "coalesce(s.not_before <= (SELECT ledger.now()), true)"
-  /// As the partial indexes say it.
+  /// The conditions of the partial indexes.
   static let isReady = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) = 0"
   static let isFollowing = "s.status = 'queued' AND coalesce(cardinality(s.needs), 0) > 0"
   static let isReleased = """
@@ -56,30 +47,27 @@ enum Queue {
     """
   private static let locked = "FOR NO KEY UPDATE OF s SKIP LOCKED"
 
-  private static func fitting(_ steps: String) -> String {
-    Fitting.rows(
+  /// Reads the columns of ``QueuedStep`` for the steps that a query locks. It skips steps that others have locked, so
+  /// nobody waits. It does not lock missions: the update that starts a mission names its version, so of two workers that
+  /// start it one claims again.
+  private static func claim(_ steps: String) -> Statement {
+    let fitting = Fitting.rows(
       """
       SELECT \(Step.select("q")), \(Mission.select("m", prefix: "of_mission_")),
         \(Step.bytes("q")) + \(Mission.bytes("m")) AS bytes
       FROM (\(steps)) AS q CROSS JOIN LATERAL (
         SELECT * FROM public.ops_missions AS m WHERE m.id = q.mission_id LIMIT 1) AS m
       """)
-  }
-
-  /// What ``QueuedStep`` reads, of the steps that a query locks. Steps that others hold are passed over, so
-  /// nobody waits here. Their missions are not locked: one that is started is written by its version, so
-  /// that of two who start it one claims again.
-  private static func claim(_ steps: String) -> Statement {
-    Statement(
+    return Statement(
       """
-      SELECT \(Step.select("c")), \(Mission.prefixed("c", "of_mission_")),
-        \(Engine.entryOf("c")),
-        \(failedRuns(of: "c")), c.taken
-      FROM \(fitting(steps)) AS c
+      SELECT \(Step.select("c")), \(Mission.prefixed("c", "of_mission_")), \(Engine.entryOf("c")),
+        CASE WHEN c.params ? '\(Noop.failTimesField)' THEN (SELECT count(*) FROM public.ops_action_runs AS r
+          WHERE r.step_id = c.id AND r.status = 'failed') ELSE 0 END, c.taken
+      FROM \(fitting) AS c
       """)
   }
 
-  /// Those that wait for no time, and those whose time has come, each from the front of an index.
+  /// Steps that wait for no time, and steps whose time has come, each from the front of an index.
   private static let readySteps = claim(
     """
     SELECT q.* FROM unnest($3::text[]) AS x(executor) CROSS JOIN LATERAL (
@@ -106,25 +94,17 @@ enum Queue {
       AND coalesce(s.executor, s.kind) = ANY ($3::text[]) AND \(isDue) AND \(mayRun) AND \(isReleased)
     LIMIT $1::bigint \(locked)
     """)
-  static let allocateIfQueued = Statement(
-    """
-    SELECT entry, recorded_at FROM ledger.allocate_entry()
-    WHERE EXISTS (SELECT FROM public.ops_mission_steps WHERE status = 'queued')
-    """)
+  static let allocateIfQueued = Statement.allocating(
+    if: "EXISTS (SELECT FROM public.ops_mission_steps WHERE status = 'queued')")
 
   static func ready(_ batch: Batch, _ executors: [String]) -> (Statement, Parameters) {
-    var parameters = Parameters()
-    batch.append(to: &parameters)
-    parameters.texts(executors)
-    return (readySteps, parameters)
+    (readySteps, parameters(batch, executors))
   }
 
   static func followers(
     _ following: Following, _ batch: Batch, _ executors: [String]
   ) -> (Statement, Parameters) {
-    var parameters = Parameters()
-    batch.append(to: &parameters)
-    parameters.texts(executors)
+    var parameters = parameters(batch, executors)
     switch following {
     case .all: return (allFollowers, parameters)
     case .of(let missions):
@@ -133,8 +113,15 @@ enum Queue {
     }
   }
 
-  /// Until the first step that follows others is due again, for who has looked at all of them `$2` seconds
-  /// ago: a look at little cost does not see it.
+  private static func parameters(_ batch: Batch, _ executors: [String]) -> Parameters {
+    Parameters {
+      batch.append(to: &$0)
+      $0.texts(executors)
+    }
+  }
+
+  /// The seconds until the first step that follows others is due again, for a worker that read all of them `$2` seconds
+  /// ago. ``look`` does not see these steps.
   static let nextRetry = Statement(
     """
     SELECT (extract(epoch FROM min(s.not_before)) - extract(epoch FROM (SELECT ledger.now())))::float8
@@ -143,7 +130,7 @@ enum Queue {
       AND s.not_before < 'infinity' AND coalesce(s.executor, s.kind) = ANY ($1::text[])
     """)
 
-  /// What a waiting worker asks, at little cost: is there anything for it, and when will there be.
+  /// Tells a waiting worker at little cost whether there is a step for it, and when there will be one.
   static let look = Statement(
     """
     WITH n AS (SELECT ledger.now() AS now)
@@ -166,44 +153,46 @@ enum Queue {
     """)
 }
 
-/// What there is for a waiting worker.
+/// The answer to ``Queue/look``.
 struct QueueLook {
   var isClaimable: Bool
   var isLeaseExpired: Bool
-  /// Workers that watch, too, and come first by their names.
+  /// How many other watching workers have a lesser name.
   var rank: Int
-  /// Until something becomes due or a lease ends, where either is known.
+  /// The seconds until a step becomes due or a lease ends; nil if neither is known.
   var seconds: Double?
 }
 
 extension Engine {
   func lookAtQueue(_ worker: String) throws(OpsError) -> QueueLook {
-    var parameters = Parameters()
-    parameters.texts(Self.runnable(cache.policies.worker))
-    parameters.float8(settings.staleSeconds)
-    parameters.text(worker)
-    parameters.uuids(quarantined.skipped)
+    let parameters = Parameters {
+      $0.texts(Self.runnable(cache.policies.worker))
+      $0.float8(settings.staleSeconds)
+      $0.text(worker)
+      $0.uuids(quarantined.skipped)
+    }
     let rows = try session.readBack(Queue.look, parameters)
-    return try onRow { () throws(PostgresError) in
+    return try onDatabase { () throws(PostgresError) in
       QueueLook(
         isClaimable: try rows.bool(0, 0), isLeaseExpired: try rows.bool(0, 1),
         rank: Int(try rows.int8(0, 3)), seconds: try rows.float8IfPresent(0, 2))
     }
   }
 
-  /// Until the first step that follows others is due again; nil where none has failed. Less than 0 where one
-  /// became due since a look that began `elapsed` seconds ago.
+  /// The seconds until the first step that follows others is due again; nil if none waits for a time. They are less than
+  /// 0 if one became due in the last `elapsed` seconds.
   func secondsUntilRetry(elapsed: Double) throws(OpsError) -> Double? {
-    var parameters = Parameters()
-    parameters.texts(Self.runnable(cache.policies.worker))
-    parameters.float8(elapsed)
+    let parameters = Parameters {
+      $0.texts(Self.runnable(cache.policies.worker))
+      $0.float8(elapsed)
+    }
     let rows = try session.readBack(Queue.nextRetry, parameters)
-    return try onRow { () throws(PostgresError) in try rows.float8IfPresent(0, 0) }
+    return try onDatabase { () throws(PostgresError) in try rows.float8IfPresent(0, 0) }
   }
 
-  /// Tells waiting workers that there may be something to do. After a commit, in a transaction of its
-  /// own: NOTIFY takes a lock of the whole database until its commit, which is not waited for. Nothing
-  /// depends on it, since workers look by themselves now and then.
+  /// Tells waiting workers that there may be steps for them, in a second transaction after the commit, since NOTIFY holds
+  /// a lock of the whole database until its commit. Nobody waits for that commit, and nothing depends on it: workers also
+  /// ask now and then.
   public func wake() {
     guard let connection = try? session.connection() else { return }
     _ = try? connection.pipeline([

@@ -1,7 +1,7 @@
 import JSON
 import Ledger
 
-/// The executor that changes the radar. The change is recorded with the step's outcome, in one entry.
+/// The executor that changes the radar. The change and the step's outcome are one entry.
 public struct RadarExecutor: Executor {
   public static let name = "radar"
   static let summary = "adds to the radar, changes it, or lists it"

@@ -1,9 +1,8 @@
-import JSON
 public import Ledger
 import Log
 import Postgres
 
-/// Which dead steps to try again.
+/// Which dead steps to queue again.
 public struct DeadStepFilter: Sendable {
   public var kind: String?
   public var mission: StreamID?
@@ -16,94 +15,88 @@ public struct DeadStepFilter: Sendable {
   }
 }
 
-/// What was queued again.
+/// How many steps were queued again.
 public struct Requeued: Equatable, Sendable {
-  /// Dead steps that were meant.
+  /// Dead steps.
   public var dead = 0
-  /// Steps that are queued again: these, and those that had been skipped because of them.
+  /// Dead steps, and the steps that were skipped because of them.
   public var steps = 0
 
-  public init(dead: Int = 0, steps: Int = 0) {
-    self.dead = dead
-    self.steps = steps
+  fileprivate static func += (sum: inout Requeued, some: Requeued) {
+    sum.dead += some.dead
+    sum.steps += some.steps
   }
 }
 
 extension Engine {
-  /// How many are queued again under one key: what is done once is one entry.
-  public static let retriesUnderKeyMax = 1000
+  /// How many rows a request with an idempotency key can queue: it is one entry.
+  private static let retriesUnderKeyMax = 1000
 
   func requireOneEntry(_ limit: Int) throws(OpsError) {
     guard limit > Self.retriesUnderKeyMax else { return }
     throw OpsError(
-      .badInput, "under a key at most \(Self.retriesUnderKeyMax) are queued again, not \(limit)",
-      hint: "say --limit \(Self.retriesUnderKeyMax), and give each further call a key of its own")
+      .badInput,
+      "a request with --key queues at most \(Self.retriesUnderKeyMax) again, and the limit is \(limit)",
+      hint: "use --limit \(Self.retriesUnderKeyMax), and another key for each further call")
   }
 
-  /// Queues a dead step again, and those that were skipped because of it.
+  /// Queues a dead step again, and the steps that were skipped because of it.
   ///
-  /// - Throws: `OPS_011`; `OPS_012` for a step that is not dead.
+  /// - Throws: `OPS_011`; `OPS_012` if the step is not dead.
   public func retry(_ id: StreamID, why: String?) throws(OpsError) -> Requeued {
     let requeued = try retry([id], why, isOne: true, .patient)
     wake()
     return requeued
   }
 
-  /// Queues every dead step of a kind again, a batch in an entry; all in one entry, where the request has a key.
+  /// Queues dead steps again: an entry for each batch, or a single entry for a request with an idempotency key.
   ///
-  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` under a key.
+  /// - Throws: `OPS_019` for more than ``retriesUnderKeyMax`` in a single entry.
   public func retryDead(_ filter: DeadStepFilter, why: String?) throws(OpsError) -> Requeued {
+    var total = Requeued()
+    defer { if total.steps > 0 { wake() } }
     if request != nil {
       try requireOneEntry(filter.limit)
-      let ids = try deadSteps(filter, limit: filter.limit)
-      let requeued = try retry(ids, why, isOne: false, .patient)
-      wake()
-      return requeued
+      total = try retry(deadSteps(filter, limit: filter.limit), why, isOne: false, .patient)
+      return total
     }
-    var total = Requeued()
     while total.dead < filter.limit {
       let ids = try deadSteps(filter, limit: min(Self.retryBatch, filter.limit - total.dead))
       if ids.isEmpty { break }
-      let requeued = try retryEach(ids, why)
-      // Others may have tried them again meanwhile.
-      if requeued.dead + requeued.passed == 0 { break }
-      total.dead += requeued.dead
-      total.steps += requeued.steps
+      let (requeued, isAnyPassed) = try retryEach(ids, why)
+      // Others may have queued them meanwhile.
+      if requeued.dead == 0, !isAnyPassed { break }
+      total += requeued
     }
-    if total.steps > 0 { wake() }
     return total
   }
 
   private func deadSteps(_ filter: DeadStepFilter, limit: Int) throws(OpsError) -> [StreamID] {
-    var parameters = Parameters()
-    parameters.text(filter.kind)
-    if let mission = filter.mission { parameters.uuid(mission) } else { parameters.null(.uuid) }
-    parameters.int8(Int64(limit))
-    parameters.uuids(quarantined.skipped)
+    let parameters = Parameters {
+      $0.text(filter.kind)
+      if let mission = filter.mission { $0.uuid(mission) } else { $0.null(.uuid) }
+      $0.int8(Int64(limit))
+      $0.uuids(quarantined.skipped)
+    }
     return try session.readBack(Self.dead, parameters).ids()
   }
 
-  /// All in one entry; where that is refused one by one, and who is refused alone is passed over.
+  /// Queues steps again in one entry. If that fails, it queues them one by one, and quarantines each that fails alone.
   private func retryEach(
     _ ids: [StreamID], _ why: String?
-  ) throws(OpsError) -> (dead: Int, steps: Int, passed: Int) {
+  ) throws(OpsError) -> (Requeued, isAnyPassed: Bool) {
     do throws(OpsError) {
-      let all = try retry(ids, why, isOne: false, .once)
-      return (all.dead, all.steps, 0)
+      return (try retry(ids, why, isOne: false, .once), false)
     } catch { guard error.isOfARow else { throw error } }
-    var sum = (dead: 0, steps: 0, passed: 0)
+    var (sum, isAnyPassed) = (Requeued(), false)
     for id in ids {
-      do throws(OpsError) {
-        let one = try retry([id], why, isOne: false, .brief)
-        sum.dead += one.dead
-        sum.steps += one.steps
-      } catch {
+      do throws(OpsError) { sum += try retry([id], why, isOne: false, .brief) } catch {
         guard error.isOfARow else { throw error }
         quarantined.add(Quarantined(rowType: .step, row: id, error: error))
-        sum.passed += 1
+        isAnyPassed = true
       }
     }
-    return sum
+    return (sum, isAnyPassed)
   }
 
   private static let retryBatch = 100
@@ -132,8 +125,7 @@ extension Engine {
   private func retry(
     _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: LockWait
   ) throws(OpsError) -> Requeued {
-    var named = Parameters()
-    named.uuids(ids)
+    let named = Parameters { $0.uuids(ids) }
     var reads = Reads()
     let missions = reads.rows(of: Mission.self, Self.missionsOf, named)
     let steps = reads.rows(of: Step.self, Self.siblingsOf, named)
@@ -161,8 +153,7 @@ extension Engine {
 
 extension Engine {
   private static let hastenMax = 200
-  /// As ``Ledger/Instant/isAfter(spanFrom:to:)`` has it: put off by a clock that was ahead, for longer than
-  /// that clock meant.
+  /// A clock that was ahead put the step off, by the rule of ``Ledger/Instant/isAfter(spanFrom:to:)``.
   private static let isPutOff = """
     s.status = 'queued' AND s.not_before > s.updated_at AND s.updated_at > (SELECT ledger.now())
       AND extract(epoch FROM s.updated_at) - extract(epoch FROM (SELECT ledger.now()))
@@ -182,38 +173,33 @@ extension Engine {
     ORDER BY s.id LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED
     """
 
-  /// Whether a step waits for a time that only a clock which was ahead would have come to by now.
-  var anyFutureRetries: (Statement, Parameters) {
-    var skipped = Parameters()
-    skipped.uuids(quarantined.skipped)
-    return (Self.hasPutOff, skipped)
-  }
+  /// Whether a clock that was ahead put a step off.
+  var anyFutureRetries: (Statement, Parameters) { (Self.hasPutOff, notQuarantined) }
 
-  /// Lets such steps run at once.
+  /// Makes such steps due at once.
   ///
   /// - Returns: How many.
   func hastenRetries() throws(OpsError) -> Int {
     var hastened = 0
     try inBatches(limit: Self.hastenMax) { (batch) throws(OpsError) in
-      var some = Parameters()
-      some.uuids(batch.skipped)
-      some.int8(Int64(batch.limit))
       var reads = Reads()
-      let steps = reads.add(Self.putOff, some)
-      var command = Command(reads) { (found, draft) throws(OpsError) in
+      let steps = reads.add(
+        Self.putOff,
+        Parameters {
+          $0.uuids(batch.skipped)
+          $0.int8(Int64(batch.limit))
+        })
+      let command = Command(batch, reads) { (found, draft) throws(OpsError) in
         let rows = try found[steps]
         try batch.noteFitting(rows, taken: Step.columns.count)
-        try batch.decide(&draft) { (draft) throws(OpsError) in
-          for (row, id) in try rows.streamIDs().enumerated() where batch.enter(.step, id) {
-            let step = try rows.row(row, of: Step.self)
-            try draft.load(step, as: id)
-            for event in try Step.decide(.hasten, given: step) {
-              draft.append(event, of: Step.self, to: id)
-            }
+        for (row, id) in try rows.ids().enumerated() where batch.enter(.step, id) {
+          let step = try rows.row(row, of: Step.self)
+          try draft.load(step, as: id)
+          for event in try Step.decide(.hasten, given: step) {
+            draft.append(event, of: Step.self, to: id)
           }
         }
       }
-      command.lockWait = batch.lockWait
       if try self.perform(command).entry != nil { hastened += batch.members.count }
     }
     return hastened

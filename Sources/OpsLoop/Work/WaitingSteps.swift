@@ -2,17 +2,17 @@ public import Ledger
 import Log
 import Postgres
 
-/// Steps that are queued and may not run now, each counted once, by the first reason that holds.
+/// Counts of queued steps, each by the first reason for which it may not run now.
 public struct WaitingSteps: Equatable, Sendable {
   public var queued = 0
   public var missionClosed = 0
   public var behindAnother = 0
-  /// Whose executor is paused, or not one of ours, by its name.
+  /// Steps whose executor is paused or unknown, by its name.
   public var executors: [String: Int] = [:]
   public var notBefore = 0
-  /// The next moment at which one of those may run.
+  /// The time at which the first of these may run.
   public var nextAt: Instant?
-  /// Steps that a worker could claim now: queued since this worker looked, or locked by another at that moment.
+  /// Steps that a worker could claim now: they were queued after this worker's last claim, or locked during it.
   public var claimable = 0
 }
 
@@ -36,13 +36,12 @@ extension Engine {
     GROUP BY 1, 2
     """)
 
-  /// Why queued steps may not run; nil where none is queued.
+  /// Why queued steps may not run; nil if none is queued.
   public func waitingSteps() throws(OpsError) -> WaitingSteps? {
-    var parameters = Parameters()
-    parameters.texts(Self.runnable(cache.policies.worker))
-    let rows = try session.query(Self.waiting, parameters)
+    let runnable = Self.runnable(cache.policies.worker)
+    let rows = try session.query(Self.waiting, Parameters { $0.texts(runnable) })
     var waiting = WaitingSteps()
-    try onRow { () throws(PostgresError) in
+    try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         let count = Int(try rows.int8(row, 2))
         waiting.queued += count

@@ -1,29 +1,28 @@
-import JSON
 public import Ledger
 public import Log
 import Postgres
 
-/// What a worker came back with from one look at the queue.
+/// The result of a claim.
 public struct Claim: Sendable {
   public var steps: [ClaimedStep] = []
-  /// Why the loop takes nothing, where it is halted.
+  /// Why the loop is halted.
   public var halt: String?
   public var rules: WorkRules
-  /// Whether more could be claimed than a claim holds at once.
+  /// Whether the claim had to leave steps to the next one.
   public var hasLeftSome = false
 }
 
-/// Which of the steps that follow others a claim looks for. Those that follow none are in the order of an
-/// index; of the others each has to be looked at.
+/// Which of the steps that follow others a claim reads. It reads the steps that follow none in the order of an index,
+/// but has to examine each of the others.
 public enum Following: Sendable {
-  /// Of these missions, of which steps have just ended.
+  /// The steps of missions in which steps have just ended.
   case of([StreamID])
   case all
 }
 
 extension Engine {
-  /// Leases queued steps that may run to a worker: first those that follow another, so that what is
-  /// begun is finished, then the others, in the order in which they became due.
+  /// Leases queued steps that may run to a worker, in the order in which they became due. Steps that follow others come
+  /// first, so that begun missions end.
   public func claim(
     _ limit: Int, worker: String, following: Following = .all
   ) throws(OpsError) -> Claim {
@@ -47,19 +46,15 @@ extension Engine {
       let followers = reads.add(Queue.followers(following, batch, names))
       let ready = reads.add(Queue.ready(batch, names))
       let none = Claim(halt: policies.halt, rules: self.rules(policies))
-      var command = Command(
-        reads, allocation: .onlyIf(Queue.allocateIfQueued, Parameters(), otherwise: none)
+      return Command(
+        batch, reads, allocation: .onlyIf(Queue.allocateIfQueued, Parameters(), otherwise: none)
       ) { (found, draft) throws(OpsError) in
         if none.halt != nil { return none }
-        return try batch.decide(&draft) { (draft) throws(OpsError) in
-          var claim = none
-          claim.steps = try self.lease(
-            [try found[followers], try found[ready]], batch, to: worker, &draft)
-          return claim
-        }
+        var claim = none
+        claim.steps = try self.lease(
+          [try found[followers], try found[ready]], batch, to: worker, &draft)
+        return claim
       }
-      command.lockWait = batch.lockWait
-      return command
     })
     var claim = committed.answer
     for index in claim.steps.indices { claim.steps[index].entry = committed.entry }
@@ -73,15 +68,9 @@ extension Engine {
     for rows in answers {
       try batch.noteFitting(rows, taken: QueuedStep.taken)
       var steps: [QueuedStep] = []
-      for (index, id) in try rows.streamIDs().enumerated() {
-        guard
-          let step = try batch.read(
-            .step, id,
-            { () throws(OpsError) in
-              try QueuedStep(rows, index)
-            })
-        else { continue }
-        steps.append(step)
+      for (index, id) in try rows.ids().enumerated() {
+        let step = try batch.read(.step, id) { () throws(OpsError) in try QueuedStep(rows, index) }
+        if let step { steps.append(step) }
       }
       found += steps.sorted { $0.due < $1.due }
     }
@@ -100,7 +89,7 @@ extension Engine {
     return claimed
   }
 
-  /// The executors that may run steps now: none, where nobody can tell which are blocked.
+  /// The executors that may run steps now; none if the policy is invalid.
   static func runnable(_ policy: Policies.Reading<WorkerPolicy>) -> [String] {
     if policy.error != nil { return [] }
     return Executors.names.filter { name in
@@ -109,7 +98,7 @@ extension Engine {
     }.sorted()
   }
 
-  /// The rules that outcomes are recorded under.
+  /// The rules for recording outcomes.
   func rules(_ policies: Policies) -> WorkRules {
     WorkRules(
       attemptsMax: policies.worker.value?.attemptsMax ?? settings.attemptsMax,
@@ -117,30 +106,32 @@ extension Engine {
   }
 }
 
-/// What became of outcomes that a worker recorded.
+/// The result of recording outcomes.
 public struct Completion: Sendable {
   public var succeeded = 0
   public var failed = 0
-  /// Outcomes that were not recorded, since the lease was another's by then.
+  /// Outcomes that were not recorded, since another worker had the lease.
   public var refused: [(StepOutcome, OpsError)] = []
-  /// Missions with steps left, which may follow what has ended.
+  /// Missions with steps that may now be able to run.
   public var open: Set<StreamID> = []
-  /// Until the first of those that failed, and follow others, may be tried again.
+  /// The seconds until the first failed step that follows others may run again.
   var retrySeconds: Double?
-}
 
-extension Completion {
-  fileprivate mutating func note(_ failed: Step?, at: Instant) {
-    guard let failed, failed.status == .queued, failed.needs?.isEmpty == false,
-      let due = failed.notBefore
+  fileprivate mutating func count(_ step: Step?, at: Instant) {
+    if step?.status == .succeeded {
+      succeeded += 1
+      return
+    }
+    failed += 1
+    guard let step, step.status == .queued, step.needs?.isEmpty == false, let due = step.notBefore
     else { return }
     retrySeconds = min(retrySeconds ?? .infinity, due.seconds(since: at))
   }
 }
 
 extension Engine {
-  /// Records the outcomes of steps that this worker holds, and what follows from them. An outcome that
-  /// comes too late is refused; the others are recorded.
+  /// Records the outcomes of steps that this worker holds, and their consequences. It refuses an outcome that comes too
+  /// late, and records the others.
   public func complete(
     _ outcomes: [StepOutcome], _ lockWait: LockWait = .once
   ) throws(OpsError) -> Completion {
@@ -158,12 +149,7 @@ extension Engine {
             var count = counts[outcome.missionID] ?? StepCounts(unfinished: 1, failed: 0)
             try draft.complete(outcome, rules: rules, counts: &count, cause: outcome.cause)
             counts[outcome.missionID] = count
-            if draft.row(outcome.stepID, of: Step.self)?.status == .succeeded {
-              completion.succeeded += 1
-            } else {
-              completion.failed += 1
-              completion.note(draft.row(outcome.stepID, of: Step.self), at: draft.at)
-            }
+            completion.count(draft.row(outcome.stepID, of: Step.self), at: draft.at)
           } catch {
             completion.refused.append((outcome, error))
           }
@@ -188,28 +174,27 @@ extension Engine {
   }
 }
 
-/// The rows that outcomes are recorded in, and where they come from.
+/// The reads of the rows that outcomes change.
 ///
-/// Missions come before their steps, each in the order of ids: who follows that order never waits in a
-/// circle. Steps are counted after the locks, in a statement of its own, or it would count what was
-/// before them.
+/// They lock missions before their steps, and both in the order of their ids, as every command does, so that commands
+/// never wait in a circle. They count steps in a later statement, which sees what was committed before the locks.
 private struct OutcomeRows {
-  /// What was loaded goes into the draft; the missions' steps, counted, come back.
+  /// Loads the rows into the draft, and returns the counts of the missions' steps.
   let load: (Found, inout Draft) throws(OpsError) -> [StreamID: StepCounts]
 
-  /// All of them locked and read.
+  /// Locks and reads all rows.
   static func locked(_ outcomes: [StepOutcome], in reads: inout Reads) -> OutcomeRows {
-    // Where a step may fail for good, what follows it is skipped.
+    // If a step fails for good, the steps that follow it are skipped.
     let failing = Set(outcomes.filter(\.mayFail).map(\.missionID))
-    var (mission, step, run) = (Parameters(), Parameters(), Parameters())
-    mission.uuids(Set(outcomes.map(\.missionID)))
-    step.uuids(outcomes.map(\.stepID))
-    step.uuids(failing)
-    run.uuids(outcomes.map(\.token.runID))
+    let mission = Parameters { $0.uuids(Set(outcomes.map(\.missionID))) }
+    let step = Parameters {
+      $0.uuids(outcomes.map(\.stepID))
+      $0.uuids(failing)
+    }
     let missions = reads.add(Engine.lockMissions, mission)
     let steps = reads.add(Engine.lockSteps, step)
     let counts = reads.stepCounts(mission)
-    let runs = reads.add(Engine.lockRuns, run)
+    let runs = reads.add(Engine.lockRuns, Parameters { $0.uuids(outcomes.map(\.token.runID)) })
     let radar = reads.add(Engine.lockRadar(outcomes))
     return OutcomeRows { (found, draft) throws(OpsError) in
       draft.loadReadable(try found[missions], \Mission.id)
@@ -220,12 +205,11 @@ private struct OutcomeRows {
     }
   }
 
-  /// Steps and runs as their leases left them, where that is known of all: their UPDATEs name the versions
-  /// of then, so nothing is written where anybody has changed them since, and neither lock nor read is
-  /// needed. Not where a step may fail, which concerns others.
+  /// Uses the steps and runs that the worker has in memory since their leases. It needs no lock or read of them: the
+  /// updates name their versions, so nothing is written if somebody has changed them since. A step that may fail concerns
+  /// other steps, so it is not recorded like this.
   static func held(_ outcomes: [StepOutcome], in reads: inout Reads) -> OutcomeRows {
-    var mission = Parameters()
-    mission.uuids(Set(outcomes.map(\.missionID)))
+    let mission = Parameters { $0.uuids(Set(outcomes.map(\.missionID))) }
     let missions = reads.add(Engine.lockMissions, mission)
     let counts = reads.stepCounts(mission)
     return OutcomeRows { (found, draft) throws(OpsError) in
@@ -243,17 +227,12 @@ extension Reads {
   fileprivate mutating func stepCounts(_ missions: Parameters) -> Read<[StreamID: StepCounts]> {
     add(Engine.countSteps, missions) { (rows) throws(OpsError) in try rows.stepCounts() }
   }
-
-  mutating func add(_ read: (Statement, Parameters)) -> Read<Rows> { add(read.0, read.1) }
 }
 
 extension Engine {
-  static let lockMissions = Statement(
-    """
-    SELECT \(Mission.select("m")) FROM public.ops_missions AS m WHERE m.id = ANY ($1::uuid[])
-    ORDER BY m.id FOR NO KEY UPDATE
-    """)
-  static let lockSteps = Statement(
+  static let lockMissions = Statement.locking(Mission.self)
+  fileprivate static let lockRuns = Statement.locking(Run.self)
+  fileprivate static let lockSteps = Statement(
     """
     SELECT \(Step.select("s")) FROM (
       SELECT unnest($1::uuid[]) AS id UNION SELECT q.id
@@ -261,13 +240,14 @@ extension Engine {
       WHERE q.status = 'queued') AS x JOIN public.ops_mission_steps AS s ON s.id = x.id
     ORDER BY s.id FOR NO KEY UPDATE OF s
     """)
-  /// Never by their status: a plan that was made while few steps were queued would begin with all of those.
+  /// SQL for the steps of a mission. A plan with a condition on the status, made while few steps were queued, would begin
+  /// with all queued steps; OFFSET keeps such conditions out.
   static func stepsOf(_ mission: String) -> String {
     "SELECT * FROM public.ops_mission_steps AS p WHERE p.mission_id = \(mission) OFFSET 0"
   }
-  static let countSteps = Statement(stepCounts(of: "= ANY ($1::uuid[])"))
-  /// What ``Postgres/Rows/stepCounts()`` reads, of the missions that a condition names. Few missions have
-  /// dead steps, and only those are looked into for the first.
+  fileprivate static let countSteps = Statement(stepCounts(of: "= ANY ($1::uuid[])"))
+  /// SQL for the columns of ``Postgres/Rows/stepCounts()``, for the missions that a condition names. Few missions have
+  /// dead steps, so only these are searched for the first one.
   static func stepCounts(of missions: String) -> String {
     """
     SELECT c.mission_id, c.unfinished, c.failed, d.id, d.ordinal
@@ -280,11 +260,6 @@ extension Engine {
         ORDER BY s.ordinal, s.id LIMIT 1) AS d ON true
     """
   }
-  static let lockRuns = Statement(
-    """
-    SELECT \(Run.select("r")) FROM public.ops_action_runs AS r WHERE r.id = ANY ($1::uuid[])
-    ORDER BY r.id FOR NO KEY UPDATE
-    """)
 
   private static let radarMax = 1000
   private static let findRadar = Statement(
@@ -310,17 +285,17 @@ extension Engine {
       }
     }
     if wantsAll { return (Self.listRadar, Parameters()) }
-    var parameters = Parameters()
-    parameters.uuids(ids)
-    parameters.texts(titles)
+    let parameters = Parameters {
+      $0.uuids(ids)
+      $0.texts(titles)
+    }
     return (Self.findRadar, parameters)
   }
 }
 
 extension Draft {
-  /// Takes in the rows that a history can have led to. The others stay as they are; what comes of the rest is
-  /// recorded.
-  fileprivate mutating func loadReadable<R: Row>(_ rows: Rows, _ id: KeyPath<R, StreamID>) {
+  /// Loads the rows that can be read. The others stay as they are.
+  mutating func loadReadable<R: Row>(_ rows: Rows, _ id: KeyPath<R, StreamID>) {
     for index in 0..<rows.count {
       guard let row = try? rows.row(index, of: R.self) else { continue }
       try? load(row, as: row[keyPath: id])
@@ -329,31 +304,28 @@ extension Draft {
 }
 
 extension Rows {
-  /// `mission_id, unfinished, failed, dead step, its ordinal`.
+  /// Reads `mission_id, unfinished, failed, dead step, its ordinal`.
   func stepCounts() throws(OpsError) -> [StreamID: StepCounts] {
-    var counts: [StreamID: StepCounts] = [:]
-    do throws(PostgresError) {
-      for row in 0..<count {
-        let dead = try uuidIfPresent(row, 3).map { StreamID($0) }
-        let ordinal = try int4IfPresent(row, 4) ?? 0
-        counts[StreamID(try uuid(row, 0))] = StepCounts(
+    try dictionary { (row) throws(PostgresError) in
+      let dead = try uuidIfPresent(row, 3).map { StreamID($0) }
+      let ordinal = try int4IfPresent(row, 4) ?? 0
+      return (
+        StreamID(try uuid(row, 0)),
+        StepCounts(
           unfinished: Int(try int8(row, 1)), failed: Int(try int8(row, 2)),
           dead: dead.map { StepCounts.DeadStep(id: $0, ordinal: ordinal) })
-      }
-    } catch {
-      throw OpsError(database: error)
+      )
     }
-    return counts
   }
 
-  /// The entry that led to a row, where the log has it.
+  /// The entry that led to a row, if the log has it.
   func cause(_ row: Int, _ column: Int) throws(OpsError) -> Int64? {
-    do { return try int8IfPresent(row, column) } catch { throw OpsError(database: error) }
+    try onDatabase { () throws(PostgresError) in try int8IfPresent(row, column) }
   }
 }
 
 extension StepOutcome {
-  var mayFail: Bool {
+  fileprivate var mayFail: Bool {
     switch result {
     case .succeeded: false
     case .failed, .radar: true

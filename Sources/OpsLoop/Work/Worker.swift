@@ -3,22 +3,22 @@ public import Ledger
 import Log
 import Threads
 
-/// What a worker did until it ended.
+/// The counts of a worker that has ended.
 public struct WorkerReport: Equatable, Sendable {
   public var claimed = 0
   public var succeeded = 0
   public var failed = 0
-  /// Outcomes that came too late, since the lease was another's, or could not be recorded until then.
+  /// Outcomes that were not recorded before another worker had the lease.
   public var refused = 0
-  /// Why nothing was taken, where the loop is halted.
+  /// Why the loop is halted.
   public var halt: String?
-  /// Why queued steps may not run, where some are left.
+  /// Why the remaining queued steps may not run.
   public var waiting: WaitingSteps?
 }
 
-/// Claims steps, runs them, renews their leases while they run, and records what came of them.
+/// Claims steps, runs them, renews their leases while they run, and records their outcomes.
 ///
-/// What it does next is decided by a state machine; here it is done.
+/// A state machine decides each action, and the worker performs it.
 public final class Worker {
   public struct Options: Sendable {
     public var name: String
@@ -26,12 +26,12 @@ public final class Worker {
     public var pid: Int32 = 0
     /// Steps that run at the same time, at most.
     public var concurrency = 50
-    /// Go on when nothing is claimable.
+    /// Whether to wait for more steps when there is none to claim.
     public var watch = false
-    /// How long to wait at most for somebody to say that there is work, before looking.
+    /// The seconds after which a waiting worker asks whether there is a step, if nothing wakes it before.
     public var lookSeconds = 2.0
-    /// How often to look at what a look passes over: steps that follow others, in missions that this
-    /// worker had no part in, and policies that a hand changed.
+    /// The seconds between two full claims. They find the steps that a look leaves out: steps that follow others in
+    /// missions of other workers, and steps of executors that a manual change of the policy resumed.
     public var fullLookSeconds = 10.0
 
     public init(name: String) { self.name = name }
@@ -42,14 +42,13 @@ public final class Worker {
   private let shouldStop: @Sendable () -> Bool
   private let report: @Sendable (String) -> Void
   private var machine: WorkerStateMachine
-  /// On their way from the threads that ran them.
+  /// Steps that have run, from the threads that ran them.
   private let finished = BoundedQueue<WorkerStateMachine.Finished>()
   private var presence: Presence
 
   /// - Parameters:
-  ///   - shouldStop: Asked between steps; when it says so, running steps are finished and no others
-  ///     are claimed.
-  ///   - report: Told of outcomes that were refused, a line each.
+  ///   - shouldStop: Asked between steps. When it is true, running steps finish and no others are claimed.
+  ///   - report: Gets a line for each outcome that was not recorded.
   public init(
     _ engine: Engine, _ options: Options, shouldStop: @escaping @Sendable () -> Bool,
     report: @escaping @Sendable (String) -> Void
@@ -62,11 +61,11 @@ public final class Worker {
     presence = Presence(options)
   }
 
-  /// Works until nothing is claimable, or for ever where it watches, or until it is told to stop. For
-  /// whatever reason it leaves, what it has executed is recorded first, as long as its leases last.
+  /// Works until there is no step to claim (a worker that watches waits for more), or until it is told to stop. Before it
+  /// returns, it records the outcomes of the steps that it ran, as long as their leases last.
   ///
-  /// - Throws: Where the database is out of reach of a worker that watches, what runs goes on, and the next
-  ///   call records it.
+  /// - Throws: `OPS_001` if a worker that watches cannot reach the database. Its steps continue to run, and the next call
+  ///   records them.
   public func run() throws(OpsError) -> WorkerReport {
     defer { presence.leave(engine) }
     var event = WorkerStateMachine.Event.began
@@ -122,7 +121,7 @@ public final class Worker {
     let run = { @Sendable [finished] () -> Void in
       finished.put(.init(run: claimed.token.runID, result: execution.run()))
     }
-    // A thread each: a queue has no more threads than the machine has cores, and steps mostly wait.
+    // A queue has no more threads than the machine has cores, and steps mostly wait.
     if execution.isInstant { run() } else { runOnThread(run) }
   }
 }

@@ -1,46 +1,43 @@
 import Ledger
 
-/// Decides what a worker does next: claim steps, run them, renew their leases while they run, record what came of them.
+/// Decides each action of a worker: claim steps, run them, renew their leases while they run, record their outcomes.
 ///
-/// It performs nothing and reads no clock: ``next(after:_:)`` takes what came of the last action and returns the next
-/// one, which ``Worker`` performs. What was executed stays here until its outcome is recorded, or cannot be any more.
+/// It performs nothing and reads no clock: ``next(after:_:)`` takes the result of the last action and returns the next
+/// action, which ``Worker`` performs. It keeps an outcome until the outcome is recorded, or cannot be recorded any more.
 struct WorkerStateMachine: Sendable {
+  /// The case of ``Event`` with the same meaning is the result of an action; ``Event/done`` if there is none.
   enum Action: Sendable {
-    /// Hear of steps that others make runnable. Answered by ``Event/done``, as is each action that tells nothing.
+    /// Listen for NOTIFY.
     case subscribe
-    /// Say that this worker is there.
+    /// Write that this worker is there.
     case note(running: Int, claimed: Int)
-    /// Take back steps whose leases have run out, but not these. Answered by ``Event/recovered(_:)``.
+    /// End the attempts of steps whose lease has expired, except these.
     case recover(but: [StreamID])
-    /// Answered by ``Event/claimed(_:)``.
     case claim(limit: Int, Following)
-    /// Ask when the next step that follows others is due, by a worker that looked at all of them so many seconds ago.
-    /// Answered by ``Event/retry(inSeconds:)``.
+    /// Ask when the next step that follows others is due. `elapsed` seconds ago this worker examined all of them.
     case findRetry(elapsed: Double)
-    /// Run a step; what came of it is among the next that are collected.
+    /// Run a step. A later ``collect(seconds:)`` returns its outcome.
     case start(ClaimedStep)
-    /// Wait until steps have run, for so long at most. Answered by ``Event/finished(_:)``.
+    /// Wait at most so long until steps have run.
     case collect(seconds: Double)
-    /// Record outcomes in one entry: several of one claim, or one alone whose batch the database refused. Answered by
-    /// ``Event/recorded(_:)``.
+    /// Record outcomes in one entry: those of one claim, or one alone after the database refused its batch.
     case record([StepOutcome], isAlone: Bool)
-    /// Answered by ``Event/renewed(_:)``.
     case renew([ClaimedStep])
-    /// Note that the database refuses what this step needs.
+    /// Quarantine a step.
     case quarantine(StreamID, OpsError)
-    /// Ask whether there is anything to do. Answered by ``Event/looked(_:)``.
+    /// Ask whether there is a step for this worker.
     case look
-    /// Wait until others say that there is work, for so long at most. Answered by ``Event/heard(_:)``.
+    /// Wait at most so long for NOTIFY.
     case listen(seconds: Double)
-    /// Tell other workers that there is work.
+    /// Send NOTIFY to other workers.
     case wake
     case pause(seconds: Double)
     case say(String)
   }
 
-  /// What came of an action.
+  /// The result of an action.
   enum Event: Sendable {
-    /// The worker begins, or goes on after ``failure``.
+    /// The worker begins, or continues after ``failure``.
     case began
     case done
     case recovered(Int)
@@ -54,78 +51,78 @@ struct WorkerStateMachine: Sendable {
     case failed(OpsError)
   }
 
-  /// A step that has run, by the run that its claim began: a step that was lost and claimed again has another.
+  /// A step that has run, named by its run: a step that was lost and claimed again has another run.
   struct Finished: Sendable {
     let run: StreamID
     let result: StepOutcome.Result
   }
 
-  /// What is so at the moment of a decision.
+  /// The state of the world at the moment of a decision.
   struct Reading: Sendable {
-    /// Of a clock that never goes back.
+    /// The time of a clock that never goes back.
     var seconds: Double
     var isToldToStop: Bool
     var leaseSeconds: Double
-    /// Behind a pooler nobody can say that there is work.
+    /// Whether a pooler keeps NOTIFY from this worker.
     var isPooled: Bool
   }
 
   private let options: Worker.Options
   private(set) var report = WorkerReport()
-  /// Why the worker ends, where it does not end by itself.
+  /// The error that ends the worker.
   private(set) var failure: OpsError?
 
   private var reading = Reading(seconds: 0, isToldToStop: false, leaseSeconds: 0, isPooled: false)
   private var asked: (action: Action, seconds: Double)?
-  /// Actions that are due before anything is decided.
+  /// Actions to return before the next decision.
   private var errands: [Action] = []
   /// Claimed steps by their runs, until their outcomes are recorded.
   private var held: [StreamID: Held] = [:]
   private var round = Round.heard
-  /// Whether the worker ends with steps in hand, and goes on with them at the next ``Event/began``.
+  /// Whether the worker ends while it holds steps, and continues with them at the next ``Event/began``.
   private var isSuspended = false
 
-  /// Whether there may be something to claim; false until somebody says so, or a look.
+  /// Whether there may be a step to claim. If not, NOTIFY or a look makes it true again.
   private var isHopeful = true
-  /// Missions of which steps have ended since the last claim: what follows them may run now.
+  /// Missions in which steps have ended since the last claim, so that other steps may run now.
   private var ended: Set<StreamID> = []
-  /// Claims in a row that gave nothing: what a look sees, others may hold.
+  /// Empty claims in a row: others may have locked the steps that a look sees.
   private var disappointments = 0
   private var waiting: (until: Double, rank: Int)?
   private var notedAt = -Double.infinity
   private var recoveredAt = -Double.infinity
   private var fullLookAt = -Double.infinity
-  /// When a step that follows others may be tried again, as far as this worker knows.
+  /// When the next step that follows others is due, as far as this worker knows.
   private var nextRetry = Double.infinity
-  /// When all followers were looked at, until it is known which of them is due next.
+  /// When this worker examined all followers; nil once it knows which of them is due next.
   private var retryUnknownSince: Double?
 
   init(_ options: Worker.Options) { self.options = options }
 
-  /// How far a round is: what has run is collected, recorded and renewed; then the worker hears what others say, and
+  /// The stage of a round. The worker collects and records outcomes, and renews leases. Then it listens for NOTIFY, and
   /// claims once.
   private enum Round: Comparable { case collected, heard, claimed }
 
   private struct Held: Sendable {
     var claimed: ClaimedStep
-    /// Its place among all that this worker claimed.
+    /// Its number among all steps that this worker claimed.
     let number: Int
     var renewAt: Double
-    /// When others may take it. Once it has run, its outcome is tried until then where only a lock is in the way.
+    /// When others may claim the step.
     var leaseEnds: Double
     var isRenewedAlone = false
-    /// What came of it, from the moment at which it has run.
+    /// Nil while the step runs.
     var outcome: Outcome?
   }
 
   private struct Outcome: Sendable {
     var result: StepOutcome.Result
-    /// When it is recorded, or tried again.
+    /// When to record it, or to try that again.
     var dueAt: Double
     var isAlone = false
     /// Failed attempts to record it alone.
     var tries = 0
-    /// Those among them that failed for another reason than a lock.
+    /// The attempts that failed for another reason than a lock.
     var refusals = 0
     var isLocked = false
   }
@@ -136,8 +133,8 @@ struct WorkerStateMachine: Sendable {
 
   // MARK: Deciding
 
-  /// - Parameter event: What came of the action that it returned last.
-  /// - Returns: Nil where the worker ends; ``failure`` says why.
+  /// - Parameter event: The result of the last action.
+  /// - Returns: Nil if the worker ends; ``failure`` has the reason.
   mutating func next(after event: Event, _ reading: Reading) -> Action? {
     self.reading = reading
     take(event)
@@ -192,21 +189,21 @@ struct WorkerStateMachine: Sendable {
   }
 
   private mutating func recover() -> Action? {
-    // While nothing runs here, a look says when a lease has ended.
+    // While nothing runs here, a look tells when a lease has expired.
     guard isHopeful || !held.isEmpty, now - recoveredAt >= 1 else { return nil }
     recoveredAt = now
-    // What has run here is recorded, and not taken back from ourselves.
+    // The steps of this worker are recorded, even after their leases have expired.
     return .recover(but: held.values.map(\.claimed.step.id))
   }
 
   private mutating func claim() -> Action? {
     let isDue = now - fullLookAt >= options.fullLookSeconds || now >= nextRetry
     if isDue { isHopeful = true }
-    // What only waits for its outcome to be recorded takes no room.
+    // A step whose outcome could not be recorded yet takes no room.
     let room = options.concurrency - held.values.count { ($0.outcome?.tries ?? 0) == 0 }
     guard isHopeful, room > 0, round < .claimed || held.isEmpty else { return nil }
     round = .claimed
-    // The last look before it ends is a full one: nothing runs that could tell it more.
+    // The last claim before the worker ends is a full one.
     let isFull = isDue || held.isEmpty && ended.isEmpty
     return .claim(limit: room, isFull ? .all : .of(Array(ended)))
   }
@@ -217,7 +214,7 @@ struct WorkerStateMachine: Sendable {
     disappointments = claim.steps.isEmpty ? disappointments + 1 : 0
     if claim.steps.count(where: { $0.step.needs?.isEmpty == false }) < room { ended = [] }
     if claim.steps.count < room {
-      // What it had not asked for may be there still: the next look tells.
+      // There may be steps that the claim did not ask for: the next look tells.
       isHopeful =
         claim.hasLeftSome || !isFull && claim.halt == nil && held.isEmpty && claim.steps.isEmpty
       if isFull {
@@ -242,7 +239,7 @@ struct WorkerStateMachine: Sendable {
 
   // MARK: Recording
 
-  /// Outcomes that were claimed together, together; by itself what could not be recorded so.
+  /// Records the outcomes of one claim together, and alone those that could not be recorded like that.
   private func record() -> Action? {
     let due = held.values.compactMap { held in
       held.outcome.flatMap { $0.dueAt <= now ? (held: held, outcome: $0) : nil }
@@ -268,16 +265,17 @@ struct WorkerStateMachine: Sendable {
     report.failed += completion.failed
     ended.formUnion(completion.open)
     nextRetry = min(nextRetry, now + (completion.retrySeconds ?? .infinity))
-    // Where nothing may follow, a look tells whether there is more, for less than a claim.
+    // If no step can follow, a look costs less than a claim.
     if !ended.isEmpty || !options.watch { isHopeful = true }
-    // It will not take what follows: somebody else may.
+    // This worker claims no more steps, but others may.
     if reading.isToldToStop { errands.append(.wake) }
   }
 
-  /// How often a worker that leaves tries to record what the database refuses, and no lock is in the way of.
+  /// How often a worker that leaves tries again to record an outcome that the database refuses for another reason than a
+  /// lock.
   private static let refusalsMax = 3
 
-  /// An outcome could not be recorded although it was alone.
+  /// Puts off an outcome that could not be recorded alone.
   private mutating func postpone(_ run: StreamID, after error: OpsError) {
     guard let lease = held[run], var outcome = lease.outcome else { return }
     errands.append(.quarantine(lease.claimed.step.id, error))
@@ -301,13 +299,13 @@ struct WorkerStateMachine: Sendable {
     report.refused += 1
     errands.append(
       .say(
-        "step \(lease.claimed.step.id): its outcome could not be recorded; it is tried again when its lease has "
-          + "ended: \(error)"))
+        "step \(lease.claimed.step.id): the outcome could not be recorded, so the step runs again after its "
+          + "lease: \(error)"))
   }
 
   // MARK: Renewing
 
-  /// A lease is renewed after a third of it, while its step runs or a lock keeps its outcome from being recorded.
+  /// Renews a lease after a third of its time, while the step runs or a lock keeps its outcome from being recorded.
   private func renew() -> Action? {
     let due = held.values.filter {
       $0.renewAt <= now && ($0.outcome == nil || $0.outcome?.isLocked == true)
@@ -340,7 +338,7 @@ struct WorkerStateMachine: Sendable {
     guard error.isOfARow else { return stop(error) }
     switch asked?.action {
     case .record(let outcomes, isAlone: false):
-      // Whose fault it was is found out one by one.
+      // The outcome that causes the error is found one by one.
       for outcome in outcomes { held[outcome.token.runID]?.outcome?.isAlone = true }
     case .record(let outcomes, isAlone: true):
       for outcome in outcomes { postpone(outcome.token.runID, after: error) }
@@ -360,18 +358,18 @@ struct WorkerStateMachine: Sendable {
     }
   }
 
-  /// Records what has run, and ends then. A worker that watches ends at once where the database is away, and keeps
-  /// what it holds: it is called again when the database is back.
+  /// Ends the worker after it has recorded the outcomes. If the database is unreachable, a worker that watches ends at
+  /// once and keeps its steps: it is called again when the database is back.
   private mutating func stop(_ error: OpsError) {
     isSuspended = options.watch && error.code == .databaseUnreachable && !isStopping
     if failure == nil {
       failure = error
       if !isSuspended, !held.isEmpty {
-        errands.append(.say("records what has run, and ends then: \(error)"))
+        errands.append(.say("the worker records its outcomes and ends: \(error)"))
       }
     }
     if isSuspended || held.isEmpty { return }
-    // What waited to be recorded for longer than its lease is another's by now.
+    // After the lease, another worker may have the step.
     for (run, lease) in held where lease.leaseEnds < now { giveUp(run, error) }
     errands.append(.pause(seconds: 0.1))
   }
@@ -398,7 +396,7 @@ struct WorkerStateMachine: Sendable {
 
   private mutating func wait() -> Action? {
     if let waiting, !isStopping, waiting.until > now {
-      // In slices, since a signal does not end the wait.
+      // A signal does not end a wait, so it is short.
       return .listen(seconds: min(waiting.until - now, 0.2))
     }
     waiting = nil
@@ -411,8 +409,8 @@ struct WorkerStateMachine: Sendable {
     return .listen(seconds: 0)
   }
 
-  /// What one call wakes all workers for, one of them mostly takes whole: the first claims at once, the others look in
-  /// their turn whether anything is left.
+  /// NOTIFY wakes all workers, but mostly one of them can claim all steps. So the first claims at once, and the others
+  /// look later, in turn, whether any are left.
   private mutating func hearOfWork() {
     let rank = waiting?.rank ?? 0
     waiting = nil
@@ -425,13 +423,13 @@ struct WorkerStateMachine: Sendable {
 }
 
 extension StepOutcome.Result {
-  /// What is recorded in place of an outcome that the database refuses for what it holds: a failed attempt.
-  /// Nil where it is refused for another reason, or is one already.
+  /// The failed attempt to record in place of an outcome whose content the database refuses; nil if the reason is another
+  /// one, or the outcome is such a failed attempt already.
   fileprivate func refused(by error: OpsError) -> StepOutcome.Result? {
     if case .failed(.refused, _, _) = self { return nil }
     guard let fault = error.database, ![.rollback, .state].contains(fault.errorClass),
       [.conflict, .badInput, .schemaMismatch].contains(error.code)
     else { return nil }
-    return .failed(.refused, error: "its outcome cannot be recorded: \(error)", result: nil)
+    return .failed(.refused, error: "the outcome cannot be recorded: \(error)", result: nil)
   }
 }

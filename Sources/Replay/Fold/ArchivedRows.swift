@@ -1,14 +1,14 @@
 package import Ledger
 import Log
 
-/// Rows that left, as they were.
+/// Archived rows, as they were when they left the database.
 package struct ArchivedRows {
-  private let fold: Fold
+  fileprivate let fold: Fold
 
-  /// Appends what brings them back, each on from its tombstone.
+  /// Appends an event for each row, with the version after its tombstone.
   ///
-  /// - Parameter tombstones: Their last versions.
-  /// - Returns: How many.
+  /// - Parameter tombstones: The last versions of the rows.
+  /// - Returns: The number of rows.
   package func restore(
     into draft: inout Draft, tombstones: [StreamID: Int32]
   ) throws(OpsError) -> Int {
@@ -17,8 +17,6 @@ package struct ArchivedRows {
     draft = restorer.draft
     return restorer.count
   }
-
-  fileprivate init(fold: Fold) { self.fold = fold }
 
   private struct Restorer: RowVisitor {
     let fold: Fold
@@ -42,17 +40,21 @@ package struct ArchivedRows {
 }
 
 extension Session {
-  /// Folds these streams up to an entry, from the database and from what has left it.
+  /// Folds these streams up to an entry, from the database and its archived part.
   ///
-  /// - Throws: `OPS_016` where the log is broken there; `OPS_001` where no store is at hand and one is needed.
+  /// - Throws: `OPS_016` if the log of these streams is broken; `OPS_001` if a store is needed and none is available.
   package func rows(
     of streams: Set<StreamID>, at entry: Int64
   ) throws(OpsError) -> ArchivedRows {
+    ArchivedRows(fold: try fold(streams, upTo: entry))
+  }
+
+  func fold(_ streams: Set<StreamID>, upTo entry: Int64) throws(OpsError) -> Fold {
     let snapshot = try SharedSnapshot(self)
     defer { snapshot.end() }
     let fold = try Slice.streams(Array(streams)).fold(
       on: try snapshot.reader(), entries: 0...max(0, entry), ReplayProgress())
     try fold.requireSound()
-    return ArchivedRows(fold: fold)
+    return fold
   }
 }

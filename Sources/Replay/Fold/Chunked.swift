@@ -1,7 +1,5 @@
-import Log
-
-/// A growing list that never moves what it holds: doubling an array of rows touches twice the memory,
-/// and page faults were a tenth of a fold.
+/// A list that grows without moving its elements. An array that doubles touches twice the memory, and page faults were a
+/// tenth of a fold's time.
 struct Chunked<Element>: RandomAccessCollection {
   private static var shift: Int { 9 }
   private static var mask: Int { (1 << shift) - 1 }
@@ -17,7 +15,7 @@ struct Chunked<Element>: RandomAccessCollection {
     _modify { yield &chunks[index >> Self.shift][index & Self.mask] }
   }
 
-  /// The elements where they lie, without a copy of each.
+  /// Passes each element by its address, without a copy.
   func withEach<E: Error>(_ body: (UnsafePointer<Element>) throws(E) -> Void) throws(E) {
     for chunk in chunks {
       try chunk.withUnsafeBufferPointer { (chunk) throws(E) in

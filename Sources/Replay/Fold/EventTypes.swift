@@ -1,11 +1,11 @@
 import Ledger
 import Log
 
-/// Finds an event's noun and kind from the bytes of its type, without making a string of each.
+/// Finds an event's row type and kind from the bytes of its type, without making a string.
 package struct EventTypes: Sendable {
   struct Found: Sendable {
     let rowType: RowType
-    /// Index into the noun's ``StreamEvent/Kind/all``.
+    /// Index into the row type's ``StreamEvent/Kind/all``.
     let kind: Int
   }
 

@@ -4,7 +4,7 @@ import Postgres
 
 /// Folds events into rows: `row(stream) = events(stream).reduce(nil, evolve)`.
 struct Fold {
-  /// What a reader of events selects, in this order.
+  /// The columns that a reader of events selects, in this order.
   static let columns = "entry, index, stream, version, type, recorded_at, data, content"
 
   var agentEvents = FoldTable<AgentEvent>()
@@ -56,47 +56,40 @@ struct Fold {
     }
   }
 
-  /// Rows that the events left.
-  var rowCount: Int { RowType.allCases.reduce(0) { $0 + rowCount(of: $1) } }
+  /// How many rows exist after the events.
+  var rowCount: Int {
+    var counting = Counting(fold: self)
+    try? counting.visitParentsFirst()
+    return counting.rows
+  }
 
-  private func rowCount(of rowType: RowType) -> Int {
-    switch rowType {
-    case .agentEvent: agentEvents.rowCount
-    case .reaction: reactions.rowCount
-    case .proposal: proposals.rowCount
-    case .mission: missions.rowCount
-    case .step: steps.rowCount
-    case .run: runs.rowCount
-    case .policy: policies.rowCount
-    case .radar: radar.rowCount
-    case .hold: holds.rowCount
-    case .ledger: ledger.rowCount
+  /// Ends a slice of the log: reports each version that is still missing.
+  mutating func finish() {
+    var finishing = Finishing(fold: self)
+    try? finishing.visitParentsFirst()
+    self = finishing.fold
+  }
+
+  private struct Counting: RowVisitor {
+    let fold: Fold
+    var rows = 0
+
+    mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
+      rows += fold[keyPath: table].slots.count { $0.row != nil }
     }
   }
 
-  /// Ends a slice of the log.
-  mutating func finish() {
-    for rowType in RowType.allCases { finish(rowType) }
-  }
+  private struct Finishing: RowVisitor {
+    var fold: Fold
 
-  private mutating func finish(_ rowType: RowType) {
-    switch rowType {
-    case .agentEvent: agentEvents.finish(context)
-    case .reaction: reactions.finish(context)
-    case .proposal: proposals.finish(context)
-    case .mission: missions.finish(context)
-    case .step: steps.finish(context)
-    case .run: runs.finish(context)
-    case .policy: policies.finish(context)
-    case .radar: radar.finish(context)
-    case .hold: holds.finish(context)
-    case .ledger: ledger.finish(context)
+    mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
+      fold[keyPath: table].finish(fold.context)
     }
   }
 }
 
 extension EventView {
-  /// A row of `COPY (SELECT columns …)` of ``Fold/columns``; its type is column 4.
+  /// Reads a row of `COPY (SELECT columns …)` with ``Fold/columns``, without its type, which is column 4.
   init(_ row: borrowing CopyRow) throws(PostgresError) {
     self.init(
       fixed: Fixed(
@@ -107,7 +100,7 @@ extension EventView {
   }
 }
 
-/// Something that is done with every noun in turn.
+/// An operation on every row type in turn.
 protocol RowVisitor {
   mutating func visit<R: Row>(
     _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
@@ -123,7 +116,7 @@ extension RowVisitor {
     for rowType in RowType.allCases.reversed() { try visit(rowType) }
   }
 
-  private mutating func visit(_ rowType: RowType) throws(OpsError) {
+  mutating func visit(_ rowType: RowType) throws(OpsError) {
     switch rowType {
     case .agentEvent: try visit(AgentEvent.self, \.agentEvents)
     case .reaction: try visit(Reaction.self, \.reactions)

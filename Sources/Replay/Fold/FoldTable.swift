@@ -2,25 +2,24 @@ import JSON
 import Ledger
 import Log
 
-/// The streams of one noun while they are folded.
+/// The streams of one row type while they are folded.
 ///
-/// A scan of the log does not give a stream in the order of its versions, so an event that is not
-/// the next of its stream waits until the gap before it closes. One that still waits at the end is a
-/// hole in the log.
+/// A scan of the log does not give a stream in the order of its versions. An event that is not the next of its stream
+/// therefore waits for the events before it. If it still waits at the end, the log has a gap.
 struct FoldTable<R: Row> {
   struct Slot {
-    /// First, so that it lies where its slot does (``withEachRow(_:)``).
+    /// The first property, so that its address is the slot's address (``Swift/UnsafePointer/row()``).
     var row: R?
     let stream: StreamID
     var version: Int32 = 0
     var last = LogPosition(entry: 0, index: 0)
     var at = Instant(micros: .min)
-    /// The live row was met when the tables were compared.
+    /// Whether the comparison has found the stream's live row.
     var isSeen = false
-    /// Its history is broken, so that its row proves nothing.
+    /// Whether the stream's history is broken. Its row proves nothing then.
     var isBroken = false
 
-    /// Of the event that is due next. What a snapshot names may be the last number of the type.
+    /// The version of the next event. A damaged snapshot may have a row with the greatest possible version.
     var nextVersion: Int32 { version == .max ? .max : version + 1 }
   }
 
@@ -29,24 +28,22 @@ struct FoldTable<R: Row> {
   private(set) var slots = Chunked<Slot>()
   private var waiting: [StreamID: [WaitingEvent]] = [:]
 
-  var rowCount: Int { slots.count { $0.row != nil } }
-
   func find(_ stream: StreamID) -> Int? {
     index.find(stream) { slots[$0].stream == stream }
   }
 
-  /// The rows that the events left, each where it lies: copying one costs as much as writing it.
+  func row(of stream: StreamID) -> R? { find(stream).flatMap { slots[$0].row } }
+
+  /// Passes each row by its address: copying a row costs as much as writing it.
   func withEachRow<E: Error>(_ body: (UnsafePointer<R>) throws(E) -> Void) throws(E) {
     try slots.withEach { (slot) throws(E) in
-      guard slot.pointee.row != nil else { return }
-      // What an optional holds lies at its start.
-      try body(UnsafeRawPointer(slot).assumingMemoryBound(to: R.self))
+      if let row: UnsafePointer<R> = slot.row() { try body(row) }
     }
   }
 
   mutating func markSeen(_ slot: Int) { slots[slot].isSeen = true }
 
-  /// The slot of a stream, made where the stream is new.
+  /// The slot of a stream. A new stream gets one.
   private mutating func slot(of stream: StreamID) -> Int {
     if let known = find(stream) { return known }
     index.insert(stream, slot: slots.count) { slots[$0].stream }
@@ -54,7 +51,7 @@ struct FoldTable<R: Row> {
     return slots.count - 1
   }
 
-  /// Begins a stream where a snapshot has it.
+  /// Begins a stream with its row as of a snapshot.
   mutating func seed(_ stream: StreamID, _ row: R?, version: Int32, upTo entry: Int64) {
     let slot = slot(of: stream)
     slots[slot].row = row
@@ -113,7 +110,7 @@ struct FoldTable<R: Row> {
     }
   }
 
-  /// Applies what waited for the event that was just applied.
+  /// Applies the events that waited for the one just applied.
   private mutating func applyWaiting(to slot: Int, _ context: FoldContext) {
     let stream = slots[slot].stream
     while let events = waiting[stream],
@@ -125,7 +122,7 @@ struct FoldTable<R: Row> {
     }
   }
 
-  /// Ends a slice: what still waits has a hole before it.
+  /// Ends a slice: each stream whose events still wait lacks a version.
   mutating func finish(_ context: FoldContext) {
     for (stream, events) in waiting {
       guard let first = events.min(by: { $0.fixed.version < $1.fixed.version }) else { continue }
@@ -138,15 +135,15 @@ struct FoldTable<R: Row> {
   }
 }
 
-/// What the folding of all nouns has in common.
+/// The state that the folds of all row types share.
 final class FoldContext {
   var problems: [LogProblem] = []
-  /// Events of a stream that were recorded earlier, by the clock, than the one before.
+  /// How many events have an earlier time than the event before them in the same stream.
   var clockRanBack = 0
   private let dataReader = JSONReader()
   private let contentReader = JSONReader()
 
-  /// Good until the next call.
+  /// The event's payload, valid until the next call.
   func payload(of event: EventView) -> Payload {
     Payload(
       // `{}` is a quarter of all payloads.
@@ -155,17 +152,19 @@ final class FoldContext {
   }
 }
 
-/// Where an event stands in the log.
-struct LogPosition: Comparable {
+/// The position of an event in the log.
+struct LogPosition: Comparable, Hashable, CustomStringConvertible {
   let entry: Int64
   let index: Int32
+
+  var description: String { "\(entry)/\(index)" }
 
   static func < (a: LogPosition, b: LogPosition) -> Bool {
     a.entry == b.entry ? a.index < b.index : a.entry < b.entry
   }
 }
 
-/// One event as it lies in the reader's buffer.
+/// One event, in the reader's buffer.
 struct EventView {
   struct Fixed {
     let position: LogPosition
@@ -176,11 +175,11 @@ struct EventView {
 
   let fixed: Fixed
   let data: UnsafeRawBufferPointer
-  /// Nil where there is none.
+  /// Nil if the event has none.
   let content: UnsafeRawBufferPointer?
 }
 
-/// An event that came before its time, with its payload copied.
+/// An event that was read before its predecessor, with a copy of its payload.
 private struct WaitingEvent {
   let fixed: EventView.Fixed
   let kind: Int

@@ -2,65 +2,59 @@ import Ledger
 import Log
 import Postgres
 
-/// The log as one moment of the database sees it: what it holds, and before that what has left it.
+/// The log in one snapshot of the database: its archived part, and then what the database holds.
 struct LogReader {
   let connection: Connection
   let archivedPart: ArchivedPart?
 
-  /// - Parameter connection: In a transaction that holds the log's partitions by a lock.
+  /// - Parameter connection: A connection in a transaction that locks the log's partitions.
   init(_ target: Session.Target, on connection: Connection) throws(OpsError) {
     self.connection = connection
     archivedPart = try ArchivedPart(target, on: connection)
   }
 
-  /// Entries that left the database end with this one; 0 where none did.
+  /// The last archived entry; 0 if none is.
   var archivedLast: Int64 { archivedPart?.last ?? 0 }
 
-  /// Hands over the events of these entries that have left the database.
+  /// Calls `body` with the archived events of these entries; nil: of all entries.
   func archived(
     _ entries: ClosedRange<Int64>?,
     _ streams: @autoclosure () throws(OpsError) -> ArchivedQuery.Streams,
     _ body: (EventLine) throws(OpsError) -> Void
   ) throws(OpsError) {
-    guard let archivedPart, let range = archivedPart.part(of: entries ?? 0...Int64.max) else {
-      return
-    }
-    let log = try archivedPart.log()
-    try log.events(ArchivedQuery(range, try streams())) { (event) throws(OpsError) in
-      try body(event)
-      return true
-    }
+    let entries = entries ?? 0...Int64.max
+    guard let archivedPart, archivedPart.part(of: entries) != nil else { return }
+    try archivedPart.events(ArchivedQuery(entries, try streams()), body)
   }
 }
 
 extension LogReader {
-  /// Divides the streams, so that each slice is folded in memory and all of them read about once.
+  /// Divides the streams into slices that can each be folded in memory, and together read the log about once.
   ///
-  /// By ranges of ids, which `(stream, version)` finds: ids of version 7 begin with their time, so that a range lies
-  /// together in the log. Where a part of the log has left, its ids are known only by reading it, and slices are by
-  /// hash.
+  /// Slices are ranges of ids, which the index `(stream, version)` finds. Ids of version 7 begin with their time, so
+  /// the streams of a range lie together in the log. The ids of an archived part are not known before it is read; then
+  /// the slices are hashes.
   ///
-  /// - Parameter entry: Events up to this one are to be folded.
+  /// - Parameter entry: The last entry whose events are to be folded.
   func slices(_ count: Int, upTo entry: Int64 = .max) throws(OpsError) -> [Slice] {
     if archivedPart != nil { return (0..<count).map { .hash(remainder: $0, of: count) } }
     let ends = try quantiles(count, upTo: entry).map { Optional($0) }
     return zip([nil] + ends, ends + [nil]).map { .range(from: $0, to: $1) }
   }
 
-  /// Streams that divide the events into as many equal parts, as far as a sample of the log's pages tells.
+  /// Streams that divide the events into `count` parts of about equal size, by a sample of the log's pages.
   private func quantiles(_ count: Int, upTo entry: Int64) throws(OpsError) -> [StreamID] {
     guard count > 1 else { return [] }
     var parameters = Parameters()
     parameters.int8(Int64(count * Self.pagesSampled))
     parameters.int8(entry)
     parameters.int8(Int64(count))
-    let rows = try onDatabase { () throws(PostgresError) in
+    return try onDatabase { () throws(PostgresError) in
       try connection.query(Self.quantiles, parameters)
-    }
-    return try rows.ids()
+    }.ids()
   }
 
-  /// Of each slice: its size is then off by about a sixteenth.
+  /// Pages for each slice. The slices' sizes then differ by about a sixteenth.
   private static let pagesSampled = 250
 
   private static let quantiles = Statement(

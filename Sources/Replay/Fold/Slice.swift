@@ -2,20 +2,21 @@ import Ledger
 import Log
 import Postgres
 
-/// A part of all streams, small enough to be folded in memory: the events of these streams, and the
-/// rows that are theirs.
+/// A part of all streams, small enough to be folded in memory.
 enum Slice: Sendable {
-  /// The streams from one on, up to another and without it; nil: without an end.
+  /// The streams from the first id up to, but not including, the second. Nil means no bound.
   case range(from: StreamID?, to: StreamID?)
-  /// The streams whose hash leaves this remainder.
+  /// The streams whose hash has this remainder.
   case hash(remainder: Int, of: Int)
   case streams([StreamID])
-  /// Of the streams that have events among these entries, those whose hash leaves this remainder.
+  /// The streams that have events among these entries and whose hash has this remainder.
   case changed(in: ClosedRange<Int64>, remainder: Int, of: Int)
-  /// Of another slice, the streams of these nouns.
+  /// The streams of another slice that have one of these row types.
   indirect case rowTypes([RowType], Slice)
 
-  /// The condition on an expression that gives a row's stream.
+  static let all = Slice.range(from: nil, to: nil)
+
+  /// The SQL condition on an expression that gives a row's stream.
   func predicate(on stream: String) -> String {
     switch self {
     case .range(let first, let end):
@@ -34,19 +35,25 @@ enum Slice: Sendable {
     }
   }
 
-  /// Only these nouns of it, where they are not all.
+  /// The part of the slice with these row types.
   func only(_ rowTypes: Set<RowType>) -> Slice {
     rowTypes.count == RowType.allCases.count
       ? self : .rowTypes(RowType.allCases.filter(rowTypes.contains), self)
   }
 
-  /// The condition on an event of the slice, among these entries or at all.
-  func condition(_ entries: ClosedRange<Int64>? = nil) -> String {
+  /// The SQL condition on an event of the slice.
+  func condition(_ entries: ClosedRange<Int64>?) -> String {
     let bounds = entries.map { " AND entry BETWEEN \($0.lowerBound) AND \($0.upperBound)" } ?? ""
-    return "\(predicate(on: "stream"))\(typeCondition)\(bounds)"
+    var types = ""
+    if case .rowTypes(let rowTypes, _) = self {
+      // The operator for "begins with": under a collation, LIKE would not compare bytes.
+      let names = rowTypes.map { "type ^@ '\($0.rawValue).'" } + ["false"]
+      types = " AND (\(names.joined(separator: " OR ")))"
+    }
+    return predicate(on: "stream") + types + bounds
   }
 
-  /// Whether an event of this type is of its nouns.
+  /// Whether an event of this type is of the slice's row types.
   func holds(type: UnsafeRawBufferPointer) -> Bool {
     guard case .rowTypes(let rowTypes, _) = self else { return true }
     return rowTypes.contains { rowType in
@@ -56,19 +63,8 @@ enum Slice: Sendable {
     }
   }
 
-  private var typeCondition: String {
-    guard case .rowTypes(let rowTypes, _) = self else { return "" }
-    return " AND " + Self.typePredicate(rowTypes)
-  }
-
-  /// The condition on an event's type.
-  static func typePredicate(_ rowTypes: [RowType]) -> String {
-    // Begins with: an operator of its own, since a collation would not let LIKE compare bytes.
-    "(" + (rowTypes.map { "type ^@ '\($0.rawValue).'" } + ["false"]).joined(separator: " OR ") + ")"
-  }
-
-  /// Whether it joins the log with itself. The planner must not do that in a loop, of all with all, which it
-  /// takes for cheap before the first ANALYZE.
+  /// Whether the query joins the log with itself. Before the first ANALYZE, the planner takes a nested loop over all
+  /// pairs of events for cheap; the reader must forbid it.
   var isJoin: Bool {
     switch self {
     case .changed: true
@@ -77,15 +73,15 @@ enum Slice: Sendable {
     }
   }
 
-  /// The events of the slice among these entries, or all of them, as ``Fold`` reads them.
-  func events(_ entries: ClosedRange<Int64>? = nil) -> String {
+  /// The COPY of the slice's events, as ``Fold`` reads them.
+  func events(_ entries: ClosedRange<Int64>?) -> String {
     "COPY (SELECT \(Fold.columns) FROM ledger.events WHERE \(condition(entries))) "
       + "TO STDOUT (FORMAT binary)"
   }
 
-  /// Its streams, for a reader of what has left the database.
+  /// The slice's streams, for a reader of archived events.
   ///
-  /// Streams that changed must have done so in what the database holds; see ``LogReader/archivedLast``.
+  /// ``changed(in:remainder:of:)`` must name entries that are in the database; see ``LogReader/archivedLast``.
   func archivedStreams(_ log: LogReader) throws(OpsError) -> ArchivedQuery.Streams {
     switch self {
     case .range(nil, nil), .hash(_, 1): return .all
@@ -94,17 +90,15 @@ enum Slice: Sendable {
       return .hash(remainder: UInt32(remainder), of: UInt32(count))
     case .streams(let streams): return .these(Set(streams))
     case .changed:
-      let rows = try onDatabase { () throws(PostgresError) in
-        try log.connection.query(
-          Statement(
-            "SELECT DISTINCT e.stream FROM ledger.events AS e WHERE \(predicate(on: "e.stream"))"))
-      }
-      return .these(Set(try rows.ids()))
+      let streams = try log.query(
+        Statement(
+          "SELECT DISTINCT e.stream FROM ledger.events AS e WHERE \(predicate(on: "e.stream"))"))
+      return .these(Set(try streams.ids()))
     case .rowTypes(_, let slice): return try slice.archivedStreams(log)
     }
   }
 
-  /// The live rows of the slice.
+  /// The COPY of the slice's live rows.
   func rows<R: Row>(of rowType: R.Type) -> String {
     "COPY (SELECT \(R.text.selectList) FROM \(R.relation) WHERE \(predicate(on: R.streamSQL))) "
       + "TO STDOUT (FORMAT binary)"

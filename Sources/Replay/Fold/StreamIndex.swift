@@ -1,20 +1,20 @@
 import Ledger
 import Log
 
-/// Finds a stream's slot: open addressing over the ids that the slots hold already, since the general
-/// dictionary's hashing was an eighth of a fold.
+/// Finds a stream's slot by open addressing over the ids in the slots. The hashing of Swift's dictionary was an eighth of
+/// a fold's time.
 struct StreamIndex {
-  /// The slot plus one in the low half, a part of the hash in the high half; 0 is free.
+  /// The slot plus one in the low half, a part of the hash in the high half. A free cell is 0.
   private var cells = [UInt64](repeating: 0, count: 64)
   private var count = 0
 
-  /// Ids of version 7 carry 74 random bits; the multiplication spreads those that do not.
+  /// Ids of version 7 have 74 random bits. The multiplication spreads ids of other versions.
   private static func hash(_ stream: StreamID) -> UInt64 {
     let mixed = (stream.high ^ stream.low) &* 0x9E37_79B9_7F4A_7C15
     return mixed ^ mixed >> 32
   }
 
-  /// - Parameter isAt: Whether the stream is the one in a slot.
+  /// - Parameter isAt: Says whether the stream is in a slot.
   func find(_ stream: StreamID, isAt: (Int) -> Bool) -> Int? {
     let hash = Self.hash(stream)
     let mask = cells.count - 1
@@ -27,7 +27,7 @@ struct StreamIndex {
     return nil
   }
 
-  /// Adds a stream that is not there.
+  /// Adds a stream that the index does not have.
   mutating func insert(_ stream: StreamID, slot: Int, streamAt: (Int) -> StreamID) {
     count += 1
     if count * 2 > cells.count {

@@ -4,26 +4,23 @@ import Ledger
 import Log
 import Postgres
 
-/// Command keys, tombstones and erasures: what stands beside the log and follows from it.
+/// Writes the bookkeeping tables: idempotency keys, tombstones, erasures, copies of archived events.
 enum Bookkeeping {
-  /// Makes them as the events of these entries have them.
+  /// Adds the rows that follow from the events of these entries.
   ///
-  /// - Parameter connection: as the repair role.
+  /// - Parameter connection: Has the repair role.
   static func make(
     _ entries: ClosedRange<Int64>, on connection: Connection
   ) throws(OpsError) {
-    var range = Parameters()
-    range.int8(entries.lowerBound)
-    range.int8(entries.upperBound)
     _ = try onDatabase { () throws(PostgresError) in
       try connection.query(
-        Statement("SELECT ledger.make_bookkeeping($1::bigint, $2::bigint)"), range)
+        Statement("SELECT ledger.make_bookkeeping($1::bigint, $2::bigint)"), Parameters(entries))
     }
   }
 
-  /// Sets right how many events seals count.
+  /// Corrects the number of events that seals count.
   ///
-  /// - Parameter connection: as the repair role.
+  /// - Parameter connection: Has the repair role.
   static func recount(
     _ faults: [Verifier.EntryFault], on connection: Connection
   ) throws(OpsError) {
@@ -42,12 +39,12 @@ enum Bookkeeping {
     }
   }
 
-  /// Takes off what differs from the log, and makes it again.
+  /// Removes the rows that differ from the log, and makes them again.
   ///
-  /// - Parameter connection: as the repair role, in a transaction that records a repair, and that holds off writers.
-  /// - Returns: How many rows of which table were wrong.
+  /// - Parameter reader: In a transaction with the repair role, that has locked the tables and records the repair.
+  /// - Returns: How many rows of each table were wrong.
   static func repair(
-    _ reader: LogReader, roots: [RootCheck.WrongRow], on connection: Connection
+    _ reader: LogReader, roots: [RootCheck.WrongRow]
   ) throws(OpsError) -> [String: RepairCount] {
     var check = BookkeepingCheck(reader)
     try check.run()
@@ -58,13 +55,10 @@ enum Bookkeeping {
     for rows in [check.archivedKeys, check.archivedTombstones, check.archivedErasures] {
       parameters.json(JSON.array(rows).text)
     }
-    let guarded = guardedRows(check, roots)
-    try onDatabase { () throws(PostgresError) in
-      _ = try connection.query(repairBookkeeping, parameters)
-      _ = try connection.query(repairGuarded, guarded)
-    }
+    _ = try reader.query(repairBookkeeping, parameters)
+    _ = try reader.query(repairGuarded, guardedRows(check, roots))
     let sizes = try Verifier.sealFaults(reader)
-    try recount(sizes, on: connection)
+    try recount(sizes, on: reader.connection)
     var counts: [String: RepairCount] = [:]
     for difference in check.differences + roots.map(\.difference) + sizes.map(\.difference) {
       counts[difference.table, default: RepairCount()].updated += 1
@@ -91,7 +85,7 @@ enum Bookkeeping {
     return parameters
   }
 
-  /// A row of `ledger.kept_events`, as ``repairGuarded`` reads it.
+  /// A row of `ledger.kept_events`, in the form that ``repairGuarded`` reads.
   private static func copy(_ event: LoggedEvent) -> JSON {
     .object([
       "entry": .int(Int(event.entry)), "index": .int(Int(event.index)),

@@ -3,63 +3,70 @@ import Ledger
 import Log
 package import Postgres
 
-/// What rows of the log break, and what was therefore not put back, or not in force, on the eight tables.
+/// A constraint, index or trigger of the eight tables that is missing, NOT VALID or was not run, because rows of the log
+/// break it.
 public struct DroppedConstraints: Equatable, Sendable {
   public enum Kind: String, Sendable {
-    /// A foreign key or CHECK that is there, for new rows, and NOT VALID.
+    /// A foreign key or CHECK that is NOT VALID. It applies to new rows only.
     case notValid = "not_valid"
-    /// A constraint that cannot be NOT VALID.
+    /// A constraint that is missing, since its kind cannot be NOT VALID.
     case constraint
     case index
     case notNull = "not_null"
-    /// A trigger that is there again, and was not run for the rows that were written.
+    /// A trigger that was switched off while rows were written.
     case trigger
   }
 
   public let kind: Kind
   /// With its schema.
   public let table: String
-  /// The constraint's, index's, trigger's or column's own.
+  /// Of the constraint, index, trigger or column.
   public let name: String
-  /// What puts it back, once the rows allow it.
+  /// The SQL that puts it back, once the rows allow it.
   public let statement: String
-  /// What the database said.
+  /// The database's message.
   public let why: String
 
   /// `constraint x on public.ops_missions is NOT VALID: …`.
   public var text: String {
-    let tail = "\(why); once the rows allow it: \(statement)"
+    let tail = "\(why); once the rows allow it, run: \(statement)"
     return switch kind {
     case .notValid: "constraint \(name) on \(table) is NOT VALID: \(tail)"
     case .constraint: "constraint \(name) on \(table) was left off: \(tail)"
     case .index: "index \(name) on \(table) was left off: \(tail)"
     case .notNull: "column \(name) of \(table) may be NULL: \(tail)"
     case .trigger:
-      "trigger \(name) on \(table) was not run, since the tables could not be written with it"
+      "trigger \(name) on \(table) was not run for the rows written: the tables refused some of them"
     }
-  }
-
-  /// As the log records it: without why, which may name a value that can be erased.
-  var json: JSON {
-    .object([
-      "kind": .string(kind.rawValue), "table": .string(table), "name": .string(name),
-      "statement": .string(statement),
-    ])
   }
 }
 
-/// What stands on the eight tables and is in the way of writing many rows, or rows that it refuses: taken away, and made
-/// again in the same transaction, word for word as the catalogue prints it. What the rows do not allow is made
-/// NOT VALID, or left off, and named.
+extension [DroppedConstraints] {
+  /// The form in which the log records them: without triggers, and without the reason, which may name a value that can
+  /// be erased.
+  var json: JSON {
+    .array(
+      filter { $0.kind != .trigger }.map {
+        .object([
+          "kind": .string($0.kind.rawValue), "table": .string($0.table), "name": .string($0.name),
+          "statement": .string($0.statement),
+        ])
+      })
+  }
+}
+
+/// Constraints, indexes and triggers of the eight tables that slow down many writes, or refuse rows. They are dropped and
+/// made again in the same transaction, from the definitions that the catalogue prints. A constraint that the rows break
+/// becomes NOT VALID or is left off, and is named.
 package struct Constraints {
   package enum Extent: Sendable {
-    /// Foreign keys, unique keys and whole secondary indexes: what slows a bulk load down.
+    /// Foreign keys, unique keys and secondary indexes on whole tables, which slow a bulk load down.
     case bulk
-    /// The same, and capture's triggers of inserts, which would make a COPY into empty tables write row by row.
+    /// The same, and capture's INSERT triggers, with which COPY into empty tables would write row by row.
     case empty
-    /// Everything that could refuse a row: operators' constraints, indexes and triggers, too.
+    /// Everything that could refuse a row, including constraints, indexes and triggers of operators.
     case all
-    /// The same, into empty tables.
+    /// The same, for empty tables.
     case allEmpty
 
     var isEmpty: Bool { self == .empty || self == .allEmpty }
@@ -80,15 +87,10 @@ package struct Constraints {
 
   package init(of connection: Connection, _ extent: Extent) throws(PostgresError) {
     self.extent = extent
-    let tables = RowType.allCases.filter(\.isOfTheEight)
     var parameters = Parameters()
-    parameters.texts(tables.map { TableText.of($0).table })
+    parameters.texts(TableText.eight.map(\.table))
     parameters.bool(extent.isAll)
-    parameters.texts(
-      tables.flatMap { rowType in
-        let text = TableText.of(rowType)
-        return text.columns.map { text.table + "." + $0.name }
-      })
+    parameters.texts(TableText.columnsOfTheEight)
     let rows = try connection.query(Self.find, parameters)
     var parts: [Part] = []
     for row in 0..<rows.count {
@@ -102,24 +104,24 @@ package struct Constraints {
   }
 
   package func drop(on connection: Connection) throws(PostgresError) {
-    // What one command can take away side by side: the guards look at the catalogue after each.
+    // One command drops as many as it can: the guards look at the catalogue after each command.
     var statements: [String] = []
     var last = ""
     for part in parts {
-      let command = part.drop.prefix { $0 != "\t" }
-      let what = part.drop.dropFirst(command.count + 1)
+      let command = String(part.drop.prefix { $0 != "\t" })
+      let object = part.drop.dropFirst(command.count + 1)
       if command == last {
-        statements[statements.count - 1] += ", " + what
+        statements[statements.count - 1] += ", " + object
       } else {
-        statements.append(String(command) + String(what))
+        statements.append(command + object)
       }
-      last = String(command)
+      last = command
     }
     for statement in statements { try connection.execute(statement) }
     if extent.isEmpty { try connection.execute("SELECT ledger_guard.lift_capture()") }
   }
 
-  /// - Returns: What the rows do not allow.
+  /// - Returns: What the rows break.
   package func make(on connection: Connection) throws(PostgresError) -> [DroppedConstraints] {
     if extent.isEmpty { try connection.execute("SELECT ledger_guard.restore_capture()") }
     var left: [DroppedConstraints] = []
@@ -128,9 +130,7 @@ package struct Constraints {
         try connection.execute(
           "SAVEPOINT part; \(part.make)\(part.comment.isEmpty ? "" : "; " + part.comment); RELEASE part"
         )
-        if part.kind == .trigger {
-          left.append(Self.droppedConstraints(part, .trigger, ""))
-        }
+        if part.kind == .trigger { left.append(Self.droppedConstraints(part, .trigger, "")) }
       } catch {
         guard error.isOfTheStatement else { throw error }
         try connection.execute("ROLLBACK TO part; RELEASE part")
@@ -164,10 +164,10 @@ package struct Constraints {
       kind: kind, table: part.table, name: part.name, statement: part.make, why: why)
   }
 
-  /// Foreign keys first, since unique keys may serve them. Primary keys stay.
+  /// Foreign keys first, since they need the unique keys. Primary keys stay.
   ///
-  /// Of `bulk` partial indexes stay, too, which hold few rows; so does an index that its table is clustered or replicated
-  /// by, and a unique key that a table of somebody else's refers to.
+  /// Under `bulk` more stays: partial indexes, which hold few rows; an index that its table is clustered or replicated
+  /// by; a unique key that a foreign key of another table needs.
   private static let find = Statement(
     """
     WITH t AS (
@@ -189,7 +189,7 @@ package struct Constraints {
           AND NOT EXISTS (SELECT FROM pg_constraint AS o
             WHERE c.contype = 'u' AND o.contype = 'f' AND o.conindid = c.conindid
               AND o.conrelid NOT IN (SELECT oid FROM t)))
-        -- Not the schema's own: what those forbid is not recorded.
+        -- The schema's own CHECKs stay: capture records no row that breaks them.
         OR $2::boolean AND c.contype IN ('c', 'x') AND c.conrelid IN (SELECT oid FROM t) AND NOT EXISTS (
           SELECT FROM ledger_guard.definitions AS d WHERE d.object = format('constraint %I on public.%I', c.conname,
             (SELECT r.relname FROM pg_class AS r WHERE r.oid = c.conrelid)))

@@ -2,8 +2,8 @@ import Ledger
 import Log
 import Postgres
 
-/// The rows of a fold as a COPY into empty tables takes them: made where the fold was, while the slice
-/// before is still being written.
+/// The rows of a fold in the binary format of COPY, for empty tables. The thread that folded makes them, while another
+/// thread writes the slice before.
 struct Fill: RowVisitor {
   struct Filled {
     let table: String
@@ -11,16 +11,16 @@ struct Fill: RowVisitor {
     let rows: CopyRows
   }
 
-  /// What is left of it: holds and the ledger's own row are not of the eight, and may be there.
+  /// The rest of the fold: holds and the ledger's own row are not in the eight tables.
   private(set) var fold: Fold
-  /// Parents before children.
+  /// In an order that puts parents before children.
   private(set) var tables: [Filled] = []
   private let prefix: String
   private let columns: StateColumns?
 
   /// - Parameters:
-  ///   - prefix: The schema of the tables, with its point; `public.` for the live ones.
-  ///   - columns: Those that are filled, where they are not all.
+  ///   - prefix: The schema of the tables, with a dot.
+  ///   - columns: The columns to fill; nil for all.
   init(
     _ fold: consuming Fold, into prefix: String = "public.", _ columns: StateColumns? = nil
   ) throws(OpsError) {

@@ -2,11 +2,12 @@ import Ledger
 import Log
 import Postgres
 
-/// Puts constraints and indexes of the eight tables back that are not as they were laid, after a repair: what the rows
-/// broke before they may allow now.
+/// Puts back constraints and indexes of the eight tables that differ from the schema. After a repair, the rows may no
+/// longer break them.
 enum PutBack {
-  /// - Parameter left: What the repair has left off itself.
-  /// - Returns: What is not in force now; of the schema's own, whoever took it away.
+  /// - Parameter left: What the repair has left off.
+  /// - Returns: What is now missing or NOT VALID. Of the schema's own constraints and indexes, that includes what others
+  ///   dropped.
   static func run(_ session: Session, after left: [DroppedConstraints] = []) throws(OpsError)
     -> [DroppedConstraints]
   {
@@ -30,19 +31,19 @@ enum PutBack {
         }
         found = try Definitions.read(on: connection).found
       }
-      // An operator's own, and triggers, are as the repair has left them.
+      // This function changed nothing of an operator's, and no trigger.
       return left.filter { applied.facts[$0.object] == nil || $0.kind == .trigger }
         + Set(Definitions.repairable(applied, found).map(\.object)).sorted().compactMap { object in
           DroppedConstraints(
             object, applied.facts[object] ?? [:], isThere: found.facts[object] != nil,
-            why: reasons[object] ?? "nobody has tried to put it back")
+            why: reasons[object] ?? "it was not put back")
         }
     }
   }
 }
 
 extension DroppedConstraints {
-  /// As definitions name it.
+  /// The name that ``Definitions`` uses.
   var object: String {
     switch kind {
     case .notValid, .constraint: "constraint \(name) on \(table)"
@@ -52,7 +53,7 @@ extension DroppedConstraints {
     }
   }
 
-  /// A constraint or index that the schema laid.
+  /// A constraint or index of the schema.
   fileprivate init?(_ object: String, _ applied: Definitions.Facts, isThere: Bool, why: String) {
     let words = object.split(separator: " ")
     guard words.count == 4, let definition = applied["definition"] else { return nil }
@@ -71,17 +72,16 @@ extension DroppedConstraints {
   }
 }
 
-/// Primary keys, without which no row is told from another: put back before a repair looks at the tables.
+/// Puts primary keys back before a repair looks at the tables: a repair finds rows by their keys.
 enum PrimaryKeys {
-  /// Of rows of one key one stays, and becomes what the log says, as each row does.
+  /// Keeps one row of each key. The repair then compares that row with the log.
   static func putBack(on connection: Connection) throws(PostgresError) {
-    let texts = RowType.allCases.filter(\.isOfTheEight).map(TableText.of)
     var parameters = Parameters()
-    parameters.texts(texts.map(\.table))
+    parameters.texts(TableText.eight.map(\.table))
     let rows = try connection.query(withoutKey, parameters)
     for row in 0..<rows.count {
       let table = try rows.text(row, 0)
-      guard let key = texts.first(where: { $0.table == table })?.key else { continue }
+      guard let key = TableText.eight.first(where: { $0.table == table })?.key else { continue }
       try connection.execute(
         """
         DELETE FROM public.\(table) WHERE \(key) IS NULL;
@@ -101,7 +101,7 @@ enum PrimaryKeys {
 }
 
 extension OpsError {
-  /// Whether something on the tables refused a row, or changed it: a constraint, an index, a trigger.
+  /// Whether a constraint, index or trigger of the tables refused a row, or changed it.
   var isOfTheTables: Bool {
     switch cause {
     case .tablesChanged: true

@@ -4,64 +4,66 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What a rebuild came to.
+/// The result of a rebuild.
 public struct RebuildReport: Sendable {
   public enum Outcome: Sendable {
     /// The tables equalled the log already.
     case equal
-    /// `--check`: it would have written.
+    /// `--check`: the tables differ, and nothing was written.
     case wouldWrite
     case rebuilt
-    /// The log itself is broken; mending the tables by it would make that official.
+    /// The log itself is broken. Tables made from it would make its faults official.
     case refused
   }
 
   public var outcome: Outcome
-  /// What was found before anything was written.
+  /// The comparison before anything was written.
   public var found: VerifyReport
   public var written: [String: RepairCount] = [:]
-  /// The entry that records it.
+  /// The entry that records the rebuild.
   public var entry: Int64?
-  /// What rows of the log break: constraints that are not in force now, triggers that were not run.
+  /// Constraints and indexes that the rows break and that are therefore missing or NOT VALID, and triggers that were
+  /// not run.
   public var droppedConstraints: [DroppedConstraints] = []
 }
 
-/// Makes the tables from the log: the rows that differ are written, and no others.
+/// Makes the tables from the log. It writes the rows that differ, and no others.
 public enum Rebuilder {
-  /// As what a rebuild is recorded, in the transaction that writes the rows.
+  /// How the log records a rebuild, in the transaction that writes the rows.
   public enum Recording: Sendable {
     case rebuilt
-    /// The end of a restore, with what it has to say.
+    /// As the end of a restore, with the restore's facts.
     case restored([String: JSON], why: String?)
   }
 
-  /// Up to so many differing rows are mended one by one, while writers wait for about a second;
-  /// more, and the whole of the log is folded under the lock.
+  /// Up to this many differing streams are folded alone, while writers wait for about a second. If there are more, the
+  /// whole log is folded under the lock.
   static let targetedMax = 20_000
 
-  /// What stands beside the log (``Bookkeeping``) is made again with them, but where all of the tables are filled anew.
+  /// Also repairs the bookkeeping tables (``Bookkeeping``), except when it fills empty tables.
   ///
-  /// - Parameter recording: What the event that records it is.
-  /// - Parameter proven: The entry up to which the caller has compared the log with its roots; nil: they are
-  ///   compared here, where the tables are not empty.
-  /// - Parameter lockAttemptsMax: How often it tries to lock the tables, some two seconds each.
-  /// - Throws: `OPS_012` where the tables cannot be locked, naming who holds them, or never equal the
-  ///   log for others' writes; `OPS_013` where the login cannot become the repair role.
+  /// - Parameters:
+  ///   - recording: The event that records the rebuild.
+  ///   - proven: The entry up to which the caller has compared the log with its recorded roots. Nil: this function
+  ///     compares them, unless the tables are empty.
+  ///   - lockAttemptsMax: How often it tries to lock the tables, about two seconds each time.
+  /// - Throws: `OPS_012` if it cannot lock the tables, naming who holds them, or if the tables still differ afterwards;
+  ///   `OPS_013` if the login may not take the repair role.
   public static func run(
     _ target: Session.Target, actor: String, checkOnly: Bool, recording: Recording = .rebuilt,
     proven: Int64? = nil, _ progress: ReplayProgress = ReplayProgress(), lockAttemptsMax: Int = 30
   ) throws(OpsError) -> RebuildReport {
     let session = try Session(target)
+    let rebuild = Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
     var report: RebuildReport
     var latest: VerifyReport
     if !checkOnly, try isEmpty(session) {
-      let filled = try writing { (isAll) throws(OpsError) in
-        try Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
-          .fill(isAll ? .allEmpty : .empty)
+      report = try writing { (isAll) throws(OpsError) in
+        try rebuild.writeAll(VerifyReport(), isAll ? .allEmpty : .empty)
       }
-      (report, latest) = (filled, filled.found)
-      guard case .rebuilt = filled.outcome else { return filled }
-      // Somebody's trigger may have changed what was written.
+      guard case .rebuilt = report.outcome else { return report }
+      latest = report.found
+      // An operator's trigger may have changed the rows.
       if try hasForeignTriggers(session) {
         latest = try Verifier.run(target, proven: 0, progress)
       }
@@ -83,10 +85,9 @@ public enum Rebuilder {
     {
       let differing = latest
       let next = try writing { (isAll) throws(OpsError) in
-        let rebuild = Rebuild(session, actor, recording, progress, attemptsMax: lockAttemptsMax)
-        return differing.streams.count <= targetedMax
-          ? try rebuild.repair(differing, isAll ? .all : nil)
-          : try rebuild.repairAll(differing, isAll ? .all : .bulk)
+        differing.streams.count <= targetedMax
+          ? try rebuild.writeStreams(differing, isAll ? .all : nil)
+          : try rebuild.writeAll(differing, isAll ? .all : .bulk)
       }
       report.written.merge(next.written) { $0 + $1 }
       report.entry = next.entry ?? report.entry
@@ -94,13 +95,17 @@ public enum Rebuilder {
       guard case .rebuilt = next.outcome else { return next }
       latest = try Verifier.run(target, proven: provenEntry, progress)
     }
-    guard latest.isEqual else { throw stillDifferent(latest) }
-    // A key that was off before, or was left off now for rows that have changed since.
+    guard latest.isEqual else {
+      throw OpsError(
+        .conflict, "the tables still differ from the log in \(latest.differenceCount) places",
+        hint: "`opsledger verify` lists them; another program or a trigger may write the tables")
+    }
+    // Rows may have changed since a key was dropped, so the key may be possible again.
     report.droppedConstraints = try PutBack.run(session, after: report.droppedConstraints)
     return report
   }
 
-  /// Rows come back as the log has them: where something on the tables refuses one, whatever could is taken away.
+  /// Runs `body`. If the tables refuse a row, runs it again without everything that could refuse one (`isAll`).
   static func writing<R>(_ body: (_ isAll: Bool) throws(OpsError) -> R) throws(OpsError) -> R {
     do throws(OpsError) { return try body(false) } catch {
       guard error.isOfTheTables else { throw error }
@@ -108,15 +113,9 @@ public enum Rebuilder {
     }
   }
 
-  private static func stillDifferent(_ report: VerifyReport) -> OpsError {
-    OpsError(
-      .conflict, "the tables still differ from the log in \(report.differenceCount) places",
-      hint: "something else writes them, perhaps a trigger; see `opsledger verify`")
-  }
-
   private static func hasForeignTriggers(_ session: Session) throws(OpsError) -> Bool {
     var parameters = Parameters()
-    parameters.texts(RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).table })
+    parameters.texts(TableText.eight.map(\.table))
     let rows = try session.query(
       Statement(
         """
@@ -128,37 +127,16 @@ public enum Rebuilder {
   }
 
   private static func isEmpty(_ session: Session) throws(OpsError) -> Bool {
-    let tables = RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).relation }
-    let any = tables.map { "EXISTS (SELECT FROM \($0))" }.joined(separator: " OR ")
+    let any = TableText.eight.map { "EXISTS (SELECT FROM \($0.relation))" }
     let rows = try session.query(
       Statement(
-        "SELECT NOT (\(any)) AND (EXISTS (SELECT FROM ledger.events) "
+        "SELECT NOT (\(any.joined(separator: " OR "))) AND (EXISTS (SELECT FROM ledger.events) "
           + "OR EXISTS (SELECT FROM ledger.confirmed_archived_partitions()))"))
-    do { return try rows.bool(0, 0) } catch { throw OpsError(database: error) }
+    return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 }
 
-extension RepairCount {
-  static func + (a: RepairCount, b: RepairCount) -> RepairCount {
-    RepairCount(
-      inserted: a.inserted + b.inserted, updated: a.updated + b.updated,
-      removed: a.removed + b.removed)
-  }
-}
-
-/// What was made of a slice, for a rebuild to look at before it writes.
-private protocol HasFold {
-  var fold: Fold { get }
-}
-
-extension Fill: HasFold {}
-
-private struct FoldedSlice: HasFold {
-  let fold: Fold
-  let slice: Slice
-}
-
-/// One transaction of a rebuild: under the lock, as the repair role.
+/// One transaction of a rebuild, under the lock and as the repair role.
 final class Rebuild {
   let session: Session
   let actor: String
@@ -181,10 +159,10 @@ final class Rebuild {
 
   // MARK: Few rows
 
-  /// Folds the streams that differ once more, under the lock, and writes what still differs.
+  /// Folds the differing streams again, under the lock, and writes the rows that still differ.
   ///
-  /// - Parameter extent: What is taken away meanwhile; nil for nothing.
-  func repair(
+  /// - Parameter extent: What to drop meanwhile; nil for nothing.
+  func writeStreams(
     _ found: VerifyReport, _ extent: Constraints.Extent?
   ) throws(OpsError) -> RebuildReport {
     try locked { (connection) throws(OpsError) in
@@ -192,7 +170,7 @@ final class Rebuild {
       let slice = Slice.streams(Array(found.streams))
       let fold = try slice.fold(
         on: LogReader(self.session.target, on: connection), ReplayProgress())
-      guard fold.context.problems.isEmpty else { return self.refuse(&report, fold) }
+      guard fold.context.problems.isEmpty else { return report.refused(for: fold.context.problems) }
       let constraints = try extent.map { (extent) throws(OpsError) in
         try self.dropped(connection, extent)
       }
@@ -204,19 +182,20 @@ final class Rebuild {
     }
   }
 
-  /// What stands beside the log, where any of it differs.
-  private func repairBookkeeping(_ found: VerifyReport, _ connection: Connection) throws(OpsError) {
+  private func repairBookkeeping(
+    _ found: VerifyReport, _ connection: Connection
+  ) throws(OpsError) {
     guard found.bookkeepingProblems > 0 else { return }
     let reader = try LogReader(session.target, on: connection)
-    let counts = try Bookkeeping.repair(reader, roots: found.wrongRoots, on: connection)
+    let counts = try Bookkeeping.repair(reader, roots: found.wrongRoots)
     written.merge(counts) { $0 + $1 }
   }
 
   func repair(
     _ fold: Fold, _ slice: Slice, _ connection: Connection
   ) throws(OpsError) {
-    // What the repair role writes is recorded by no event, so it ends with a look that finds nothing: what
-    // an operator's trigger or foreign key made of a repair is mended too, or nothing is committed.
+    // No event records these writes. The last comparison must therefore find nothing: an operator's trigger or foreign
+    // key may have changed repaired rows, and then either they are repaired too, or nothing is committed.
     for _ in 0..<3 {
       var comparison = Comparison(fold, slice, on: connection)
       try comparison.run()
@@ -226,80 +205,57 @@ final class Rebuild {
       written.merge(repair.counts) { $0 + $1 }
     }
     throw OpsError(
-      .conflict, "the tables differ from the log again after each repair",
-      hint: "something else writes them, perhaps a trigger of an operator's",
+      .conflict, "the tables differ from the log again after three repairs; nothing was written",
+      hint:
+        "another program or a trigger may write the tables; psql's \\d TABLE lists the triggers",
       cause: .tablesChanged)
-  }
-
-  private func refuse(_ report: inout RebuildReport, _ fold: Fold) -> RebuildReport {
-    for problem in fold.context.problems { report.found.note(problem) }
-    report.outcome = .refused
-    return report
   }
 
   // MARK: All rows
 
-  /// Every row, compared and mended slice by slice, without the keys that would be in the way.
-  func repairAll(
+  private struct FoldedSlice {
+    let fold: Fold
+    let slice: Slice
+    /// The rows for empty tables.
+    let filled: [Fill.Filled]
+  }
+
+  /// Folds all streams and writes them slice by slice: into empty tables by COPY, else the rows that differ.
+  func writeAll(
     _ found: VerifyReport, _ extent: Constraints.Extent
-  ) throws(OpsError) -> RebuildReport {
-    try all(
-      found, extent, make: { (fold, slice) in FoldedSlice(fold: fold, slice: slice) },
-      write: { (made, connection) throws(OpsError) in
-        try self.repair(made.fold, made.slice, connection)
-      })
-  }
-
-  /// Empty tables, filled by COPY, which capture's triggers would make write row by row.
-  func fill(_ extent: Constraints.Extent) throws(OpsError) -> RebuildReport {
-    try all(
-      VerifyReport(), extent, make: { (fold, _) throws(OpsError) in try Fill(fold) },
-      write: { (fill, connection) throws(OpsError) in
-        for filled in fill.tables {
-          let count = try filled.write(on: connection)
-          self.written[filled.table, default: RepairCount()].inserted += count
-        }
-        try self.repairOthers(fill.fold, connection)
-      })
-  }
-
-  private func repairOthers(_ fold: Fold, _ connection: Connection) throws(OpsError) {
-    let streams = fold.ledger.slots.map(\.stream) + fold.holds.slots.map(\.stream)
-    guard !streams.isEmpty else { return }
-    var others = Fold()
-    (others.ledger, others.holds) = (fold.ledger, fold.holds)
-    try repair(others, .streams(streams), connection)
-  }
-
-  private func all<Made: HasFold>(
-    _ found: VerifyReport, _ extent: Constraints.Extent, make: @escaping FoldStream<Made>.Make,
-    write: (Made, Connection) throws(OpsError) -> Void
   ) throws(OpsError) -> RebuildReport {
     let (rows, events) = try session.estimate()
     progress.expect(events)
     return try locked { (connection) throws(OpsError) in
       var report = RebuildReport(outcome: .rebuilt, found: found)
       var replayed = 0
-      let snapshot = try self.snapshot(connection)
-      // The others fold ahead while one slice is written, which keeps all cores busy from the second on.
-      let stream = FoldStream(
+      let snapshot = try onDatabase { () throws(PostgresError) in
+        try connection.query(SharedSnapshot.export).text(0, 0)
+      }
+      // The workers fold ahead while this thread writes a slice.
+      let stream = FoldStream<FoldedSlice>(
         try LogReader(self.session.target, on: connection).slices(
           Slice.count(rows: rows, countMin: 4)),
         self.session.target, snapshot: snapshot, workers: Slice.workers - 1, self.progress,
-        make: make)
+        make: { (fold, slice) throws(OpsError) in
+          guard extent.isEmpty else { return FoldedSlice(fold: fold, slice: slice, filled: []) }
+          let fill = try Fill(fold)
+          return FoldedSlice(fold: fill.fold, slice: slice, filled: fill.tables)
+        })
       defer { stream.stop() }
       let constraints = try self.dropped(connection, extent)
       while let made = try stream.next() {
-        guard made.fold.context.problems.isEmpty else { return self.refuse(&report, made.fold) }
+        let problems = made.fold.context.problems
+        guard problems.isEmpty else { return report.refused(for: problems) }
         replayed += made.fold.eventCount
-        try write(made, connection)
+        if extent.isEmpty {
+          try self.fill(made, connection)
+        } else {
+          try self.repair(made.fold, made.slice, connection)
+        }
       }
       let broken = try self.brokenEntries(found, snapshot, connection)
-      guard broken.isEmpty else {
-        for problem in broken { report.found.note(problem) }
-        report.outcome = .refused
-        return report
-      }
+      guard broken.isEmpty else { return report.refused(for: broken) }
       try self.repairBookkeeping(found, connection)
       report.found.events = replayed
       try self.make(constraints, connection)
@@ -308,7 +264,17 @@ final class Rebuild {
     }
   }
 
-  /// Entries that lack events. Where a noted root proves the log, the seal counted wrong and is left out.
+  /// Copies the rows of the eight tables. Holds and the ledger's own row, which may exist, remain in the fold.
+  private func fill(_ made: FoldedSlice, _ connection: Connection) throws(OpsError) {
+    for filled in made.filled {
+      written[filled.table, default: RepairCount()].inserted += try filled.write(on: connection)
+    }
+    let others = made.fold.ledger.slots.map(\.stream) + made.fold.holds.slots.map(\.stream)
+    if !others.isEmpty { try repair(made.fold, .streams(others), connection) }
+  }
+
+  /// Entries that lack events. If a recorded root proves the log up to an entry, the seal's count is wrong, and the entry
+  /// is left out.
   private func brokenEntries(
     _ found: VerifyReport, _ snapshot: String, _ connection: Connection
   ) throws(OpsError) -> [LogProblem] {
@@ -321,14 +287,7 @@ final class Rebuild {
     return faults.filter { $0.isOfLog || $0.entry > proven }.map(\.problem)
   }
 
-  /// The moment that the readers share.
-  private func snapshot(_ connection: Connection) throws(OpsError) -> String {
-    try onDatabase { () throws(PostgresError) in
-      try connection.query(SharedSnapshot.export).text(0, 0)
-    }
-  }
-
-  /// The tables without their keys, and what makes them again.
+  /// Drops what is in the way, and returns what makes it again.
   func dropped(
     _ connection: Connection, _ extent: Constraints.Extent
   ) throws(OpsError) -> Constraints {
@@ -341,7 +300,7 @@ final class Rebuild {
 
   func make(_ constraints: Constraints, _ connection: Connection) throws(OpsError) {
     droppedConstraints += try onDatabase { () throws(PostgresError) in
-      // Indexes are sorted by a process a core, which plans on our connections otherwise never use.
+      // One process a core sorts the indexes. Other statements of this session use no parallel plan.
       try connection.execute(
         """
         SET LOCAL maintenance_work_mem = '256MB';
@@ -354,7 +313,7 @@ final class Rebuild {
 
   // MARK: The transaction
 
-  /// Runs `body` with all projections locked against writers, and commits where it rebuilt.
+  /// Runs `body` while the projections are locked against writers. Commits if the outcome is `rebuilt`.
   func locked(
     _ body: (Connection) throws(OpsError) -> RebuildReport
   ) throws(OpsError) -> RebuildReport {
@@ -370,10 +329,10 @@ final class Rebuild {
         try onDatabase { () throws(PostgresError) in try connection.execute("COMMIT") }
         return report
       } catch {
-        // Keys are taken away under a stronger lock, which a reader holds back for as long as it reads.
+        // Dropping a key takes a stronger lock, for which every reader must have ended its transaction.
         guard error.isLockTimeout else { throw error }
         guard attempt < attemptsMax else {
-          throw LockHolders.refusal("the tables' keys could not be taken away", session, all: true)
+          throw LockHolders.refusal("the tables' keys could not be dropped", session, all: true)
         }
         session.pause(attempt)
         attempt += 1
@@ -381,8 +340,8 @@ final class Rebuild {
     }
   }
 
-  /// EXCLUSIVE lets readers go on and makes writers wait; SHARE ROW EXCLUSIVE would deadlock with an
-  /// engine that locked rows and is about to write them.
+  /// EXCLUSIVE makes writers wait and lets readers continue. SHARE ROW EXCLUSIVE would deadlock with an engine that has
+  /// locked rows and is about to write them.
   private func lock() throws(OpsError) -> Connection {
     let tables = RowType.allCases.map { TableText.of($0).relation }.sorted()
     let sql = """
@@ -406,7 +365,7 @@ final class Rebuild {
     throw LockHolders.refusal("the tables could not be locked", session, all: false)
   }
 
-  /// Records the rebuild itself, in the same transaction.
+  /// Records the rebuild, in the same transaction.
   private func record(
     _ report: inout RebuildReport, _ connection: Connection
   ) throws(OpsError) {
@@ -433,44 +392,47 @@ final class Rebuild {
     report.entry = entry
   }
 
-  /// Of content nothing is recorded but that it differed: a hash would tell whoever guesses right what an erasure took.
+  /// The log records no content, only that it differed: even a hash would confirm a guess at erased content.
   private func summary(_ report: RebuildReport) -> JSON {
-    let tables = written.mapValues { count in
-      JSON.object([
-        "inserted": .int(count.inserted), "updated": .int(count.updated),
-        "removed": .int(count.removed),
-      ])
-    }
     let listed = report.found.differences.prefix(200).map { difference in
       var listed: [String: JSON] = [
         "table": .string(difference.table), "row": .string(difference.row),
         "column": .string(difference.column),
       ]
-      if difference.column == "*" || Parts.isStructure(difference.table, difference.column) {
+      if difference.isStructure {
         listed["expected"] = .optional(difference.expected)
         listed["found"] = .optional(difference.found)
       }
       return JSON.object(listed)
     }
     return .object([
-      "events": .int(report.found.events), "tables": .object(tables),
+      "events": .int(report.found.events), "tables": written.json,
       "differences": .int(report.found.differenceCount), "listed": .array(Array(listed)),
-      "dropped_constraints": .array(
-        report.droppedConstraints.filter { $0.kind != .trigger }.map(\.json)),
+      "dropped_constraints": droppedConstraints.json,
     ])
   }
 }
 
-/// Which columns of which table are structure.
-private enum Parts {
-  static func isStructure(_ table: String, _ column: String) -> Bool {
+extension RebuildReport {
+  fileprivate func refused(for problems: [LogProblem]) -> RebuildReport {
+    var report = self
+    report.outcome = .refused
+    for problem in problems { report.found.note(problem) }
+    return report
+  }
+}
+
+extension Difference {
+  /// Whether the values are structure, not content.
+  fileprivate var isStructure: Bool {
+    if column == "*" { return true }
     guard let rowType = RowType.allCases.first(where: { TableText.of($0).table == table }) else {
       return false
     }
-    return rowType == .ledger || isStructure(column, of: rowType.type)
+    return rowType == .ledger || isStructure(of: rowType.type)
   }
 
-  private static func isStructure<R: Row>(_ column: String, of rowType: R.Type) -> Bool {
+  private func isStructure<R: Row>(of rowType: R.Type) -> Bool {
     R.column(named: column)?.part == .data
   }
 }

@@ -1,20 +1,45 @@
+import JSON
 import Ledger
 import Log
 import Postgres
 
-/// What a repair wrote into one table.
+/// How many rows of one table a repair wrote.
 public struct RepairCount: Equatable, Sendable {
   public var inserted = 0
   public var updated = 0
   public var removed = 0
+
+  static func + (a: RepairCount, b: RepairCount) -> RepairCount {
+    RepairCount(
+      inserted: a.inserted + b.inserted, updated: a.updated + b.updated,
+      removed: a.removed + b.removed)
+  }
 }
 
-/// Writes what a comparison found: the rows that differ become what the log says.
+extension [String: RepairCount] {
+  /// The counts by table, as the log records them.
+  var json: JSON {
+    .object(
+      mapValues { count in
+        .object([
+          "inserted": .int(count.inserted), "updated": .int(count.updated),
+          "removed": .int(count.removed),
+        ])
+      })
+  }
+}
+
+/// Repairs the rows that a comparison found wrong: each becomes what the log says.
 ///
-/// It runs as the repair role, whose writes make no events, since they change no history.
-struct Repair {
+/// It runs as the repair role, whose writes make no events: they change no history.
+struct Repair: RowVisitor {
+  private enum Pass {
+    case freeUniqueValues, insertMissing, overwriteChanged, removeExtra
+  }
+
   private let comparison: Comparison
   private let connection: Connection
+  private var pass = Pass.freeUniqueValues
   private(set) var counts: [String: RepairCount] = [:]
 
   init(_ comparison: Comparison, on connection: Connection) {
@@ -22,124 +47,79 @@ struct Repair {
     self.connection = connection
   }
 
-  /// Unique values are taken from rows that are wrong before others get them; parents come before
-  /// their children, and go after them.
+  /// Wrong rows give up their unique values before other rows take them. Parents are written before their children, and
+  /// removed after them.
   mutating func run() throws(OpsError) {
-    var free = FreeUniqueValues(comparison: comparison, connection: connection)
-    try free.visitParentsFirst()
-    var insert = InsertMissing(comparison: comparison, connection: connection)
-    try insert.visitParentsFirst()
-    var overwrite = OverwriteChanged(comparison: comparison, connection: connection)
-    try overwrite.visitParentsFirst()
-    var remove = RemoveExtra(comparison: comparison, connection: connection)
-    try remove.visitChildrenFirst()
-    for (table, count) in insert.counts { counts[table, default: RepairCount()].inserted = count }
-    for (table, count) in overwrite.counts { counts[table, default: RepairCount()].updated = count }
-    for (table, count) in remove.counts { counts[table, default: RepairCount()].removed = count }
-  }
-}
-
-private protocol RepairStep: RowVisitor {
-  var comparison: Comparison { get }
-  var connection: Connection { get }
-}
-
-extension RepairStep {
-  fileprivate func query(_ statement: Statement, _ parameters: Parameters) throws(OpsError) {
-    do { try connection.query(statement, parameters) } catch { throw OpsError(database: error) }
+    for next in [Pass.freeUniqueValues, .insertMissing, .overwriteChanged] {
+      pass = next
+      try visitParentsFirst()
+    }
+    pass = .removeExtra
+    try visitChildrenFirst()
   }
 
-  fileprivate func keys<R: Row>(_ values: [Value], of rowType: R.Type) -> Parameters {
-    var array = ArrayBuilder(for: R.columns[0].type)
-    for value in values { array.append(value) }
-    var parameters = Parameters()
-    parameters.array(array)
-    return parameters
+  mutating func visit<R: Row>(
+    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
+  ) throws(OpsError) {
+    let extra = comparison.extra[R.name] ?? []
+    switch pass {
+    case .freeUniqueValues:
+      guard let unique = R.uniqueColumn else { return }
+      let changed = rows(comparison.changed[R.name] ?? [], table).map { R.columns[0].get($0) }
+      try send(changed + extra, of: R.self, "UPDATE \(R.relation) SET \(unique) = NULL")
+    case .insertMissing:
+      let missing = rows(comparison.missing[R.name] ?? [], table)
+      guard !missing.isEmpty else { return }
+      try send(missing, R.text.insert)
+      counts[R.table, default: RepairCount()].inserted = missing.count
+    case .overwriteChanged:
+      let changed = rows(comparison.changed[R.name] ?? [], table)
+      guard !changed.isEmpty else { return }
+      try send(changed, R.text.overwrite)
+      counts[R.table, default: RepairCount()].updated = changed.count
+    case .removeExtra:
+      guard !extra.isEmpty else { return }
+      try send(extra, of: R.self, "DELETE FROM \(R.relation)")
+      counts[R.table, default: RepairCount()].removed = extra.count
+    }
   }
 
-  fileprivate func rows<R: Row>(
+  private func rows<R: Row>(
     _ streams: some Sequence<StreamID>, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) -> [R] {
     let folded = comparison.fold[keyPath: table]
-    return streams.compactMap { folded.find($0).flatMap { folded.slots[$0].row } }
+    return streams.compactMap(folded.row(of:))
   }
 
-  /// Sends rows a thousand at a time.
-  fileprivate func send<R: Row>(_ rows: [R], _ statement: Statement) throws(OpsError) {
+  /// Sends rows, a thousand at a time.
+  private func send<R: Row>(_ rows: [R], _ statement: Statement) throws(OpsError) {
     for chunk in rows.chunks(of: 1000) {
       try query(statement, Draft.columnArrays(Array(chunk), Array(R.columns.indices)))
     }
   }
-}
 
-private struct FreeUniqueValues: RepairStep {
-  let comparison: Comparison
-  let connection: Connection
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
+  /// Runs a statement on the rows with these keys.
+  private func send<R: Row>(
+    _ keys: [Value], of rowType: R.Type, _ sql: String
   ) throws(OpsError) {
-    guard let unique = R.uniqueColumn else { return }
-    let changed = rows(comparison.changed[R.name] ?? [], table).map { R.columns[0].get($0) }
-    let keys = changed + (comparison.extra[R.name] ?? [])
-    guard !keys.isEmpty else { return }
+    if keys.isEmpty { return }
+    var array = ArrayBuilder(for: R.columns[0].type)
+    for key in keys { array.append(key) }
+    var parameters = Parameters()
+    parameters.array(array)
     let carrier = R.text.columns[0].carrier
-    try query(
-      Statement(
-        "UPDATE \(R.relation) SET \(unique) = NULL WHERE \(R.text.key) = ANY ($1::\(carrier)[])"),
-      self.keys(keys, of: R.self))
+    try query(Statement("\(sql) WHERE \(R.text.key) = ANY ($1::\(carrier)[])"), parameters)
   }
-}
 
-private struct InsertMissing: RepairStep {
-  let comparison: Comparison
-  let connection: Connection
-  var counts: [String: Int] = [:]
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
-    let missing = rows(comparison.missing[R.name] ?? [], table)
-    guard !missing.isEmpty else { return }
-    try send(missing, R.text.insert)
-    counts[R.table] = missing.count
-  }
-}
-
-private struct OverwriteChanged: RepairStep {
-  let comparison: Comparison
-  let connection: Connection
-  var counts: [String: Int] = [:]
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
-    let changed = rows(comparison.changed[R.name] ?? [], table)
-    guard !changed.isEmpty else { return }
-    try send(changed, R.text.overwrite)
-    counts[R.table] = changed.count
-  }
-}
-
-private struct RemoveExtra: RepairStep {
-  let comparison: Comparison
-  let connection: Connection
-  var counts: [String: Int] = [:]
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
-    guard let extra = comparison.extra[R.name], !extra.isEmpty else { return }
-    let carrier = R.text.columns[0].carrier
-    try query(
-      Statement("DELETE FROM \(R.relation) WHERE \(R.text.key) = ANY ($1::\(carrier)[])"),
-      keys(extra, of: R.self))
-    counts[R.table] = extra.count
+  private func query(_ statement: Statement, _ parameters: Parameters) throws(OpsError) {
+    _ = try onDatabase { () throws(PostgresError) in
+      try connection.query(statement, parameters)
+    }
   }
 }
 
 extension Row {
-  /// The nullable column on which the origin's table has a unique key.
+  /// The nullable column with a unique key, if the table has one.
   fileprivate static var uniqueColumn: String? {
     switch name {
     case .agentEvent, .proposal: "dedupe_key"

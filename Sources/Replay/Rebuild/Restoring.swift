@@ -3,8 +3,8 @@ import Log
 package import Postgres
 
 extension Session {
-  /// Runs `body`, which puts events of these entries back, in a transaction that makes their request keys, tombstones
-  /// and erasures again.
+  /// Runs `body`, which writes events of these entries, in a transaction that also makes their idempotency keys,
+  /// tombstones and erasures.
   package func restoring(
     _ entries: ClosedRange<Int64>, _ body: (Connection) throws(OpsError) -> Void
   ) throws(OpsError) {
@@ -14,10 +14,10 @@ extension Session {
     }
   }
 
-  /// Counts what was put back in the seals that were made without it. One that counts more than there is stays: it says
-  /// that an event is missing still.
+  /// Corrects the counts of seals that were made without the restored events. A seal that counts more events than there
+  /// are is left as it is: it shows that an event is still missing.
   ///
-  /// - Parameter acceptingLoss: Where that was said and is recorded: then none stays.
+  /// - Parameter acceptingLoss: Whether the loss is accepted and recorded. Then every count is corrected.
   package func recountSeals(acceptingLoss: Bool) throws(OpsError) {
     let wrong = try Verifier.sealFaults(LogReader(target, on: try connection()))
       .filter { acceptingLoss || $0.found > $0.expected }

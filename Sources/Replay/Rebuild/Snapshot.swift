@@ -4,18 +4,18 @@ import Postgres
 import Synchronization
 import Threads
 
-/// One moment of the database, that several connections see at once.
+/// One database snapshot that several connections use.
 final class SharedSnapshot {
   let id: String
   private let session: Session
 
-  /// Opens a transaction on `session` that holds the moment until ``end()``. The log's partitions
-  /// cannot leave meanwhile.
+  /// Opens a transaction on `session` that keeps the snapshot until ``end()``. No partition of the log can be archived
+  /// meanwhile.
   init(_ session: Session) throws(OpsError) {
     self.session = session
     let connection = try session.connection()
     do throws(PostgresError) {
-      // The lock first: a partition that is dropped between snapshot and scan would read as empty.
+      // Lock first: a partition that is dropped between snapshot and scan would read as empty.
       try connection.begin(
         .snapshot,
         """
@@ -32,7 +32,7 @@ final class SharedSnapshot {
 
   func end() { try? session.connection().rollbackIfOpen() }
 
-  /// Begins a transaction on another session that sees the same moment.
+  /// Begins a transaction with the same snapshot on another session.
   static func join(_ id: String, _ session: Session) throws(OpsError) -> LogReader {
     let connection = try session.connection()
     do throws(PostgresError) {
@@ -49,8 +49,8 @@ final class SharedSnapshot {
     return try LogReader(session.target, on: connection)
   }
 
-  /// Its own connection, for the one thread that reads, where another would be one too many: who builds tables has a
-  /// connection too, and a pooler's pool may have two. Until that thread has ended nobody else uses it.
+  /// Behind a pooler, this snapshot's own connection for the one thread that reads: the pool may have only two, and the
+  /// session that builds tables needs the other. Nothing else may use the connection until that thread has ended.
   func lent() throws(OpsError) -> LentReader? {
     guard session.isPooled else { return nil }
     let reader = try reader()
@@ -60,25 +60,24 @@ final class SharedSnapshot {
     return LentReader(reader: reader)
   }
 
-  /// The log as the session that opened it sees it.
   func reader() throws(OpsError) -> LogReader {
     try LogReader(session.target, on: session.connection())
   }
 }
 
-/// A reader on its way to the thread that uses it.
+/// Carries a reader to the thread that uses it.
 struct LentReader: @unchecked Sendable {
-  // Unchecked: who lends it does not use it meanwhile.
+  // Unchecked: the lender does not use it meanwhile.
   let reader: LogReader
 }
 
-/// How a replay is divided, and how far it is.
+/// How far a replay is.
 public final class ReplayProgress: Sendable {
   private let read = Atomic<Int>(0)
   private let report: @Sendable (Int, Int) -> Void
   private let total = Atomic<Int>(0)
 
-  /// - Parameter report: Called now and then with the events read and an estimate of all.
+  /// - Parameter report: Called repeatedly with the number of events read and an estimate of all.
   public init(_ report: @escaping @Sendable (Int, Int) -> Void = { _, _ in }) {
     self.report = report
   }
@@ -92,17 +91,18 @@ public final class ReplayProgress: Sendable {
 }
 
 extension Slice {
-  /// A reader a core, two at least: one reads while the other folds. Each holds a slice in memory, so no more than four.
+  /// One reader a core; at least two, so that one reads while the other folds; at most four, as each holds a slice in
+  /// memory.
   static let workers = min(max(coreCount, 2), 4)
-  /// Rows that one slice should hold at most: some 400 bytes each.
+  /// Rows that one slice should hold at most, at about 400 bytes each.
   static let rowsMax = 250_000
 
-  /// How many slices a log of that many rows has.
+  /// Into how many slices to divide a log with that many rows.
   static func count(rows: Int, rowsMax: Int = rowsMax, countMin: Int = workers) -> Int {
     max(countMin, (rows + rowsMax - 1) / rowsMax)
   }
 
-  /// Folds the events of this slice, all of them or those of these entries.
+  /// Folds the slice's events of these entries; nil for all.
   func fold(
     on reader: LogReader, entries: ClosedRange<Int64>? = nil, _ progress: ReplayProgress
   ) throws(OpsError) -> Fold {
@@ -112,18 +112,19 @@ extension Slice {
     return fold
   }
 
-  /// Goes on with a fold: what has left the database first, then what it holds.
+  /// Continues a fold with the slice's events: archived events first, then those in the database.
   func read(
     into fold: inout Fold, on log: LogReader, entries: ClosedRange<Int64>?,
     _ progress: ReplayProgress
   ) throws(OpsError) {
     var reported = fold.eventCount
+    func report(_ count: Int) {
+      progress.add(count - reported)
+      reported = count
+    }
     try log.archived(entries, archivedStreams(log)) { (event) throws(OpsError) in
       if holds(type: event.type) { fold.take(event) }
-      if fold.eventCount & 0x3FFF == 0 {
-        progress.add(fold.eventCount - reported)
-        reported = fold.eventCount
-      }
+      if fold.eventCount & 0x3FFF == 0 { report(fold.eventCount) }
     }
     if let entries, entries.upperBound <= log.archivedLast { return }
     do throws(PostgresError) {
@@ -131,24 +132,21 @@ extension Slice {
       let reader = try log.connection.copyReader(events(entries))
       while let row = try reader.next() {
         try fold.take(row)
-        if fold.eventCount & 0x3FFF == 0 {
-          progress.add(fold.eventCount - reported)
-          reported = fold.eventCount
-        }
+        if fold.eventCount & 0x3FFF == 0 { report(fold.eventCount) }
       }
     } catch {
       throw OpsError(database: error)
     }
-    progress.add(fold.eventCount - reported)
+    report(fold.eventCount)
   }
 }
 
 extension Session {
-  /// How many sessions read beside the one that holds the moment. A pooler's pool may have two connections for both.
+  /// How many sessions read, besides the one with the snapshot. A pooler's pool may have two connections for both.
   var readers: Int { isPooled ? 1 : Slice.workers }
 
-  /// About how many rows the log folds to, and how many events it has: from the statistics, and where there are none,
-  /// as in a restore, from the sizes, rather too many than too few: slices that are too large cost memory.
+  /// About how many rows the log folds to, and how many events it has, from the statistics. Without statistics, as in a
+  /// restore, the sizes of the partitions give an estimate that is rather too great: too large slices cost memory.
   func estimate() throws(OpsError) -> (rows: Int, events: Int) {
     let answer = try query(
       Statement(
@@ -160,12 +158,8 @@ extension Session {
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger.events'::regclass
         """))
-    do {
-      let events = Int(try answer.int8(0, 0))
-      // 16 events and 8 rows a mission with one step; a stream has at least one event.
-      return (events / 2, events)
-    } catch {
-      throw OpsError(database: error)
-    }
+    let events = Int(try onDatabase { () throws(PostgresError) in try answer.int8(0, 0) })
+    // A mission with one step has 16 events and 8 rows.
+    return (events / 2, events)
   }
 }

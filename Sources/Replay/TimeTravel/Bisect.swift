@@ -2,15 +2,14 @@ public import Ledger
 public import Log
 import Postgres
 
-/// An entry after which a question is answered yes, and before which it was answered no.
+/// An entry at which the answer to a query changes from false to true.
 public struct Bisection: Equatable, Sendable {
   public let entry: Int64
-  /// The entry before it, where the answer was no: the one that the search began with, or the one next to it.
+  /// The entry before it, at which the answer is false, or the entry at which the search began.
   public let before: Int64
-  /// Whether every entry before it, back to the beginning of the search, was answered no. Else it is one change from
-  /// no to yes, and there may be earlier ones.
+  /// Whether the answer is false at every entry since the beginning of the search. Otherwise there may be earlier changes.
   public let isFirst: Bool
-  /// How many states of the tables were made to find it.
+  /// How many states of the tables the search made.
   public let statesBuilt: Int
 
   public init(entry: Int64, before: Int64, isFirst: Bool, statesBuilt: Int) {
@@ -20,25 +19,27 @@ public struct Bisection: Equatable, Sendable {
 }
 
 extension TimeTravel {
-  /// Finds an entry at which the query's boolean became true, by halving.
+  /// Finds an entry at which a query's boolean becomes true, by halving the range.
   ///
-  /// The tables are made once and then moved, by the streams that have events in between. Where the answer
-  /// changes more than once, one of the changes from false to true is found; the first one only by asking at every
-  /// entry before it that changed a table which the query reads.
+  /// The tables are made once. For each question, the rows of the streams with events in between are replaced. If the
+  /// answer changes more than once, the search finds one of the changes from false to true. To find the first change, it
+  /// asks at every earlier entry that changed a table of the query.
   ///
   /// - Parameters:
-  ///   - sql: One statement that gives one boolean; NULL, and no row, are false.
-  ///   - from: Where it must be false.
-  ///   - to: Where it must be true.
-  ///   - first: Whether it has to be the first such entry.
-  /// - Throws: `OPS_011` where it is true at the start or false at the end, `OPS_019` where the query gives
-  ///   something else.
+  ///   - sql: One query that returns one boolean. NULL and no row count as false.
+  ///   - from: The entry at which the answer must be false.
+  ///   - to: The entry at which the answer must be true.
+  ///   - first: Whether to find the first change.
+  /// - Throws: `OPS_011` if the answer is true at the start or false at the end, `OPS_019` if the query does not return
+  ///   one boolean.
   public static func bisect(
     _ sql: String, _ target: Session.Target, from: Int64, to: Int64, first: Bool = false,
     snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> Bisection {
     guard from <= to else {
-      throw OpsError(.badInput, "the search goes from \(from) to \(to), which is before it")
+      throw OpsError(
+        .badInput, "the search ends at entry \(to), before its start at entry \(from)",
+        hint: "give the earlier moment as --from")
     }
     return try snapshots.fallingBack { () throws(OpsError) in
       let search = try Search(sql, target, snapshots, progress)
@@ -53,9 +54,9 @@ extension TimeTravel {
     private let entries: Session
     private let progress: ReplayProgress
     private var statesBuilt = 0
-    /// The entries that have left the database, in order.
+    /// The archived entries, in order.
     private var archived: [Int64] = []
-    /// The nouns whose tables the query reads; nil where any may matter.
+    /// The row types whose tables the query reads; nil if unknown.
     private var rowTypes: [String]?
 
     init(
@@ -69,10 +70,11 @@ extension TimeTravel {
       let (columns, read) = try question.look()
       guard columns.count == 1, columns[0].type == .bool else {
         throw OpsError(
-          .badInput, "the query must give one boolean, and gives \(columns.count) column(s)",
-          hint: "like SELECT count(*) > 5 FROM public.ops_missions")
+          .badInput,
+          "the query must return one column of type boolean; it returns \(columns.count) column(s)",
+          hint: "for example: SELECT count(*) > 5 FROM ops_missions")
       }
-      // All columns: rows are found by their keys when the tables move.
+      // All columns: rows are found by their keys when the tables change.
       if let read {
         tables.fillOnly(.all(of: Set(read.keys)))
         if !sql.lowercased().contains("moment") { rowTypes = read.keys.map(\.rawValue) }
@@ -83,11 +85,13 @@ extension TimeTravel {
       archived = try tables.archivedEntries(from...to)
       guard !(try isTrue(at: from)) else {
         throw OpsError(
-          .notFound, "it is true already at entry \(from)",
-          hint: "begin earlier, --from; or is it asked the wrong way round?")
+          .notFound, "the query is already true at entry \(from), where the search begins",
+          hint: "give an earlier --from, or negate the query")
       }
       guard try isTrue(at: to), var high = try last(upTo: to), high > from else {
-        throw OpsError(.notFound, "it is not true at entry \(to)", hint: "go further, --to")
+        throw OpsError(
+          .notFound, "the query is not true at entry \(to), where the search ends",
+          hint: "give a later --to, or negate the query")
       }
       var low = from
       while case let between = try count(after: low, before: high), between > 0 {
@@ -98,7 +102,7 @@ extension TimeTravel {
       return Bisection(entry: high, before: low, isFirst: low == from, statesBuilt: statesBuilt)
     }
 
-    /// Asks at each entry in turn, until it is answered yes; `last` is the one where it is, at the latest.
+    /// Asks at each entry in turn. The answer at `last` is known to be true.
     private func scan(after from: Int64, to last: Int64) throws(OpsError) -> Bisection {
       var low = from
       while true {
@@ -115,19 +119,15 @@ extension TimeTravel {
       }
     }
 
-    /// The next entries that may change the answer, in order.
+    /// The next entries that may change the answer, in order. Empty if there are no more.
     private func entries(after low: Int64, before high: Int64) throws(OpsError) -> [Int64] {
       let left = archived.filter { $0 > low && $0 < high }
       if !left.isEmpty { return left }
-      var parameters = Parameters()
-      parameters.int8(low)
-      parameters.int8(high)
+      var parameters = Parameters(low, high)
       parameters.texts(rowTypes ?? RowType.allCases.map(\.rawValue))
       let rows = try entries.query(Self.nextEntries, parameters)
       return try onDatabase { () throws(PostgresError) in
-        var found: [Int64] = []
-        for row in 0..<rows.count { found.append(try rows.int8(row, 0)) }
-        return found
+        try (0..<rows.count).map { (row) throws(PostgresError) in try rows.int8(row, 0) }
       }
     }
 
@@ -142,16 +142,20 @@ extension TimeTravel {
       try tables.move(to: entry, progress)
       statesBuilt += 1
       var answers: [Bool] = []
-      // More rows than one are counted, not kept.
+      // Two answers show that there is more than one row.
       let live = try question.run(
-        head: { (_) throws(OpsError) in },
+        head: { _ in },
         each: { row in if answers.count < 2 { answers.append(row[0] == "t") } })
       guard live.isEmpty else {
         throw OpsError(
-          .badInput, "a function of the query reads \(live.joined(separator: ", ")) as it is now")
+          .badInput,
+          "a function of the query reads \(live.joined(separator: ", ")) as of now, not as of the moment",
+          hint: "write the function's query into this query")
       }
       guard answers.count < 2 else {
-        throw OpsError(.badInput, "the query gives more than one row at entry \(entry)")
+        throw OpsError(
+          .badInput, "the query returns more than one row at entry \(entry)",
+          hint: "for example: SELECT EXISTS (…)")
       }
       return answers.first ?? false
     }
@@ -179,7 +183,9 @@ extension TimeTravel {
         ORDER BY e.entry OFFSET $2::bigint LIMIT 1
         """, low, count - Int64(left.count))
       guard let found else {
-        throw OpsError(.inconsistentRow, "entries after \(low) are gone from the log")
+        throw OpsError(
+          .inconsistentRow, "the log lost entries after \(low) during the search",
+          hint: "`opsledger verify` shows what is missing")
       }
       return found
     }

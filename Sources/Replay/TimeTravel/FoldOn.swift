@@ -2,36 +2,29 @@ import Ledger
 import Log
 import Postgres
 
-/// Takes the rows of a snapshot that no later event concerns, noun by noun, as lines.
-protocol KeptRows: AnyObject {
-  func begin<R: Row>(_ rowType: R.Type) throws(OpsError)
-  func take(_ line: UnsafeRawBufferPointer) throws(OpsError)
-  func end() throws(OpsError)
-}
-
-/// A state from a snapshot: one pass over its lines, of which those of streams with later events are read as rows and
-/// folded on, and the others kept as they are.
+/// A state from a snapshot, in one pass over its lines. The lines of streams with later events are read as rows and folded
+/// further. All other lines are kept as they are.
 struct FoldOn {
   private let snapshot: any StateSnapshot
   private let slice: Slice
   private let rowTypes: Set<RowType>
   private let log: LogReader
-  /// Entries after the snapshot; nil where the moment is the snapshot's.
+  /// The entries between the snapshot and the moment; nil if there are none.
   private let entries: ClosedRange<Int64>?
-  /// With events among them.
+  /// The streams with events among these entries.
   private let streams: Set<StreamID>
-  /// These events, where they are few enough to be kept when their streams are asked for.
+  /// These events, if they are few enough to keep.
   private let later: LaterEvents?
 
-  /// - Returns: Nil where the snapshot is so far away that the streams between would not fit into memory; they are
-  ///   folded in slices from the log's beginning then.
+  /// - Returns: Nil if the streams with later events do not fit into memory. The log must then be folded in slices, from
+  ///   its beginning.
   init?(
     _ snapshot: any StateSnapshot, upTo entry: Int64, of rowTypes: Set<RowType>, on log: LogReader
   ) throws(OpsError) {
     self.snapshot = snapshot
     self.rowTypes = rowTypes
     self.log = log
-    let slice = Slice.hash(remainder: 0, of: 1).only(rowTypes)
+    let slice = Slice.all.only(rowTypes)
     let entries = snapshot.entry < entry ? (snapshot.entry + 1)...entry : nil
     var (streams, later): (Set<StreamID>, LaterEvents?) = ([], nil)
     if let entries {
@@ -48,13 +41,10 @@ struct FoldOn {
 
   /// - Returns: The fold of the streams whose rows were not kept.
   func run(
-    keeping kept: some KeptRows, _ progress: ReplayProgress
+    keeping kept: any KeptRows, _ progress: ReplayProgress
   ) throws(OpsError) -> Fold {
-    var pass = Pass(
-      fold: Fold(), snapshot: snapshot, streams: streams, rowTypes: rowTypes, kept: kept)
-    try pass.visitParentsFirst()
-    var fold = pass.fold
-    try fold.seedGone(from: snapshot, streams, of: rowTypes)
+    var fold = Fold()
+    try fold.seed(from: snapshot, streams, of: rowTypes, keeping: kept)
     if let later {
       later.fold(into: &fold, progress)
     } else if let entries {
@@ -64,31 +54,11 @@ struct FoldOn {
     try fold.requireSound()
     return fold
   }
-
-  private struct Pass<Kept: KeptRows>: RowVisitor {
-    var fold: Fold
-    let snapshot: any StateSnapshot
-    let streams: Set<StreamID>
-    let rowTypes: Set<RowType>
-    let kept: Kept
-
-    mutating func visit<R: Row>(
-      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-    ) throws(OpsError) {
-      guard rowTypes.contains(R.name) else { return }
-      try kept.begin(R.self)
-      let kept = kept
-      try fold.seed(R.self, table, from: snapshot, streams, among: nil) {
-        (line) throws(OpsError) in try kept.take(line)
-      }
-      try kept.end()
-    }
-  }
 }
 
-/// Events that are read once: which streams have some must be known before they can be folded.
+/// Events that are read once, and kept until the rows of their streams are known.
 private struct LaterEvents {
-  /// Where a snapshot is further away, its streams are too many to keep their events.
+  /// If more entries are later than the snapshot, their events are too many to keep.
   static let entriesMax = 50_000
   private static let bytesMax = 64 << 20
 
@@ -96,14 +66,14 @@ private struct LaterEvents {
     let fixed: EventView.Fixed
     let typeBytes: Int
     let dataBytes: Int
-    /// Nil where there is none.
+    /// Nil if the event has none.
     let contentBytes: Int?
   }
 
   private(set) var streams: Set<StreamID> = []
   private(set) var areAllKept = true
   private var events: [Event] = []
-  /// Type, data and content of each.
+  /// Type, data and content of each event.
   private var text: [UInt8] = []
 
   init(_ slice: Slice, _ entries: ClosedRange<Int64>, on log: LogReader) throws(OpsError) {

@@ -2,49 +2,48 @@ public import Crypto
 public import Ledger
 public import Log
 
-/// Folds lines of the log, wherever they lie, and says what rows they leave.
+/// Folds lines of the log, from any place.
 ///
-/// What is compared are sums over rows, which do not depend on their order and can be added slice by slice. Owned by
-/// one thread at a time.
+/// States are compared by sums over rows. A sum does not depend on the order of the rows, and sums of slices can be added.
+/// Only one thread at a time may use an instance.
 public final class LineFold {
   private var fold = Fold()
   private let (remainder, count): (UInt64, UInt64)
   private let hasher = SHA256()
 
-  /// The name of the sum over streams whose row is gone.
+  /// The name of the sum over streams whose row was removed or archived.
   public static let gone = "gone"
 
   private let slice: Slice
 
   /// - Parameters:
-  ///   - remainder: Which slice of all streams it folds.
-  ///   - count: How many slices there are.
-  ///   - noun: Only streams of this one; nil: of all.
+  ///   - remainder: The slice of all streams to fold, from 0.
+  ///   - count: The number of slices.
+  ///   - noun: The row type to fold; nil for all.
   public init(slice remainder: Int, of count: Int, _ rowType: RowType? = nil) {
     (self.remainder, self.count) = (UInt64(remainder), UInt64(max(1, count)))
-    let all = Slice.hash(remainder: 0, of: 1)
-    slice = rowType.map { .rowTypes([$0], all) } ?? all
+    slice = rowType.map { .rowTypes([$0], .all) } ?? .all
   }
 
-  /// Takes the next line of the log; one of another slice makes no difference.
+  /// Takes the next line of the log. Ignores lines of other slices.
   public func take(_ line: EventLine) {
-    // Ids of version 7 begin with their time: both halves, mixed.
+    // Ids of version 7 begin with their time, so both halves are mixed.
     let mixed = (line.stream.high ^ line.stream.low) &* 0x9E37_79B9_7F4A_7C15 >> 32
     if mixed % count == remainder, slice.holds(type: line.type) { fold.take(line) }
   }
 
-  /// The rows of a noun as of here.
+  /// The rows of a row type after the lines so far.
   ///
-  /// - Throws: `OPS_016` where the lines are no sound history.
+  /// - Throws: `OPS_016` if the lines are not a whole history.
   public func rows(of rowType: RowType, pieceBytes: Int) throws(OpsError) -> RowLines {
     fold.finish()
     try fold.requireSound()
     return try fold.lines(of: rowType, pieceBytes: pieceBytes)
   }
 
-  /// The sums over the rows as of here, by table.
+  /// The sums over the rows after the lines so far, by table.
   ///
-  /// - Throws: `OPS_016` where the lines are no sound history.
+  /// - Throws: `OPS_016` if the lines are not a whole history.
   public func sums() throws(OpsError) -> [String: RowSum] {
     fold.finish()
     try fold.requireSound()
@@ -56,16 +55,9 @@ public final class LineFold {
   private struct Summing: RowVisitor {
     let fold: Fold
     let hasher: SHA256
-    private(set) var sums: [String: RowSum] = [:]
+    var sums: [String: RowSum] = [:]
 
-    init(fold: Fold, hasher: SHA256) {
-      self.fold = fold
-      self.hasher = hasher
-    }
-
-    mutating func visit<R: Row>(
-      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-    ) throws(OpsError) {
+    mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
       let writer = RowLineWriter<R>()
       var (rows, gone) = (RowSum(), RowSum())
       var line: [UInt8] = []
@@ -88,7 +80,7 @@ public final class LineFold {
   }
 }
 
-/// How many lines there are, and the sum of their SHA-256, word by word: the same for the same lines in any order.
+/// The number of lines and the word-wise sum of their SHA-256. The same lines in any order have the same sum.
 public struct RowSum: Equatable, Sendable {
   public private(set) var lines = 0
   private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)

@@ -2,34 +2,29 @@ public import Ledger
 public import Log
 import Postgres
 
-/// One mission as of a moment, with what belongs to it.
+/// One mission as of a moment, with its proposal, steps and runs.
 public struct MissionState: Sendable {
   public var mission: Mission
   public var proposal: Proposal?
-  /// In their order.
+  /// In the order of their ordinals.
   public var steps: [Step] = []
-  /// In the order in which they began.
+  /// In the order of their starts.
   public var runs: [Run] = []
 }
 
 extension Session {
-  /// Folds one mission and what belongs to it, up to a moment. Only their streams are read, which are found
-  /// as its history finds them.
+  /// Folds one mission, its proposal, steps and runs up to a moment. Their streams are found as for the mission's history.
   ///
-  /// - Throws: `OPS_011` where there was no such mission then.
+  /// - Throws: `OPS_011` if the mission did not exist at the moment.
   public func mission(_ id: StreamID, at entry: Int64) throws(OpsError) -> MissionState {
     let history = try history(ofMission: id)
     let streams = Set(history.events.lazy.filter { $0.entry <= entry }.map(\.stream))
-    let snapshot = try SharedSnapshot(self)
-    defer { snapshot.end() }
-    let fold = try Slice.streams(Array(streams)).fold(
-      on: try snapshot.reader(), entries: 0...max(0, entry), ReplayProgress())
-    try fold.requireSound()
+    let fold = try fold(streams, upTo: entry)
     guard let mission = fold.missions.row(of: id) else {
       let first = history.events.first { $0.stream == id }
       throw OpsError(
-        .notFound, "there was no mission \(id) at entry \(entry)",
-        hint: first.map { "it begins with entry \($0.entry), \($0.recordedAt)" },
+        .notFound, "mission \(id) did not exist at entry \(entry)",
+        hint: first.map { "its first entry is \($0.entry), recorded \($0.recordedAt)" },
         facts: ["mission_id": id.description])
     }
     var state = MissionState(mission: mission)
@@ -46,8 +41,4 @@ extension Session {
     }
     return state
   }
-}
-
-extension FoldTable {
-  fileprivate func row(of stream: StreamID) -> R? { find(stream).flatMap { slots[$0].row } }
 }

@@ -3,30 +3,30 @@ public import Ledger
 public import Log
 import Postgres
 
-/// What taking the tables back to a moment came to.
+/// The result of restoring the tables to a moment.
 public struct PointInTimeRestore: Sendable {
-  /// The moment, and the entry that takes the tables back to it.
   public var moment: Int64
+  /// The entry that restores the tables.
   public var entry: Int64
   public var events: Int
   /// Rows written, by table.
   public var written: [String: RepairCount]
-  /// What has run since, and would run again.
+  /// The steps that ran since the moment, and would run again.
   public var again: RunAgain
-  /// What rows of the log break; see ``RebuildReport/droppedConstraints``.
+  /// See ``RebuildReport/droppedConstraints``.
   public var droppedConstraints: [DroppedConstraints] = []
 }
 
 extension TimeTravel {
-  /// Takes the eight tables back to a moment, by one entry of ordinary events, and halts the loop.
+  /// Restores the eight tables to a moment, by one entry of ordinary events, and halts the loop.
   ///
-  /// What happened since stays in the log. Versions go on: whoever holds a lease that was given since is fenced out.
-  /// Keys and holds stay as they are.
+  /// The log keeps everything that happened since. Versions only grow, so leases given since the moment are fenced out.
+  /// Idempotency keys and holds do not change.
   ///
   /// - Parameters:
   ///   - moment: A sealed entry.
-  ///   - rowsMax: So many rows are held in memory, of both moments.
-  /// - Throws: `OPS_012` where the tables cannot be locked, `OPS_016` where the log is broken; nothing is recorded then.
+  ///   - rowsMax: At most this many rows are in memory, of both moments together.
+  /// - Throws: `OPS_012` if the tables cannot be locked, `OPS_016` if the log is broken. Nothing is recorded then.
   public static func goBack(
     _ target: Session.Target, to moment: Int64, why: String, actor: String,
     _ progress: ReplayProgress = ReplayProgress(), rowsMax: Int? = nil,
@@ -38,11 +38,11 @@ extension TimeTravel {
       var result: PointInTimeRestore?
       _ = try rebuild.locked { (connection) throws(OpsError) in
         let way = try Restoration(
-          rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax / 2, takesAllAway: isAll)
+          rebuild, connection, to: moment, why, rowsMax ?? Slice.rowsMax / 2, dropsAll: isAll)
         result = try way.run()
         return RebuildReport(outcome: .rebuilt, found: VerifyReport())
       }
-      guard let result else { throw OpsError(.conflict, "the tables were not taken back") }
+      guard let result else { throw OpsError(.conflict, "the tables were not restored") }
       return result
     }
     result.droppedConstraints = try PutBack.run(session, after: result.droppedConstraints)
@@ -50,8 +50,8 @@ extension TimeTravel {
   }
 }
 
-/// The transaction that goes back: under the lock of a rebuild, as the repair role. It records first what each row has to
-/// become, then makes the tables what the log says now, as a rebuild does.
+/// The transaction of a restore to a moment, under the lock of a rebuild and as the repair role. It first records what each row
+/// must become. Then it makes the tables equal the log, as a rebuild does.
 private final class Restoration {
   private let rebuild: Rebuild
   private let connection: Connection
@@ -59,8 +59,9 @@ private final class Restoration {
   private let moment: Int64
   private let why: String
   private let rowsMax: Int
-  private let takesAllAway: Bool
-  /// The last entry that there is: nothing is added while the tables are locked.
+  /// Whether to drop everything that could refuse a row.
+  private let dropsAll: Bool
+  /// The last entry of the log. None is added while the tables are locked.
   private let last: Int64
   private let entry: Int64
   private let at: Instant
@@ -71,7 +72,7 @@ private final class Restoration {
 
   init(
     _ rebuild: Rebuild, _ connection: Connection, to moment: Int64, _ why: String, _ rowsMax: Int,
-    takesAllAway: Bool
+    dropsAll: Bool
   ) throws(OpsError) {
     self.rebuild = rebuild
     self.connection = connection
@@ -79,7 +80,7 @@ private final class Restoration {
     self.moment = moment
     self.why = why
     self.rowsMax = rowsMax
-    self.takesAllAway = takesAllAway
+    self.dropsAll = dropsAll
     (last, entry, at) = try onDatabase { () throws(PostgresError) in
       let last = try connection.query(
         Statement("SELECT coalesce(max(e.entry), 0) FROM ledger.events AS e")
@@ -91,64 +92,41 @@ private final class Restoration {
 
   func run() throws(OpsError) -> PointInTimeRestore {
     guard moment <= last else {
-      throw OpsError(.notFound, "entry \(moment) is beyond the last, \(last)")
+      throw OpsError(.notFound, "entry \(moment) does not exist; the last entry is \(last)")
     }
     let ran = try RanSince(moment, upTo: last, on: log)
-    let constraints = takesAllAway ? try rebuild.dropped(connection, .all) : nil
+    let constraints = dropsAll ? try rebuild.dropped(connection, .all) : nil
     if moment < last { try takeBack() }
+    let halted = JSON.object([
+      "state": .string(LoopState.State.halted.rawValue), "why": .string(why),
+    ])
     try record(
-      .own(
-        Policy.Event.set(
-          key: LoopState.key, value: halted, rollbackTo: nil, why: why)),
+      .own(Policy.Event.set(key: LoopState.key, value: halted.text, rollbackTo: nil, why: why)),
       to: .policy(LoopState.key), \.policies)
     if let constraints { try rebuild.make(constraints, connection) }
     let again = try ran.waiting(on: connection)
-    let report = report(again)
+    let report = JSON.object([
+      "at": .int(moment), "events": .int(eventCount), "tables": rebuild.written.json,
+      "run_again": again.json, "dropped_constraints": rebuild.droppedConstraints.json,
+    ])
     try record(
       .own(LedgerRecord.Event.restored(report: report.text, why: why)), to: .ledger, \.ledger)
-    try finish()
+    // The tombstones of the rows that this entry removed.
+    try Bookkeeping.make(entry...entry, on: connection)
     return PointInTimeRestore(
       moment: moment, entry: entry, events: eventCount, written: rebuild.written, again: again,
       droppedConstraints: rebuild.droppedConstraints)
-  }
-
-  private var halted: String {
-    JSON.object(["state": .string(LoopState.State.halted.rawValue), "why": .string(why)]).text
-  }
-
-  private func report(_ again: RunAgain) -> JSON {
-    let tables = rebuild.written.mapValues { count in
-      JSON.object([
-        "inserted": .int(count.inserted), "updated": .int(count.updated),
-        "removed": .int(count.removed),
-      ])
-    }
-    return .object([
-      "at": .int(moment), "events": .int(eventCount), "tables": .object(tables),
-      "run_again": again.json,
-      "dropped_constraints": .array(
-        rebuild.droppedConstraints.filter { $0.kind != .trigger }.map(\.json)),
-    ])
   }
 
   // MARK: The eight tables
 
   private func takeBack() throws(OpsError) {
     let range = (moment + 1)...last
-    // What changed among events that have left the database is found by looking at every stream.
-    let isHot = log.archivedLast < range.lowerBound
-    let streams =
-      isHot
-      ? try TimeTravel.streamCount(range, on: connection) : try rebuild.session.estimate().rows
-    // Both moments of a slice are in memory, and the events between them.
-    let count = max(1, (2 * streams + rowsMax - 1) / rowsMax)
-    rebuild.progress.expect(try rebuild.session.estimate().events)
-    // A slice knows nothing of the rows that another one's refer to.
-    let constraints = count > 1 && !takesAllAway ? try rebuild.dropped(connection, .bulk) : nil
-    let slices: [Slice] =
-      isHot
-      ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
-      : try log.slices(count)
+    let (rows, events) = try rebuild.session.estimate()
+    rebuild.progress.expect(events)
+    let slices = try log.slices(changedIn: range, rows: rows, rowsMax: rowsMax, countMin: 1)
+    // A row may refer to a row of a later slice.
+    let constraints = slices.count > 1 && !dropsAll ? try rebuild.dropped(connection, .bulk) : nil
     for slice in slices { try takeBack(slice, range) }
     if let constraints { try rebuild.make(constraints, connection) }
   }
@@ -166,7 +144,7 @@ private final class Restoration {
     try rebuild.repair(recorder.now, slice, connection)
   }
 
-  /// Records one event of a row that is not taken back, and writes the row.
+  /// Records one event of another row, and writes the row.
   private func record<R: Row>(
     _ event: StreamEvent<R>, to stream: StreamID, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
@@ -199,42 +177,27 @@ private final class Restoration {
   }
 
   private static let insertEvents = Draft.insertEvents(index: "$12::integer + v.at - 1")
-
-  /// The tombstones of rows that left.
-  private func finish() throws(OpsError) {
-    try Bookkeeping.make(entry...entry, on: connection)
-  }
 }
 
-/// Finds what each row has to become, records it, and folds it.
+/// Records for each row the event that gives it its earlier state, and folds the event.
 private struct BackRecorder: RowVisitor {
   let before: Fold
-  private(set) var now: Fold
-  private(set) var events: [DraftedEvent] = []
-  private let at: Instant
+  var now: Fold
+  let at: Instant
+  var events: [DraftedEvent] = []
 
-  init(before: Fold, now: Fold, at: Instant) {
-    self.before = before
-    self.now = now
-    self.at = at
-  }
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
-    // The eight alone: keys, holds and the ledger itself stay as they are.
+  mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
     guard R.name.isOfTheEight else { return }
     var folded = FoldTable<R>()
     swap(&folded, &now[keyPath: table])
     defer { swap(&folded, &now[keyPath: table]) }
     let (old, columns) = (before[keyPath: table], R.columns.filter { $0.name != "version" })
-    for at in 0..<folded.slots.count {
-      let stream = folded.slots[at].stream
-      // The loop is halted instead.
-      if R.name == .policy, stream == .policy(LoopState.key) { continue }
-      let then = old.find(stream).flatMap { old.slots[$0].row }
-      guard let event = Self.event(from: folded.slots[at].row, to: then, columns) else { continue }
-      events.append(folded.record(.common(event), to: stream, at: self.at))
+    for index in 0..<folded.slots.count {
+      let (stream, row) = (folded.slots[index].stream, folded.slots[index].row)
+      // This policy halts the loop instead.
+      if stream == .policy(LoopState.key) { continue }
+      guard let event = Self.event(from: row, to: old.row(of: stream), columns) else { continue }
+      events.append(folded.record(.common(event), to: stream, at: at))
     }
   }
 

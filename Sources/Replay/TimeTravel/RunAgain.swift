@@ -3,21 +3,22 @@ public import Ledger
 public import Log
 import Postgres
 
-/// The steps that ran after a moment to which the tables went back, and that would run again from there.
+/// The steps that ran after the moment to which the tables were restored, and that would run again.
 public struct RunAgain: Equatable, Sendable {
-  /// So many are kept by name.
+  /// At most this many steps are named.
   public static let namedMax = 1000
 
   public struct Step: Equatable, Sendable {
     public let step: StreamID
     public let kind: String
-    /// As what the work waits: the step itself, or what would make it once more.
+    /// The row type of ``waiting``.
     public let waitsAs: RowType
+    /// The row that waits: the step itself, or the row from which the loop would make the step once more.
     public let waiting: StreamID
   }
 
   public var count = 0
-  /// The first of them.
+  /// The first steps.
   public var steps: [Step] = []
 
   public init() {}
@@ -51,8 +52,8 @@ public struct RunAgain: Equatable, Sendable {
   }
 }
 
-/// The steps that ran after a moment, with what they came from: the tables as they are now tell that, before they go
-/// back.
+/// The steps that ran after a moment, with the rows that they came from. Reads the tables, so it must be made before they
+/// are restored.
 struct RanSince {
   private var steps: [StreamID] = []
   private var kinds: [String] = []
@@ -65,9 +66,7 @@ struct RanSince {
     try log.archived((moment + 1)...max(moment + 1, last), .all) { (event) throws(OpsError) in
       if Self.saysThatAStepRan(event) { archived.insert(event.stream) }
     }
-    var parameters = Parameters()
-    parameters.int8(moment)
-    parameters.int8(last)
+    var parameters = Parameters(moment, last)
     parameters.uuids(archived)
     try onDatabase { () throws(PostgresError) in
       let rows = try log.connection.query(Self.find, parameters)
@@ -102,7 +101,7 @@ struct RanSince {
   private static let statusesThatRan = Step.Status.allCases.filter(\.saysThatItRan)
     .map { "'\($0.rawValue)'" }.joined(separator: ", ")
 
-  /// As ``saysThatAStepRan(_:)``. Claims by the origin's functions, and by hand, are amendments.
+  /// The same rule as ``saysThatAStepRan(_:)``. Claims by the predecessor's functions, and manual ones, are amendments.
   private static let find = Statement(
     """
     WITH ran AS MATERIALIZED (
@@ -120,15 +119,13 @@ struct RanSince {
     ORDER BY ran.step
     """)
 
-  /// Those that the tables, gone back, would run again.
+  /// The steps that would run again, according to the restored tables.
   func waiting(on connection: Connection) throws(OpsError) -> RunAgain {
     var again = RunAgain()
     for chunk in steps.indices.chunks(of: 1000) {
       var parameters = Parameters()
       parameters.uuids(steps[chunk])
-      var texts = ArrayBuilder(.text)
-      for kind in kinds[chunk] { texts.text(kind) }
-      parameters.array(texts)
+      parameters.texts(kinds[chunk])
       for ids in [proposals, reactions, agentEvents] {
         var array = ArrayBuilder(.uuid)
         for id in ids[chunk] {
@@ -183,8 +180,8 @@ extension RunAgain {
 }
 
 extension Session {
-  /// After the tables went back to a moment and before anybody resumed: what would run again. Empty where the
-  /// loop ran since, or all of it was dealt with.
+  /// The steps that would run again after the last restore of the tables to a moment. Empty if the loop was resumed since,
+  /// or if none of these steps waits any more.
   public func runAgain() throws(OpsError) -> (moment: Int64, again: RunAgain) {
     var parameters = Parameters()
     parameters.uuid(.ledger)
@@ -196,12 +193,12 @@ extension Session {
     guard let (moment, text) = found, let json = try? JSON(parsing: text),
       let recorded = RunAgain(json)
     else { return (0, RunAgain()) }
-    // Of those beyond the named ones nobody can say whether they still wait.
+    // Whether the steps without a name still wait is unknown.
     if recorded.count > recorded.steps.count { return (moment, recorded) }
     return (moment, try stillWaiting(recorded))
   }
 
-  /// Of the last one, unless policy `loop` said `running` since.
+  /// The last restore to a moment, unless policy `loop` was `running` since.
   private static let lastPointInTimeRestore = Statement(
     """
     SELECT (r.data #>> '{report,at}')::bigint, r.data #> '{report,run_again}'
@@ -240,7 +237,7 @@ extension Session {
 }
 
 extension Step.Event.Kind {
-  /// Whether the step ran, as far as anybody outside can tell: somebody had claimed it.
+  /// Whether the event proves that a worker or another client had claimed the step.
   fileprivate var saysThatItRan: Bool {
     switch self {
     case .leased, .succeeded, .attemptFailed: true
@@ -250,7 +247,7 @@ extension Step.Event.Kind {
 }
 
 extension Step.Status {
-  /// The same of a status that somebody's SQL gave it.
+  /// The same for a status that a manual change set.
   fileprivate var saysThatItRan: Bool {
     switch self {
     case .running, .succeeded: true

@@ -2,16 +2,15 @@ public import Ledger
 public import Log
 import Postgres
 
-/// How many rows a table had at a moment.
+/// The number of rows of a table at a moment.
 public struct TableCount: Equatable, Sendable {
   public var rows = 0
-  /// By status (radar: stage), where the table has one.
+  /// By status, if the table has one; `ops_demand_radar` by stage.
   public var statuses: [String: Int] = [:]
 }
 
-/// The state at a moment, counted.
+/// The numbers of rows at a moment.
 public struct StateCounts: Equatable, Sendable {
-  /// By table: all eight.
   public var tables: [String: TableCount] = [:]
   /// Events that were folded.
   public var events = 0
@@ -25,11 +24,11 @@ public struct StateCounts: Equatable, Sendable {
   }
 }
 
-/// The state of the tables at a moment: the fold of every stream, stopped early.
+/// The state of the tables at a moment: the fold of every stream up to it.
 public enum TimeTravel {
   /// Counts the rows at a moment.
   ///
-  /// - Throws: `OPS_016` where the log itself is broken before it.
+  /// - Throws: `OPS_016` if the log is broken before the moment.
   public static func counts(
     _ target: Session.Target, at entry: Int64, from snapshots: (any StateSnapshots)? = nil,
     _ progress: ReplayProgress = ReplayProgress()
@@ -60,9 +59,7 @@ public enum TimeTravel {
       target, snapshot: moment.id, workers: readers, progress,
       make: { (fold, _) throws(OpsError) in
         try fold.requireSound()
-        var tally = Tally(fold: fold)
-        try tally.visitParentsFirst()
-        return tally.counts
+        return try Tally(fold).counts
       })
     defer { stream.stop() }
     var counts = StateCounts()
@@ -77,19 +74,17 @@ public enum TimeTravel {
     let rowTypes = Set(RowType.allCases.filter(\.isOfTheEight))
     guard let later = try FoldOn(snapshot, upTo: entry, of: rowTypes, on: log) else { return nil }
     let kept = KeptTally()
-    var tally = Tally(fold: try later.run(keeping: kept, progress))
-    try tally.visitParentsFirst()
-    var counts = tally.counts
+    var counts = try Tally(later.run(keeping: kept, progress)).counts
     counts.add(kept.counts)
     return counts
   }
 
-  /// Counts the rows that a snapshot has as they still are.
+  /// Counts the rows of a snapshot that no later event changed.
   private final class KeptTally: KeptRows {
     private(set) var counts = StateCounts()
     private var table = ""
     private var count = TableCount()
-    /// The place of the column that is counted by.
+    /// The position of the status column.
     private var status: Int?
 
     func begin<R: Row>(_ rowType: R.Type) throws(OpsError) {
@@ -112,9 +107,10 @@ public enum TimeTravel {
     private var fold: Fold
     private(set) var counts = StateCounts()
 
-    init(fold: consuming Fold) {
+    init(_ fold: consuming Fold) throws(OpsError) {
       counts.events = fold.eventCount
       self.fold = fold
+      try visitParentsFirst()
     }
 
     mutating func visit<R: Row>(
@@ -135,15 +131,15 @@ public enum TimeTravel {
 }
 
 extension Fold {
-  /// A state that the log does not prove is not given.
+  /// Refuses a state that the log does not prove.
   func requireSound() throws(OpsError) {
     guard let problem = context.problems.first else { return }
     let difference = problem.difference
     throw OpsError(
       .inconsistentRow,
-      "the log itself is broken in \(context.problems.count) place(s), so there is no state of it: "
-        + "\(difference.row): expected \(difference.expected ?? "-"), "
-        + "found \(difference.found ?? "-") in entry \(problem.entry)",
-      hint: "see opsledger verify")
+      "the log is broken in \(context.problems.count) place(s), so it does not give the state; the first is in "
+        + "entry \(problem.entry), \(difference.row), \(difference.column): expected "
+        + "\(difference.expected ?? "-"), found \(difference.found ?? "-")",
+      hint: "`opsledger verify` lists all places")
   }
 }

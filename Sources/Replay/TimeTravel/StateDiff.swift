@@ -21,16 +21,16 @@ public struct RowChange: Sendable {
   public let stream: StreamID
   /// The row's primary key.
   public let key: Value
-  /// Those that differ; all of them where the row was inserted or removed.
+  /// The columns that differ; all columns if the row was inserted or removed.
   public let columns: [Column]
-  /// What made the difference, in the order of the log: at most ``StateDiff/eventsMax`` of them.
+  /// The first ``StateDiff/eventsMax`` events of the row between the two moments, in the order of the log.
   public internal(set) var events: [LoggedEvent] = []
-  /// How many there are.
+  /// How many events the row has between the two moments.
   public internal(set) var eventCount = 0
   let last: LogPosition
 }
 
-/// What differs between two moments.
+/// The rows that differ between two moments.
 public struct StateDiff: Sendable {
   public struct Count: Equatable, Sendable {
     public var inserted = 0
@@ -38,12 +38,12 @@ public struct StateDiff: Sendable {
     public var removed = 0
   }
 
-  /// So many events of one row are named.
+  /// At most this many events of a row are named.
   public static let eventsMax = 20
 
-  /// By table, those without a difference left out.
+  /// The counts of tables with differences.
   public internal(set) var counts: [String: Count] = [:]
-  /// In the order in which they came to be what they are; the first ones, where there are many.
+  /// The first rows, in the order of their last events.
   public internal(set) var rows: [RowChange] = []
   /// Events between the two moments.
   public internal(set) var events = 0
@@ -52,7 +52,7 @@ public struct StateDiff: Sendable {
     counts.values.reduce(0) { $0 + $1.inserted + $1.changed + $1.removed }
   }
 
-  /// Rows that differ and are not described.
+  /// How many rows differ and are not in ``rows``.
   public var leftOut: Int { rowCount - rows.count }
 
   fileprivate mutating func add(_ row: RowChange, limit: Int) {
@@ -70,58 +70,53 @@ public struct StateDiff: Sendable {
     if rows.count > limit { rows.removeSubrange(limit...) }
   }
 
-  fileprivate mutating func merge(_ other: StateDiff, limit: Int) {
-    events += other.events
-    counts.merge(other.counts) { a, b in
+  fileprivate func merged(with other: StateDiff, limit: Int) -> StateDiff {
+    var sum = self
+    sum.events += other.events
+    sum.counts.merge(other.counts) { a, b in
       Count(
         inserted: a.inserted + b.inserted, changed: a.changed + b.changed,
         removed: a.removed + b.removed)
     }
-    rows += other.rows
-    keepFirst(limit)
+    sum.rows += other.rows
+    sum.keepFirst(limit)
+    return sum
   }
 }
 
 extension TimeTravel {
-  /// Finds the rows that differ between two moments. Only streams with events between them are folded.
+  /// Finds the rows that differ between two moments. Folds only the streams with events between them.
   ///
-  /// - Parameter limit: So many rows are described; all are counted.
-  /// - Throws: `OPS_019` where the second is before the first.
+  /// - Parameter limit: At most this many rows are described. All are counted.
+  /// - Throws: `OPS_019` if the second moment is before the first.
   public static func diff(
     _ target: Session.Target, from: Int64, to: Int64, limit: Int,
     snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
   ) throws(OpsError) -> StateDiff {
     guard from <= to else {
       throw OpsError(
-        .badInput, "entry \(to) is before entry \(from)", hint: "say the earlier moment first")
+        .badInput, "entry \(to) is before entry \(from)", hint: "give the earlier moment first")
     }
     guard from < to else { return StateDiff() }
     let session = try Session(target)
     let snapshot = try SharedSnapshot(session)
     defer { snapshot.end() }
     let range = (from + 1)...to
-    // Both moments of a slice are in memory.
     let reader = try snapshot.reader()
-    // What changed among events that have left the database is found by looking at every stream.
-    let isHot = reader.archivedLast < range.lowerBound
-    let rows =
-      isHot ? try streamCount(range, on: session.connection()) : try session.estimate().rows
-    let count = Slice.count(rows: 2 * rows)
-    let slices: [Slice] =
-      isHot
-      ? (0..<count).map { .changed(in: range, remainder: $0, of: count) }
-      : try reader.slices(count)
+    let slices = try reader.slices(changedIn: range, rows: session.estimate().rows)
     var diff = try snapshots.fallingBack { () throws(OpsError) in
-      let base = isHot ? try snapshots?.newest(upTo: from, on: session) : nil
+      let base =
+        reader.archivedLast < range.lowerBound
+        ? try snapshots?.newest(upTo: from, on: session) : nil
       return try compare(
         slices, range, from: base, target, snapshot.id, readers: session.readers, limit: limit,
         progress)
     }
-    try name(&diff.rows, range, on: reader)
+    try addEvents(to: &diff.rows, range, on: reader)
     return diff
   }
 
-  /// Compares slices side by side.
+  /// Compares slices in parallel.
   private static func compare(
     _ slices: [Slice], _ range: ClosedRange<Int64>, from base: (any StateSnapshot)?,
     _ target: Session.Target, _ snapshot: String, readers: Int, limit: Int,
@@ -133,34 +128,11 @@ extension TimeTravel {
       let result = Result { () throws(OpsError) in
         try compareOne(mine, range, from: base, target, snapshot, limit: limit, progress)
       }
-      merged.withLock { merged in
-        merged = merged.flatMap { a in
-          result.map { b in
-            var sum = a
-            sum.merge(b, limit: limit)
-            return sum
-          }
-        }
+      merged.withLock {
+        $0 = $0.flatMap { sum in result.map { sum.merged(with: $0, limit: limit) } }
       }
     }
     return try merged.withLock { $0 }.get()
-  }
-
-  static func streamCount(
-    _ range: ClosedRange<Int64>, on connection: Connection
-  ) throws(OpsError) -> Int {
-    var parameters = Parameters()
-    parameters.int8(range.lowerBound)
-    parameters.int8(range.upperBound)
-    return try onDatabase { () throws(PostgresError) in
-      let rows = try connection.query(
-        Statement(
-          """
-          SELECT count(DISTINCT e.stream) FROM ledger.events AS e
-          WHERE e.entry BETWEEN $1::bigint AND $2::bigint
-          """), parameters)
-      return Int(try rows.int8(0, 0))
-    }
   }
 
   private static func compareOne(
@@ -169,7 +141,7 @@ extension TimeTravel {
   ) throws(OpsError) -> StateDiff {
     let session = try Session(target)
     let reader = try SharedSnapshot.join(snapshot, session)
-    var comparison = MomentComparison(limit: limit)
+    var diff = StateDiff()
     for slice in slices {
       var before = Fold()
       if let base {
@@ -186,16 +158,17 @@ extension TimeTravel {
       try slice.read(into: &after, on: reader, entries: range, progress)
       after.finish()
       try after.requireSound()
-      comparison.diff.events += after.eventCount - before.eventCount
-      comparison.begin(before, after)
+      diff.events += after.eventCount - before.eventCount
+      var comparison = MomentComparison(limit: limit, before: before, after: after, diff: diff)
       try comparison.visitParentsFirst()
+      diff = comparison.diff
     }
-    return comparison.diff
+    return diff
   }
 
-  /// The events that made the rows what they are.
-  private static func name(
-    _ rows: inout [RowChange], _ range: ClosedRange<Int64>, on reader: LogReader
+  /// Adds to each row its events between the two moments.
+  private static func addEvents(
+    to rows: inout [RowChange], _ range: ClosedRange<Int64>, on reader: LogReader
   ) throws(OpsError) {
     let places = Dictionary(
       rows.enumerated().map { ($1.stream, $0) }, uniquingKeysWith: { a, _ in a })
@@ -212,9 +185,7 @@ extension TimeTravel {
       parameters.uuids(rows[chunk].map(\.stream))
       parameters.int8(range.lowerBound)
       parameters.int8(range.upperBound)
-      let answer = try onDatabase { () throws(PostgresError) in
-        try reader.connection.query(eventsOfStreams, parameters)
-      }
+      let answer = try reader.query(eventsOfStreams, parameters)
       let events = try answer.events()
       for (row, event) in events.enumerated() {
         guard let place = places[event.stream] else { continue }
@@ -238,25 +209,16 @@ extension TimeTravel {
 
 /// Compares the same streams at two moments.
 private struct MomentComparison: RowVisitor {
-  private let limit: Int
-  private var before = Fold()
-  private var after = Fold()
-  var diff = StateDiff()
+  let limit: Int
+  let before: Fold
+  let after: Fold
+  var diff: StateDiff
 
-  init(limit: Int) { self.limit = limit }
-
-  mutating func begin(_ before: Fold, _ after: Fold) {
-    self.before = before
-    self.after = after
-  }
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
+  mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
     guard R.name.isOfTheEight else { return }
     let (old, columns) = (before[keyPath: table], R.columns)
     for slot in after[keyPath: table].slots {
-      let earlier = old.find(slot.stream).flatMap { old.slots[$0].row }
+      let earlier = old.row(of: slot.stream)
       let kind: RowChange.Kind
       switch (earlier, slot.row) {
       case (nil, nil): continue

@@ -2,11 +2,11 @@ public import Ledger
 public import Log
 public import Postgres
 
-/// One statement of a person's, run where it can read a state and write nothing.
+/// One statement of a user, in a transaction in which it can read a state and write nothing.
 ///
-/// It is parsed alone, so that it is one statement; it must give rows; the transaction can only read, and
-/// cannot be made to write again, since a snapshot was taken; its own temporary tables grant it no more
-/// than SELECT; and it is rolled back. Values are spelt the same whatever the database is set to.
+/// The server parses the statement alone, so it is one statement. It must return rows. The transaction is read-only and
+/// has its snapshot, so the statement cannot make it writable again. The temporary tables grant SELECT only. The
+/// transaction is rolled back. Values are spelt the same under all settings of the database.
 struct StateQuery {
   let sql: String
   private let connection: Connection
@@ -17,29 +17,29 @@ struct StateQuery {
   }
 
   /// - Parameters:
-  ///   - head: Called once, before any row. What it throws ends the query.
+  ///   - head: Called once, before any row.
   ///   - each: Called with each row.
   /// - Returns: Live tables that functions of the query read.
-  /// - Throws: `OPS_019` where it is not one statement that gives rows, or reads a live table; `OPS_013`
-  ///   where it would write.
+  /// - Throws: `OPS_019` if it is not one statement that returns rows, or if it reads a live table; `OPS_013` if it
+  ///   writes.
   func run(
-    head: ([TextQuery.Column]) throws(OpsError) -> Void, each: (borrowing TextQuery.Row) -> Void
+    head: ([TextQuery.Column]) -> Void, each: (borrowing TextQuery.Row) -> Void
   ) throws(OpsError) -> [String] {
     try fenced { () throws(OpsError) in
       let query = try prepared()
-      try head(query.columns)
+      head(query.columns)
       try Self.theirs { () throws(PostgresError) in try query.run(each) }
       return try liveTables()
     }
   }
 
-  /// What the query gives, without running it.
-  func check() throws(OpsError) -> [TextQuery.Column] {
+  /// The columns of the query's result. The query is not run.
+  private func check() throws(OpsError) -> [TextQuery.Column] {
     try fenced { () throws(OpsError) in try prepared().columns }
   }
 
-  /// What it gives, and which columns it reads. Begins with the tables that its text names; where these are not
-  /// enough, or it cannot be told, all are made.
+  /// The columns of the query's result, and the columns that it reads. If the tables that its text names are not enough,
+  /// all eight tables are made.
   func look() throws(OpsError) -> (gives: [TextQuery.Column], reads: StateColumns?) {
     if !tables.areAllMade, let gives = try? check(), let reads = try? columns() {
       return (gives, reads)
@@ -48,10 +48,10 @@ struct StateQuery {
     return (try check(), try columns())
   }
 
-  /// The columns that it reads, through views too; nil where that cannot be told before it runs: it calls a
-  /// function that is not PostgreSQL's own, reads a table that is made later, or is no SELECT.
+  /// The columns that the query reads, also through views. Nil if that is unknown before it runs: it calls a function
+  /// that is not PostgreSQL's own, reads a table that is made later, or is not a SELECT.
   private func columns() throws(OpsError) -> StateColumns? {
-    // PostgreSQL's own that run a text as a query.
+    // PostgreSQL's own functions that run a text as a query.
     let text = sql.lowercased()
     if ["xml", "ts_stat", "ts_rewrite"].contains(where: text.contains) { return nil }
     return try onDatabase { () throws(PostgresError) in
@@ -73,7 +73,7 @@ struct StateQuery {
     var readsWholeRows = false
     for row in 0..<rows.count {
       guard let table = try rows.textIfPresent(row, 0) else { return nil }
-      // A live view would be found in the place of one that is not made yet.
+      // The query would find a live view in place of one that is not made yet.
       if !tables.areAllMade, !(try rows.bool(row, 3)) { return nil }
       readsWholeRows = try rows.bool(row, 2)
       guard let rowType = RowType.allCases.first(where: { TableText.of($0).table == table }) else {
@@ -85,15 +85,15 @@ struct StateQuery {
     if readsWholeRows { return .all(of: Set(names.keys)) }
     return names.reduce(into: [:]) { columns, read in
       let all = TableText.of(read.key).columns
-      // Rows that are only counted need some column to be there.
+      // COPY needs a column even if the query only counts rows.
       let read = (rowType: read.key, names: read.value.isEmpty ? ["version"] : read.value)
       columns[read.rowType] = all.indices.filter { read.names.contains(all[$0].name) }
     }
   }
 
-  /// The relations that the view is over, with their columns that it names, and a null where it needs anything
-  /// else of somebody's making. What is PostgreSQL's own is in no dependency. A row as a whole, `to_jsonb(m)`, is no
-  /// dependency on columns: the rules' trees have it as attribute 0.
+  /// The relations and columns that the view depends on; NULL for any other object that is not PostgreSQL's own, which
+  /// has no dependency. A whole row, as in `to_jsonb(m)`, is no dependency on columns: in the rule's tree it is attribute
+  /// 0.
   private static let dependencies = Statement(
     """
     WITH RECURSIVE needs (class, object, attribute) AS (
@@ -114,7 +114,7 @@ struct StateQuery {
 
   private func fenced<R>(_ body: () throws(OpsError) -> R) throws(OpsError) -> R {
     try onDatabase { () throws(PostgresError) in try connection.execute(fence) }
-    // The locks that tell what it read go with the savepoint, and so does what it left.
+    // The rollback also releases the locks that showed which tables the query read.
     defer { try? connection.execute("ROLLBACK TO SAVEPOINT opsledger_query") }
     return try body()
   }
@@ -123,17 +123,20 @@ struct StateQuery {
     let query = try Self.theirs { () throws(PostgresError) in try TextQuery(sql, on: connection) }
     guard !query.columns.isEmpty else {
       throw OpsError(
-        .badInput, "the statement gives no rows", hint: "one SELECT, VALUES, SHOW or EXPLAIN")
+        .badInput, "the query returns no rows", hint: "write one SELECT, VALUES, SHOW or EXPLAIN")
     }
     guard query.parameterCount == 0 else {
-      throw OpsError(.badInput, "the query names a parameter, $1, and there is none")
+      throw OpsError(
+        .badInput, "the query has a parameter, $1, and no value for it",
+        hint: "write the value in the query")
     }
-    // Parsing it locked what it reads, through views too.
+    // The parser has locked the tables that the query reads, also through views.
     let live = try liveTables()
     guard live.isEmpty else {
       throw OpsError(
-        .badInput, "the query reads \(live.joined(separator: ", ")) as it is now",
-        hint: "name the tables without their schema; views of your own are over the live ones")
+        .badInput,
+        "the query reads \(live.joined(separator: ", ")) as of now, not as of the moment",
+        hint: "write the table's name without a schema; your own views read the live tables")
     }
     return query
   }
@@ -151,16 +154,14 @@ struct StateQuery {
       """
   }
 
-  /// The live ones of the eight that this transaction holds a lock on.
+  /// The live tables on which this transaction has a lock.
   private func liveTables() throws(OpsError) -> [String] {
     var parameters = Parameters()
     parameters.texts(StateShapes.tables.map { "public." + $0 })
-    return try onDatabase { () throws(PostgresError) in
-      let rows = try connection.query(Self.locked, parameters)
-      var names: [String] = []
-      for row in 0..<rows.count { names.append(try rows.text(row, 0)) }
-      return names
+    let rows = try onDatabase { () throws(PostgresError) in
+      try connection.query(Self.locked, parameters)
     }
+    return try rows.texts()
   }
 
   private static let locked = Statement(
@@ -170,7 +171,7 @@ struct StateQuery {
     WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' ORDER BY 1
     """)
 
-  /// What the database says of a person's own SQL is not about the schema of the ledger.
+  /// Turns an error of the user's SQL into one about the query, and not about the ledger.
   private static func theirs<R>(_ body: () throws(PostgresError) -> R) throws(OpsError) -> R {
     do { return try body() } catch {
       switch error.sqlstate {
@@ -183,7 +184,7 @@ struct StateQuery {
         throw OpsError(
           .badInput, "the query: \(error.message)",
           hint: ["42883", "42704"].contains(state)
-            ? "name functions, operators and types of your own with their schema: public.f(…)"
+            ? "write the schema of your own functions, operators and types: public.f(…)"
             : error.hint,
           cause: .database(DatabaseFault(sqlstate: error.sqlstate)))
       default: throw OpsError(database: error)
@@ -193,14 +194,14 @@ struct StateQuery {
 }
 
 extension TimeTravel {
-  /// Runs one statement that reads, against the tables as of a moment.
+  /// Runs one query on the tables as of a moment.
   ///
   /// - Parameters:
-  ///   - session: Used meanwhile, where one is at hand.
+  ///   - session: A session to read with; nil for a new one.
   ///   - head: Called once with the columns, before any row.
   ///   - each: Called with each row, as the server sends it.
-  /// - Returns: Live tables that functions of the query read as they are now.
-  /// - Throws: `OPS_019` for what is not one statement that gives rows, `OPS_013` where it would write.
+  /// - Returns: Live tables that functions of the query read.
+  /// - Throws: `OPS_019` if it is not one statement that returns rows, `OPS_013` if it writes.
   public static func query(
     _ sql: String, _ target: Session.Target, at entry: Int64,
     from snapshots: (any StateSnapshots)? = nil, on session: Session? = nil,
@@ -211,7 +212,7 @@ extension TimeTravel {
       let tables = try StateTables(target, .temporary, from: snapshots, on: session, for: sql)
       do throws(OpsError) {
         let query = StateQuery(sql, tables)
-        // What cannot be run at all is said before the work.
+        // A query that cannot run is refused before the tables are filled.
         if let columns = try query.look().reads { tables.fillOnly(columns) }
         try tables.move(to: entry, progress)
         return (tables, query)
@@ -221,6 +222,6 @@ extension TimeTravel {
       }
     }
     defer { tables.end() }
-    return try query.run(head: { (columns) throws(OpsError) in head(columns) }, each: each)
+    return try query.run(head: head, each: each)
   }
 }

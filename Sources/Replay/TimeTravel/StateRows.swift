@@ -2,44 +2,43 @@ public import Ledger
 public import Log
 import Postgres
 
-/// Rows of one noun as of a moment, as `COPY … TO` in text format gives their ledger columns.
+/// Rows of one row type as of a moment: their ledger columns in COPY's text format.
 public struct RowLines: Sendable {
-  /// Whole lines with their newlines, in pieces.
+  /// Pieces of whole lines with their newlines.
   public fileprivate(set) var pieces: [Piece] = []
-  /// Streams whose row is gone, with their last versions.
+  /// Streams whose row was removed or archived, with their last versions.
   public fileprivate(set) var gone: [(stream: StreamID, version: Int32)] = []
 
   public struct Piece: Sendable {
     public var text: [UInt8] = []
-    /// Of each line.
+    /// The stream of each line.
     public var streams: [StreamID] = []
 
     public init() {}
   }
 }
 
-/// All rows as of a moment, noun by noun, each in slices: memory never holds them. RowTypes of few rows are folded together
-/// with those that are asked for next, since each reading of the log costs as much as a fold.
+/// All rows as of a moment, one row type after the other, in slices: memory never holds all rows. Row types with few rows
+/// are folded together, since each reading of the log costs as much as a fold.
 public final class StateRows {
   private let entry: Int64
   private let target: Session.Target
   private let session: Session
   private let moment: SharedSnapshot
   private let progress: ReplayProgress
-  /// Streams by noun.
+  /// Streams by row type.
   private let counts: [RowType: Int]
-  /// RowTypes that are folded together, by the first of them.
+  /// Row types that are folded together, by the first of them.
   private let groups: [RowType: [RowType]]
-  /// Of a group, the lines of the nouns that were not asked for yet.
+  /// The lines of a group's row types that the caller has not asked for yet.
   private var kept: [RowType: [RowLines]] = [:]
-  /// Rows of a slice: they are in memory twice, as rows and as lines.
+  /// Rows of a slice. Memory holds them twice, as rows and as lines.
   private static let rowsMax = 100_000
-  /// Rows of a group: those of its later nouns are in memory as lines.
+  /// Rows of a group. Memory holds the rows of its later row types as lines.
   private static let groupRowsMax = 200_000
 
-  /// - Parameter order: The nouns of which all rows will be asked for, in this order; those of others are asked for
-  ///   alone.
-  /// - Throws: `OPS_001` where the database is out of reach.
+  /// - Parameter order: The row types whose rows the caller will ask for, in this order. Others are never grouped.
+  /// - Throws: `OPS_001` if the database cannot be reached.
   public init(
     _ target: Session.Target, at entry: Int64, order: [RowType] = [],
     _ progress: ReplayProgress = ReplayProgress()
@@ -50,7 +49,7 @@ public final class StateRows {
     session = try Session(target)
     moment = try SharedSnapshot(session)
     let (rows, events) = try session.estimate()
-    // Of what has left the database there is no count by noun.
+    // The database cannot count archived streams by row type.
     counts =
       try moment.reader().archivedLast == 0
       ? try Self.streams(upTo: entry, on: session)
@@ -59,7 +58,7 @@ public final class StateRows {
     progress.expect(events)
   }
 
-  /// Neighbours of the order, as many together as memory has room for.
+  /// Groups neighbours of the order, as far as memory allows.
   private static func groups(
     _ order: [RowType], _ counts: [RowType: Int]
   ) -> [RowType: [RowType]] {
@@ -78,23 +77,24 @@ public final class StateRows {
     return Dictionary(uniqueKeysWithValues: all.map { ($0[0], $0) })
   }
 
-  /// Lets go of the moment of the log that it reads.
+  /// Ends the transaction that reads the log.
   public func end() { moment.end() }
 
-  /// The table of a noun, and its columns in the order of the lines.
+  /// The table of a row type, and its columns in the order of the lines.
   public static func columns(of rowType: RowType) -> (table: String, columns: [String]) {
     let text = TableText.of(rowType)
     return (text.table, text.columns.map(\.name))
   }
 
-  /// The stream of a line's row, which its first column tells.
+  /// The stream of a line's row.
   package static func stream(
     of line: UnsafeRawBufferPointer, _ rowType: RowType
   ) throws(OpsError) -> StreamID {
     do throws(RowLineError) {
       return try Self.stream(of: line, rowType.type)
     } catch {
-      throw OpsError(store: .damaged, "a line is none of \(rowType.rawValue)'s: \(error.reason)")
+      throw OpsError(
+        store: .damaged, "a line is not a row of type \(rowType.rawValue): \(error.reason)")
     }
   }
 
@@ -107,14 +107,12 @@ public final class StateRows {
   private static func streams(
     upTo entry: Int64, on session: Session
   ) throws(OpsError) -> [RowType: Int] {
-    var parameters = Parameters()
-    parameters.int8(entry)
     let rows = try session.query(
       Statement(
         """
         SELECT split_part(e.type, '.', 1), count(*) FROM ledger.events AS e
         WHERE e.version = 1 AND e.entry <= $1::bigint GROUP BY 1
-        """), parameters)
+        """), Parameters(entry))
     return try onDatabase { () throws(PostgresError) in
       var counts: [RowType: Int] = [:]
       for row in 0..<rows.count {
@@ -125,12 +123,12 @@ public final class StateRows {
     }
   }
 
-  /// Hands over the rows of a noun, in no particular order.
+  /// Passes the rows of a row type, in no particular order.
   ///
   /// - Parameters:
-  ///   - streams: Only the rows of these, where they are not all.
-  ///   - pieceBytes: What a piece's text may have; more only where one line does.
-  /// - Throws: `OPS_016` where the log itself is broken before the moment.
+  ///   - streams: The streams whose rows to pass; nil for all.
+  ///   - pieceBytes: The greatest size of a piece's text, unless one line is longer.
+  /// - Throws: `OPS_016` if the log is broken before the moment.
   public func each(
     of rowType: RowType, among streams: [StreamID]? = nil, pieceBytes: Int,
     _ body: (RowLines) throws(OpsError) -> Void
@@ -141,7 +139,7 @@ public final class StateRows {
     }
     let group = streams == nil ? groups[rowType] ?? [rowType] : [rowType]
     let count = group.reduce(0) { $0 + (counts[$1] ?? 0) }
-    // What is small is not worth a second reader.
+    // Few rows are not worth a second reader.
     let slices = max(count > 20_000 ? 2 : 1, (count + Self.rowsMax - 1) / Self.rowsMax)
     let all: [Slice] =
       if let streams { [.streams(streams)] } else {
@@ -166,33 +164,27 @@ public final class StateRows {
 }
 
 extension Fold {
-  /// Its rows of a noun as lines.
+  /// The rows of a row type as lines.
   func lines(of rowType: RowType, pieceBytes: Int) throws(OpsError) -> RowLines {
-    var writing = Writing(fold: self, rowType: rowType, pieceBytes: pieceBytes)
-    try writing.visitParentsFirst()
+    var writing = Writing(fold: self, pieceBytes: pieceBytes)
+    try writing.visit(rowType)
     return writing.lines
   }
 
   private struct Writing: RowVisitor {
     let fold: Fold
-    let rowType: RowType
     let pieceBytes: Int
-    private(set) var lines = RowLines()
+    var lines = RowLines()
 
-    init(fold: Fold, rowType: RowType, pieceBytes: Int) {
-      self.fold = fold
-      self.rowType = rowType
-      self.pieceBytes = pieceBytes
-    }
-
-    mutating func visit<R: Row>(
-      _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-    ) throws(OpsError) {
-      guard R.name == self.rowType else { return }
+    mutating func visit<R: Row>(_ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>) {
       let writer = RowLineWriter<R>()
       var piece = RowLines.Piece()
       fold[keyPath: table].slots.withEach { slot in
-        guard let row: UnsafePointer<R> = slot.row() else { return lines.noteGone(slot.pointee) }
+        guard let row: UnsafePointer<R> = slot.row() else {
+          let (stream, version) = (slot.pointee.stream, slot.pointee.version)
+          if version > 0 { lines.gone.append((stream, version)) }
+          return
+        }
         let start = piece.text.count
         writer.write(row, to: &piece.text)
         if start > 0, piece.text.count > pieceBytes {
@@ -209,16 +201,10 @@ extension Fold {
   }
 }
 
-extension RowLines {
-  fileprivate mutating func noteGone<R: Row>(_ slot: FoldTable<R>.Slot) {
-    if slot.version > 0 { gone.append((slot.stream, slot.version)) }
-  }
-}
-
 extension UnsafePointer {
-  /// The slot's row, where it lies.
+  /// The address of the slot's row.
   func row<R: Row>() -> UnsafePointer<R>? where Pointee == FoldTable<R>.Slot {
-    // What an optional holds lies at its start, and the row at that of its slot.
+    // An optional has its value at its start, and the slot has its row at its start.
     pointee.row == nil ? nil : UnsafeRawPointer(self).assumingMemoryBound(to: R.self)
   }
 }

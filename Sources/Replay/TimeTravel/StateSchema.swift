@@ -3,13 +3,13 @@ public import Log
 import Postgres
 
 extension TimeTravel {
-  /// Leaves the tables as of a moment in a schema of their own: plain tables, all or nothing.
+  /// Writes the tables as of a moment to a schema, as plain tables in one transaction.
   ///
-  /// The schema must not exist, or be empty and belong to a role that the login is a member of. One that is
-  /// made belongs to `opsledger_tables`.
+  /// If the schema exists, it must be empty and belong to a role of which the login is a member. Otherwise it is made,
+  /// and belongs to `opsledger_tables`.
   ///
   /// - Returns: Rows by table.
-  /// - Throws: `OPS_012` where the schema holds something, `OPS_013` where it is not ours to write.
+  /// - Throws: `OPS_012` if the schema is not empty, `OPS_013` if the login may not use or make it.
   public static func write(
     _ target: Session.Target, at entry: Int64, into schema: String,
     from snapshots: (any StateSnapshots)? = nil, _ progress: ReplayProgress = ReplayProgress()
@@ -27,7 +27,9 @@ extension TimeTravel {
     var owner = ""
     let tables = try StateTables(
       target, .schema(schema), from: snapshots,
-      prepare: { (connection) throws(OpsError) in owner = try have(schema, on: connection) })
+      prepare: { (connection) throws(OpsError) in
+        owner = try findOrMake(schema, on: connection)
+      })
     defer { tables.end() }
     try tables.move(to: entry, progress)
     return try onDatabase { () throws(PostgresError) in
@@ -49,14 +51,12 @@ extension TimeTravel {
     let taken = ["public", "ledger", "ledger_guard", "information_schema"]
     guard !taken.contains(schema), !schema.hasPrefix("pg_") else {
       throw OpsError(
-        .notAllowed, "schema \(schema) is not for that", hint: "name one that does not exist")
+        .notAllowed, "schema \(schema) is reserved", hint: "name a schema that does not exist")
     }
   }
 
-  /// Makes the schema, or takes an empty one.
-  ///
-  /// - Returns: Who owns it.
-  private static func have(
+  /// - Returns: The schema's owner.
+  private static func findOrMake(
     _ schema: String, on connection: Connection
   ) throws(OpsError) -> String {
     var parameters = Parameters()
@@ -70,13 +70,14 @@ extension TimeTravel {
     }
     guard isOurs else {
       throw OpsError(
-        .notAllowed, "schema \(schema) belongs to \(owner), of which the login is no member",
+        .notAllowed,
+        "schema \(schema) belongs to \(owner), and the login is not a member of that role",
         hint: "name a schema that does not exist")
     }
     guard isEmpty else {
       throw OpsError(
         .conflict, "schema \(schema) is not empty; nothing was written",
-        hint: "name one that does not exist, or drop that one first")
+        hint: "name a schema that does not exist, or drop this one first")
     }
     return owner
   }
@@ -93,9 +94,13 @@ extension TimeTravel {
       case "42501":
         throw OpsError(
           .notAllowed, "the login may not make schema \(schema): \(error.message)",
-          hint: "make it first, empty and owned by opsledger_tables; or GRANT CREATE ON DATABASE")
+          hint:
+            "CREATE SCHEMA \(quoteIdentifier(schema)) AUTHORIZATION opsledger_tables, as a superuser; "
+            + "or GRANT CREATE ON DATABASE … TO the login")
       case "42P06", "23505":
-        throw OpsError(.conflict, "schema \(schema) was made by somebody else just now")
+        throw OpsError(
+          .conflict, "another session made schema \(schema) at the same time; nothing was written",
+          hint: "name a schema that does not exist")
       default: throw OpsError(database: error)
       }
     }

@@ -1,42 +1,41 @@
 public import Ledger
 public import Log
 
-/// All rows as of an entry, kept outside of the log: what a state is made from without reading the log from its
-/// beginning.
+/// All rows as of an entry, in the store. A state can start from it instead of the log's beginning.
 public protocol StateSnapshot: Sendable {
-  /// What is in it is the fold of all events up to here.
+  /// The rows are the fold of all events up to this entry.
   var entry: Int64 { get }
 
-  /// Hands over rows of one noun as lines of ``RowLines``, each with its newline and good until the next; every
-  /// line was checked before.
+  /// Passes rows of one row type as lines of ``RowLines``, with their newlines. Every line is verified. A line is valid
+  /// until the next call of `body`.
   ///
-  /// - Parameter streams: Only pieces that may have one of these are read; others' lines may be among them. Nil:
-  ///   all rows.
+  /// - Parameter streams: Pieces without these streams are skipped. The other pieces also have lines of other streams.
+  ///   Nil for all rows.
   func lines(
     of rowType: RowType, among streams: Set<StreamID>?,
     _ body: (UnsafeRawBufferPointer) throws(OpsError) -> Void
   ) throws(OpsError)
 
-  /// Hands over the streams whose row is gone, with their last versions.
+  /// Passes the streams whose row was removed or archived, with their last versions.
   func gone(_ body: (StreamID, RowType, Int32) throws(OpsError) -> Void) throws(OpsError)
 
-  /// What a line that cannot be read means.
+  /// The error for a line that cannot be read.
   func damage(_ what: String) -> OpsError
 }
 
-/// Snapshots that are at hand.
+/// The available snapshots.
 public protocol StateSnapshots: Sendable {
-  /// The newest one up to an entry that can be opened, if any.
+  /// The newest snapshot up to an entry that can be opened, if any.
   ///
-  /// - Parameter session: Asked whether a snapshot is of its history; it may be in a transaction.
+  /// - Parameter session: For the question whether a snapshot belongs to this history. It may be in a transaction.
   func newest(upTo entry: Int64, on session: Session) throws(OpsError) -> (any StateSnapshot)?
 
-  /// Asked where reading ended with an error: whether it is about a snapshot, which is then not given again.
+  /// Whether the error is about a snapshot. ``newest(upTo:on:)`` does not return that snapshot again.
   func giveUp(_ error: OpsError) -> Bool
 }
 
 extension Optional where Wrapped == any StateSnapshots {
-  /// Does something with what these give; where that is damaged, again with an older one, and at last without.
+  /// Runs `body`, and runs it again after an error of a damaged snapshot: with an older snapshot, at last with none.
   func fallingBack<Answer>(
     _ body: () throws(OpsError) -> Answer
   ) throws(OpsError) -> Answer {
@@ -48,94 +47,66 @@ extension Optional where Wrapped == any StateSnapshots {
   }
 }
 
+/// Takes the rows of a snapshot that no later event changed, as lines, one row type after the other.
+protocol KeptRows: AnyObject {
+  func begin<R: Row>(_ rowType: R.Type) throws(OpsError)
+  func take(_ line: UnsafeRawBufferPointer) throws(OpsError)
+  func end() throws(OpsError)
+}
+
 extension Fold {
-  /// Takes the rows of some streams from a snapshot: what comes next are their events after it.
+  /// Begins these streams with their rows from a snapshot. Their later events can follow.
+  ///
+  /// - Parameter kept: Gets the rows of all other streams.
   mutating func seed(
-    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of rowTypes: Set<RowType>
+    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of rowTypes: Set<RowType>,
+    keeping kept: (any KeptRows)? = nil
   ) throws(OpsError) {
-    guard !streams.isEmpty else { return }
-    var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, rowTypes: rowTypes)
-    try seeding.visitParentsFirst()
+    if streams.isEmpty, kept == nil { return }
+    var gone: [RowType: [(stream: StreamID, version: Int32)]] = [:]
+    if !streams.isEmpty {
+      try snapshot.gone { (stream, rowType, version) throws(OpsError) in
+        if streams.contains(stream) { gone[rowType, default: []].append((stream, version)) }
+      }
+    }
+    var seeding = Seeding(fold: self, snapshot: snapshot, streams: streams, gone: gone, kept: kept)
+    for rowType in RowType.allCases where rowTypes.contains(rowType) { try seeding.visit(rowType) }
     self = seeding.fold
-    try seedGone(from: snapshot, streams, of: rowTypes)
   }
 
   private struct Seeding: RowVisitor {
     var fold: Fold
     let snapshot: any StateSnapshot
     let streams: Set<StreamID>
-    let rowTypes: Set<RowType>
+    let gone: [RowType: [(stream: StreamID, version: Int32)]]
+    let kept: (any KeptRows)?
 
     mutating func visit<R: Row>(
       _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
     ) throws(OpsError) {
-      guard rowTypes.contains(R.name) else { return }
-      try fold.seed(R.self, table, from: snapshot, streams, among: streams) {
-        (_) throws(OpsError) in
-      }
-    }
-  }
-
-  /// The same of one noun.
-  ///
-  /// - Parameters:
-  ///   - among: Pieces without one of these may be left out.
-  ///   - others: Gets the lines of other streams.
-  mutating func seed<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>,
-    from snapshot: any StateSnapshot,
-    _ streams: Set<StreamID>, among pieces: Set<StreamID>?,
-    others: (UnsafeRawBufferPointer) throws(OpsError) -> Void
-  ) throws(OpsError) {
-    let reader = RowLineReader<R>()
-    // Taken out while it is used: reaching it through the key path costs as much as a line.
-    var seeded = FoldTable<R>()
-    swap(&seeded, &self[keyPath: table])
-    defer { swap(&seeded, &self[keyPath: table]) }
-    try snapshot.lines(of: R.name, among: pieces) { (line) throws(OpsError) in
-      if streams.isEmpty { return try others(line) }
-      var isOther = false
-      do throws(RowLineError) {
-        let stream = try RowLineReader<R>.stream(of: line)
-        if streams.contains(stream) {
-          let row = try reader.read(line)
-          seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
-        } else {
-          isOther = true
+      try kept?.begin(R.self)
+      let reader = RowLineReader<R>()
+      // The table is moved out: an access through the key path costs as much as reading a line.
+      var seeded = FoldTable<R>()
+      swap(&seeded, &fold[keyPath: table])
+      defer { swap(&seeded, &fold[keyPath: table]) }
+      try snapshot.lines(of: R.name, among: kept == nil ? streams : nil) {
+        (line) throws(OpsError) in
+        if !streams.isEmpty {
+          do throws(RowLineError) {
+            let stream = try RowLineReader<R>.stream(of: line)
+            if streams.contains(stream) {
+              let row = try reader.read(line)
+              return seeded.seed(stream, row, version: row.version, upTo: snapshot.entry)
+            }
+          } catch { throw snapshot.damage("a row of \(R.table): \(error.reason)") }
         }
-      } catch { throw snapshot.damage("a row of \(R.table): \(error.reason)") }
-      if isOther { try others(line) }
-    }
-  }
-
-  /// Takes streams whose row is gone.
-  mutating func seedGone(
-    from snapshot: any StateSnapshot, _ streams: Set<StreamID>, of rowTypes: Set<RowType>
-  ) throws(OpsError) {
-    guard !streams.isEmpty else { return }
-    var fold = self
-    try snapshot.gone { (stream, rowType, version) throws(OpsError) in
-      if streams.contains(stream), rowTypes.contains(rowType) {
-        fold.seed(gone: stream, rowType, version, upTo: snapshot.entry)
+        try kept?.take(line)
       }
-    }
-    self = fold
-  }
-
-  private mutating func seed(
-    gone stream: StreamID, _ rowType: RowType, _ version: Int32, upTo entry: Int64
-  ) {
-    switch rowType {
-    case .agentEvent: agentEvents.seed(stream, nil, version: version, upTo: entry)
-    case .reaction: reactions.seed(stream, nil, version: version, upTo: entry)
-    case .proposal: proposals.seed(stream, nil, version: version, upTo: entry)
-    case .mission: missions.seed(stream, nil, version: version, upTo: entry)
-    case .step: steps.seed(stream, nil, version: version, upTo: entry)
-    case .run: runs.seed(stream, nil, version: version, upTo: entry)
-    case .policy: policies.seed(stream, nil, version: version, upTo: entry)
-    case .radar: radar.seed(stream, nil, version: version, upTo: entry)
-    case .hold: holds.seed(stream, nil, version: version, upTo: entry)
-    case .ledger: ledger.seed(stream, nil, version: version, upTo: entry)
+      for (stream, version) in gone[R.name] ?? [] {
+        seeded.seed(stream, nil, version: version, upTo: snapshot.entry)
+      }
+      try kept?.end()
     }
   }
 }

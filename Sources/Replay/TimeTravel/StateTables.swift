@@ -2,16 +2,16 @@ import Ledger
 import Log
 import Postgres
 
-/// Tables named like the eight, that hold them as of a moment: made in one transaction of one session, by
-/// COPY, slice by slice, so that memory never holds them.
+/// Tables named like the eight, with their rows as of a moment. One session makes them in one transaction, by COPY, slice
+/// by slice: memory never holds all rows.
 ///
-/// The temporary ones are never committed. Whatever ends the transaction (an error, a cut connection, the
-/// end of the process) takes them along, also behind a pooler that hands its connections on.
+/// Temporary tables are never committed. An error, a cut connection or the end of the process ends the transaction and
+/// removes them, also behind a pooler.
 final class StateTables {
   enum Place {
-    /// Tables and views that only this session sees, and finds before the live ones.
+    /// Tables and views that only this session sees. Its queries find them before the live ones.
     case temporary
-    /// Plain tables in a schema of this name, which has been made sure of.
+    /// Plain tables in this schema, which must exist.
     case schema(String)
 
     var isTemporary: Bool {
@@ -24,33 +24,29 @@ final class StateTables {
   private let target: Session.Target
   private let reading: Session
   private let shapes: StateShapes
-  /// The tables that there are: all eight, unless those are enough that a query names.
+  /// The tables that exist: all eight, or only those that a query names.
   private(set) var tablesMade: [String]
   var areAllMade: Bool { tablesMade.count == StateShapes.tables.count }
-  /// The session that builds; the transaction ends with it.
+  /// The session with the transaction that makes the tables.
   private let session: Session
-  /// Holds a moment of the log that the readers share.
   private let moment: SharedSnapshot
   private let snapshots: (any StateSnapshots)?
-  /// What is filled; other tables stay empty, and other columns null.
-  private var columns = StateColumns.ofTheEight
+  /// The columns to fill. Other tables stay empty, and other columns NULL.
+  private var columns = StateColumns.all(of: Set(RowType.allCases.filter(\.isOfTheEight)))
   private var rowTypes: Set<RowType> { Set(columns.keys) }
   private let estimated: (rows: Int, events: Int)
-  /// Entries that have left the database end with this one.
+  /// The last archived entry.
   private let archivedLast: Int64
-  /// The entry as of which the tables are; nil before the first ``move(to:_:)``.
-  private(set) var entry: Int64?
-  /// Events that were folded.
-  private(set) var eventCount = 0
+  /// The entry whose state the tables have; nil before the first ``move(to:_:)``.
+  private var entry: Int64?
 
   /// Begins the transaction and makes the tables, empty.
   ///
   /// - Parameters:
-  ///   - snapshots: What the rows are taken from where that saves reading the log. One that is damaged ends what
-  ///     is done here; see ``Swift/Optional/fallingBack(_:)``.
-  ///   - reading: A session that is used until the end, where one is at hand.
-  ///   - query: Only the tables are made that it seems to name; see ``makeAll()``.
-  ///   - prepare: What has to be done first in the transaction.
+  ///   - snapshots: Snapshots to start from. A damaged one is an error here; see ``Swift/Optional/fallingBack(_:)``.
+  ///   - reading: A session to read with, until the end; nil for a new one.
+  ///   - query: Only the tables that this text seems to name are made; see ``makeAll()``.
+  ///   - prepare: The first work of the transaction.
   init(
     _ target: Session.Target, _ place: Place, from snapshots: (any StateSnapshots)? = nil,
     on reading: Session? = nil, for query: String? = nil,
@@ -62,8 +58,8 @@ final class StateTables {
     let reading = if let reading { reading } else { try Session(target) }
     self.reading = reading
     estimated = try reading.estimate()
-    // Nothing here may touch a live table in the transaction that a query runs in: ``StateQuery`` tells by
-    // the locks whether it reads one.
+    // The query's transaction must not touch a live table here: its locks show ``StateQuery`` which tables the query
+    // reads.
     shapes = try StateShapes(reading)
     tablesMade = query.map(StateShapes.tables(namedIn:)) ?? StateShapes.tables
     moment = try SharedSnapshot(reading)
@@ -71,7 +67,8 @@ final class StateTables {
     session = try Session(target)
     let connection = try session.connection()
     self.connection = connection
-    try onDatabase { () throws(PostgresError) in try connection.begin(.readCommitted, Self.settings)
+    try onDatabase { () throws(PostgresError) in
+      try connection.begin(.readCommitted, Self.settings)
     }
     try prepare(connection)
     do throws(PostgresError) {
@@ -81,7 +78,7 @@ final class StateTables {
     }
   }
 
-  /// Makes the tables and views that are not there yet.
+  /// Makes the missing tables and views.
   func makeAll() throws(OpsError) {
     guard !areAllMade else { return }
     let missing = StateShapes.tables.filter { !tablesMade.contains($0) }
@@ -92,7 +89,7 @@ final class StateTables {
     tablesMade = StateShapes.tables
   }
 
-  /// A copy of a session's settings for psql's spelling, and for a query whose caller went away.
+  /// Values are spelt as psql spells them, and the server ends a query whose client is gone.
   private static let settings = """
     SET LOCAL IntervalStyle TO DEFAULT;
     SET LOCAL client_connection_check_interval = '2s';
@@ -103,38 +100,43 @@ final class StateTables {
     switch error.sqlstate {
     case "25006":
       OpsError(
-        .notAllowed, "a state is built in tables, and this database takes none: \(error.message)",
-        hint: "ask the primary; state at without --query works on a replica too")
+        .notAllowed,
+        "the tables of the state cannot be made in a read-only database: \(error.message)",
+        hint: "ask the primary; `opsledger state at` without --query works on a replica too")
     case "42501":
       OpsError(
-        .notAllowed, "a state is built in tables, which the login may not make: \(error.message)",
+        .notAllowed, "the login may not make the tables of the state: \(error.message)",
         hint: "GRANT TEMPORARY ON DATABASE … TO the login")
     default: OpsError(database: error)
     }
   }
 
-  /// Ends the transaction; temporary tables, and others that were not committed, are gone.
+  /// Ends the transaction. Tables that were not committed disappear.
   func end() {
     try? connection.rollbackIfOpen()
     session.drop()
     moment.end()
   }
 
-  /// Only these columns of these tables are filled. Before the first ``move(to:_:)``; a second one wants the keys.
+  /// Restricts the columns to fill. Must be called before the first ``move(to:_:)``. A second move needs the keys.
   func fillOnly(_ columns: StateColumns) {
     self.columns = columns.filter { $0.key.isOfTheEight }
   }
 
-  /// Makes the tables what they were at a moment: all rows the first time, later those of the streams that
-  /// have events between the two moments.
+  /// Gives the tables their state at a moment: all rows the first time, later the rows of the streams with events between
+  /// the two moments.
   func move(to next: Int64, _ progress: ReplayProgress) throws(OpsError) {
     if entry == next { return }
     if next > 0, !rowTypes.isEmpty {
       if let entry, min(entry, next) >= archivedLast {
         try change(from: entry, to: next, progress)
       } else {
-        // Which streams changed is not known here: all of them are made again.
-        if entry != nil { try forgetAll() }
+        // The database does not know which streams changed, so all rows are made again.
+        if entry != nil {
+          try onDatabase { () throws(PostgresError) in
+            try connection.execute("TRUNCATE \(filledTables)")
+          }
+        }
         try make(at: next, progress)
       }
     }
@@ -143,18 +145,17 @@ final class StateTables {
         try connection.execute("UPDATE pg_temp.opsledger_moment SET entry = \(next)")
       }
       if !rowTypes.isEmpty {
-        // A tenth of the usual sample: it would take longer than what most queries ask.
+        // A tenth of the usual sample, which would take longer than most queries.
         try connection.execute(
-          "SET LOCAL default_statistics_target = 10; ANALYZE "
-            + tables.map(qualified).joined(separator: ", ")
-            + "; SET LOCAL default_statistics_target TO DEFAULT")
+          "SET LOCAL default_statistics_target = 10; ANALYZE \(filledTables); "
+            + "SET LOCAL default_statistics_target TO DEFAULT")
       }
     }
     entry = next
   }
 
-  private var tables: [String] {
-    RowType.allCases.filter(rowTypes.contains).map { TableText.of($0).table }
+  private var filledTables: String {
+    rowTypes.map { prefix + TableText.of($0).table }.joined(separator: ", ")
   }
 
   private func make(at next: Int64, _ progress: ReplayProgress) throws(OpsError) {
@@ -169,7 +170,7 @@ final class StateTables {
     try fill(slices, upTo: next, progress)
   }
 
-  /// Rows of the streams that have events between the two moments are removed and made again.
+  /// Removes the rows of the streams with events between the two moments, and makes them again.
   private func change(
     from entry: Int64, to next: Int64, _ progress: ReplayProgress
   ) throws(OpsError) {
@@ -187,24 +188,16 @@ final class StateTables {
       try fold.requireSound()
       return try write(Fill(fold, into: prefix, columns))
     }
-    // Two readers gain nothing where a slice takes less than it takes to begin one; and few streams are
-    // found by their index, without a look at the whole log.
-    if count < Self.fewStreams {
-      return try fill([.streams(changedStreams())], upTo: next, progress)
+    // An index finds few streams, without a scan of the log.
+    if count < 1000 {
+      let streams = try onDatabase { () throws(PostgresError) in
+        try connection.query(Statement("SELECT c.stream FROM pg_temp.opsledger_changed AS c"))
+      }
+      return try fill([.streams(streams.ids())], upTo: next, progress)
     }
     let slices = Slice.count(rows: count)
     try fill(
       (0..<slices).map { .changed(in: range, remainder: $0, of: slices) }, upTo: next, progress)
-  }
-
-  private static let fewStreams = 1000
-
-  /// Of the last call of ``forget(in:)``.
-  private func changedStreams() throws(OpsError) -> [StreamID] {
-    let rows = try onDatabase { () throws(PostgresError) in
-      try connection.query(Statement("SELECT c.stream FROM pg_temp.opsledger_changed AS c"))
-    }
-    return try rows.ids()
   }
 
   private func fill(
@@ -223,11 +216,10 @@ final class StateTables {
   }
 
   private func write(_ fill: Fill) throws(OpsError) {
-    eventCount += fill.fold.eventCount
     for filled in fill.tables { _ = try filled.write(on: connection) }
   }
 
-  /// The entries among these that have left the database.
+  /// The archived ones of these entries.
   func archivedEntries(_ range: ClosedRange<Int64>) throws(OpsError) -> [Int64] {
     var entries: [Int64] = []
     try moment.reader().archived(range, .all) { (event) throws(OpsError) in
@@ -236,16 +228,9 @@ final class StateTables {
     return entries
   }
 
-  private func forgetAll() throws(OpsError) {
-    try onDatabase { () throws(PostgresError) in
-      try connection.execute(
-        "TRUNCATE " + tables.map(qualified).joined(separator: ", "))
-    }
-  }
-
-  /// Removes the rows of the streams with events among these entries.
+  /// Removes the rows of the streams with events among these entries. Lists the streams in table `opsledger_changed`.
   ///
-  /// - Returns: How many streams those are.
+  /// - Returns: The number of streams.
   private func forget(in range: ClosedRange<Int64>) throws(OpsError) -> Int {
     try onDatabase { () throws(PostgresError) in
       try connection.execute(
@@ -253,13 +238,13 @@ final class StateTables {
         DROP TABLE IF EXISTS pg_temp.opsledger_changed;
         CREATE TEMPORARY TABLE opsledger_changed AS
         SELECT DISTINCT e.stream FROM ledger.events AS e
-        WHERE \(Slice.hash(remainder: 0, of: 1).only(rowTypes).condition(range));
+        WHERE \(Slice.all.only(rowTypes).condition(range));
         ANALYZE pg_temp.opsledger_changed
         """)
-      for (table, stream) in StateShapes.streams where tables.contains(table) {
+      for rowType in rowTypes {
         try connection.execute(
           """
-          DELETE FROM \(qualified(table)) WHERE \(stream) IN
+          DELETE FROM \(prefix)\(TableText.of(rowType).table) WHERE \(rowType.type.streamSQL) IN
             (SELECT c.stream FROM pg_temp.opsledger_changed AS c)
           """)
       }
@@ -275,17 +260,15 @@ final class StateTables {
     case .schema(let name): quoteIdentifier(name) + "."
     }
   }
-
-  private func qualified(_ table: String) -> String { prefix + table }
 }
 
-/// Copies lines of a snapshot into the tables: as they are, or of each the columns that are filled.
+/// Copies lines of a snapshot into the tables: whole lines, or only the columns to fill.
 private final class KeptCopy: KeptRows {
   private let prefix: String
   private let columns: StateColumns
   private let connection: Connection
   private var writer: CopyWriter?
-  /// The places of the noun's columns, in their order; nil: all.
+  /// The positions of the columns to fill, in order; nil for all.
   private var places: [Int]?
   private var cut: [UInt8] = []
 
@@ -311,7 +294,7 @@ private final class KeptCopy: KeptRows {
     cut.removeAll(keepingCapacity: true)
     var (fields, next) = (RowFields(line), 0)
     for place in places {
-      // What a snapshot's line lacks, the server refuses.
+      // The server refuses a line with too few columns.
       guard let field = fields.skip(to: place - next) else { break }
       if next > 0 { cut.append(9) }
       cut.append(contentsOf: field.bytes)
@@ -330,24 +313,19 @@ private final class KeptCopy: KeptRows {
   }
 }
 
-/// Columns of tables, as places among the ledger's columns, in their order; never none of a table.
+/// Columns of tables, by their positions in ``Row/columns``, in order; at least one of each table.
 typealias StateColumns = [RowType: [Int]]
 
 extension StateColumns {
-  static let ofTheEight = all(of: Set(RowType.allCases.filter(\.isOfTheEight)))
-
   static func all(of rowTypes: Set<RowType>) -> StateColumns {
     StateColumns(
       uniqueKeysWithValues: rowTypes.map { ($0, Array(TableText.of($0).columns.indices)) })
   }
 }
 
-/// What the tables and views look like, read from the catalogue.
+/// The definitions of the tables and views, from the catalogue.
 struct StateShapes {
-  /// The eight.
-  static let tables = RowType.allCases.filter(\.isOfTheEight).map { TableText.of($0).table }
-  /// The expression that gives the stream of a row of each.
-  static let streams = StreamExpressions.all
+  static let tables = TableText.eight.map(\.table)
   private static let views = [
     "ops_policy_history", "ops_policy_audit", "ops_proposal_votes", "ops_step_dead_letters",
     "ops_radar",
@@ -357,8 +335,7 @@ struct StateShapes {
   private var views: [(name: String, text: String)] = []
 
   init(_ session: Session) throws(OpsError) {
-    for rowType in RowType.allCases where rowType.isOfTheEight {
-      let text = TableText.of(rowType)
+    for text in TableText.eight {
       var parameters = Parameters()
       parameters.text("public." + text.table)
       parameters.texts(text.columns.map(\.name))
@@ -375,7 +352,7 @@ struct StateShapes {
     }
   }
 
-  /// The ledger's columns only: those of operators are in no event.
+  /// Only the ledger's columns: the log does not have columns of operators.
   private static let columnTypes = Statement(
     """
     SELECT coalesce(string_agg(
@@ -384,7 +361,7 @@ struct StateShapes {
       AND NOT a.attisdropped AND a.attname = ANY ($2::text[])
     """)
 
-  /// The views over the eight, over the temporary tables; those from the log stop at the moment.
+  /// The views over the eight tables, changed to read the temporary tables, and the log up to the moment.
   private static let viewTexts = Statement(
     """
     SELECT v.name, replace(replace(
@@ -401,14 +378,14 @@ struct StateShapes {
     WHERE to_regclass(v.live) IS NOT NULL ORDER BY v.place
     """)
 
-  /// The tables that a query can mean by what it is written with: all of them where it names a view.
+  /// The tables that the text of a query may name; all of them if it names a view.
   static func tables(namedIn query: String) -> [String] {
     let text = query.lowercased()
     if views.contains(where: text.contains) { return tables }
     return tables.filter(text.contains)
   }
 
-  /// - Parameter isAll: Whether others are there already, so that views find all of them.
+  /// - Parameter isAll: Whether all eight tables exist afterwards, so that views can be made.
   func create(_ tables: [String], in place: StateTables.Place, isAll: Bool = false) -> String {
     var sql: [String] = []
     for table in tables {
@@ -425,22 +402,5 @@ struct StateShapes {
       for view in views { sql.append("CREATE TEMPORARY VIEW \(view.name) AS \(view.text)") }
     }
     return sql.joined(separator: ";\n")
-  }
-}
-
-/// The SQL expression that gives each table's streams.
-private struct StreamExpressions: RowVisitor {
-  static let all: [(table: String, stream: String)] = {
-    var visitor = StreamExpressions()
-    try? visitor.visitParentsFirst()
-    return visitor.found
-  }()
-
-  private var found: [(table: String, stream: String)] = []
-
-  mutating func visit<R: Row>(
-    _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
-  ) throws(OpsError) {
-    if R.name.isOfTheEight { found.append((R.table, R.streamSQL)) }
   }
 }

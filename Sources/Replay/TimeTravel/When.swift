@@ -2,12 +2,12 @@ public import Ledger
 public import Log
 import Postgres
 
-/// A moment of the log, as people say it.
+/// A moment of the log, in the form that a person gives.
 public enum When: Equatable, Sendable {
-  /// After this entry; a number that no entry has stands for the entries below it.
+  /// After this entry. If no entry has the number, the last entry below it counts.
   case entry(Int64)
   case time(Instant)
-  /// So many milliseconds before now.
+  /// This long before now.
   case ago(milliseconds: Int64)
 
   /// Reads `41`, a time (UTC unless it has an offset), or `-2h`, `-1d12h`.
@@ -28,9 +28,10 @@ public enum When: Equatable, Sendable {
 
   private static func unreadable(_ text: String) -> OpsError {
     OpsError(
-      .badInput, "\(text.isEmpty ? "an empty text" : text) is no moment",
-      hint: "an entry's number, a time like 2026-11-24T14:05:00Z (UTC unless it has an offset), "
-        + "or -2h (ms, s, m, h, d, w)")
+      .badInput, "\"\(text)\" is not a moment",
+      hint:
+        "give the number of an entry, a time like 2026-11-24T14:05:00Z (UTC unless it has an offset), "
+        + "or an age like -2h (ms, s, m, h, d, w)")
   }
 
   /// `2h`, `1h30m`.
@@ -64,37 +65,35 @@ public enum When: Equatable, Sendable {
   }
 }
 
-/// A sealed entry, up to which a state is what the log says.
+/// A number in the sealed prefix. The state at a moment is the fold of the entries up to it.
 public struct Moment: Equatable, Sendable {
-  /// As it was asked for, or found by its time.
+  /// The number that was given, or that was found for a time.
   public let entry: Int64
-  /// The greatest entry that there is up to it; nil before the first.
+  /// The greatest existing entry up to the number; nil before the first.
   public let last: Int64?
-  /// When that was recorded.
+  /// The time of that entry.
   public let recordedAt: Instant?
-  /// The time that was asked for.
+  /// The time that was given.
   public let asked: Instant?
-  /// No seal is later than the time that was asked for: what is recorded from now on may still belong
-  /// before it.
+  /// Whether no seal is later than the time that was given. A later entry may then still belong before that time.
   public let isProvisional: Bool
 }
 
 extension Session {
-  /// Finds a moment, in what is sealed; seals first, where that is allowed here.
+  /// Finds a moment in the sealed prefix. Seals first, if this session may write.
   ///
-  /// Entries are ordered by their numbers, and 74 of 100 carry an earlier time than one before them. A
-  /// time therefore means the greatest entry recorded at or before it, so that one leap of the clock
-  /// does not hide what follows.
+  /// Entries are in the order of their numbers, and 74 of 100 have an earlier time than an entry before them. A time
+  /// therefore means the greatest entry recorded at or before it: one jump of the clock does not hide all later entries.
   ///
-  /// - Throws: `OPS_011` beyond the last sealed entry, or before anything was recorded.
+  /// - Throws: `OPS_011` after the last sealed entry, or before the first entry.
   public func moment(_ when: When) throws(OpsError) -> Moment {
     let sealed = try sealed()
     switch when {
     case .entry(let entry):
       guard entry <= sealed else {
         throw OpsError(
-          .notFound, "entry \(entry) is beyond the last that is sealed, \(sealed)",
-          hint: "opsledger status names what holds the seal back, if anything does",
+          .notFound, "entry \(entry) is not sealed; the last sealed entry is \(sealed)",
+          hint: "`opsledger status` names what holds the seal back, if anything does",
           facts: ["entry": "\(entry)", "sealed": "\(sealed)"])
       }
       return try moment(at: entry, asked: nil, sealed: sealed)
@@ -111,12 +110,12 @@ extension Session {
     let found = try HistoryReader.read(
       self, first: [(Self.greatestAtTime, parameters)]
     ) { (answers, reader) throws(OpsError) -> Int64? in
-      let hot = try onDatabase { () throws(PostgresError) in try answers[0].int8IfPresent(0, 0) }
-      if let hot { return hot }
+      let found = try onDatabase { () throws(PostgresError) in try answers[0].int8IfPresent(0, 0) }
+      if let found { return found }
       return try reader.lastArchivedEvent(upTo: sealed, at: time)?.entry
     }
     guard let found else {
-      throw OpsError(.notFound, "nothing was recorded at or before \(time)")
+      throw OpsError(.notFound, "the log has no entry at or before \(time)")
     }
     return try moment(at: found, asked: time, sealed: sealed)
   }
@@ -130,20 +129,19 @@ extension Session {
   private func moment(
     at entry: Int64, asked: Instant?, sealed: Int64
   ) throws(OpsError) -> Moment {
-    var (number, time) = (Parameters(), Parameters())
-    number.int8(entry)
+    var time = Parameters()
     time.time(asked ?? Instant(micros: .min))
     time.int8(sealed)
-    let (last, isSettled) = try HistoryReader.read(
-      self, first: [(Self.lastUpTo, number), (Self.isSettled, time)]
+    let (last, isFinal) = try HistoryReader.read(
+      self, first: [(Self.lastUpTo, Parameters(entry)), (Self.isFinal, time)]
     ) { (answers, reader) throws(OpsError) -> (LoggedEvent?, Bool) in
-      let isSettled = try onDatabase { () throws(PostgresError) in try answers[1].bool(0, 0) }
-      if let last = try answers[0].events().first { return (last, isSettled) }
-      return (try reader.lastArchivedEvent(upTo: entry), isSettled)
+      let isFinal = try onDatabase { () throws(PostgresError) in try answers[1].bool(0, 0) }
+      if let last = try answers[0].events().first { return (last, isFinal) }
+      return (try reader.lastArchivedEvent(upTo: entry), isFinal)
     }
     return Moment(
       entry: entry, last: last?.entry, recordedAt: last?.recordedAt, asked: asked,
-      isProvisional: asked != nil && !isSettled)
+      isProvisional: asked != nil && !isFinal)
   }
 
   private static let lastUpTo = Statement(
@@ -152,8 +150,8 @@ extension Session {
     ORDER BY e.entry DESC, e.index DESC LIMIT 1
     """)
 
-  /// Whether a seal is later than a time, or nothing was drawn since the last one, which is over now.
-  private static let isSettled = Statement(
+  /// Whether a seal is later than a time, or the time is past and no number was allocated since the last seal.
+  private static let isFinal = Statement(
     """
     SELECT EXISTS (SELECT FROM ledger.checkpoints AS c WHERE c.sealed_at > $1::timestamptz)
       OR NOT pg_is_in_recovery() AND $1::timestamptz < clock_timestamp()

@@ -4,21 +4,22 @@ import Ledger
 import Log
 import Postgres
 
-/// Compares what stands beside the log with it: keys of requests, tombstones, erasures, and what is said to have left.
+/// Compares the bookkeeping tables with the log: idempotency keys, tombstones, erasures, archived partitions and copies
+/// of archived events.
 ///
-/// Of what has left the database the store is read, once for all of them.
+/// The archived part of the log is read from the store, once for all tables.
 struct BookkeepingCheck {
   private(set) var differences: [Difference] = []
-  /// The keys of rows that differ from the log, or that it does not know.
+  /// The keys of rows that differ from the log, or that should not exist.
   private(set) var wrongCommands: [StreamID] = []
   private(set) var wrongTombstones: [StreamID] = []
   private(set) var wrongErasures: [StreamID] = []
-  /// Rows that follow from what has left the database.
+  /// Missing or wrong rows that follow from archived events.
   private(set) var archivedKeys: [JSON] = []
   private(set) var archivedTombstones: [JSON] = []
   private(set) var archivedErasures: [JSON] = []
-  /// Events of policies, holds, the ledger and erasures that have left, and have no copy at hand as they should.
-  private(set) var wrongCopies: [EventPlace] = []
+  /// Copies of archived events that are wrong, or should not exist.
+  private(set) var wrongCopies: [LogPosition] = []
   private(set) var missingCopies: [LoggedEvent] = []
 
   private let reader: LogReader
@@ -42,19 +43,10 @@ struct BookkeepingCheck {
       Difference(table: table, row: row, column: column, expected: expected, found: found))
   }
 
-  private func query(_ statement: Statement, _ parameters: Parameters = Parameters())
-    throws(OpsError) -> Rows
-  {
-    try onDatabase { () throws(PostgresError) in try reader.connection.query(statement, parameters)
-    }
-  }
-
-  // MARK: Command keys
+  // MARK: Idempotency keys
 
   private mutating func checkCommands() throws(OpsError) {
-    var last = Parameters()
-    last.int8(reader.archivedLast)
-    let rows = try query(Self.wrongCommands, last)
+    let rows = try reader.query(Self.wrongCommands, Parameters(reader.archivedLast))
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         let command = StreamID(try rows.uuid(row, 0))
@@ -72,11 +64,11 @@ struct BookkeepingCheck {
     case (nil, let found?): note(table, row, "*", nil, "a key of entry \(found)")
     case (let entry?, let found?) where entry != found:
       note(table, row, "entry", String(entry), String(found))
-    default: note(table, row, "recorded_at", "that of its entry", "another")
+    default: note(table, row, "recorded_at", "the time of its entry", "another time")
     }
   }
 
-  /// An entry has one command, so the first event speaks for all. Of the engine's own commands nothing is kept.
+  /// An entry has one command, so its first event is enough. The engine's own commands have no keys.
   private static let wrongCommands = Statement(
     """
     SELECT command, e.entry, c.entry
@@ -91,9 +83,7 @@ struct BookkeepingCheck {
   // MARK: Tombstones
 
   private mutating func checkTombstones() throws(OpsError) {
-    var isAll = Parameters()
-    isAll.bool(reader.archivedPart != nil)
-    let rows = try query(Self.tombstones, isAll)
+    let rows = try reader.query(Self.tombstones, Parameters(reader.archivedPart != nil))
     var seen: Set<StreamID> = []
     for row in 0..<rows.count {
       let (stream, here, found) = try onDatabase { () throws(PostgresError) in
@@ -102,18 +92,15 @@ struct BookkeepingCheck {
           try Tombstone(rows, row, from: 6)
         )
       }
-      let left = archivedPart.left[stream]
-      if left != nil { seen.insert(stream) }
-      try compare(stream, here.after(left), found)
+      seen.insert(stream)
+      compare(stream, here.after(archivedPart.left[stream]), found)
     }
     for (stream, left) in archivedPart.left where !seen.contains(stream) {
-      try compare(stream, left, nil)
+      compare(stream, left, nil)
     }
   }
 
-  private mutating func compare(
-    _ stream: StreamID, _ end: RowEnd, _ found: Tombstone?
-  ) throws(OpsError) {
+  private mutating func compare(_ stream: StreamID, _ end: RowEnd, _ found: Tombstone?) {
     let (table, row) = ("ledger.tombstones", stream.description)
     let count = differences.count
     switch (end.tombstone, found) {
@@ -123,7 +110,7 @@ struct BookkeepingCheck {
     case (let expected?, let found?):
       if !end.allows(found.version) {
         note(
-          table, row, "version", end.isGone ? "\(end.last)" : "at most \(end.last)",
+          table, row, "version", end.isRemoved ? "\(end.last)" : "at most \(end.last)",
           "\(found.version)")
       }
       if found.rowType != expected.rowType {
@@ -139,7 +126,7 @@ struct BookkeepingCheck {
       archivedTombstones.append(
         .object([
           "stream": .string(stream.description), "row_type": .string(row.rowType),
-          "version": .int(Int(left.isGone ? left.last : row.version)),
+          "version": .int(Int(left.isRemoved ? left.last : row.version)),
           "dedupe_key": row.dedupeKey.map(JSON.string) ?? .null,
         ]))
     }
@@ -149,8 +136,8 @@ struct BookkeepingCheck {
   private static let archived = CommonKind.archived.typeSuffix
   private static let erased = CommonKind.erased.typeSuffix
 
-  /// Of each row that left, and of each that has a tombstone: when it left last, its last version, its last version
-  /// that was no erasure, and its tombstone. Only those where these do not agree, or all.
+  /// For each row that was removed or archived, or has a tombstone: the last event that removed or archived it, its last
+  /// version, its last version that was no erasure, and its tombstone. `$1`: all rows; else those where these disagree.
   private static let tombstones = Statement(
     """
     WITH gone AS MATERIALIZED (
@@ -175,9 +162,7 @@ struct BookkeepingCheck {
   // MARK: Erasures
 
   private mutating func checkErasures() throws(OpsError) {
-    var isAll = Parameters()
-    isAll.bool(reader.archivedPart != nil)
-    let rows = try query(Self.erasures, isAll)
+    let rows = try reader.query(Self.erasures, Parameters(reader.archivedPart != nil))
     var seen: Set<StreamID> = []
     for row in 0..<rows.count {
       let (stream, here, found) = try onDatabase { () throws(PostgresError) in
@@ -217,7 +202,7 @@ struct BookkeepingCheck {
     WHERE $1::boolean OR e.entry IS DISTINCT FROM x.entry
     """)
 
-  // MARK: What has left
+  // MARK: The archived part
 
   private mutating func readArchived() throws(OpsError) {
     var (found, keys) = (ArchivedBookkeeping(), ArchivedKeys())
@@ -225,12 +210,12 @@ struct BookkeepingCheck {
       try found.take(event)
       if let full = keys.take(event) { try check(full) }
     }
-    if let last = keys.finish() { try check(last) }
+    try check(keys.finish())
     archivedPart = found
     try checkExtra(keys.count)
   }
 
-  /// Keys of entries that have left must be there as well.
+  /// Checks that the keys of archived entries exist.
   private mutating func check(_ keys: [ArchivedKeys.Key]) throws(OpsError) {
     var (entries, times) = (ArrayBuilder(.int8), ArrayBuilder(.timestamptz))
     for key in keys {
@@ -241,7 +226,7 @@ struct BookkeepingCheck {
     parameters.uuids(keys.map(\.command))
     parameters.array(entries)
     parameters.array(times)
-    let rows = try query(Self.wrongArchivedKeys, parameters)
+    let rows = try reader.query(Self.wrongArchivedKeys, parameters)
     for row in 0..<rows.count {
       let (at, time, found) = try onDatabase { () throws(PostgresError) in
         (Int(try rows.int8(row, 0)) - 1, try rows.text(row, 1), try rows.int8IfPresent(row, 2))
@@ -266,11 +251,9 @@ struct BookkeepingCheck {
     WHERE (c.entry, c.recorded_at) IS DISTINCT FROM (v.entry, v.recorded_at)
     """)
 
-  /// Keys of entries that have left, of which the store knows nothing.
+  /// Finds keys of archived entries that the store does not know.
   private mutating func checkExtra(_ count: Int) throws(OpsError) {
-    var last = Parameters()
-    last.int8(reader.archivedLast)
-    let rows = try query(Self.archivedKeys, last)
+    let rows = try reader.query(Self.archivedKeys, Parameters(reader.archivedLast))
     if rows.count <= count - archivedKeys.count { return }
     var known: Set<StreamID> = []
     try reader.archived(nil, .all) { (event) in
@@ -289,18 +272,15 @@ struct BookkeepingCheck {
   }
 
   private static let archivedKeys = Statement(
-    """
-    SELECT c.command, c.entry FROM ledger.idempotency_keys AS c
-    WHERE c.entry <= $1::bigint
-    """)
+    "SELECT c.command, c.entry FROM ledger.idempotency_keys AS c WHERE c.entry <= $1::bigint")
 
-  // MARK: Copies at hand
+  // MARK: Copies of archived events
 
   private mutating func checkCopies() throws(OpsError) {
     let lines = try LogLines(of: "ledger.kept_events", on: reader.connection)
-    var seen: Set<EventPlace> = []
+    var seen: Set<LogPosition> = []
     while let (event, leaf) = try lines.nextLeaf() {
-      let place = EventPlace(event)
+      let place = LogPosition(event)
       seen.insert(place)
       guard let copy = archivedPart.copies[place] else {
         wrongCopies.append(place)
@@ -319,10 +299,10 @@ struct BookkeepingCheck {
     }
   }
 
-  // MARK: What is said to have left
+  // MARK: Archived partitions
 
   private mutating func checkArchived() throws(OpsError) {
-    let rows = try query(Self.wrongArchived)
+    let rows = try reader.query(Self.wrongArchived)
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count {
         note(
@@ -332,7 +312,7 @@ struct BookkeepingCheck {
     }
   }
 
-  /// Permits are a transaction's own, and taken off at its end.
+  /// Also finds permits that are left over: a transaction removes its own at its end.
   private static let wrongArchived = Statement(
     """
     SELECT 'ledger.archived_partitions', d.last::text, 'last', 'no event up to it in the log', 'entry ' || e.entry
@@ -353,11 +333,11 @@ struct BookkeepingCheck {
     """)
 }
 
-/// How the log leaves a row that left once.
+/// The end of a row's history, according to the log.
 private struct RowEnd {
-  /// When it left last; nil where it never did.
+  /// From the last event that removed or archived the row; nil if there is none.
   var tombstone: Tombstone?
-  /// Its last version, and its last that was no erasure.
+  /// The row's last version, and its last version that was no erasure.
   var last: Int32
   var other: Int32
 
@@ -366,21 +346,21 @@ private struct RowEnd {
   }
 
   init(_ rows: Rows, _ row: Int, from column: Int) throws(PostgresError) {
-    tombstone = try Tombstone(rows, row, rowType: column, version: column + 1, key: column + 2)
+    tombstone = try Tombstone(rows, row, from: column)
     last = try rows.int4(row, column + 3)
     other = try rows.int4(row, column + 4)
   }
 
-  /// Nothing but erasures happened to it since it left.
-  var isGone: Bool { tombstone.map { $0.version == other } ?? false }
+  /// Whether only erasures happened since the row was removed or archived.
+  var isRemoved: Bool { tombstone.map { $0.version == other } ?? false }
 
   /// A row that came back keeps its tombstone.
   func allows(_ version: Int32) -> Bool {
     guard let tombstone else { return false }
-    return isGone ? version == last : tombstone.version...max(last, tombstone.version) ~= version
+    return isRemoved ? version == last : tombstone.version...max(last, tombstone.version) ~= version
   }
 
-  /// With what had left the database before.
+  /// The end of the history whose archived part ends with `left`.
   func after(_ left: RowEnd?) -> RowEnd {
     guard let left else { return self }
     var end = self
@@ -400,32 +380,19 @@ private struct Tombstone {
     (self.rowType, self.version, self.dedupeKey) = (rowType, version, dedupeKey)
   }
 
-  init?(_ rows: Rows, _ row: Int, rowType: Int, version: Int, key: Int) throws(PostgresError) {
-    guard let name = try rows.textIfPresent(row, rowType) else { return nil }
-    (self.rowType, self.version) = (name, try rows.int4(row, version))
-    dedupeKey = try rows.textIfPresent(row, key)
-  }
-
   init?(_ rows: Rows, _ row: Int, from column: Int) throws(PostgresError) {
-    try self.init(rows, row, rowType: column, version: column + 1, key: column + 2)
+    guard let rowType = try rows.textIfPresent(row, column) else { return nil }
+    self.rowType = rowType
+    version = try rows.int4(row, column + 1)
+    dedupeKey = try rows.textIfPresent(row, column + 2)
   }
 }
 
-/// Where an event stands in the log.
-struct EventPlace: Hashable, Comparable, CustomStringConvertible {
-  let entry: Int64
-  let index: Int32
-
-  init(_ event: EventLine) { (entry, index) = (event.entry, event.index) }
-
-  var description: String { "\(entry)/\(index)" }
-
-  static func < (a: EventPlace, b: EventPlace) -> Bool {
-    (a.entry, a.index) < (b.entry, b.index)
-  }
+extension LogPosition {
+  fileprivate init(_ event: EventLine) { self.init(entry: event.entry, index: event.index) }
 }
 
-/// What follows from the events that have left the database.
+/// The bookkeeping that follows from archived events.
 private struct ArchivedBookkeeping {
   struct Copy {
     let leaf: Digest
@@ -434,8 +401,8 @@ private struct ArchivedBookkeeping {
 
   private(set) var left: [StreamID: RowEnd] = [:]
   private(set) var erased: [StreamID: Int64] = [:]
-  /// Events that have a copy at hand.
-  private(set) var copies: [EventPlace: Copy] = [:]
+  /// Archived events of which the database keeps a copy.
+  private(set) var copies: [LogPosition: Copy] = [:]
   private let hasher = LeafHasher()
 
   mutating func take(_ event: EventLine) throws(OpsError) {
@@ -454,13 +421,13 @@ private struct ArchivedBookkeeping {
       left[event.stream]?.last = event.version
       left[event.stream]?.other = event.version
     }
-    // As drop_partition chooses.
+    // The same choice as ledger.drop_partition.
     guard [.policy, .ledger, .hold].contains(rowType) || kind == .erased else { return }
     do throws(EventLineError) {
-      copies[EventPlace(event)] = Copy(
+      copies[LogPosition(event)] = Copy(
         leaf: try hasher.leaf(of: event), event: LoggedEvent(event))
     } catch {
-      throw OpsError(store: .damaged, "entry \(event.entry) of the store cannot be read: \(error)")
+      throw OpsError(store: .damaged, "entry \(event.entry) in the store cannot be read: \(error)")
     }
   }
 
@@ -470,7 +437,7 @@ private struct ArchivedBookkeeping {
   }
 }
 
-/// The request keys of entries as they go by, some thousand at a time.
+/// Collects the idempotency keys of archived entries, some thousand at a time.
 private struct ArchivedKeys {
   struct Key {
     let command: StreamID
@@ -481,17 +448,16 @@ private struct ArchivedKeys {
   private var keys: [Key] = []
   private(set) var count = 0
 
-  /// - Returns: Keys, once there are many.
+  /// - Returns: Keys, once there are 5000.
   mutating func take(_ event: EventLine) -> [Key]? {
     guard event.index == 0, let command = event.command, command.isOutsideKey else { return nil }
-    var full: [Key]?
-    if keys.count == Self.countMax { (full, keys) = (keys, []) }
     keys.append(Key(command: command, entry: event.entry, at: event.recordedAt))
     count += 1
-    return full
+    return keys.count == 5000 ? finish() : nil
   }
 
-  func finish() -> [Key]? { keys.isEmpty ? nil : keys }
-
-  private static let countMax = 5000
+  mutating func finish() -> [Key] {
+    defer { keys = [] }
+    return keys
+  }
 }

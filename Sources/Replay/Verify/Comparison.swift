@@ -3,27 +3,25 @@ import Ledger
 import Log
 import Postgres
 
-/// Compares a folded slice with the live rows of the same streams, column by column, by bytes.
+/// Compares a folded slice with the live rows of the same streams, column by column and byte by byte.
 struct Comparison: RowVisitor {
-  /// At most so many differences are described; all are counted.
+  /// At most this many differences are described. All are counted.
   static let describedMax = 10_000
 
   private(set) var fold: Fold
   private let slice: Slice
   private let connection: Connection
   private let leavingOut: RowType?
-
   private(set) var rowsCompared: [String: Int] = [:]
   private(set) var differences: [Difference] = []
   private(set) var differenceCount = 0
-  /// The streams of the rows that differ, are missing, or are too many.
+  /// The streams of all rows that differ, are missing, or should not exist.
   private(set) var streams: Set<StreamID> = []
-  /// Rows that the log does not have, by table: their keys.
+  /// The keys of rows that the log does not have.
   private(set) var extra: [RowType: [Value]] = [:]
-  /// Rows that differ, by noun.
   private(set) var changed: [RowType: Set<StreamID>] = [:]
   private(set) var missing: [RowType: [StreamID]] = [:]
-  /// Json columns whose text differs from the fold's: perhaps only in spelling.
+  /// JSON columns whose text differs from the fold's, perhaps only in spelling.
   private var respelled: [Respelled] = []
 
   private struct Respelled {
@@ -34,7 +32,7 @@ struct Comparison: RowVisitor {
     let live: String
   }
 
-  /// - Parameter leavingOut: A noun whose rows are not looked at.
+  /// - Parameter leavingOut: A row type to skip.
   init(
     _ fold: Fold, _ slice: Slice, on connection: Connection, leavingOut: RowType? = nil
   ) {
@@ -50,7 +48,7 @@ struct Comparison: RowVisitor {
     _ rowType: R.Type, _ table: WritableKeyPath<Fold, FoldTable<R>>
   ) throws(OpsError) {
     if R.name == leavingOut { return }
-    // Taken out while it is used: reaching it through the key path costs as much as comparing a row.
+    // The table is moved out: an access through the key path costs as much as comparing a row.
     var folded = FoldTable<R>()
     swap(&folded, &fold[keyPath: table])
     defer { swap(&folded, &fold[keyPath: table]) }
@@ -63,7 +61,7 @@ struct Comparison: RowVisitor {
         try compare(row, columns, &folded)
       }
       rowsCompared[R.table, default: 0] += count
-      try settleRespelled(R.self)
+      try compareRespelled(R.self)
     } catch {
       throw OpsError(database: error)
     }
@@ -82,7 +80,7 @@ struct Comparison: RowVisitor {
       throw .protocolViolation("\(R.table) has a row without a key")
     }
     guard let slot = folded.find(stream) else { return noteExtra(R.self, stream, key) }
-    // Where the primary key was off.
+    // Possible if the primary key was dropped.
     if folded.slots[slot].isSeen {
       return note(R.self, stream, key, "*", expected: "one row", found: "a second row")
     }
@@ -105,9 +103,7 @@ struct Comparison: RowVisitor {
       let expected = column.get(at: expectedRow)
       if row[index].holds(expected) { continue }
       guard let found = try? row[index].value(column.type) else {
-        // A value that no row of ours can hold: named, and overwritten by a rebuild.
-        noteChanged(R.self, stream)
-        note(
+        noteChanged(
           R.self, stream, key, column.name, expected: expected.printed,
           found: "a value that cannot be read")
         continue
@@ -118,31 +114,23 @@ struct Comparison: RowVisitor {
             stream: stream, row: key.printed ?? "", column: column.name, folded: folded,
             live: live))
       } else {
-        noteChanged(R.self, stream)
-        note(
+        noteChanged(
           R.self, stream, key, column.name, expected: expected.printed, found: found.printed)
       }
     }
   }
 
-  /// Asks the server, whose spelling of jsonb decides, about json texts that differ.
-  private mutating func settleRespelled<R: Row>(_ rowType: R.Type) throws(PostgresError) {
+  /// Asks the server about JSON texts that differ: its spelling of jsonb decides.
+  private mutating func compareRespelled<R: Row>(_ rowType: R.Type) throws(PostgresError) {
     defer { respelled.removeAll() }
     for chunk in respelled.chunks(of: 1000) {
-      var folded = ArrayBuilder(.text)
-      var live = ArrayBuilder(.text)
-      for item in chunk {
-        folded.text(item.folded)
-        live.text(item.live)
-      }
       var parameters = Parameters()
-      parameters.array(folded)
-      parameters.array(live)
+      parameters.texts(chunk.map(\.folded))
+      parameters.texts(chunk.map(\.live))
       let rows = try connection.query(Self.respell, parameters)
       for row in 0..<rows.count {
         let item = chunk[chunk.startIndex + Int(try rows.int8(row, 0)) - 1]
-        noteChanged(R.self, item.stream)
-        note(
+        noteChanged(
           R.self, item.stream, .text(item.row), item.column, expected: item.folded,
           found: item.live)
       }
@@ -160,8 +148,12 @@ struct Comparison: RowVisitor {
     note(R.self, stream, key, "*", expected: nil, found: "a row")
   }
 
-  private mutating func noteChanged<R: Row>(_ rowType: R.Type, _ stream: StreamID) {
+  private mutating func noteChanged<R: Row>(
+    _ rowType: R.Type, _ stream: StreamID, _ key: Value, _ column: String, expected: String?,
+    found: String?
+  ) {
     changed[R.name, default: []].insert(stream)
+    note(rowType, stream, key, column, expected: expected, found: found)
   }
 
   private mutating func note<R: Row>(
@@ -190,7 +182,7 @@ extension Field {
     }
   }
 
-  /// An array that no row of ours can hold is not taken for the one of the same elements.
+  /// Refuses an array with other bounds: it differs from the array of the same elements.
   private func plainInts() throws(PostgresError) -> [Int32] {
     guard hasPlainBounds else {
       throw .protocolViolation("an array that does not begin at 1")
@@ -198,7 +190,7 @@ extension Field {
     return try int4Array()
   }
 
-  /// Whether this is the binary image of a value, without making one of it.
+  /// Whether this field is the binary form of a value.
   func holds(_ value: Value) -> Bool {
     switch value {
     case .null: isNull

@@ -3,10 +3,10 @@ package import Log
 import Postgres
 
 extension Verifier {
-  /// Compares what the log of one ledger came to at an entry with the tables of another database, which is to be a
-  /// copy of it. The ledger's own row is left out: a restore adds to it.
+  /// Compares the rows of one ledger as of an entry with the tables of another database, which should be a copy of it.
+  /// The ledger's own row is left out, because a restore changes it.
   ///
-  /// What the report says is not covered is of the first.
+  /// ``VerifyReport/notCovered`` names columns of the first database.
   package static func run(
     _ target: Session.Target, at entry: Int64, with copy: Session.Target,
     _ progress: ReplayProgress = ReplayProgress()
@@ -23,14 +23,14 @@ extension Verifier {
     defer { stream.stop() }
     let other = try Session(copy)
     let connection = try other.connection()
-    var partial = Partial()
+    var report = VerifyReport()
     while let made = try stream.next() {
       var comparison = Comparison(made.fold, made.slice, on: connection, leavingOut: .ledger)
       try comparison.run()
-      partial.take(comparison)
+      report.take(comparison)
     }
-    partial.report.entry = entry
-    partial.report.notCovered = try notCovered(session)
-    return partial.report
+    report.entry = entry
+    report.notCovered = try notCovered(session)
+    return report
   }
 }

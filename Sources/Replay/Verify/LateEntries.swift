@@ -2,37 +2,31 @@ import Ledger
 import Log
 import Postgres
 
-/// Entries that were recorded among numbers which had been sealed before, as numbers that somebody set back let happen:
-/// what was pushed has not got them, and no later push goes back for them.
+/// Entries that were recorded under numbers of the sealed prefix. That happens after somebody set the sequence of entry
+/// numbers back. No store has these entries, and no later push reads them.
 ///
-/// The last root that was noted says how many events the log had up to its entry.
+/// The last recorded root says how many events the log had up to its entry.
 struct LateEntries {
-  /// The entry of the last root, and how many events there are more than it counted.
+  /// The entry of the last recorded root, and how many events the log has in excess of its count.
   private let entry: Int64
   private let excess: Int64
   private let named: [(entry: Int64, recorded: String, sealed: String)]
 
-  /// - Returns: Nil where there are none.
-  init?(on connection: Connection) throws(OpsError) {
-    let (entry, excess, named) = try onDatabase { () throws(PostgresError) in
-      let rows = try connection.query(Self.excess)
-      guard rows.count == 1 else { return (Int64(0), Int64(0), Self.none) }
-      let (entry, excess) = (try rows.int8(0, 0), try rows.int8(0, 1))
-      guard excess > 0 else { return (entry, excess, Self.none) }
-      var last = Parameters()
-      last.int8(entry)
-      let late = try connection.query(Self.late, last)
-      var named = Self.none
-      for row in 0..<late.count {
-        named.append((try late.int8(row, 0), try late.text(row, 1), try late.text(row, 2)))
-      }
-      return (entry, excess, named)
+  /// - Returns: Nil if there are none.
+  init?(_ log: LogReader) throws(OpsError) {
+    let rows = try log.query(Self.excess)
+    if rows.isEmpty { return nil }
+    (entry, excess) = try onDatabase { () throws(PostgresError) in
+      (try rows.int8(0, 0), try rows.int8(0, 1))
     }
     guard excess > 0 else { return nil }
-    (self.entry, self.excess, self.named) = (entry, excess, named)
+    let late = try log.query(Self.late, Parameters(entry))
+    named = try onDatabase { () throws(PostgresError) in
+      try (0..<late.count).map { (row) throws(PostgresError) in
+        (try late.int8(row, 0), try late.text(row, 1), try late.text(row, 2))
+      }
+    }
   }
-
-  private static let none: [(entry: Int64, recorded: String, sealed: String)] = []
 
   private static let excess = Statement(
     """
@@ -56,19 +50,19 @@ struct LateEntries {
       return [
         Difference(
           table: "ledger.events", row: "entries up to \(entry)", column: "*",
-          expected: "as many events as were pushed", found: "\(excess) more")
+          expected: "the events that were pushed", found: "\(excess) more")
       ]
     }
     return named.map {
       Difference(
         table: "ledger.events", row: "entry \($0.entry)", column: "*",
-        expected: "no event: its number was sealed at \($0.sealed)",
-        found: "recorded at \($0.recorded)")
+        expected: "no event, since the number was sealed at \($0.sealed)",
+        found: "an event recorded at \($0.recorded)")
     }
   }
 
   var warning: String {
-    "\(excess) events were recorded under numbers that were sealed before: no store has them, and none will; "
-      + "`opsledger archive fork` brings all of the log into a new store"
+    "\(excess) events were recorded under entry numbers that were sealed before: no store has them, and no push "
+      + "will store them; `opsledger archive fork` pushes the whole log to a new store"
   }
 }

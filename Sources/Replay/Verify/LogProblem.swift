@@ -1,23 +1,23 @@
 public import Ledger
 import Log
 
-/// What is wrong with the log itself: nothing that the tables could be mended by.
+/// A fault of the log itself. No tables can be repaired from such a log.
 public struct LogProblem: Equatable, Sendable {
   public enum What: Equatable, Sendable {
-    /// The stream lacks this version, and goes on after it.
+    /// The stream lacks this version, and has a later one.
     case versionMissing(Int32)
     case versionTwice
-    /// A later version stands before an earlier one.
+    /// A version has an earlier place in the log than the version before it.
     case versionsSwapped
     case unknownType(String)
     case unreadable(String)
-    /// The entries from the problem's on lack events, or have some that were not sealed.
+    /// The entries from the problem's on have fewer or more events than the seals count.
     case eventsMissing(upTo: Int64, expected: Int64, found: Int64)
-    /// The events from the problem's entry on do not hash to the root that the database noted when it pushed.
+    /// The events from the problem's entry on do not hash to the root that the database recorded when it pushed.
     case rootDiffers(upTo: Int64, recorded: String, found: String)
-    /// A store has the events from the problem's entry on differently.
+    /// The events from the problem's entry on differ from those of this store.
     case storeDiffers(String, upTo: Int64)
-    /// Content is gone as by an erasure, and no later event of the stream erased it.
+    /// The content is missing as after an erasure, and no later event of the stream erased it.
     case contentGone
   }
 
@@ -40,51 +40,39 @@ public struct LogProblem: Equatable, Sendable {
     self.what = what
   }
 
-  /// What should be there, and what is, in the words of a list of differences.
+  /// The problem as a difference between what the log should have and what it has.
   public var difference: Difference {
-    let row = stream?.description ?? "entry \(entry)"
-    return switch what {
-    case .versionMissing(let missing):
-      Difference(
-        table: "ledger.events", row: row, column: "version", expected: String(missing),
-        found: version.map(String.init))
-    case .versionTwice:
-      Difference(
-        table: "ledger.events", row: row, column: "version", expected: "once",
-        found: "\(version.map(String.init) ?? "?") again in entry \(entry)")
-    case .versionsSwapped:
-      Difference(
-        table: "ledger.events", row: row, column: "version",
-        expected: "versions in the order of entries",
-        found: "\(version.map(String.init) ?? "?") in entry \(entry), before an earlier one")
-    case .unknownType(let type):
-      Difference(
-        table: "ledger.events", row: row, column: "type", expected: "a type of this release",
-        found: type)
-    case .unreadable(let reason):
-      Difference(
-        table: "ledger.events", row: row, column: "data", expected: "a readable payload",
-        found: "version \(version.map(String.init) ?? "?"): \(reason)")
-    case .rootDiffers(let last, let recorded, let found):
-      Difference(
-        table: "ledger.events", row: "entries \(entry) to \(last)", column: "root",
-        expected: recorded,
-        found: found)
-    case .storeDiffers(let place, let last):
-      Difference(
-        table: "ledger.events", row: row, column: "event",
-        expected: "what \(place) has of it, up to entry \(last)",
-        found: "another event, or none")
-    case .contentGone:
-      Difference(
-        table: "ledger.events", row: "\(row), entry \(entry)", column: "content",
-        expected: "content, or a later event that erased it", found: "neither")
-    case .eventsMissing(let last, let expected, let found):
-      Difference(
-        table: "ledger.events", row: last > entry ? "entries \(entry) to \(last)" : row,
-        column: "index", expected: "\(expected) events",
-        found: "\(found)")
-    }
+    let name = stream?.description ?? "entry \(entry)"
+    let version = version.map(String.init)
+    let (row, column, expected, found): (String, String, String, String?) =
+      switch what {
+      case .versionMissing(let missing): (name, "version", String(missing), version)
+      case .versionTwice: (name, "version", "once", "\(version ?? "?") again in entry \(entry)")
+      case .versionsSwapped:
+        (
+          name, "version", "versions in the order of entries",
+          "\(version ?? "?") in entry \(entry), before an earlier version"
+        )
+      case .unknownType(let type): (name, "type", "a type of this release", type)
+      case .unreadable(let reason):
+        (name, "data", "a readable payload", "version \(version ?? "?"): \(reason)")
+      case .rootDiffers(let last, let recorded, let found):
+        ("entries \(entry) to \(last)", "root", recorded, found)
+      case .storeDiffers(let store, let last):
+        (name, "event", "the events of \(store) up to entry \(last)", "another event, or none")
+      case .contentGone:
+        (
+          "\(name), entry \(entry)", "content", "content, or a later event that erased it",
+          "neither"
+        )
+      case .eventsMissing(let last, let expected, let found):
+        (
+          last > entry ? "entries \(entry) to \(last)" : name, "index", "\(expected) events",
+          "\(found)"
+        )
+      }
+    return Difference(
+      table: "ledger.events", row: row, column: column, expected: expected, found: found)
   }
 }
 
@@ -93,11 +81,11 @@ public struct Difference: Equatable, Sendable {
   public let table: String
   /// The row's key.
   public let row: String
-  /// `*` where the whole row is missing or is one too many.
+  /// `*` if the whole row is missing, or should not exist.
   public let column: String
-  /// As the log has it; nil is SQL NULL or no row.
+  /// The value according to the log; nil for SQL NULL or no row.
   public let expected: String?
-  /// As the table has it.
+  /// The value in the table.
   public let found: String?
 
   public init(table: String, row: String, column: String, expected: String?, found: String?) {

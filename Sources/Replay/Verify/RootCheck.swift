@@ -3,11 +3,11 @@ public import Ledger
 public import Log
 import Postgres
 
-/// The tree over the log up to an entry, as somebody noted it: the database when it pushed, or a store's segment.
+/// A recorded root: the Merkle tree over the log up to an entry, according to the database or a store's segment.
 public struct RecordedRoot: Sendable {
   public let entry: Int64
   package let root: Digest
-  /// Nil where what was kept is not the frontier of a tree.
+  /// Nil if the recorded bytes are not the frontier of a tree.
   package let frontier: MerkleFrontier?
 
   package init(entry: Int64, root: Digest, frontier: MerkleFrontier?) {
@@ -17,21 +17,21 @@ public struct RecordedRoot: Sendable {
   }
 }
 
-/// A store, as `verify` compares the log with it.
+/// A store that `verify` compares the log with.
 public protocol StoredHistory: Sendable {
   var place: String { get }
 
   /// The tree at the end of each segment, in the order of the log.
   func roots() throws(OpsError) -> [RecordedRoot]
 
-  /// The first of these entries that the database and the store have differently, or one of them has not; nil where
-  /// they are the same.
+  /// The first of these entries that differs between the database and the store, or that only one of them has; nil if
+  /// there is none.
   func firstDifference(
     _ entries: ClosedRange<Int64>, _ session: Session
   ) throws(OpsError) -> Int64?
 }
 
-/// A store that could not be read, or not to its end.
+/// A store that could not be read to its end.
 public struct UnreadStore: Sendable {
   public let place: String
   public let error: OpsError
@@ -43,43 +43,44 @@ public struct UnreadStore: Sendable {
   }
 }
 
-/// Hashes the log that the database holds, in its order, and compares the tree with every root that the database and
-/// its stores have noted.
+/// Hashes the log in the database, in its order, and compares the tree with every root that the database and its stores
+/// recorded.
 ///
-/// A noted root that the log does not have, and a later one that it has: then that row of `ledger.checkpoints` is
-/// wrong, and not the log. Without a later one the log is taken to be wrong.
+/// If a recorded root does not match the log, but a later one does, the row of `ledger.checkpoints` is wrong. If no later
+/// root matches, the log is wrong.
 struct RootCheck {
-  /// Entries whose events do not hash to what was noted at their end.
+  /// Entries whose events do not hash to the root recorded at their end.
   fileprivate struct Stretch {
     let after: Int64
     let recorded: RecordedRoot
-    /// The log's tree there.
+    /// The log's tree at that entry.
     let found: MerkleFrontier
   }
 
-  /// What one source noted, compared as far as the log was read.
+  /// The comparison with the roots of one source, so far.
   private struct Track {
-    /// Nil: the database's own checkpoints.
+    /// Nil for the database's own checkpoints.
     let store: (any StoredHistory)?
     var stretches: [Stretch] = []
-    /// The database's own that follow from one that differed: of those the entry is enough.
+    /// Checkpoints of the database that differ only because an earlier one differs.
     var followers: [WrongRow] = []
-    /// Grown on from the last noted root that differed: what was noted after it differs for the same reason.
+    /// The last recorded tree that differed, with the log's later events added. A later recorded root that equals this
+    /// tree's root differs for the same reason.
     var resumed: MerkleFrontier?
     var last: Int64
   }
 
-  /// A row of `ledger.checkpoints` that the log proves wrong, and what it should be.
+  /// A row of `ledger.checkpoints` that the log proves wrong.
   struct WrongRow {
     let entry: Int64
     let recorded: Digest
-    /// Nil where the row is taken off.
+    /// The log's tree at the entry. Nil if the row must be removed.
     let tree: MerkleFrontier?
   }
 
-  /// Roots that were compared.
+  /// How many roots were compared.
   private(set) var compared = 0
-  /// Up to this entry the log has a root that was noted.
+  /// The last entry at which the log has a recorded root.
   private(set) var proven: Int64 = 0
   private(set) var problems: [LogProblem] = []
   private(set) var wrongRows: [WrongRow] = []
@@ -90,7 +91,7 @@ struct RootCheck {
   private var tree: MerkleFrontier
   private var tracks: [Track]
   private var queues: [RootQueue]
-  /// No later entry can have been noted.
+  /// The last entry number that was allocated. No root of a later entry can be right.
   private let allocated: Int64
 
   /// Hashes the log as a snapshot sees it.
@@ -101,7 +102,7 @@ struct RootCheck {
     let lines = try SharedSnapshot.join(snapshot, session)
     var check = try RootCheck(lines, stores)
     try check.read(lines)
-    // Behind a pooler what is asked of a store would wait for the transaction's end.
+    // Behind a pooler, the comparison with a store would wait for this transaction's connection.
     session.drop()
     try check.finish(session)
     return check
@@ -109,9 +110,8 @@ struct RootCheck {
 
   private init(_ lines: LogReader, _ stores: [any StoredHistory]) throws(OpsError) {
     let first = lines.archivedLast
-    allocated = try onDatabase { () throws(PostgresError) in
-      try lines.connection.query(Self.lastAllocated).int8(0, 0)
-    }
+    let rows = try lines.query(Self.lastAllocated)
+    allocated = try onDatabase { () throws(PostgresError) in try rows.int8(0, 0) }
     var queues = [RootQueue(after: first)]
     var start: MerkleFrontier?
     var readable: [any StoredHistory] = []
@@ -122,7 +122,7 @@ struct RootCheck {
         continue
       }
       readable.append(store)
-      // The store that the log's beginning left for knows the tree there; `require` has compared its root.
+      // The store with the archived part knows the tree at its end. ``ArchivedLog`` has compared the root.
       start = start ?? roots.first { $0.entry == first }?.frontier
       queues.append(RootQueue(roots.filter { $0.entry > first }))
     }
@@ -130,18 +130,18 @@ struct RootCheck {
     self.queues = queues
     tracks = ([nil] + readable.map { Optional($0) }).map { Track(store: $0, last: first) }
     tree = start ?? MerkleFrontier()
-    // Without the tree before the first event here nothing can be said.
+    // Without the tree of the archived part, no root can be computed.
     if first > 0, start == nil { self.queues = [] }
   }
 
-  /// A sequence that was set back does not make roots of later entries wrong.
+  /// The greatest event counts too: roots are not wrong because somebody set the sequence back.
   private static let lastAllocated = Statement(
     """
     SELECT greatest(pg_sequence_last_value('ledger.entry_sequence'),
       (SELECT max(e.entry) FROM ledger.events AS e), 0)
     """)
 
-  /// Some thousand noted roots, then the log's lines up to the last of them: one connection gives both.
+  /// Reads some thousand recorded roots, then the log's lines up to the last of them, on one connection.
   private mutating func read(_ reader: LogReader) throws(OpsError) {
     if queues.isEmpty { return }
     var first = reader.archivedLast + 1
@@ -171,7 +171,7 @@ struct RootCheck {
     }
   }
 
-  /// The next event's entry and leaf: of one that cannot have been recorded so, none that any root was made of.
+  /// The next event's entry and leaf. An event that cannot be read gets a leaf that matches no root.
   private mutating func nextLeaf(_ lines: LogLines) throws(OpsError) -> (Int64, Digest)? {
     do throws(OpsError) {
       guard let next = try lines.nextLeaf() else { return nil }
@@ -208,7 +208,7 @@ struct RootCheck {
     }
     if recorded.root == root {
       proven = max(proven, recorded.entry)
-      // What differed before was noted wrongly, since the log has the later root.
+      // The log has this later root, so the earlier rows that differed are wrong.
       for stretch in track.stretches where isOwn { wrongRows.append(WrongRow(stretch)) }
       wrongRows += track.followers
       (track.stretches, track.followers) = ([], [])
@@ -216,7 +216,7 @@ struct RootCheck {
       if isOwn, recorded.frontier != tree { note(wrong: recorded) }
       return
     }
-    // A row that has the log's frontier beside another root.
+    // The row has the log's frontier and another root.
     if isOwn, recorded.frontier == tree { return note(wrong: recorded) }
     let isKnown = track.resumed?.root(hasher) == recorded.root
     track.resumed = recorded.frontier?.root(hasher) == recorded.root ? recorded.frontier : nil
@@ -242,7 +242,7 @@ struct RootCheck {
       for stretch in track.stretches {
         let entries = stretch.after + 1...stretch.recorded.entry
         guard let store = track.store else {
-          // A store that proves the log up to there proves the row wrong.
+          // A store has proven the log up to this entry, so the row is wrong.
           if stretch.recorded.entry <= proven {
             wrongRows.append(WrongRow(stretch))
           } else {
@@ -276,18 +276,18 @@ extension RootCheck.WrongRow {
     guard let tree else {
       return Difference(
         table: "ledger.checkpoints", row: String(entry), column: "*", expected: nil,
-        found: "a root that the log does not have")
+        found: "a root of an entry that the log does not have")
     }
     let root = tree.root(TreeHasher())
     return Difference(
       table: "ledger.checkpoints", row: String(entry),
       column: recorded == root ? "frontier" : "root",
-      expected: recorded == root ? "that of \(tree.size) events" : root.hex,
-      found: recorded == root ? "another" : recorded.hex)
+      expected: recorded == root ? "the frontier of \(tree.size) events" : root.hex,
+      found: recorded == root ? "another frontier" : recorded.hex)
   }
 }
 
-/// Noted roots in the order of their entries; of the database's own a few thousand at a time.
+/// Recorded roots in the order of their entries. The database's own are read a few thousand at a time.
 private struct RootQueue {
   private var waiting: ArraySlice<RecordedRoot>
   private var last: Int64 = 0
@@ -301,9 +301,9 @@ private struct RootQueue {
 
   mutating func removeFirst() { waiting.removeFirst() }
 
-  /// Takes in the next ones, after all before were taken out.
+  /// Reads the next roots. The queue must be empty.
   ///
-  /// - Returns: The last one's entry; nil where they are the last ones.
+  /// - Returns: The entry of the last root read; nil if there are no more roots after it.
   mutating func fill(_ connection: Connection) throws(OpsError) -> Int64? {
     if isOver { return nil }
     waiting = try RecordedRoot.read(after: last, on: connection)[...]
@@ -319,21 +319,15 @@ extension RecordedRoot {
   fileprivate static func read(
     after entry: Int64, on connection: Connection
   ) throws(OpsError) -> [RecordedRoot] {
-    var parameters = Parameters()
-    parameters.int8(entry)
-    parameters.int8(Int64(readMax))
-    return try onDatabase { () throws(PostgresError) in
-      let rows = try connection.query(listed, parameters)
-      var roots: [RecordedRoot] = []
-      for row in 0..<rows.count {
+    try onDatabase { () throws(PostgresError) in
+      let rows = try connection.query(listed, Parameters(entry, Int64(readMax)))
+      return try (0..<rows.count).map { (row) throws(PostgresError) in
         let frontier = MerkleFrontier(try rows.bytea(row, 2))
         let isOfItsSize = frontier.map { Int64(clamping: $0.size) } == (try rows.int8(row, 3))
-        roots.append(
-          RecordedRoot(
-            entry: try rows.int8(row, 0), root: Digest(try rows.bytea(row, 1)) ?? .zero,
-            frontier: isOfItsSize ? frontier : nil))
+        return RecordedRoot(
+          entry: try rows.int8(row, 0), root: Digest(try rows.bytea(row, 1)) ?? .zero,
+          frontier: isOfItsSize ? frontier : nil)
       }
-      return roots
     }
   }
 
@@ -345,7 +339,7 @@ extension RecordedRoot {
 }
 
 extension LogReader {
-  /// The tree over what has left the database, as it was noted before it left.
+  /// The tree over the archived part, as the database recorded it before.
   fileprivate func archivedTree() throws(OpsError) -> MerkleFrontier? {
     guard let archivedPart,
       let recorded = try RecordedRoot.read(after: archivedPart.last - 1, on: connection).first,

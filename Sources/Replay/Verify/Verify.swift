@@ -4,50 +4,48 @@ import Postgres
 import Synchronization
 import Threads
 
-/// What `verify` found.
+/// The result of `verify`.
 public struct VerifyReport: Sendable {
   /// The last entry that was replayed.
   public var entry: Int64 = 0
   public var events = 0
   /// Rows compared, by table.
   public var rows: [String: Int] = [:]
-  /// At most ``describedMax`` of them are described.
+  /// The first ``Comparison/describedMax`` differences.
   public var differences: [Difference] = []
   public var differenceCount = 0
-  /// Of the differences, those of the log itself, which no rebuild can mend.
+  /// How many differences are faults of the log itself, which no rebuild can repair.
   public var logProblems = 0
-  /// Of the differences, those of what stands beside the log: keys of requests, tombstones, erasures, noted roots and what
-  /// is said of events that have left.
+  /// How many differences are in the bookkeeping tables and in recorded roots.
   public var bookkeepingProblems = 0
-  /// Roots that the database or a store had noted, and that the log was compared with.
+  /// How many recorded roots, of the database and of stores, the log was compared with.
   public var roots = 0
-  /// The last entry at which the log has one of them.
+  /// The last entry at which the log has a recorded root.
   public var provenEntry: Int64 = 0
   /// Stores that the log could not be compared with.
   public var unreadStores: [UnreadStore] = []
   public var notCovered: [String] = []
   public var warnings: [String] = []
-  /// The streams of the rows that differ, as far as they are few.
+  /// The streams of the rows that differ, or some of them if they are more than ``Rebuilder/targetedMax``.
   var streams: Set<StreamID> = []
-  /// Noted roots that the log proves wrong.
+  /// Recorded roots that the log proves wrong.
   var wrongRoots: [RootCheck.WrongRow] = []
 
   public var isEqual: Bool { differenceCount == 0 }
-  /// Whether a rebuild has nothing to write.
+  /// Whether only the bookkeeping differs.
   var tablesAreEqual: Bool { differenceCount == bookkeepingProblems }
-  public static let describedMax = Comparison.describedMax
 }
 
 /// Proves that the tables equal the replay of the log.
 public enum Verifier {
-  /// Replays the log and compares every ledger column of every live row, in one snapshot of both; hashes the log, and
-  /// compares it with every root that was noted; and compares what stands beside the log with it. Reads only; writers
-  /// go on.
+  /// Replays the log and compares every ledger column of every live row, in one database snapshot. Also hashes the log,
+  /// compares it with every recorded root, and compares the bookkeeping tables with it. It only reads, and blocks no
+  /// writer.
   ///
   /// - Parameters:
-  ///   - stores: To compare the log with, too.
-  ///   - proven: The entry up to which the caller has compared the log with its roots; nil: they are compared here.
-  /// - Throws: `OPS_001`, `OPS_014` where there is no ledger.
+  ///   - stores: Stores to compare the log with.
+  ///   - proven: The entry up to which the caller has compared the log with its roots; nil: this function does.
+  /// - Throws: `OPS_001`, or `OPS_014` if the database has no ledger.
   public static func run(
     _ target: Session.Target, against stores: [any StoredHistory] = [], proven: Int64? = nil,
     _ progress: ReplayProgress = ReplayProgress()
@@ -60,108 +58,89 @@ public enum Verifier {
     let reader = try snapshot.reader()
     let slices = try reader.slices(Slice.count(rows: rows))
     let id = snapshot.id
-    let merged = Mutex(Partial())
+    let merged = Mutex<Result<VerifyReport, OpsError>>(.success(VerifyReport()))
     let readers = session.readers
-    // Behind a pooler one after the other: its pool may have one connection more than the snapshot's.
+    // A pooler's pool may have one connection more than the snapshot's, so one thread does everything.
     let isOneByOne = session.isPooled
     let hashes = proven == nil ? 1 : 0
     concurrently(isOneByOne ? 1 : readers + hashes) { worker in
+      func merge(_ part: Result<VerifyReport, OpsError>) {
+        merged.withLock { $0 = $0.flatMap { sum in part.map { sum.merged(with: $0) } } }
+      }
       if worker < readers {
         let mine = slices.indices.filter { $0 % readers == worker }.map { slices[$0] }
-        let result = Result { () throws(OpsError) in
-          try compare(mine, target, snapshot: id, progress)
-        }
-        merged.withLock { $0.merge(result) }
+        merge(
+          Result { () throws(OpsError) in try compare(mine, target, snapshot: id, progress) })
       }
       if worker == readers || isOneByOne && hashes > 0 {
-        let result = Result { () throws(OpsError) in
-          Partial(try RootCheck.run(target, snapshot: id, stores))
-        }
-        merged.withLock { $0.merge(result) }
+        merge(
+          Result { () throws(OpsError) in
+            VerifyReport(try RootCheck.run(target, snapshot: id, stores))
+          })
       }
     }
-    var partial = merged.withLock { $0 }
-    if let failure = partial.failure { throw failure }
-    partial.report.provenEntry = proven ?? partial.report.provenEntry
-    try checkEntries(reader, &partial)
+    var report = try merged.withLock { $0 }.get()
+    report.provenEntry = proven ?? report.provenEntry
+    try checkEntries(reader, &report)
     var bookkeeping = BookkeepingCheck(reader)
     try bookkeeping.run()
-    partial.report.note(ofBookkeeping: bookkeeping.differences)
-    if let late = try LateEntries(on: reader.connection) {
-      partial.report.note(ofBookkeeping: late.differences)
-      partial.report.warnings.append(late.warning)
+    report.note(ofBookkeeping: bookkeeping.differences)
+    if let late = try LateEntries(reader) {
+      report.note(ofBookkeeping: late.differences)
+      report.warnings.append(late.warning)
     }
-    try finish(session, reader, &partial)
-    return partial.report
-  }
-
-  /// What the workers found, put together.
-  struct Partial: Sendable {
-    var report = VerifyReport()
-    var failure: OpsError?
-
-    mutating func merge(_ other: Result<Partial, OpsError>) {
-      switch other {
-      case .failure(let error): failure = failure ?? error
-      case .success(let part):
-        report.events += part.report.events
-        report.rows.merge(part.report.rows, uniquingKeysWith: +)
-        report.add(part.report.differences, count: part.report.differenceCount)
-        report.logProblems += part.report.logProblems
-        report.bookkeepingProblems += part.report.bookkeepingProblems
-        report.streams.formUnion(part.report.streams)
-        report.roots += part.report.roots
-        report.provenEntry = max(report.provenEntry, part.report.provenEntry)
-        report.wrongRoots += part.report.wrongRoots
-        report.unreadStores += part.report.unreadStores
-        for warning in part.report.warnings where !report.warnings.contains(warning) {
-          report.warnings.append(warning)
-        }
-      }
+    let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
+    report.entry = max(
+      try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.archivedLast)
+    report.notCovered = try notCovered(session)
+    try checkReferences(session, &report)
+    do throws(OpsError) { report.warnings += try session.notInForce() } catch {
+      if error.code == .databaseUnreachable { throw error }
+      report.warnings.append("constraints could not be checked: \(error.message)")
     }
+    return report
   }
 
   private static func compare(
     _ slices: [Slice], _ target: Session.Target, snapshot: String, _ progress: ReplayProgress
-  ) throws(OpsError) -> Partial {
+  ) throws(OpsError) -> VerifyReport {
     let session = try Session(target)
     let reader = try SharedSnapshot.join(snapshot, session)
-    var partial = Partial()
+    var report = VerifyReport()
     for slice in slices {
-      let fold = try slice.fold(on: reader, progress)
-      var comparison = Comparison(fold, slice, on: reader.connection)
+      var comparison = Comparison(
+        try slice.fold(on: reader, progress), slice, on: reader.connection)
       try comparison.run()
-      partial.take(comparison)
+      report.take(comparison)
     }
-    return partial
+    return report
   }
 
-  /// The log has as many events as were sealed: one that was removed from the end of a stream leaves no gap there, but
-  /// in its entry, or in its seal. What has left is held together by its segments' roots.
+  /// Checks that the log has as many events as were sealed. If somebody removed the last event of a stream, the versions
+  /// of that stream show no gap, but its entry or the seal does. The roots of segments prove the archived part.
   ///
-  /// A seal that counts other events is itself at fault where a noted root holds the entry, or everything else agrees
-  /// with the log.
+  /// If a seal's count does not match, the seal is wrong if a recorded root proves its entry, or if everything else
+  /// agrees with the log.
   private static func checkEntries(
-    _ reader: LogReader, _ partial: inout Partial
+    _ reader: LogReader, _ report: inout VerifyReport
   ) throws(OpsError) {
-    let faults = try holes(reader) + sealFaults(reader)
-    let isElseEqual = partial.report.differenceCount == partial.report.bookkeepingProblems
-    for fault in faults {
-      if !fault.isOfLog, isElseEqual || fault.entry <= partial.report.provenEntry {
-        partial.report.note(ofBookkeeping: [fault.difference])
+    let isElseEqual = report.tablesAreEqual
+    for fault in try holes(reader) + sealFaults(reader) {
+      if !fault.isOfLog, isElseEqual || fault.entry <= report.provenEntry {
+        report.note(ofBookkeeping: [fault.difference])
       } else {
-        partial.report.note(fault.problem)
+        report.note(fault.problem)
       }
     }
   }
 
-  /// Entries have fewer events than they had, or more.
+  /// Entries with fewer or more events than they should have.
   struct EntryFault {
-    /// The first of them, and the last: those after one seal, up to the next; or one that has a hole.
+    /// The entries between two seals, or the one entry that lacks an event.
     let entries: ClosedRange<Int64>
     let expected: Int64
     let found: Int64
-    /// The entry has a hole.
+    /// Whether an entry lacks an event. Else a seal's count does not match.
     let isOfLog: Bool
 
     var entry: Int64 { entries.upperBound }
@@ -192,11 +171,9 @@ public enum Verifier {
   private static func entryFaults(
     _ statement: Statement, _ reader: LogReader
   ) throws(OpsError) -> [EntryFault] {
-    var last = Parameters()
-    last.int8(reader.archivedLast)
+    let rows = try reader.query(statement, Parameters(reader.archivedLast))
     return try onDatabase { () throws(PostgresError) in
-      let rows = try reader.connection.query(statement, last)
-      return try (0..<rows.count).map { (row) throws(PostgresError) in
+      try (0..<rows.count).map { (row) throws(PostgresError) in
         let (first, last) = (try rows.int8(row, 0), try rows.int8(row, 1))
         return EntryFault(
           entries: min(first, last)...last, expected: try rows.int8(row, 2),
@@ -212,7 +189,7 @@ public enum Verifier {
     ORDER BY entry LIMIT 1000
     """)
 
-  /// Each checkpoint counts all events up to it, so that what lies between two of them is told by their difference.
+  /// A checkpoint counts all events up to its entry. The difference of two checkpoints counts the events between them.
   private static let sealsOfOtherEvents = Statement(
     """
     SELECT s.after + 1, s.entry, s.expected, e.found, false
@@ -226,28 +203,12 @@ public enum Verifier {
     ORDER BY s.entry LIMIT 1000
     """)
 
-  private static func finish(
-    _ session: Session, _ reader: LogReader, _ partial: inout Partial
-  ) throws(OpsError) {
-    let last = try session.query(Statement("SELECT coalesce(max(entry), 0) FROM ledger.events"))
-    partial.report.entry = max(
-      try onDatabase { () throws(PostgresError) in try last.int8(0, 0) }, reader.archivedLast)
-    partial.report.notCovered = try notCovered(session)
-    try checkReferences(session, &partial.report)
-    do throws(OpsError) { partial.report.warnings += try session.notInForce() } catch {
-      if error.code == .databaseUnreachable { throw error }
-      partial.report.warnings.append("constraints could not be looked at: \(error.message)")
-    }
-  }
-
-  /// What the log says nothing of: columns that operators added are theirs.
+  /// Columns of the eight tables that the log does not describe: operators added them.
   static func notCovered(_ session: Session) throws(OpsError) -> [String] {
-    let others = try session.query(otherColumns, knownColumns())
-    return try onDatabase { () throws(PostgresError) in
-      var names: [String] = []
-      for row in 0..<others.count { names.append(try others.text(row, 0)) }
-      return names
-    }
+    var parameters = Parameters()
+    parameters.texts(TableText.eight.map(\.table))
+    parameters.texts(TableText.columnsOfTheEight)
+    return try session.query(otherColumns, parameters).texts()
   }
 
   private static let otherColumns = Statement(
@@ -260,36 +221,27 @@ public enum Verifier {
     ORDER BY c.relname, a.attnum
     """)
 
-  private static func knownColumns() -> Parameters {
-    let tables = RowType.allCases.filter(\.isOfTheEight).map(TableText.of)
-    var parameters = Parameters()
-    parameters.texts(tables.map(\.table))
-    parameters.texts(
-      tables.flatMap { table in table.columns.map { table.table + "." + $0.name } })
-    return parameters
-  }
-
-  /// What the foreign keys promise and the rows do not keep. The rows are what the log says, so nothing differs: it is
-  /// said, and a rebuild leaves the foreign key NOT VALID.
+  /// Warns of rows that break a foreign key. They are no differences: the log has these rows too. A rebuild leaves such
+  /// a foreign key NOT VALID.
   private static func checkReferences(
     _ session: Session, _ report: inout VerifyReport
   ) throws(OpsError) {
-    for reference in References.all {
+    for reference in Reference.all {
       let rows = try session.query(Statement(reference.orphans))
       guard !rows.isEmpty else { continue }
       let (row, parent) = try onDatabase { () throws(PostgresError) in
         (try rows.text(0, 0), try rows.text(0, 1))
       }
-      let count = rows.count < References.orphansMax ? "\(rows.count)" : "at least \(rows.count)"
+      let count = rows.count < Reference.orphansMax ? "\(rows.count)" : "at least \(rows.count)"
       report.warnings.append(
-        "\(count) of \(reference.table) name a row of \(reference.parent) that is not there, as \(row) "
-          + "with \(reference.column) \(parent)")
+        "\(count) row(s) of \(reference.table) name a row of \(reference.parent) that does not exist, for example "
+          + "\(row) with \(reference.column) \(parent)")
     }
   }
 }
 
-/// The references between the eight tables.
-struct References: Sendable {
+/// A foreign key between two of the eight tables.
+struct Reference: Sendable {
   let table: String
   let column: String
   let parent: String
@@ -297,14 +249,14 @@ struct References: Sendable {
   static let orphansMax = 1000
 
   static let all = [
-    References(table: "ops_missions", column: "proposal_id", parent: "ops_mission_proposals"),
-    References(table: "ops_mission_steps", column: "mission_id", parent: "ops_missions"),
-    References(table: "ops_agent_events", column: "mission_id", parent: "ops_missions"),
-    References(table: "ops_agent_reactions", column: "event_id", parent: "ops_agent_events"),
-    References(table: "ops_action_runs", column: "step_id", parent: "ops_mission_steps"),
+    Reference(table: "ops_missions", column: "proposal_id", parent: "ops_mission_proposals"),
+    Reference(table: "ops_mission_steps", column: "mission_id", parent: "ops_missions"),
+    Reference(table: "ops_agent_events", column: "mission_id", parent: "ops_missions"),
+    Reference(table: "ops_agent_reactions", column: "event_id", parent: "ops_agent_events"),
+    Reference(table: "ops_action_runs", column: "step_id", parent: "ops_mission_steps"),
   ]
 
-  /// Rows that name a parent which is not there.
+  /// Rows that name a parent that does not exist.
   var orphans: String {
     """
     SELECT t.id::text, t.\(column)::text FROM public.\(table) AS t
@@ -314,38 +266,52 @@ struct References: Sendable {
   }
 }
 
-extension Verifier.Partial {
-  init(_ check: RootCheck) {
-    report.roots = check.compared
-    report.provenEntry = check.proven
-    report.wrongRoots = check.wrongRows
-    report.unreadStores = check.unread
-    for problem in check.problems { report.note(problem) }
-    report.note(ofBookkeeping: check.wrongRows.map(\.difference))
+extension VerifyReport {
+  fileprivate init(_ check: RootCheck) {
+    roots = check.compared
+    provenEntry = check.proven
+    wrongRoots = check.wrongRows
+    unreadStores = check.unread
+    for problem in check.problems { note(problem) }
+    note(ofBookkeeping: check.wrongRows.map(\.difference))
+  }
+
+  fileprivate func merged(with part: VerifyReport) -> VerifyReport {
+    var sum = self
+    sum.events += part.events
+    sum.rows.merge(part.rows, uniquingKeysWith: +)
+    sum.add(part.differences, count: part.differenceCount)
+    sum.logProblems += part.logProblems
+    sum.bookkeepingProblems += part.bookkeepingProblems
+    sum.streams.formUnion(part.streams)
+    sum.roots += part.roots
+    sum.provenEntry = max(sum.provenEntry, part.provenEntry)
+    sum.wrongRoots += part.wrongRoots
+    sum.unreadStores += part.unreadStores
+    for warning in part.warnings where !sum.warnings.contains(warning) {
+      sum.warnings.append(warning)
+    }
+    return sum
   }
 
   mutating func take(_ comparison: Comparison) {
     let fold = comparison.fold
-    report.events += fold.eventCount
-    report.rows.merge(comparison.rowsCompared, uniquingKeysWith: +)
-    report.add(comparison.differences, count: comparison.differenceCount)
-    if report.streams.count <= Rebuilder.targetedMax {
-      report.streams.formUnion(comparison.streams)
-    }
-    for problem in fold.context.problems { report.note(problem) }
+    events += fold.eventCount
+    rows.merge(comparison.rowsCompared, uniquingKeysWith: +)
+    add(comparison.differences, count: comparison.differenceCount)
+    if streams.count <= Rebuilder.targetedMax { streams.formUnion(comparison.streams) }
+    for problem in fold.context.problems { note(problem) }
     if fold.context.clockRanBack > 0 {
-      report.warnings.append("the clock ran back between events of one stream")
+      warnings.append("the clock went back between two events of one stream")
     }
   }
-}
 
-extension VerifyReport {
-  mutating func add(_ some: [Difference], count: Int) {
+  private mutating func add(_ some: [Difference], count: Int) {
     differenceCount += count
-    differences += some.prefix(Self.describedMax - min(differences.count, Self.describedMax))
+    differences += some.prefix(Comparison.describedMax - differences.count)
   }
 
-  mutating func note(ofBookkeeping some: [Difference]) {
+  fileprivate mutating func note(ofBookkeeping some: [Difference]) {
     bookkeepingProblems += some.count
     add(some, count: some.count)
   }

@@ -3,25 +3,25 @@ import Host
 import Ledger
 import Log
 
-/// A database that is away while a command goes on for ever: it says so once, waits, and says when it is back.
+/// Handles a database that goes away while a command runs for ever: says so once, waits, and says when it is back.
 enum Outage {
-  /// How often it is looked whether the database is back.
-  private static let lookMillis = 1000
+  /// The interval between two tries.
+  private static let tryMillis = 1000
 
-  /// Waits until the database answers again, or someone asks us to stop.
+  /// Waits until the database answers again, or the command is told to stop.
   ///
-  /// - Returns: Whether what failed may be tried again at once; false where the database was not away.
+  /// - Returns: Whether the caller may try again at once; false where the database was not away.
   static func wait(
     for session: Session, _ error: OpsError, _ stop: StopSignal
   ) -> Bool {
     guard error.code == .databaseUnreachable else { return false }
     let watch = Stopwatch()
     var isAway = !answers(session)
-    // It may be back already from what ended the connection.
+    // The server may have restarted, and be back already.
     guard isAway || error.database?.isLostConnection == true else { return false }
     say("database unreachable (\(reason(error))), trying again")
     while isAway {
-      guard stop.sleep(millis: lookMillis) else { return false }
+      guard stop.sleep(millis: tryMillis) else { return false }
       isAway = !answers(session)
     }
     say("database is back after \(watch.elapsedMillis / 1000) s")
@@ -48,11 +48,11 @@ enum Outage {
 }
 
 extension Invocation {
-  /// Says once what is different behind a pooler, for a command that goes on.
+  /// Notes what is different behind a pooler, for a command that runs for ever.
   func notePooler(_ session: Session) {
     guard session.isPooled else { return }
     note(
-      "behind a connection pooler: settings go with each transaction, and what others have to tell is asked for"
+      "behind a connection pooler: each transaction makes its own settings, and this command polls for news"
     )
   }
 }

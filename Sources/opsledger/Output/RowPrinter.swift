@@ -2,10 +2,10 @@ import Host
 import JSON
 import Postgres
 
-/// Prints rows of a query as they come: as `psql --csv` does, or as one JSON array of objects.
+/// Prints rows of a query as they arrive: as `psql --csv` does, or as one JSON array of objects.
 struct RowPrinter {
   private let wantsJSON: Bool
-  /// What it holds is not for a terminal to obey; a pipe gets it as it is.
+  /// A terminal gets no control characters. A pipe gets the rows as they are.
   private let isForTerminal = Terminal.isTerminal(1)
   private var columns: [TextQuery.Column] = []
   private var count = 0
@@ -14,7 +14,7 @@ struct RowPrinter {
 
   mutating func begin(_ columns: [TextQuery.Column]) { self.columns = columns }
 
-  /// Not before there is a row, or none: a query that fails at once prints nothing.
+  /// Printed with the first row or at the end: a query that fails at once prints nothing.
   private func printHead() {
     if wantsJSON {
       Output.standard.write("[")
@@ -48,8 +48,8 @@ struct RowPrinter {
     if wantsJSON { Output.standard.line("]") }
   }
 
-  /// - Source: PostgreSQL, src/fe_utils/print.c, `csv_print_field`: what has a separator, a quote or the
-  ///   end of a line in it is quoted, and `\.`.
+  /// - Source: PostgreSQL, src/fe_utils/print.c, `csv_print_field`: quotes a field that holds a separator, a quote or
+  ///   the end of a line, and `\.`.
   static func field(_ text: String) -> String {
     let isSpecial = text.utf8.contains { $0 == 0x2C || $0 == 0x22 || $0 == 0x0A || $0 == 0x0D }
     guard isSpecial || text == "\\." else { return text }
@@ -61,7 +61,7 @@ struct RowPrinter {
     return quoted + "\""
   }
 
-  /// Numbers, truth and json as they are, everything else as PostgreSQL prints it.
+  /// Numbers, booleans and json as JSON, everything else as a string, as PostgreSQL prints it.
   private static func write(
     _ text: String?, _ column: TextQuery.Column, to out: inout JSONObjectWriter
   ) {
@@ -76,7 +76,7 @@ struct RowPrinter {
     }
   }
 
-  /// `NaN` and `Infinity` are no numbers of JSON.
+  /// JSON has no `NaN` and no `Infinity`.
   private static func isFinite(_ text: String) -> Bool {
     text.utf8.last.map { (0x30...0x39).contains($0) } ?? false
   }

@@ -1,12 +1,11 @@
 import Host
 
-/// Keeps passwords and keys out of what is shown.
+/// Keeps passwords and keys out of output.
 enum Secrets {
-  /// A URL or connection string as others may see it.
+  /// A URL or connection string without its secrets.
   ///
-  /// It shows too little rather than too much, since a password that was not escaped can hold every mark that parts of
-  /// a URL end with: hidden is whatever stands before the last `@`, but for a plain user's name, and whatever follows
-  /// `password=` or another word for a secret, to the end.
+  /// It hides everything before the last `@` except a plain user name, and everything after `password=` or another word
+  /// for a secret, to the end. That can be too much: a password that was not escaped may hold any delimiter of a URL.
   static func masked(_ text: String) -> String {
     let scheme = text.firstRange(of: "://").map { text[..<$0.upperBound] } ?? ""
     let rest = text[scheme.endIndex...]
@@ -16,7 +15,7 @@ enum Secrets {
     }
     let at = rest.lastIndex(of: "@")
     let value = secretValue(in: rest)
-    // Which of the two is part of the other cannot be told.
+    // Either could be part of the other.
     if let at, let value, value < at { return scheme + hidden }
     var shown = String(scheme)
     var front = rest.startIndex
@@ -42,7 +41,7 @@ enum Secrets {
     return user.endIndex == login.endIndex ? String(user) : user + ":" + hidden
   }
 
-  /// Whether what stands before the first `/` or `?` is hosts and ports: `user:password`, the host forgotten, is not.
+  /// Whether the text before the first `/` or `?` is hosts and ports. `user:password` with the host forgotten is not.
   private static func isHostList(_ text: Substring) -> Bool {
     let hosts = text.prefix { !"/?".contains($0) }
     return hosts.split(separator: ",").allSatisfy { host in
@@ -52,7 +51,7 @@ enum Secrets {
     }
   }
 
-  /// Where the value of the first field begins that holds a secret: `password`, `sslpassword`, a token, a key.
+  /// The start of the first value whose name says that it is a secret: `password`, `sslpassword`, a token, a key.
   private static func secretValue(in text: Substring) -> Substring.Index? {
     var from = text.startIndex
     while let equals = text[from...].firstIndex(of: "=") {
@@ -78,8 +77,7 @@ enum Secrets {
 
   // MARK: - Messages
 
-  /// Keeps the secrets of what was typed out of all messages, whoever writes them: a URL may stand where an id
-  /// belongs.
+  /// Keeps secrets that were typed out of all messages. A URL may stand where an id belongs.
   static func keepOutOfMessages(_ line: [String]) {
     for argument in line where argument.contains("://") || secretValue(in: argument[...]) != nil {
       hide(argument, masked(argument))
@@ -90,10 +88,10 @@ enum Secrets {
     }
   }
 
-  /// The same of what is set: a server may repeat a key.
+  /// Keeps secrets of the environment out of all messages. A server may repeat a key.
   static func keepOutOfMessages(_ environment: Environment) {
     for setting in Setting.allCases where setting.isSecret || setting == .bucketEndpoint {
-      // What cannot be read is an error of whoever needs it.
+      // The command that needs an unreadable setting reports it.
       guard let value = try? environment.secret(setting.rawValue)?.text else { continue }
       hide(value, setting.shown(value))
     }

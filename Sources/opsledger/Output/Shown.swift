@@ -22,26 +22,26 @@ enum Shown {
   /// `2026-11-24`, in UTC.
   static func day(_ instant: Instant) -> String { String(time(instant).prefix { $0 != " " }) }
 
-  /// `06:00:28`, in UTC; of infinity its name.
+  /// `06:00:28`, in UTC; PostgreSQL's infinities as their names.
   static func clock(_ instant: Instant) -> String {
     let text = time(instant)
     return text.lastIndex(of: " ").map { String(text[text.index(after: $0)...]) } ?? text
   }
 
-  /// `2 h 5 min`, from one moment to another; no time where the clock was set back in between.
+  /// `2 h 5 min`, from one moment to another. `0 ms` where the clock was set back in between.
   static func span(from: Instant, to: Instant) -> String {
     guard from.isFinite, to.isFinite else { return "for ever" }
     return DurationText.format(
       millis: Int(clamping: max(to.seconds(since: from) * 1000, 0).rounded()))
   }
 
-  /// `2 h 5 min ago`; of a moment that a clock has not reached yet, or never will, that.
+  /// `2 h 5 min ago`, `5 min from now`, or the name of an infinity.
   static func ago(_ then: Instant, now: Instant) -> String {
     guard then.isFinite, now.isFinite else { return time(then) }
     return then > now ? "\(span(from: now, to: then)) from now" : "\(span(from: then, to: now)) ago"
   }
 
-  /// `after 90 days`, `after 4.3 s`.
+  /// `90 days`, `4.3 s`.
   static func days(_ days: Double) -> String {
     guard days < 1_000_000 else { return "more than 1,000,000 days" }
     return days >= 1 && days == days.rounded()
@@ -62,7 +62,7 @@ enum Shown {
     return count(millionths / 1_000_000) + (fraction.isEmpty ? "" : "." + fraction)
   }
 
-  /// `42 %`; nothing is no part of anything.
+  /// `42 %`; `0 %` of nothing.
   static func percent(_ part: Int, of whole: Int) -> String {
     whole <= 0 ? "0 %" : "\(Int(clamping: 100 * Double(part) / Double(whole))) %"
   }
@@ -94,7 +94,7 @@ enum Shown {
       ? "\(Int(value)) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
   }
 
-  /// The first so many characters. A character with a thousand accents counts as a thousand.
+  /// The first Unicode scalars of a text: a character with a thousand accents counts as a thousand.
   static func brief(_ text: String?, _ charactersMax: Int = 80) -> String {
     guard let text else { return "" }
     let scalars = text.unicodeScalars
@@ -106,15 +106,56 @@ enum Shown {
     return String(scalars[..<scalars.index(before: end)]) + "…"
   }
 
-  /// A sentence with the end of its line, on a terminal broken at spaces.
+  /// A sentence and a newline. On a terminal its lines are broken at spaces.
   static func prose(_ text: String, indent: Int) -> String {
-    let text = Terminal.printable(text)
-    return Terminal.isTerminal(1)
-      ? Help.wrap(text, indent: indent, columns: Terminal.columns()) : text + "\n"
+    wrap(
+      Terminal.printable(text), indent: indent,
+      columns: Terminal.isTerminal(1) ? Terminal.columns() : Int.max)
   }
 
-  /// Parts of a line, two spaces between them. On a terminal that is too narrow for all of them the others follow on
-  /// further lines.
+  /// Breaks a text at spaces, and adds a newline. Lines after the first are indented.
+  static func wrap(_ text: String, indent: Int, columns: Int) -> String {
+    lines(text, columns: columns, hanging: indent).joined(separator: "\n") + "\n"
+  }
+
+  /// Breaks a text at spaces into lines. Lines after the first begin with `hanging` spaces.
+  static func lines(_ text: String, columns: Int, hanging: Int) -> [String] {
+    guard Terminal.width(text) > columns else { return [text] }
+    var (lines, line) = ([String](), String?.none)
+    let words = text.split(separator: " ", omittingEmptySubsequences: false)
+    for word in words.flatMap({ pieces(of: $0, max(1, columns - hanging)) }) {
+      guard let begun = line else {
+        line = String(word)
+        continue
+      }
+      if Terminal.width(begun) + 1 + Terminal.width(String(word)) <= columns {
+        line = begun + " " + word
+      } else {
+        lines.append(begun)
+        line = String(repeating: " ", count: hanging) + word
+      }
+    }
+    return lines + [line ?? ""]
+  }
+
+  /// A word that is longer than a line, broken into pieces.
+  private static func pieces(of word: Substring, _ columns: Int) -> [Substring] {
+    guard Terminal.width(String(word)) > columns else { return [word] }
+    var (pieces, rest) = ([Substring](), word)
+    while !rest.isEmpty {
+      var (end, width) = (rest.startIndex, 0)
+      while end < rest.endIndex {
+        width += Terminal.width(String(rest[end]))
+        if width > columns, end > rest.startIndex { break }
+        end = rest.index(after: end)
+      }
+      pieces.append(rest[..<end])
+      rest = rest[end...]
+    }
+    return pieces
+  }
+
+  /// Parts of a line, with two spaces between them. On a narrow terminal they take several lines.
   static func packed(
     _ parts: [String], indent: Int,
     columns: Int? = Terminal.isTerminal(1) ? Terminal.columns() : nil
@@ -138,16 +179,20 @@ enum Shown {
 }
 
 extension Instant {
-  /// False of PostgreSQL's infinities.
+  /// False for PostgreSQL's infinities.
   var isFinite: Bool { micros != .max && micros != .min }
 }
 
 extension Row {
-  /// The row as JSON text, under its table's column names and in their order.
-  var json: String {
-    var out = JSONObjectWriter()
+  /// The row's columns, under the names and in the order of its table.
+  func write(to out: inout JSONObjectWriter) {
     for column in Self.columns { column.get(self).write(to: &out, as: column.name) }
-    return out.finish()
+  }
+
+  /// The row for people, with a line for each column that is not NULL.
+  var facts: String {
+    Facts.text(
+      Self.columns.compactMap { column in column.get(self).printed.map { (column.name, $0) } })
   }
 }
 
@@ -165,33 +210,73 @@ extension Value {
   }
 }
 
-/// Prints rows: all of them as one JSON array, or what `table` makes of each.
-func printRows<R: Row>(
-  _ rows: [R], _ call: Invocation, none: String, _ table: (inout TextTable, R) -> Void,
-  columns: [TextTable.Column]
-) {
-  if call.wantsJSON {
-    Output.standard.line("[" + rows.map(\.json).joined(separator: ",\n ") + "]")
-    return
+extension Invocation {
+  /// Prints a result: with `--json` the object that `json` writes, else the text.
+  func print(_ text: @autoclosure () -> String, json: (inout JSONObjectWriter) -> Void) {
+    if wantsJSON { return Output.standard.line(JSONObjectWriter.text(json)) }
+    let text = text()
+    Output.standard.write(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n")
   }
-  if rows.isEmpty { return call.note(none) }
-  var text = TextTable(columns)
-  for row in rows { table(&text, row) }
-  Output.standard.write(text.text())
+
+  /// Prints a list: with `--json` an array of the objects that `json` writes, else a table. An empty list is a note
+  /// on stderr.
+  func print<Row>(
+    _ rows: [Row], none: String, _ fields: [TextTable.Field<Row>],
+    json: (Row, inout JSONObjectWriter) -> Void
+  ) {
+    if wantsJSON {
+      Output.standard.line(JSONObjectWriter.list(rows, json))
+    } else if rows.isEmpty {
+      note(none)
+    } else {
+      Output.standard.write(TextTable(rows, fields).text())
+    }
+  }
+
+  func print<R: Row>(_ rows: [R], none: String, _ fields: [TextTable.Field<R>]) {
+    print(rows, none: none, fields) { $0.write(to: &$1) }
+  }
 }
 
-/// Prints one row: as a JSON object, or a line a column.
-func printRow<R: Row>(_ row: R, _ call: Invocation) {
-  if call.wantsJSON { return Output.standard.line(row.json) }
-  var names: [(String, String)] = []
-  for column in R.columns {
-    guard let value = column.get(row).printed else { continue }
-    names.append((column.name, value))
+extension JSONObjectWriter {
+  /// The text of an object.
+  static func text(_ members: (inout JSONObjectWriter) -> Void) -> String {
+    var out = JSONObjectWriter()
+    members(&out)
+    return out.finish()
   }
-  Output.standard.write(Facts.text(names))
+
+  /// The text of an array of objects.
+  static func list<Row>(_ rows: [Row], _ json: (Row, inout JSONObjectWriter) -> Void) -> String {
+    "[" + rows.map { row in text { json(row, &$0) } }.joined(separator: ",\n ") + "]"
+  }
+
+  mutating func object(_ name: String, _ members: (inout JSONObjectWriter) -> Void) {
+    raw(name, Self.text(members))
+  }
+
+  mutating func list<Row>(
+    _ name: String, _ rows: [Row], _ json: (Row, inout JSONObjectWriter) -> Void
+  ) {
+    raw(name, Self.list(rows, json))
+  }
+
+  mutating func list(_ name: String, _ texts: [String]) {
+    json(name, .array(texts.map(JSON.string)))
+  }
+
+  mutating func optional(_ name: String, _ text: String?) { json(name, .optional(text)) }
+
+  mutating func optional(_ name: String, _ number: (some BinaryInteger)?) {
+    if let number { int(name, number) } else { json(name, .null) }
+  }
 }
 
-/// Named facts, a line each, their values under one another.
+extension Dictionary where Key == String {
+  var sortedByKey: [(key: String, value: Value)] { sorted { $0.key < $1.key } }
+}
+
+/// Named facts, a line each, with their values in one column.
 enum Facts {
   static func text(_ facts: [(String, String)], indent: String = "") -> String {
     let width = facts.map { Terminal.width($0.0) }.max() ?? 0

@@ -1,7 +1,7 @@
 import Host
 
-/// Rows in aligned columns, for people. On a terminal the widest columns give way, and where that does not suffice
-/// each row takes several lines; no line is wider than the terminal. In a pipe nothing is cut, since a script may be
+/// Rows in aligned columns, for people. On a terminal the widest columns are cut, and where that does not suffice
+/// each row takes several lines. No line is wider than the terminal. In a pipe nothing is cut, since a script may be
 /// reading it.
 struct TextTable {
   struct Column {
@@ -11,22 +11,42 @@ struct TextTable {
     var canShrink = true
   }
 
-  var columns: [Column]
+  /// A column with the function that gives a row's cell.
+  struct Field<Row> {
+    var column: Column
+    var cell: (Row) -> String
+
+    /// Words, which may be cut.
+    static func words(_ title: String, _ cell: @escaping (Row) -> String) -> Field {
+      Field(column: Column(title: title), cell: cell)
+    }
+
+    /// An id, a status or a time: never cut.
+    static func whole(_ title: String, _ cell: @escaping (Row) -> String) -> Field {
+      Field(column: Column(title: title, canShrink: false), cell: cell)
+    }
+
+    static func number(_ title: String, _ cell: @escaping (Row) -> String) -> Field {
+      Field(column: Column(title: title, alignsRight: true, canShrink: false), cell: cell)
+    }
+  }
+
+  private let columns: [Column]
   private var rows: [[String]] = []
 
   init(_ columns: [Column]) { self.columns = columns }
 
-  /// All columns to the left, and cut where there is no room.
-  init(_ titles: String...) { columns = titles.map { Column(title: $0) } }
-
-  var isEmpty: Bool { rows.isEmpty }
+  init<Row>(_ rows: some Sequence<Row>, _ fields: [Field<Row>]) {
+    self.init(fields.map(\.column))
+    for row in rows { add(fields.map { $0.cell(row) }) }
+  }
 
   mutating func add(_ cells: [String]) {
     precondition(cells.count == columns.count, "a row has \(columns.count) cells")
     rows.append(cells.map(Terminal.printable))
   }
 
-  /// - Parameter columnsMax: width to keep to, or nil for as wide as it gets.
+  /// - Parameter columnsMax: The terminal's width; nil for no limit.
   func text(columnsMax: Int? = Terminal.isTerminal(1) ? Terminal.columns() : nil) -> String {
     var widths = columns.indices.map { index in
       rows.reduce(Terminal.width(columns[index].title)) { max($0, Terminal.width($1[index])) }
@@ -44,7 +64,7 @@ struct TextTable {
       + rows.map { block($0, widths, groups) }.joined()
   }
 
-  /// Divides the columns over as many lines as it takes; those after the first are indented by two.
+  /// Divides the columns among several lines. Lines after the first are indented by two.
   private static func pack(_ widths: inout [Int], _ columnsMax: Int) -> [[Int]] {
     var groups: [[Int]] = []
     var left = 0
@@ -61,7 +81,7 @@ struct TextTable {
     return groups
   }
 
-  /// A row: a line for each group of columns that has something in it.
+  /// A row: a line for each group of columns in which a cell is not empty.
   private func block(
     _ cells: [String], _ widths: [Int], _ groups: [[Int]], isHead: Bool = false
   ) -> String {
@@ -73,7 +93,7 @@ struct TextTable {
     return text
   }
 
-  /// Takes from the widest column first, so that narrow ones (ids, statuses) stay whole.
+  /// Narrows the widest column first, so that narrow ones stay whole.
   private func shrink(_ widths: inout [Int], to room: Int) {
     var excess = widths.reduce(0, +) - room
     while excess > 0 {

@@ -1,13 +1,13 @@
-/// Every command there is, in the order of the help. A new group of commands adds its list here.
+/// Every command, in the order of the help.
 enum CommandTable {
   static let all: [Command] =
-    DemoCommand.all + DatabaseCommands.all + StartCommands.all + DoctorCommand.all
-    + StatusCommand.all
-    + ConfigCommand.all + LoopCommands.all + HaltCommands.all + EventCommands.all
-    + ReactionCommands.all + ProposalCommands.all
-    + MissionCommands.all + StepCommands.all + ExecutorCommands.all + RadarCommands.all
-    + PolicyCommands.all
-    + LogCommands.all + StateCommands.all + StateDiffCommands.all + ReplayCommands.all
-    + ArchiveCommands.all + SnapshotCommands.all + RestoreCommand.all + DrillCommand.all
-    + HoldCommands.all + EraseCommand.all + RetentionCommands.all
+    [DemoCommand.demo] + DatabaseCommands.all
+    + [StartCommands.initialise, DoctorCommand.doctor, StatusCommand.status, ConfigCommand.list]
+    + LoopCommands.all + HaltCommands.all + EventCommands.all + ReactionCommands.all
+    + ProposalCommands.all + MissionCommands.all + StepCommands.all + ExecutorCommands.all
+    + [RadarCommands.list] + PolicyCommands.all + LogCommands.all
+    + [StateCommands.at, StateDiffCommands.diff, StateDiffCommands.bisect]
+    + [ReplayCommands.verify, ReplayCommands.rebuild] + ArchiveCommands.all
+    + [SnapshotCommands.create, SnapshotCommands.prune, RestoreCommand.restore, DrillCommand.drill]
+    + HoldCommands.all + [EraseCommand.erase] + RetentionCommands.all
 }

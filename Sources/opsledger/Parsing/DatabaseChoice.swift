@@ -1,50 +1,44 @@
 import Host
 import Ledger
 
-/// Which database a command is about.
+/// The database that a command uses: `--database`, else OPS_DATABASE_URL, DATABASE_URL, SUPABASE_URL
+/// when it is a PostgreSQL URL, else the private PostgreSQL.
 ///
-/// `--database`, else OPS_DATABASE_URL, DATABASE_URL, SUPABASE_URL when it is a PostgreSQL URL, else
-/// the private PostgreSQL. The runbook has people set SUPABASE_URL to the https address of their
-/// project: that names a ledger which we cannot reach by it, so it never falls through to the
-/// private one, where an empty ledger would be mistaken for theirs.
+/// The runbook has people set SUPABASE_URL to the https address of their project. opsledger cannot connect to that
+/// address. It refuses to use the private PostgreSQL instead, since people would take an empty ledger there for theirs.
 enum DatabaseChoice: Equatable, Sendable {
-  /// A URL, or a connection string of libpq, and what named it.
+  /// A URL, or a connection string of libpq, and the option or variable that named it.
   case url(String, from: String)
-  /// Whichever private PostgreSQL is in reach.
+  /// The private PostgreSQL of this directory or one above.
   case privatePostgres
 
   /// - Parameters:
-  ///   - flag: what `--database` says.
-  ///   - ignoresAddress: whether a SUPABASE_URL that is no database leaves the private one; true
-  ///     for `demo` and `db …` only.
+  ///   - flag: the value of `--database`.
+  ///   - ignoresAddress: whether the private one is used where SUPABASE_URL is an https address: only `db …` does.
   static func resolve(
     flag: String?, environment: Environment, ignoresAddress: Bool = false
   ) throws(OpsError) -> DatabaseChoice {
     if let flag {
       guard isConnectionString(flag) else {
-        throw .badInput("--database wants a PostgreSQL URL", hint: "postgresql://user@host/name")
+        throw .badInput("--database needs a PostgreSQL URL", hint: "postgresql://user@host/name")
       }
       return .url(flag, from: "--database")
     }
-    for name in ["OPS_DATABASE_URL", "DATABASE_URL"] {
-      guard let value = try onHost({ () throws(HostError) in try environment.secret(name) }) else {
-        continue
-      }
-      guard isConnectionString(value.text) else {
+    for setting in [Setting.databaseURL, .plainDatabaseURL] {
+      guard let value = try environment.text(setting) else { continue }
+      let name = setting.rawValue
+      guard isConnectionString(value) else {
         throw .noDatabase(
           "\(name) is not a PostgreSQL URL",
-          hint: "set OPS_DATABASE_URL to one: postgresql://user@host/name")
+          hint: "set OPS_DATABASE_URL to one, like postgresql://user@host/name")
       }
-      return .url(value.text, from: name)
+      return .url(value, from: name)
     }
-    let name = "SUPABASE_URL"
-    guard let value = try onHost({ () throws(HostError) in try environment.secret(name) }) else {
-      return .privatePostgres
-    }
-    if isPostgresURL(value.text) { return .url(value.text, from: name) }
+    guard let value = try environment.text(.supabaseURL) else { return .privatePostgres }
+    if isPostgresURL(value) { return .url(value, from: Setting.supabaseURL.rawValue) }
     if ignoresAddress { return .privatePostgres }
     throw .noDatabase(
-      "no database: SUPABASE_URL is the address of an API, not of a database",
+      "no database is named: SUPABASE_URL is the address of an API, not of a database",
       hint: "set OPS_DATABASE_URL to the project's connection string, postgresql://…")
   }
 
@@ -53,7 +47,7 @@ enum DatabaseChoice: Equatable, Sendable {
     return text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
   }
 
-  /// libpq takes `host=… dbname=…` as well.
+  /// Whether it is a URL, or `host=… dbname=…`, which libpq takes as well.
   static func isConnectionString(_ text: String) -> Bool {
     isPostgresURL(text) || (text.contains("=") && !text.contains("://"))
   }

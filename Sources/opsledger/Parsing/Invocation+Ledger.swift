@@ -7,7 +7,7 @@ import OpsLoop
 import Postgres
 
 extension Invocation {
-  /// Where the ledger is, for connections of this command.
+  /// The ledger that this command connects to.
   func target(
     as login: PrivatePostgres.Login = .engine, creating: Bool = false
   ) throws(OpsError) -> Session.Target {
@@ -22,10 +22,10 @@ extension Invocation {
 
   /// A session with a ledger that this release can use.
   ///
-  /// - Parameter isCourteous: Of what reads much, and leaves the loop its pace.
+  /// - Parameter isCourteous: Whether long reads rest while others record.
   func session(isCourteous: Bool = false) throws(OpsError) -> Session {
     do throws(OpsError) { return try ownSession(isCourteous) } catch {
-      // Who has only run the demo means the demo's ledger.
+      // Somebody who has only run the demo means the demo's ledger.
       guard error.code == .schemaMismatch, try turnToDemo() else { throw error }
       return try ownSession(isCourteous)
     }
@@ -39,15 +39,15 @@ extension Invocation {
     return session
   }
 
-  /// - Parameter actor: Who acts, where it is not the person at the command line.
+  /// - Parameter actor: The part of the loop that acts; nil for the person at the command line.
   func engine(_ actor: String? = nil) throws(OpsError) -> Engine {
-    let name = if let actor { try self.actor(actor) } else { try self.actor }
+    let name = try self.actor(actor)
     let engine = Engine(try session(), actor: name, settings: try loopSettings())
     engine.request = try request(by: name)
     return engine
   }
 
-  /// The runbook's variables, with the runbook's defaults.
+  /// The runbook's variables.
   func loopSettings() throws(OpsError) -> LoopSettings {
     var settings = LoopSettings()
     settings.eventBatch = try environment.integer(.eventBatchSize, in: 1...10_000)
@@ -63,7 +63,7 @@ extension Invocation {
     try Self.id(argument(index), of: thing)
   }
 
-  /// An option that is an id, or nil.
+  /// An option that is an id; nil where it was not given.
   func id(option name: String, of thing: String) throws(OpsError) -> StreamID? {
     guard let text = text(name) else { return nil }
     return try Self.id(text, of: thing)
@@ -79,37 +79,39 @@ extension Invocation {
     return id
   }
 
-  /// What is asked under `--key`; nil without it.
+  /// The idempotency key with the request; nil without `--key`.
   private func request(by actor: String) throws(OpsError) -> IdempotencyKey? {
     guard command.options.contains(where: { $0.name == Command.Option.key.name }),
       let text = text("key")
     else { return nil }
     guard let key = StreamID(text) else {
-      throw .badInput("--key wants a UUID, not \(text)", hint: "a new one for each new request")
+      throw .badInput(
+        "--key needs a UUID, not \(text)", hint: "make a new one for each new request")
     }
     return IdempotencyKey(key, actor: actor, request: SHA256.hash(asked(by: actor).text))
   }
 
-  /// One of an enum's labels, or nil where the option was not given.
+  /// An option that is one of an enum's labels; nil where it was not given.
   func label<Label: RawRepresentable<String> & CaseIterable>(
     _ name: String, as type: Label.Type
   ) throws(OpsError) -> Label? {
     guard let text = text(name) else { return nil }
     guard let label = Label(rawValue: text) else {
       let known = Label.allCases.map(\.rawValue).joined(separator: ", ")
-      throw .badInput("--\(name) wants one of \(known), not \(text)")
+      throw .badInput("--\(name) needs one of \(known), not \(text)")
     }
     return label
   }
 
-  /// A text that people wrote, of an option: a reason, a thought.
+  /// An option that is a text for people: a reason, a thought.
   func prose(_ name: String) throws(OpsError) -> String? {
     guard let text = text(name) else { return nil }
     guard text.utf8.count <= 10_000 else {
-      throw .badInput("--\(name) wants a text of at most 10000 bytes, not \(text.utf8.count)")
+      throw .badInput("--\(name) takes at most 10000 bytes, not \(text.utf8.count)")
     }
     guard text.unicodeScalars.contains(where: { !$0.isBlank }) else {
-      throw .badInput("--\(name) is blank", hint: "say it in words: history keeps them")
+      throw .badInput(
+        "--\(name) is blank", hint: "write a reason that people can read: history keeps it")
     }
     return text
   }
@@ -119,7 +121,7 @@ extension Invocation {
 }
 
 extension Unicode.Scalar {
-  /// Whether nothing of it is seen.
+  /// Whether it is invisible.
   fileprivate var isBlank: Bool {
     switch properties.generalCategory {
     case .control, .format, .spaceSeparator, .lineSeparator, .paragraphSeparator, .nonspacingMark,
@@ -132,14 +134,13 @@ extension Unicode.Scalar {
 }
 
 extension Command.Option {
-  static let key = Command.Option(
-    name: "key", value: "UUID",
-    help: "asked again under the key, it answers what it answered first, and records nothing")
-  static let limit = Command.Option(
-    name: "limit", value: "N", help: "at most so many, the newest first (50)")
-  static let why = Command.Option(
-    name: "why", value: "W", help: "the reason, which history keeps", isRequired: true)
-  /// The same of a command that can also only look.
+  static let key = value(
+    "key", "UUID",
+    "idempotency key: the same request again gets the same answer, and records nothing")
+  static let limit = value("limit", "N", "at most N, the newest first (50)")
+  static let why = value("why", "W", "the reason, which history keeps", isRequired: true)
+  static let whyOptional = value("why", "W", "the reason, which history keeps")
+  /// For a command with `--dry-run`.
   static let whyUnlessDry = Command.Option(
     name: "why", value: "W", help: "the reason, which history keeps; not needed with --dry-run",
     isRequired: true, requiredUnless: "dry-run")

@@ -3,19 +3,19 @@ import JSON
 import Ledger
 import Log
 
-/// One call of a command: what was typed and what is set, read with the types that it wants.
+/// One call of a command: reads what was typed, and the settings, as the types that the command needs.
 final class Invocation {
   let command: Command
   private let parsed: Parser.Parsed
   let environment: Environment
   private var knownDatabase: [PrivatePostgres.Login: Database] = [:]
-  /// Whether the person was told which database it is.
+  /// Whether a note has named the database.
   private var isDatabaseNamed = false
-  /// Which database of the private PostgreSQL is meant; the demo's, where there is no other ledger.
+  /// The database in the private PostgreSQL: the demo's, where there is no other ledger.
   private var privateDatabase = PrivatePostgres.databaseName
-  /// The texts of the files that it read, which are part of what is asked.
+  /// The texts of the files that the command read, which belong to the request.
   private var contents: [String] = []
-  /// Whether ``asked(by:)`` was answered.
+  /// Whether ``asked(by:)`` has been called.
   private var isAsked = false
 
   init(_ command: Command, _ parsed: Parser.Parsed, _ environment: Environment) {
@@ -32,11 +32,6 @@ final class Invocation {
   /// An argument that the command declares as not optional.
   func argument(_ index: Int) -> String { parsed.arguments[index] }
 
-  /// An argument that may be left out.
-  func optionalArgument(_ index: Int) -> String? {
-    parsed.arguments.indices.contains(index) ? parsed.arguments[index] : nil
-  }
-
   func flag(_ name: String) -> Bool {
     requireDeclared(name)
     return parsed.flags.contains(name)
@@ -49,33 +44,33 @@ final class Invocation {
     return parsed.values[name] ?? []
   }
 
-  /// A number of an option, or nil where it was not given.
+  /// An option that is a number; nil where it was not given.
   func integer(_ name: String, in range: ClosedRange<Int>) throws(OpsError) -> Int? {
     guard let text = text(name) else { return nil }
     guard let number = Int(text), range.contains(number) else {
       throw .badInput(
-        "--\(name) wants a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
+        "--\(name) needs a number from \(range.lowerBound) to \(range.upperBound), not \(text)")
     }
     return number
   }
 
-  /// A time of an option in milliseconds (`500ms`, `30s`, `5m`, `2h`, `1d`), or nil.
+  /// An option that is a duration (`500ms`, `30s`, `5m`, `2h`, `1d`), in milliseconds.
   func millis(_ name: String) throws(OpsError) -> Int? {
     guard let text = text(name) else { return nil }
     guard let millis = DurationText.parseMillis(text) else {
-      throw .badInput("--\(name) wants a time like 30s, 5m or 2h, not \(text)")
+      throw .badInput("--\(name) needs a duration like 30s, 5m or 2h, not \(text)")
     }
     return millis
   }
 
-  /// What an option of the form `TEXT|@FILE|-` stands for, or nil where it was not given.
+  /// The text of an option of the form `TEXT|@FILE|-`; nil where it was not given.
   func document(_ name: String) throws(OpsError) -> String? {
     guard let text = text(name) else { return nil }
     if text == "-" { return try content(ofFile: text) }
     return text.hasPrefix("@") ? try content(ofFile: String(text.dropFirst())) : text
   }
 
-  /// The text of a file, `-` being standard input; of options of the form `F|-`.
+  /// The text of a file, or of standard input for `-`.
   func content(ofFile path: String, bytesMax: Int = 16 << 20) throws(OpsError) -> String {
     let bytes: [UInt8]
     do throws(HostError) {
@@ -89,12 +84,19 @@ final class Invocation {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .badInput("\(path == "-" ? "standard input" : path) is not UTF-8 text")
     }
-    precondition(!isAsked, "\(command.name) reads a file after it was said what is asked")
+    precondition(!isAsked, "\(command.name) reads a file after asked(by:)")
     contents.append(text)
     return text
   }
 
-  /// All that makes this request another one: the same key stands for nothing else.
+  /// The JSON in the file of `--file`, by default standard input.
+  func jsonFile(bytesMax: Int) throws(OpsError) -> JSON {
+    let path = text("file") ?? "-"
+    let text = try content(ofFile: path, bytesMax: bytesMax)
+    return try EventCommands.parse(text, path == "-" ? "standard input" : path)
+  }
+
+  /// Everything that tells this request from others: an idempotency key stands for one request only.
   func asked(by actor: String) -> JSON {
     isAsked = true
     let options = command.options.filter { $0.name != Command.Option.key.name }
@@ -113,7 +115,7 @@ final class Invocation {
     ])
   }
 
-  /// A typing error of ours shows in the first test of a command, not in someone's shell.
+  /// An option that a command reads and does not declare stops the first test of the command.
   private func requireDeclared(_ name: String) {
     precondition(
       (command.options + Command.Option.global).contains { $0.name == name },
@@ -124,30 +126,30 @@ final class Invocation {
 
   var wantsJSON: Bool { flag("json") }
 
-  /// Stores named on the command line, else the one of OPS_STORE, else none.
+  /// The stores of the command line, else the one of OPS_STORE, else none.
   func stores() throws(OpsError) -> [String] {
     let named = texts("store")
-    // What an unset variable of a script gives would mean the working directory.
-    if named.contains("") { throw .badInput("--store wants a directory or s3://BUCKET/PREFIX") }
+    // A script's unset variable would otherwise name the working directory.
+    if named.contains("") { throw .badInput("--store needs a directory or s3://BUCKET/PREFIX") }
     if !named.isEmpty { return named }
     return try environment.text(.store).map { [$0] } ?? []
   }
 
-  /// Who acts: `cli/<user>@<host>`; under `--as NAME` that name, with who really sits there.
   var actor: String {
-    get throws(OpsError) { try actor("cli/\(Machine.userName)@\(Machine.hostName)") }
+    get throws(OpsError) { try actor(nil) }
   }
 
-  /// The same for a part of the loop, which has a name of its own.
-  func actor(_ own: String) throws(OpsError) -> String {
+  /// Who acts: `cli/<user>@<host>`, or a part of the loop. `--as NAME` is put in front.
+  func actor(_ part: String?) throws(OpsError) -> String {
+    let own = part ?? "cli/\(Machine.userName)@\(Machine.hostName)"
     guard let name = text("as") else { return own }
     guard (1...200).contains(name.utf8.count),
       !name.unicodeScalars.contains(where: { $0.value < 0x20 })
-    else { throw .badInput("--as wants a name of 1 to 200 bytes, without control characters") }
+    else { throw .badInput("--as needs a name of 1 to 200 bytes, without control characters") }
     return "\(name) (\(own))"
   }
 
-  /// Says something to the person, not to the pipe.
+  /// Writes a line to stderr.
   func note(_ text: String) { Output.messages.line(Terminal.printable(text)) }
 
   // MARK: The database
@@ -156,19 +158,17 @@ final class Invocation {
   struct Database: Sendable {
     /// For libpq.
     let url: String
-    /// How long to try, in milliseconds.
     let connectTimeoutMillis: Int
-    /// Set where it is the private one.
+    /// Nil for a database that a URL names.
     let privatePostgres: PrivatePostgres?
   }
 
-  /// The database that this command is about; the private one is started if it has to be, and
-  /// named on stderr.
+  /// The database that this command uses. Starts the private PostgreSQL if need be, and names it on stderr.
   ///
   /// - Parameters:
-  ///   - login: who to be in the private one. A URL says that itself.
-  ///   - creating: whether to make a private one where there is none: `init` and `demo` only.
-  /// - Throws: `OPS_001` where there is none.
+  ///   - login: The login in the private PostgreSQL. A URL has its own.
+  ///   - creating: Whether to make a private PostgreSQL where there is none: only `init` and `demo` do.
+  /// - Throws: `OPS_001` where there is no database.
   func database(
     as login: PrivatePostgres.Login = .engine, creating: Bool = false
   ) throws(OpsError) -> Database {
@@ -178,8 +178,8 @@ final class Invocation {
       note("database: private PostgreSQL in \(cluster.folder)")
       if cluster.programsWereReplaced {
         note(
-          "warning: its programs were replaced while it runs, and it may fail to load libraries: "
-            + "opsledger db stop, then db start")
+          "warning: its programs were replaced while it ran, and it may fail to load libraries: run "
+            + "opsledger db stop, then opsledger db start")
       }
       isDatabaseNamed = true
     }
@@ -205,9 +205,9 @@ final class Invocation {
     }
   }
 
-  /// From now on the demo's database is meant, where there is one: the private PostgreSQL holds no other ledger.
+  /// Turns to the demo's ledger, where the private PostgreSQL has no other.
   ///
-  /// - Returns: Whether there is one.
+  /// - Returns: Whether there is a demo's ledger.
   func turnToDemo() throws(OpsError) -> Bool {
     guard privateDatabase != DemoCommand.databaseName, let cluster = try database().privatePostgres,
       (try? Session(
@@ -217,31 +217,34 @@ final class Invocation {
       ).requireLedger()) != nil
     else { return false }
     note(
-      "ledger: the demo's, since it is the only one there; opsledger init begins one of your own")
+      "ledger: the demo's, the only one there; opsledger init makes one of your own")
     privateDatabase = DemoCommand.databaseName
     knownDatabase = [:]
     isDatabaseNamed = true
     return true
   }
 
-  /// The private PostgreSQL in reach.
+  /// The private PostgreSQL of this directory, or of one above.
   func privatePostgres() throws(OpsError) -> PrivatePostgres {
     if let found = try findPrivatePostgres() { return found }
-    let place = try environment.text(.home).map { "in \($0) (OPSLEDGER_HOME)" } ?? "in reach"
+    let place =
+      try environment.text(.home).map { "in \($0) (OPSLEDGER_HOME)" }
+      ?? "here or in a parent directory"
     throw .noDatabase(
-      "no database: none is named, and there is no private one \(place)",
-      hint: "say --database URL, set OPS_DATABASE_URL, or make a private one: opsledger db start")
+      "no database is named, and there is no private PostgreSQL \(place)",
+      hint:
+        "name one with --database URL or OPS_DATABASE_URL, or make a private one: opsledger init")
   }
 
-  /// The private PostgreSQL in reach, or nil. libpq's variables are meant for other servers: PGHOSTADDR or PGSERVICE
-  /// would lead away from this one, and PGTZ or PGCHANNELBINDING could end every connection to it.
+  /// The private PostgreSQL, or nil. Forgets libpq's variables, which are meant for other servers: PGHOSTADDR or
+  /// PGSERVICE would lead to another server, and PGTZ or PGCHANNELBINDING could end every connection.
   func findPrivatePostgres() throws(OpsError) -> PrivatePostgres? {
     Environment.forget(prefix: "PG")
     let home = try environment.text(.home)
     return try onHost { () throws(HostError) in try PrivatePostgres.find(home: home) }
   }
 
-  /// The private PostgreSQL in reach, or a new one here; running either way.
+  /// The private PostgreSQL, or a new one; it runs.
   func makePrivatePostgres() throws(OpsError) -> PrivatePostgres {
     if let found = try findPrivatePostgres() {
       try onHost { () throws(HostError) in try found.ensureStarted() }

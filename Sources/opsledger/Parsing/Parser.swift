@@ -1,12 +1,12 @@
 import Ledger
 
-/// Reads a command line against a table of commands. Nothing is done yet: an invocation that came
-/// through here has only options and arguments that its command declares.
+/// Reads a command line against a table of commands. The result has only options and arguments that its
+/// command declares.
 struct Parser {
-  /// What a command line asks for.
+  /// A command line that was read.
   enum Request {
     case run(Command, Parsed)
-    /// The help of one command, of all that begin with a word, or of all.
+    /// The help of one command, of those that begin with a word, or (empty) of all.
     case help([Command])
     case version
   }
@@ -36,7 +36,7 @@ struct Parser {
         try readWord(token)
       } else if token == "--" {
         optionsEnded = true
-        if command == nil { try settle() }
+        if command == nil { try resolve() }
       } else if token == "--version" && command == nil {
         return .version
       } else {
@@ -44,9 +44,9 @@ struct Parser {
       }
     }
     if wantsHelp || words.first == "help" { return .help(try helped()) }
-    try settle()
+    try resolve()
     guard let command else {
-      throw .badInput("no command given", hint: "opsledger --help lists them")
+      throw .badInput("no command is given", hint: "opsledger --help lists the commands")
     }
     try check(command)
     return .run(command, parsed)
@@ -64,18 +64,13 @@ struct Parser {
       return
     }
     words.append(token)
-    guard words.count == 2 else {
-      // One word that begins no longer name is a command by itself.
-      if token != "help", !commands.contains(where: { $0.name.hasPrefix(token + " ") }) {
-        try settle()
-      }
-      return
-    }
-    try settle()
+    // A first word that may begin a longer name waits for the second.
+    let isPart = token == "help" || commands.contains { $0.name.hasPrefix(token + " ") }
+    if words.count == 2 || !isPart { try resolve() }
   }
 
-  /// Decides which command the words are; a second word that makes no longer name is an argument.
-  private mutating func settle() throws(OpsError) {
+  /// Decides which command the words are. A second word that makes no longer name is an argument.
+  private mutating func resolve() throws(OpsError) {
     guard command == nil, let first = words.first else { return }
     if words.count > 1, let found = named(words.joined(separator: " ")) {
       command = found
@@ -92,12 +87,11 @@ struct Parser {
   private func unknownCommand() -> OpsError {
     let typed = words.joined(separator: " ")
     let family = commands.filter { $0.name.hasPrefix((words.first ?? "") + " ") }.map(\.name)
-    if words.count == 1 && !family.isEmpty {
-      return .badInput(
-        "\(typed) is not a whole command", hint: "one of: " + family.joined(separator: ", "))
+    let list = family.isEmpty ? nil : "one of: " + family.joined(separator: ", ")
+    if words.count == 1, let list {
+      return .badInput("\(typed) is not a whole command", hint: list)
     }
     let near = Suggestion.nearest(to: typed, among: commands.map(\.name))
-    let list = family.isEmpty ? nil : "one of: " + family.joined(separator: ", ")
     return .badInput(
       "unknown command \(typed)",
       hint: near.map { "did you mean \($0)?" } ?? list ?? "opsledger --help lists the commands")
@@ -117,8 +111,8 @@ struct Parser {
       name = name[..<equals]
     }
     let global = Command.Option.global.first { $0.name == name }
-    // An option that is not for everyone ends the command's name.
-    if global == nil { try settle() }
+    // An option that only some commands take ends the command's name.
+    if global == nil { try resolve() }
     let known = (command?.options ?? []) + Command.Option.global
     guard token.hasPrefix("--"), let option = known.first(where: { $0.name == name }) else {
       throw unknownOption(token, known)
@@ -140,11 +134,13 @@ struct Parser {
     }
     guard given != nil || isOption == false, let value = given ?? rest.popFirst() else {
       throw .badInput(
-        "--\(option.name) wants a value",
-        hint: "--\(option.name) \(valueName); one that begins with dashes: --\(option.name)=--…")
+        "--\(option.name) needs a value",
+        hint:
+          "--\(option.name) \(valueName); for a value that begins with dashes: --\(option.name)=--…"
+      )
     }
     guard option.repeats || parsed.values[option.name] == nil else {
-      throw .badInput("--\(option.name) is given twice")
+      throw .badInput("--\(option.name) is given more than once")
     }
     parsed.values[option.name, default: []].append(value)
   }
@@ -153,7 +149,7 @@ struct Parser {
     let name = String(token.prefix { $0 != "=" })
     let near = Suggestion.nearest(to: name, among: known.map { "--\($0.name)" })
     return .badInput(
-      "unknown option \(name)" + (command.map { " of \($0.name)" } ?? ""),
+      "unknown option \(name)" + (command.map { " for \($0.name)" } ?? ""),
       hint: near.map { "did you mean \($0)?" }
         ?? "opsledger \(command.map { $0.name + " " } ?? "")--help lists the options")
   }
@@ -177,7 +173,7 @@ struct Parser {
     }
   }
 
-  /// The commands whose help is asked for.
+  /// The commands to explain; empty for all.
   private mutating func helped() throws(OpsError) -> [Command] {
     if let command { return [command] }
     if words.first == "help" { words.removeFirst() }
@@ -189,9 +185,9 @@ struct Parser {
   }
 }
 
-/// What someone may have meant.
+/// Guesses what a mistyped word means.
 enum Suggestion {
-  /// The nearest of the names, if one is near: two letters differ, or a third of a long name.
+  /// The nearest name; nil where more than two letters differ, or a third of a long name.
   static func nearest(to typed: String, among names: [String]) -> String? {
     let scored = names.map { (name: $0, distance: distance(Array(typed.utf8), Array($0.utf8))) }
     guard let best = scored.min(by: { $0.distance < $1.distance }),
@@ -200,7 +196,7 @@ enum Suggestion {
     return best.name
   }
 
-  /// How many bytes must be put in, left out or changed.
+  /// The number of bytes to insert, delete or change.
   static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     var row = Array(0...right.count)
     for (index, byte) in left.enumerated() {

@@ -1,17 +1,17 @@
 import Host
 import Ledger
 
-/// From the command line to an exit code.
+/// Runs a command line, and gives its exit code.
 enum Program {
   static let version = "0.1.0"
 
-  /// - Parameters: as `main` gets them: the program's name first.
+  /// - Parameters: `argc` and `argv` of `main`.
   static func run(
     _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   ) -> Int32 {
     defer { Output.standard.flush() }
     do {
-      return try obey(try line(count, arguments)).rawValue
+      return try run(try line(count, arguments)).rawValue
     } catch {
       Output.standard.flush()
       Output.messages.write(error.report)
@@ -19,17 +19,18 @@ enum Program {
     }
   }
 
-  /// A file that is no text at all is not named line by line.
+  /// Names at most five lines: a binary file has many.
   private static func warn(of lines: [Int]) {
     for line in lines.prefix(5) {
-      Output.messages.line("warning: .env, line \(line), is not NAME=value in UTF-8; skipped")
+      Output.messages.line(
+        "warning: skipped line \(line) of .env, which is not NAME=value in UTF-8")
     }
     if lines.count > 5 {
-      Output.messages.line("warning: and \(lines.count - 5) more lines of .env")
+      Output.messages.line("warning: skipped \(lines.count - 5) more lines of .env")
     }
   }
 
-  /// Bytes that are no text are refused: repaired ones would name something else.
+  /// Refuses bytes that are not UTF-8: replaced by others, they would name something else.
   private static func line(
     _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   ) throws(OpsError) -> [String] {
@@ -44,7 +45,7 @@ enum Program {
     return line
   }
 
-  private static func obey(_ line: [String]) throws(OpsError) -> ExitStatus {
+  private static func run(_ line: [String]) throws(OpsError) -> ExitStatus {
     Secrets.keepOutOfMessages(line)
     var parser = Parser(CommandTable.all)
     switch try parser.read(line) {

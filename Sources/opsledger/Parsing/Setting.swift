@@ -1,7 +1,7 @@
 import Host
 import Ledger
 
-/// The settings of the environment: the runbook's variables with the runbook's defaults, and ours.
+/// The settings of the environment: the runbook's variables, with the runbook's defaults, and opsledger's own.
 enum Setting: String, CaseIterable, Sendable {
   case databaseURL = "OPS_DATABASE_URL"
   case plainDatabaseURL = "DATABASE_URL"
@@ -24,7 +24,7 @@ enum Setting: String, CaseIterable, Sendable {
   case apiKey = "OPS_API_KEY"
   case serviceRoleKey = "SUPABASE_SERVICE_ROLE_KEY"
 
-  /// What holds where nothing is set, or nil where that means none.
+  /// The default; nil for none.
   var standard: String? {
     switch self {
     case .connectTimeout: "5s"
@@ -39,7 +39,7 @@ enum Setting: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether `NAME_FILE` may hold it.
+  /// Whether a file that `NAME_FILE` names may hold it.
   var isSecret: Bool {
     switch self {
     case .databaseURL, .plainDatabaseURL, .supabaseURL, .bucketKey, .bucketSecret, .bucketToken,
@@ -52,12 +52,12 @@ enum Setting: String, CaseIterable, Sendable {
     }
   }
 
-  /// A value as others may see it.
+  /// The value without its secrets.
   func shown(_ value: String) -> String {
     switch self {
     case .databaseURL, .plainDatabaseURL, .supabaseURL: Secrets.masked(value)
     case .bucketKey, .bucketSecret, .bucketToken, .apiKey, .serviceRoleKey: Secrets.hidden
-    // One with a login in it is refused, and shown to nobody all the same.
+    // A store with a login in its URL is refused. The error does not show the login.
     case .bucketEndpoint, .store: value.contains("://") ? Secrets.masked(value) : value
     case .home, .connectTimeout, .eventBatchSize, .reactionBatchSize, .stepLeaseMinutes,
       .workerMaxRetries, .staleStepMinutes, .bucketRegion, .bucketCertificates,
@@ -84,17 +84,17 @@ extension Environment {
     let text = try text(setting) ?? ""
     guard let number = Int(text), range.contains(number) else {
       throw .badInput(
-        "\(setting.rawValue) is \(text), and must be a number from \(range.lowerBound) to "
-          + "\(range.upperBound)")
+        "\(setting.rawValue) needs a number from \(range.lowerBound) to \(range.upperBound), not \(text)"
+      )
     }
     return number
   }
 
-  /// A setting that is a time, in milliseconds; a bare number counts seconds.
+  /// A setting that is a duration, in milliseconds. A bare number counts seconds.
   func millis(_ setting: Setting) throws(OpsError) -> Int {
     let text = try text(setting) ?? ""
     guard let millis = DurationText.parseMillis(text), millis > 0 else {
-      throw .badInput("\(setting.rawValue) is \(text), and must be a time like 5s or 500ms")
+      throw .badInput("\(setting.rawValue) needs a duration like 5s or 500ms, not \(text)")
     }
     return millis
   }

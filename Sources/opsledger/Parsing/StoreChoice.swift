@@ -4,18 +4,18 @@ import Ledger
 import Log
 
 extension Invocation {
-  /// The stores that were named, opened.
+  /// Opens the stores that were named.
   ///
-  /// - Throws: `OPS_001` where none was.
+  /// - Throws: `OPS_001` where none was named.
   func openStores() throws(OpsError) -> [any ObjectStore] {
     let places = try stores()
     guard !places.isEmpty else {
       throw OpsError(
-        .databaseUnreachable, "no store",
+        .databaseUnreachable, "no store is named",
         hint: "name one: --store DIR, --store s3://BUCKET/PREFIX, or OPS_STORE")
     }
     var stores: [any ObjectStore] = []
-    // Named twice it is one copy of the history.
+    // A store that is named twice is one copy of the history.
     var known: Set<String> = []
     for place in places where known.insert(Self.samePlace(place)).inserted {
       stores.append(try openStore(place))
@@ -23,7 +23,7 @@ extension Invocation {
     return stores
   }
 
-  /// Alike for every way to write a place.
+  /// One spelling of a store's place.
   private static func samePlace(_ place: String) -> String {
     if !S3Store.isPlace(place), let path = FileSystem.realPath(place) { return path }
     var place = Substring(place)
@@ -33,11 +33,12 @@ extension Invocation {
 
   func openStore(_ place: String) throws(OpsError) -> any ObjectStore {
     if S3Store.isPlace(place) { return try S3Store(place, bucketSettings(of: place)) }
-    // What looks like an address is not taken for the name of a directory, which the next push would make.
+    // An address is not taken for the name of a directory: the next push would make that directory.
     if let scheme = Self.scheme(of: place) {
       throw .badInput(
-        "\(place) is no store: \(scheme): is not s3://",
-        hint: "a store is s3://BUCKET/PREFIX, or a directory; one with such a name is ./\(place)")
+        "\(place) is not a store: \(scheme): is not s3://",
+        hint:
+          "a store is s3://BUCKET/PREFIX or a directory; name a directory like this one ./\(place)")
     }
     return DirectoryStore(place)
   }
@@ -52,13 +53,13 @@ extension Invocation {
     return word
   }
 
-  /// How buckets are reached; all are in one place.
+  /// Settings for all buckets: they share one endpoint and one key.
   private func bucketSettings(of place: String) throws(OpsError) -> S3Settings {
     guard let key = try environment.text(.bucketKey),
       let secret = try environment.text(.bucketSecret)
     else {
       throw OpsError(
-        .databaseUnreachable, "no key for \(place)",
+        .databaseUnreachable, "no access key is set for \(place)",
         hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files that hold them in "
           + "AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE")
     }
@@ -71,10 +72,10 @@ extension Invocation {
     return settings
   }
 
-  /// The log as the stores have it; reads nothing yet.
+  /// The log of the stores; reads nothing yet.
   func storedLog() throws(OpsError) -> StoredLog { StoredLog(try openStores()) }
 
-  /// The snapshots of the stores that were named, if any were.
+  /// The snapshots of the stores that were named; nil where none was.
   func snapshots(_ target: Session.Target) throws(OpsError) -> StoredSnapshots? {
     guard try !stores().isEmpty else { return nil }
     return StoredSnapshots(
@@ -82,13 +83,14 @@ extension Invocation {
       warn: { Output.messages.line("warning: \(Terminal.printable($0))") })
   }
 
-  /// Says what a state was made from.
+  /// Names the snapshot that a state was made from.
   func note(_ snapshots: StoredSnapshots?) {
-    if let entry = snapshots?.given { note("made from the snapshot at entry \(entry)") }
+    if let entry = snapshots?.given {
+      note("made from the snapshot at entry \(entry) and the log after it")
+    }
   }
 }
 
 extension Command.Option {
-  static let offline = Command.Option(
-    name: "offline", help: "from the store alone, with no database")
+  static let offline = flag("offline", "read the store only, without a database")
 }

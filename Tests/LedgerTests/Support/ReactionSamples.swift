@@ -1,5 +1,6 @@
-import Ledger
 import TestSupport
+
+@testable import Ledger
 
 extension Reaction: Sampled {
   static let creating: [Event.Kind] = [.queued]

@@ -1,9 +1,8 @@
--- ledger.captured_columns: the ledger columns of the eight tables, in the order of the Swift row types
--- (Row.columns), which a test compares with it. The first of each table is its key.
+-- ledger.captured_columns: the columns of the eight tables that capture records. The first of each table is its key.
 --
--- Returns  table, noun, column, type, and which part of a payload holds it: data, content or mixed.
--- Locks    none.
--- Used by  capture, whose functions are made from it; the guards of the eight; doctor.
+-- Returns  table, row type, column, type, and the part of a payload that holds the column: data, content or mixed. The
+--          order is that of the Swift row types (Row.columns); a test compares the two.
+-- Used by  capture_tables.sql, which makes the capture functions from it; the guards of the eight tables; doctor.
 CREATE OR REPLACE FUNCTION ledger.captured_columns()
 RETURNS TABLE (relation text, row_type text, name text, type text, part text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -41,4 +40,3 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     ) AS t (relation, row_type, columns)
     CROSS JOIN LATERAL string_to_table(t.columns, '|') AS c
 $$;
-ALTER FUNCTION ledger.captured_columns() OWNER TO opsledger_owner;

@@ -1,13 +1,13 @@
--- How capture writes values into payloads: as the Swift side reads them (docs/events.md).
+-- These functions write values into the payloads of capture, in the form that Swift reads (docs/events.md).
 --
--- What the log could not be read back from is refused (22000) instead of recorded: a payload that cannot
--- be read would stop verify and rebuild for the whole ledger.
+-- They refuse a value that Swift could not read (22000). Such a payload would stop verify and rebuild of the whole
+-- ledger.
 --
--- Used by  capture. In PL/pgSQL, whose simple expressions start no executor; with the settings of capture's
---          functions, which alone may call them: a SET of their own would cost more than they do.
+-- They are PL/pgSQL, because its simple expressions do not start the executor. They have no SET, which would cost more
+-- than they do: only capture's functions call them, and these have the settings.
 
--- A json value: JSON null and objects whose only key is `json` wrapped, which a bare null and such a
--- wrap are told from. Payloads nest three levels above a value, and readers stop at 256.
+-- A json value. Two values are wrapped in {"json": …}: JSON null, so that it differs from an SQL NULL, and an object
+-- whose only key is `json`. Payloads nest three levels above a value, and readers accept 256 levels.
 CREATE OR REPLACE FUNCTION ledger.capture_json(value jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -18,24 +18,24 @@ BEGIN
         AND jsonb_path_exists(value, '$.**{240 to last}')
     THEN
         RAISE EXCEPTION 'a json value is nested deeper than 240 levels'
-            USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
+            USING ERRCODE = 'data_exception', HINT = 'opsledger could not read a deeper value back from the log.';
     END IF;
     IF octet_length(written) <> length(written) AND ledger.capture_keys_collide(value) THEN
-        RAISE EXCEPTION 'two keys of a json object are the same characters in other bytes'
+        RAISE EXCEPTION 'a json object has two keys with the same characters in different Unicode forms'
             USING ERRCODE = 'data_exception',
-                HINT = 'Write keys in one form of Unicode, as normalize(key, NFC) gives it.';
+                HINT = 'Write each key in the form that normalize(key, NFC) returns.';
     END IF;
-    -- Batches are weighed by what is stored, and escapes make six bytes of one: the rest are digits of numbers with
-    -- exponents, of which a few bytes can stand for 131,072.
+    -- Readers size their batches by the stored bytes. Text can take six times as many bytes because of escapes. Only
+    -- numbers with exponents take more: a few bytes can stand for 131,072 digits.
     IF octet_length(written) > 1048576 AND octet_length(written) / 8 > pg_column_size(
         value || CASE jsonb_typeof(value) WHEN 'array' THEN '[]' ELSE '{}' END::jsonb)
     THEN
-        RAISE EXCEPTION 'OPS_019: the numbers of a json value take % bytes written without exponents',
+        RAISE EXCEPTION 'OPS_019: a json value takes % bytes when its numbers are written without exponents',
             octet_length(written)
             USING ERRCODE = 'program_limit_exceeded',
-                HINT = 'Together they may take 1048576 (1 MiB): write so large numbers as strings.';
+                HINT = 'At most 1048576 bytes (1 MiB) are allowed: write such large numbers as strings.';
     END IF;
-    -- An IF with a query in it would start the executor for each value.
+    -- The IFs are nested, because an IF with a query in it starts the executor for each value.
     IF written = 'null' THEN
         RETURN '{"json": null}';
     ELSIF starts_with(written, '{"json": ') THEN
@@ -47,8 +47,8 @@ BEGIN
 END
 $$;
 
--- Whether any object within has two keys that readers take for one: canonically equivalent, as é in one
--- character and in two.
+-- Whether an object in the value has two keys that Swift takes for the same key: they are canonically equivalent, such
+-- as é in one code point and in two.
 CREATE OR REPLACE FUNCTION ledger.capture_keys_collide(value jsonb) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
@@ -59,17 +59,17 @@ BEGIN
 END
 $$;
 
--- A value that no row of the log can have, where the table's own constraint was taken away. VOLATILE, so that no
--- planner asks it beforehand.
+-- Refuses a value that the log cannot hold. Only a table whose constraint was dropped can have such a value. The
+-- function is VOLATILE, so that the planner does not evaluate it in advance.
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_value(name text, value text) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     RAISE EXCEPTION '% cannot be %', name, coalesce(quote_literal(left(value, 80)), 'NULL')
-        USING ERRCODE = 'data_exception', HINT = 'What the ledger records it must be able to read.';
+        USING ERRCODE = 'data_exception', HINT = 'A constraint of the table is missing: see `opsledger doctor`.';
 END
 $$;
 
--- And read again.
+-- Undoes the wrapping of capture_json.
 CREATE OR REPLACE FUNCTION ledger.capture_unwrap(value json) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -84,15 +84,15 @@ BEGIN
 END
 $$;
 
--- A time: RFC 3339 in UTC, whatever the session's settings are.
+-- A time in RFC 3339 and UTC, whatever the session's settings are.
 CREATE OR REPLACE FUNCTION ledger.capture_time(value timestamptz) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF isfinite(value) THEN
         IF value < '0001-01-01 00:00:00+00' OR value >= '10000-01-01 00:00:00+00' THEN
-            RAISE EXCEPTION 'a time lies outside of the years 1 to 9999'
+            RAISE EXCEPTION 'a time is outside of the years 1 to 9999'
                 USING ERRCODE = 'datetime_field_overflow',
-                    HINT = 'The ledger records times as RFC 3339, which has no other years.';
+                    HINT = 'The log holds times in RFC 3339, which has no other years.';
         END IF;
         RETURN '"' || to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"';
     END IF;
@@ -100,22 +100,22 @@ BEGIN
 END
 $$;
 
--- An array of integers: one dimension, counted from 1, no NULL in it.
+-- An array of integers with one dimension, first index 1, and no NULL.
 CREATE OR REPLACE FUNCTION ledger.capture_integers(value integer[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF cardinality(value) > 0 AND (array_ndims(value) <> 1 OR array_lower(value, 1) <> 1
         OR array_position(value, NULL) IS NOT NULL)
     THEN
-        RAISE EXCEPTION 'an array of integers has several dimensions, another first index, or a NULL'
+        RAISE EXCEPTION 'an array of integers has several dimensions, a first index other than 1, or a NULL'
             USING ERRCODE = 'data_exception', HINT = 'Write it as {0,1,2}.';
     END IF;
     RETURN array_to_json(value)::text;
 END
 $$;
 
--- What stays of a json column that mixes structure and content when its content is erased: Swift's
--- `eraseContent` of proposal, reaction and run.
+-- The structure of a json column that mixes structure and content, after its content is erased. Swift has the same
+-- rules in `eraseContent` of proposal, reaction and run.
 CREATE OR REPLACE FUNCTION ledger.capture_erased(relation text, value jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -151,7 +151,7 @@ BEGIN
 END
 $$;
 
--- Of a json object the members of these names that are scalars; of anything else nothing.
+-- The scalar members of a json object that have one of these names; for another value, an empty object.
 CREATE OR REPLACE FUNCTION ledger.capture_scalars(value jsonb, names text[]) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
@@ -163,7 +163,8 @@ BEGIN
 END
 $$;
 
--- Who: session_user, since current_user is a definer's; as whom; and by which program.
+-- The author of a manual change: the login, the role that it took by SET ROLE, and its program. current_user would be
+-- the owner of capture's functions.
 CREATE OR REPLACE FUNCTION ledger.capture_manual_change() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -172,13 +173,3 @@ BEGIN
         to_json(session_user::text));
 END
 $$;
-
-ALTER FUNCTION ledger.capture_json(jsonb) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_keys_collide(jsonb) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_refuse_value(text, text) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_unwrap(json) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_time(timestamptz) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_integers(integer[]) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_erased(text, jsonb) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_scalars(jsonb, text[]) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_manual_change() OWNER TO opsledger_owner;

@@ -1,6 +1,6 @@
--- ledger.capture_is_own: whether this transaction has appended the event itself, by a command.
+-- ledger.capture_is_own: whether a command in this transaction has appended the event.
 --
--- Its own entries are above the last seal, which keeps the look-up out of old partitions.
+-- The entries of this transaction are above the last seal, so the query skips old partitions.
 --
 -- Used by  the functions that capture_tables.sql makes.
 CREATE OR REPLACE FUNCTION ledger.capture_is_own(stream uuid, version integer) RETURNS boolean
@@ -16,4 +16,3 @@ BEGIN
           AND e.command IS NOT NULL AND e.xmin = pg_current_xact_id()::xid);
 END
 $$;
-ALTER FUNCTION ledger.capture_is_own(uuid, integer) OWNER TO opsledger_owner;

@@ -1,29 +1,27 @@
--- What capture has staged, and its move into the log.
+-- Capture stages the manual changes of a transaction, and moves them into the log at commit.
 --
--- A transaction's hands are one entry: staged in ledger.pending statement by statement, moved at commit by
--- a deferred trigger, drawn after the transaction's last row lock. After the move, also an early one by
--- SET CONSTRAINTS, it may not write to the eight again: its entry is numbered, and another row lock taken
--- later could turn the order of entries around.
+-- The manual changes of a transaction are one entry. Each statement stages its events in ledger.pending. A deferred
+-- trigger moves them at commit, and allocates the entry after the last row lock of the transaction. SET CONSTRAINTS can
+-- cause an earlier move. After the move, the transaction may not write to the eight tables again: it could take another
+-- row lock, and then the order of entries would differ from the order of the changes.
 --
--- The setting opsledger.manual_change says `staged` or `moved`, and opsledger.entry (set by draw) where to look for
--- this transaction's own events first. Both only save look-ups: whoever forges them is recorded all
--- the same, in one entry more, or refused.
---
--- Used by  the statement triggers of the eight; ledger.pending.
+-- The setting opsledger.manual_change is `staged` or `moved`. The setting opsledger.entry (set by allocate_entry) says
+-- where to look first for events of this transaction. Both only save look-ups. If a client forges them, its changes are
+-- refused, or are recorded in one entry more.
 
--- Before anything is staged. Returns a number that the rows staged from now on exceed.
+-- Called before anything is staged. Returns a number; the rows that are staged later have greater ones.
 CREATE OR REPLACE FUNCTION ledger.capture_begin() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     IF current_setting('opsledger.manual_change', true) = 'moved' THEN
-        RAISE EXCEPTION 'this transaction''s changes are in the log already: it may not write here again'
+        RAISE EXCEPTION 'the changes of this transaction are in the log already, and it cannot change more rows'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Without SET CONSTRAINTS ALL IMMEDIATE, or in a transaction of its own.';
+                HINT = 'Leave out SET CONSTRAINTS ALL IMMEDIATE, or make this change in another transaction.';
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.pending AS p
                    WHERE p.tx = pg_current_xact_id() AND p.kind = 'manual_change') THEN
-        -- Were constraints IMMEDIATE now, the move would come before there is anything to move.
+        -- If constraints were IMMEDIATE now, the move would come before anything is staged.
         SET CONSTRAINTS ledger.capture_move DEFERRED;
         INSERT INTO ledger.pending (tx, kind) VALUES (pg_current_xact_id(), 'manual_change');
     END IF;
@@ -32,7 +30,7 @@ BEGIN
 END
 $$;
 
--- After a statement staged its rows: whether the log agrees that each is the next of its stream.
+-- Called after a statement has staged its events. Checks that each is the next event of its stream.
 CREATE OR REPLACE FUNCTION ledger.capture_check(relation text, since bigint, inserted boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
@@ -41,18 +39,17 @@ SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     wrong record;
 BEGIN
-    -- Everybody who reads the log must hold an event in memory, and its line of COPY, which escapes, may not
-    -- be as long as 1 GB.
+    -- Readers of the log hold a whole event in memory. Its line of COPY has escapes, and must stay below 1 GB.
     SELECT p.stream, octet_length(p.data) + coalesce(octet_length(p.content), 0) AS size INTO wrong
     FROM ledger.pending AS p
     WHERE p.tx = pg_current_xact_id() AND p.seq > since
       AND octet_length(p.data) + coalesce(octet_length(p.content), 0) > 67108864
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'OPS_019: the change of row % of % takes % bytes as JSON, and a change takes at most '
-            '67108864 (64 MiB)', wrong.stream, relation, wrong.size
+        RAISE EXCEPTION 'OPS_019: the change of row % of % takes % bytes as JSON; the limit is 67108864 (64 MiB)',
+            wrong.stream, relation, wrong.size
             USING ERRCODE = 'program_limit_exceeded',
-                HINT = 'Keep large values elsewhere, and record where.';
+                HINT = 'Store large values somewhere else, and write a reference to them into the row.';
     END IF;
     IF inserted THEN
         PERFORM ledger.capture_check_inserted(relation, since);
@@ -66,22 +63,22 @@ BEGIN
                       WHERE e.stream = p.stream AND e.version >= p.version))
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'OPS_016: row % of % is behind its history, which has version % already',
+        RAISE EXCEPTION 'OPS_016: row % of % cannot get version %: its stream in the log has that version already',
             wrong.stream, relation, wrong.version
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'The row was changed off the record, or its id belongs to another row: see '
-                    '`opsledger verify`; `opsledger rebuild` mends the tables.';
+                HINT = 'The row was changed without a record, or another row has this id. `opsledger verify` shows '
+                    'the difference, and `opsledger rebuild` repairs the tables.';
     END IF;
 END
 $$;
 
--- Rows put in by hand go on from where their stream stood, and no other row has their id.
+-- Checks that a row which a manual change inserts continues its stream, and that no other row has its id.
 CREATE OR REPLACE FUNCTION ledger.capture_check_inserted(relation text, since bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     wrong record;
 BEGIN
-    -- A snapshot can hide a tombstone that is newer; a unique key sees it.
+    -- The snapshot of the transaction can hide a newer tombstone. A unique key finds it.
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         INSERT INTO ledger.tombstones (stream, row_type, version)
         SELECT p.stream, 'none', 0 FROM ledger.pending AS p
@@ -97,9 +94,9 @@ BEGIN
       AND p.version <> coalesce(t.version, 0) + 1
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'row % of % was removed meanwhile', wrong.stream, relation
+        RAISE EXCEPTION 'another command removed row % of % at the same time', wrong.stream, relation
             USING ERRCODE = 'serialization_failure',
-                HINT = 'Try again; what one statement deletes and puts in again takes two.';
+                HINT = 'Try again. To delete a row and insert it again, use two statements.';
     END IF;
     SELECT p.stream, t.row_type INTO wrong
     FROM ledger.pending AS p JOIN ledger.tombstones AS t ON t.stream = p.stream
@@ -107,9 +104,9 @@ BEGIN
       AND t.row_type NOT IN ('none', split_part(p.type, '.', 1))
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the id % belonged to a % that was removed', wrong.stream, wrong.row_type
+        RAISE EXCEPTION 'the id % belongs to a removed row of another type: %', wrong.stream, wrong.row_type
             USING ERRCODE = 'unique_violation',
-                HINT = 'The ledger keeps one history for each id: take a new one.';
+                HINT = 'An id names one row for ever: use a new id.';
     END IF;
     SELECT p.stream, o.relation INTO wrong
     FROM ledger.pending AS p CROSS JOIN LATERAL (
@@ -128,8 +125,8 @@ BEGIN
         UNION ALL SELECT 'ledger.ledger'
         WHERE p.stream = ledger.uuid_v5('92b812ff-fcda-5ec4-a524-d529e92a7a52', 'ledger:main')
         UNION ALL SELECT 'ledger.holds' FROM ledger.holds AS r WHERE r.id = p.stream
-        -- Whose beginning has left the log.
-        UNION ALL SELECT split_part(e.type, '.', 1) || ' events that have left the database'
+        -- Rows whose first events are archived.
+        UNION ALL SELECT split_part(e.type, '.', 1) || ' (archived)'
         FROM ledger.kept_events AS e
         WHERE e.stream = p.stream AND split_part(e.type, '.', 1) <> split_part(p.type, '.', 1)
     ) AS o
@@ -137,14 +134,14 @@ BEGIN
       AND o.relation <> capture_check_inserted.relation
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the id % belongs to a row of % already', wrong.stream, wrong.relation
+        RAISE EXCEPTION 'the id % belongs to a row of %', wrong.stream, wrong.relation
             USING ERRCODE = 'unique_violation',
-                HINT = 'The ledger keeps one history for each id: take a new one.';
+                HINT = 'An id names one row for ever: use a new id.';
     END IF;
 END
 $$;
 
--- The move: at commit, or earlier by SET CONSTRAINTS.
+-- Moves the staged events into the log, at commit or at SET CONSTRAINTS.
 CREATE OR REPLACE FUNCTION ledger.capture_move() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET row_security = off SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -153,7 +150,8 @@ DECLARE
     allocated record;
 BEGIN
     IF TG_RELID <> 'ledger.pending'::regclass THEN
-        RAISE EXCEPTION 'ledger.capture_move is for ledger.pending' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'ledger.capture_move is a trigger of ledger.pending only'
+            USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF NEW.kind = 'repair' THEN
         PERFORM ledger.capture_check_repair(NEW.type IS NOT NULL);
@@ -161,10 +159,10 @@ BEGIN
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT FROM ledger.pending AS p WHERE p.tx = own AND p.kind = 'event') THEN
-        PERFORM set_config('opsledger.manual_change', '', true);  -- Nothing had changed.
+        PERFORM set_config('opsledger.manual_change', '', true);  -- No value was changed.
     ELSE
         PERFORM set_config('opsledger.manual_change', 'moved', true);
-        -- For the loop to go on from; before the draw, since it may wait for a heartbeat.
+        -- The follow-ups come before allocate_entry(), because this INSERT may wait for a heartbeat.
         INSERT INTO ledger.follow_ups AS a (stream, row_type, mark, is_new, noted_at)
         SELECT n.stream, n.row_type, max(n.seq), bool_or(n.version = 1), ledger.now()
         FROM (
@@ -180,12 +178,12 @@ BEGIN
         ON CONFLICT (stream) DO UPDATE SET mark = EXCLUDED.mark,
             is_new = EXCLUDED.is_new, noted_at = EXCLUDED.noted_at;
         SELECT d.entry, d.recorded_at INTO allocated FROM ledger.allocate_entry() AS d;
-        -- By version, since a trigger's statement ends before the one that it is part of.
+        -- By version, because the statement of a trigger ends before the statement that fired the trigger.
         INSERT INTO ledger.events (entry, index, stream, version, type, recorded_at, actor, data,
             content, salt)
         SELECT allocated.entry, row_number() OVER (ORDER BY p.version, p.seq) - 1, p.stream, p.version,
             p.type, allocated.recorded_at, 'psql/' || session_user, p.data::json, p.content::json,
-            -- Sixteen random bytes; a random UUID alone has six bits that are not.
+            -- 16 random bytes. A single UUID has six bits that are not random.
             CASE WHEN p.content IS NOT NULL THEN substring(sha256(
                 uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) FROM 1 FOR 16) END
         FROM ledger.pending AS p
@@ -197,10 +195,10 @@ BEGIN
 END
 $$;
 
--- Whether a statement is looked at: the keeper's repairs are not. They change no history, and note that they
--- were there: the transaction must have said so by its end (capture_check_repair).
+-- Whether capture checks a statement: it skips the repair role, which changes no history. capture_note_repair makes
+-- sure that the transaction records the repair before its end (capture_check_repair).
 --
--- Used by  the WHEN of the statement triggers, as the caller; each name has its schema.
+-- Used by  the WHEN of the statement triggers. It runs as the caller, so each name has its schema.
 CREATE OR REPLACE FUNCTION ledger.capture_is_on() RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -212,25 +210,23 @@ BEGIN
 END
 $$;
 
--- The same of what is put into ops_agent_events: ledger.append_agent_event has put its event in as well. What else
--- happens within that, in a trigger of somebody's, is looked at.
+-- The same for inserts into ops_agent_events. It also skips ledger.append_agent_event, which writes the row together
+-- with its event, but not the statements of triggers that this INSERT fires.
 CREATE OR REPLACE FUNCTION ledger.capture_checks_reports() RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF current_user OPERATOR(pg_catalog.=) 'opsledger_writer'
         AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 0 THEN
         RETURN false;
-    ELSIF current_user OPERATOR(pg_catalog.<>) 'opsledger_repair' THEN
-        RETURN true;
     END IF;
-    PERFORM ledger.capture_note_repair();
-    RETURN false;
+    RETURN ledger.capture_is_on();
 END
 $$;
 
--- Whether a row that is put in needs a version: one by hand, and not by the keeper.
+-- Whether capture must give an inserted row its version: the row comes neither from the engine nor from the repair
+-- role.
 --
--- Used by  the WHEN of the row triggers, as the caller. The engine's rows end at the first question.
+-- Used by  the WHEN of the row triggers, as the caller. For rows of the engine the first IF decides.
 CREATE OR REPLACE FUNCTION ledger.capture_numbers(version integer) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -262,8 +258,8 @@ BEGIN
           AND t.tgrelid IN (SELECT to_regclass('public.' || c.relation) FROM ledger.captured_columns() AS c)
     ) <> 2 * (SELECT count(DISTINCT c.relation) FROM ledger.captured_columns() AS c)
     THEN
-        RAISE EXCEPTION 'the repair role''s transaction lifted capture, and has not restored it'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'Only `opsledger rebuild` lifts it.';
+        RAISE EXCEPTION 'this transaction removed the triggers of capture, and did not put them back'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Only `opsledger rebuild` may remove them.';
     END IF;
     IF NOT EXISTS (
         SELECT FROM ledger.events AS e
@@ -271,47 +267,47 @@ BEGIN
           AND e.type IN ('ledger.rebuilt', 'ledger.restored', 'ledger.moved')
           AND e.entry > ledger.sealed() AND e.xmin = pg_current_xact_id()::xid)
     THEN
-        RAISE EXCEPTION 'the repair role wrote rows, and its transaction records no repair'
+        RAISE EXCEPTION 'role opsledger_repair wrote rows, but this transaction does not record a repair'
             USING ERRCODE = 'insufficient_privilege',
-                HINT = 'Only `opsledger rebuild` and `opsledger restore` write as the repair role.';
+                HINT = 'Only `opsledger rebuild` and `opsledger restore` may write as this role.';
     END IF;
 END
 $$;
 
--- The version of a row's next change. They end at two thousand million, where the engine's rows do too.
+-- The version of a row's next change. The last version is 2,000,000,000, as in the engine.
 CREATE OR REPLACE FUNCTION ledger.capture_next_version(relation text, id text, version integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF version >= 2000000000 THEN
-        RAISE EXCEPTION 'OPS_016: row % of % has version %, and versions end at 2000000000', id, relation, version
+        RAISE EXCEPTION 'OPS_016: row % of % has version %; the last version is 2000000000', id, relation, version
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'No history leads there: see `opsledger verify`; `opsledger rebuild` mends the tables.';
+                HINT = '`opsledger verify` shows the version in the log, and `opsledger rebuild` repairs the tables.';
     END IF;
     RETURN version + 1;
 END
 $$;
 
--- A hand's version that leads nowhere: not the next, not the same.
+-- Refuses a manual change of the version to a value other than the next one.
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_version(relation text, id text, version integer)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'OPS_016: row % of % cannot go to version % by hand', id, relation, version
+    RAISE EXCEPTION 'OPS_016: a manual change cannot set row % of % to version %', id, relation, version
         USING ERRCODE = 'object_not_in_prerequisite_state',
-            HINT = 'Leave the version alone, or raise it by one.';
+            HINT = 'Do not change the version, or raise it by one.';
 END
 $$;
 
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_key_change(relation text, before text, after text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'the key of a row of % stays: % cannot become %', relation, before, after
+    RAISE EXCEPTION 'the key of a row of % cannot change from % to %', relation, before, after
         USING ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'Insert a row with the new key, and delete this one.';
 END
 $$;
 
--- A dedupe key that a row took along into the archive is as taken as one in the table.
+-- Refuses a dedupe key that an archived row has.
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_key(row_type text, stream uuid, dedupe_key text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 SET enable_bitmapscan = off AS $$
@@ -326,22 +322,9 @@ BEGIN
       AND t.stream <> capture_refuse_key.stream
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'the dedupe key % belongs to % %, which is archived', dedupe_key, row_type, holder
-            USING ERRCODE = 'unique_violation', HINT = 'See `opsledger archive restore`.';
+        RAISE EXCEPTION 'the dedupe key % belongs to the archived % %', dedupe_key, row_type, holder
+            USING ERRCODE = 'unique_violation',
+                HINT = 'Use another key, or bring that row back with `opsledger archive restore`.';
     END IF;
 END
 $$;
-
-ALTER FUNCTION ledger.capture_begin() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_check(text, bigint, boolean) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_check_inserted(text, bigint) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_move() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_is_on() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_checks_reports() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_numbers(integer) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_note_repair() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_check_repair(boolean) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_next_version(text, text, integer) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_refuse_version(text, text, integer) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_refuse_key_change(text, text, text) OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_refuse_key(text, uuid, text) OWNER TO opsledger_owner;

@@ -1,8 +1,10 @@
--- ledger.capture_set_planner and capture_reset_planner: the settings under which capture stages rows, and those of before.
+-- ledger.capture_set_planner makes the settings under which capture stages rows; ledger.capture_reset_planner puts the
+-- earlier settings back.
 --
--- While rows are staged no row is hidden, rows pair by hash, and no plan is used that was made for an empty log.
+-- While capture stages rows, row-level policies hide no row, old and new rows are joined by hash, and no plan from the
+-- time of an empty log is used.
 --
--- Returns  capture_set_planner: what the settings were, for capture_reset_planner.
+-- Returns  capture_set_planner: the earlier settings, for capture_reset_planner.
 -- Used by  the functions that capture_tables.sql makes.
 CREATE OR REPLACE FUNCTION ledger.capture_set_planner() RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -28,5 +30,3 @@ BEGIN
         set_config('enable_mergejoin', settings[7], true);
 END
 $$;
-ALTER FUNCTION ledger.capture_set_planner() OWNER TO opsledger_owner;
-ALTER FUNCTION ledger.capture_reset_planner(text[]) OWNER TO opsledger_owner;

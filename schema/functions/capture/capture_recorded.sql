@@ -1,11 +1,10 @@
--- ledger.capture_recorded: a row of the ledger's own tables changes with its event, in one transaction, or not at all.
+-- ledger.capture_recorded: refuses a change of ledger.ledger or ledger.holds without its event in the same transaction.
 --
--- Holds keep missions from leaving, and the ledger's row says whose history this is; no hand writes either. The keeper
--- mends them without an event of theirs, and records a repair instead (capture_check_repair).
+-- Nobody may change these rows manually. The repair role writes them without an event each, and its transaction must
+-- record the repair (capture_check_repair).
 --
--- Raises   42501, with the row.
--- Locks    none.
--- Used by  triggers on ledger.ledger and ledger.holds, as ledger's owner.
+-- Raises   42501.
+-- Used by  triggers on ledger.ledger and ledger.holds.
 CREATE OR REPLACE FUNCTION ledger.capture_recorded() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -28,9 +27,9 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    RAISE EXCEPTION '%.% changes only with its event: % refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+    RAISE EXCEPTION '% of %.% refused: a row of this table changes only together with its event', TG_OP,
+        TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege',
-            HINT = 'See `opsledger hold`; `opsledger rebuild` mends the row.';
+            HINT = 'Use `opsledger hold` to change holds; `opsledger rebuild` repairs a row that is wrong.';
 END
 $$;
-ALTER FUNCTION ledger.capture_recorded() OWNER TO opsledger_owner;

@@ -1,24 +1,24 @@
--- ledger.capture_…_<table>: what records manual changes of the eight tables, made from ledger.captured_columns.
--- What is made stands in Tests/capture_functions.sql, which a test compares: review a change there.
+-- ledger.capture_…_<table>: the trigger functions that record manual changes of the eight tables. This file makes them
+-- from ledger.captured_columns. Tests/capture_functions.sql has the result, and a test compares the two: review a
+-- change there.
 --
--- The version tells who wrote. A write that raises a row to a version whose event the same transaction
--- has appended with a command's id is on the record already; any other that changes a ledger column is
--- a manual change. BEFORE, row by row (…_insert_row_, …_update_row_): gives it its version. AFTER, once a
--- statement (…_insert_, …_update_, …_delete_, …_truncate_): stages an event for each.
+-- The version shows who wrote a row. If a command in the same transaction has appended the event of the row's new
+-- version, the change is recorded already. Every other change of a captured column is a manual change. The BEFORE
+-- triggers run for each row (…_insert_row_, …_update_row_), and give it its version. The AFTER triggers run once for
+-- each statement (…_insert_, …_update_, …_delete_, …_truncate_), and stage an event for each row.
 --
--- Rows are compared as images (*<>): 1.0 and 1.00 are equal as jsonb, and not the same row.
--- An engine's write costs one look into its own entry (opsledger.entry, set by draw), for the first row of the
--- statement; only what is not there is looked at further. For that, names and plans are pinned: a plan made on
--- an empty log would read all of it later, and OLD and NEW pair by hash or in quadratic time.
+-- Rows are compared by their bytes (*<>): 1.0 and 1.00 are equal as jsonb, but are not the same row.
+-- For a statement of the engine, capture looks up only the first row's event, in the entry that allocate_entry()
+-- allocated (opsledger.entry). It reads further rows only if that event is missing. Then settings fix the plans: a plan
+-- from the time of an empty log would read the whole log, and OLD and NEW would be joined in quadratic time.
 --
--- Sets     opsledger.numbered, to the end of the transaction, where a row was given its version here: from then on
---          each row is looked at.
---
--- Used by  the triggers of guards/capture.sql, as ledger's owner, whom no row-level policy hides rows from.
---          On no other table: whoever attached them elsewhere would write into foreign streams.
+-- Sets     opsledger.numbered, to the end of the transaction, after a BEFORE trigger gave a row its version. From then
+--          on capture looks up every row.
+-- Used by  the triggers of guards/capture.sql. They run as opsledger_owner, from whom row-level policies hide no rows.
+--          Each refuses to run for another table, where it would write into the streams of other rows.
 
--- The template with each {{name}} replaced by what has that name, and {{name of row}} by the same with the row for each
--- @ in it. What replaces a name may hold names again.
+-- Replaces each {{name}} in the template by the value of that name, and {{name of row}} by the value with each @ in it
+-- replaced by the row. Values may contain names again.
 CREATE FUNCTION pg_temp.filled(template text, names jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -28,7 +28,7 @@ BEGIN
         place := regexp_match(template, '(\{\{(\w+)(?: of (\w+))?\}\})');
         EXIT WHEN place IS NULL;
         IF names ->> place[2] IS NULL THEN
-            RAISE EXCEPTION 'nothing is called %', place[2];
+            RAISE EXCEPTION 'the template uses the unknown name %', place[2];
         END IF;
         template := replace(template, place[1], replace(names ->> place[2], '@', coalesce(place[3], '@')));
     END LOOP;
@@ -37,10 +37,10 @@ END $$;
 
 DO $generate$
 DECLARE
-    -- Settings of a function are set and reset on each call, an engine's too. Those of row triggers, which an engine's
-    -- writes do not reach, stand in their definitions. Those of the others are set by capture_set_planner, and search_path
-    -- below, where rows are staged. What comes before runs under the caller's search_path, so each name and operator
-    -- in it has its schema.
+    -- PostgreSQL sets and resets the settings of a function on each call. The row triggers have settings, because
+    -- writes of the engine do not call them. The other functions call capture_set_planner and set search_path only
+    -- before they stage rows. Their earlier parts run under the caller's search_path, so each name and operator there
+    -- has its schema.
     parts CONSTANT jsonb := jsonb_build_object(
         'light', 'LANGUAGE plpgsql VOLATILE SECURITY DEFINER',
         'pins', '{{light}}
@@ -49,7 +49,7 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
 
         'head', $part$
     IF TG_RELID <> 'public.{{relation}}'::regclass THEN
-        RAISE EXCEPTION '% is for public.{{relation}}', TG_NAME USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION '% is a trigger of public.{{relation}} only', TG_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;$part$,
 
         'declares', $part$
@@ -62,8 +62,8 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
     pinned pg_catalog.text[];
     path pg_catalog.text;$part$,
 
-        -- Whether a row's event is not among those that this transaction has appended by a command. The subquery is
-        -- asked once and hashed: a probe into the log for each row cost twice as much.
+        -- Whether no command in this transaction has appended the row's event. The subquery runs once and is hashed: a
+        -- look-up in the log for each row takes twice as long.
         'appended', 'ANY (
             SELECT e.stream, e.version FROM ledger.events AS e
             WHERE e.entry OPERATOR(pg_catalog.=) allocated AND e.command IS NOT NULL
@@ -71,21 +71,23 @@ SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_pl
         'missing', 'NOT ({{stream of @}}, @.version) OPERATOR(pg_catalog.=) {{appended}}',
         'missing_removal', 'NOT ({{stream of @}}, @.version + 1) OPERATOR(pg_catalog.=) {{appended}}',
 
-        -- An engine's writes end here, but of policies, whose versions begin at 1 by themselves. Its statement's first
-        -- row tells: nobody else can have appended that event, and the statement is the client's own. What a cascade or
-        -- somebody's trigger changes is within another trigger, or was numbered row by row.
-        'first_tells', $part$
+        -- Statements of the engine end here, except on ops_policy, whose versions begin at 1 by default. Capture checks
+        -- only the first row of the statement: nobody but the engine can have appended its event. Changes by a cascade
+        -- or by a trigger of somebody else come at a greater trigger depth, or a BEFORE trigger has numbered them.
+        'first_row_decides', $part$
     IF allocated IS NOT NULL AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1
         AND (pg_catalog.current_setting('opsledger.numbered', true) OPERATOR(pg_catalog.=) 'yes') IS NOT TRUE
-        AND EXISTS (SELECT FROM (SELECT {{stream of n}} AS stream, n.version FROM new_rows AS n LIMIT 1) AS n, ledger.events AS e
-            -- A range, which is found by the stream's index; `=` would be by the entry's, and read all of it.
+        AND EXISTS (SELECT FROM (SELECT {{stream of n}} AS stream, n.version FROM new_rows AS n LIMIT 1) AS n,
+                ledger.events AS e
+            -- A range lets the planner use the index of streams. With `=` it would use the index of entries, and read
+            -- the whole entry.
             WHERE e.entry OPERATOR(pg_catalog.>=) allocated AND e.entry OPERATOR(pg_catalog.<=) allocated
               AND e.stream OPERATOR(pg_catalog.=) n.stream AND e.version OPERATOR(pg_catalog.=) n.version
               AND e.command IS NOT NULL
               AND e.xmin OPERATOR(pg_catalog.=) own) THEN
         RETURN NULL;
     END IF;$part$,
-        -- What is left is looked at row by row: all on the record, or a statement that touched no row.
+        -- A statement ends here if the events of all its rows are in the log, or if it changed no row.
         'passes', $part$
     IF NOT EXISTS (SELECT FROM new_rows AS n WHERE allocated IS NULL OR {{missing of n}}) THEN
         RETURN NULL;
@@ -120,8 +122,7 @@ BEGIN{{head}}
             (SELECT r.version FROM public.{{relation}} AS r WHERE r.{{key}} = NEW.{{key}}), 0));
     END IF;
     RETURN NEW;
-END $body$;
-ALTER FUNCTION ledger.capture_insert_row_{{relation}}() OWNER TO opsledger_owner;$function$,
+END $body$;$function$,
 
 $function$
 CREATE OR REPLACE FUNCTION ledger.capture_update_row_{{relation}}() RETURNS trigger
@@ -141,8 +142,7 @@ BEGIN{{head}}
         RETURN NEW;
     END IF;{{touch}}
     RETURN NEW;
-END $body$;
-ALTER FUNCTION ledger.capture_update_row_{{relation}}() OWNER TO opsledger_owner;$function$,
+END $body$;$function$,
 
 $function$
 CREATE OR REPLACE FUNCTION ledger.capture_insert_{{relation}}() RETURNS trigger {{light}} AS $body$
@@ -158,8 +158,7 @@ BEGIN{{passing}}{{head}}
     FROM new_rows AS n
     WHERE allocated IS NULL OR {{missing of n}};{{inserted_keys}}
     PERFORM ledger.capture_check('{{relation}}', since, true);{{leaves}}
-END $body$;
-ALTER FUNCTION ledger.capture_insert_{{relation}}() OWNER TO opsledger_owner;$function$,
+END $body$;$function$,
 
 $function$
 CREATE OR REPLACE FUNCTION ledger.capture_update_{{relation}}() RETURNS trigger {{light}} AS $body$
@@ -170,7 +169,7 @@ BEGIN{{passing}}{{head}}
     pinned := ledger.capture_set_planner();
     since := ledger.capture_begin();
     manual_change := ledger.capture_manual_change();
-    -- A row that was touched twice is there twice, and pairs by its versions.
+    -- A row that the statement changed twice is there twice, so rows are joined by their versions too.
     INSERT INTO ledger.pending (tx, kind, stream, version, type, data, content)
     SELECT pg_current_xact_id(), 'event', {{stream of n}}, n.version, '{{row_type}}.amended',
         '{"changes": {' || concat_ws(', ',{{changes}}) || '}, ' || manual_change || '}',
@@ -179,7 +178,7 @@ BEGIN{{passing}}{{head}}
     WHERE allocated IS NULL OR {{missing of n}};
     GET DIAGNOSTICS staged = ROW_COUNT;
     IF staged <> (SELECT count(*) FROM new_rows) THEN
-        -- The others are as they were, or on the record, or wrong.
+        -- The other rows are unchanged, or recorded already, or wrong.
         SELECT n.{{key}} AS key, n.version INTO wrong
         FROM new_rows AS n
         WHERE NOT EXISTS (SELECT FROM old_rows AS o
@@ -191,7 +190,7 @@ BEGIN{{passing}}{{head}}
         LIMIT 1;
         IF FOUND THEN
             IF NOT EXISTS (SELECT FROM old_rows AS o WHERE o.{{key}} = wrong.key) THEN
-                PERFORM ledger.capture_refuse_key_change('{{relation}}', 'another', wrong.key::text);
+                PERFORM ledger.capture_refuse_key_change('{{relation}}', 'another key', wrong.key::text);
             END IF;
             PERFORM ledger.capture_refuse_version('{{relation}}', wrong.key::text, wrong.version);
         END IF;
@@ -199,8 +198,7 @@ BEGIN{{passing}}{{head}}
     IF staged > 0 THEN{{updated_keys}}
         PERFORM ledger.capture_check('{{relation}}', since, false);
     END IF;{{leaves}}
-END $body$;
-ALTER FUNCTION ledger.capture_update_{{relation}}() OWNER TO opsledger_owner;$function$,
+END $body$;$function$,
 
 $function$
 CREATE OR REPLACE FUNCTION ledger.capture_delete_{{relation}}() RETURNS trigger {{light}}
@@ -214,7 +212,7 @@ DECLARE
 BEGIN{{head}}
     PERFORM ledger.capture_next_version('{{relation}}', o.{{key}}::text, o.version) FROM old_rows AS o
     WHERE o.version >= 2000000000;
-    -- Of an archived row the dedupe key stays taken.
+    -- The dedupe key of an archived row stays taken.
     INSERT INTO ledger.tombstones AS t (stream, row_type, version, dedupe_key)
     SELECT {{stream of o}}, '{{row_type}}', o.version + 1, (
         SELECT e.data ->> 'dedupe_key' FROM ledger.events AS e
@@ -223,9 +221,7 @@ BEGIN{{head}}
     FROM old_rows AS o
     ON CONFLICT (stream) DO UPDATE SET version = greatest(t.version, EXCLUDED.version),
         row_type = EXCLUDED.row_type, dedupe_key = EXCLUDED.dedupe_key;
-    IF allocated IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows AS o WHERE {{missing_removal of o}}) THEN
-        RETURN NULL;
-    ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
+    IF NOT EXISTS (SELECT FROM old_rows AS o WHERE allocated IS NULL OR {{missing_removal of o}}) THEN
         RETURN NULL;
     END IF;
     pinned := ledger.capture_set_planner();
@@ -238,8 +234,7 @@ BEGIN{{head}}
     PERFORM ledger.capture_check('{{relation}}', since, false);
     PERFORM ledger.capture_reset_planner(pinned);
     RETURN NULL;
-END $body$;
-ALTER FUNCTION ledger.capture_delete_{{relation}}() OWNER TO opsledger_owner;$function$,
+END $body$;$function$,
 
 $function$
 CREATE OR REPLACE FUNCTION ledger.capture_truncate_{{relation}}() RETURNS trigger {{pins}} AS $body$
@@ -247,12 +242,7 @@ DECLARE
     since bigint;
     manual_change text;
 BEGIN{{head}}
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'TRUNCATE of {{relation}} needs READ COMMITTED, this transaction is %',
-            upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'active_sql_transaction',
-                HINT = 'Its snapshot may hide rows that would go unrecorded.';
-    END IF;
+    PERFORM ledger.require_read_committed('TRUNCATE of {{relation}}');
     IF NOT EXISTS (SELECT FROM public.{{relation}}) THEN
         RETURN NULL;
     END IF;
@@ -269,10 +259,9 @@ BEGIN{{head}}
     FROM public.{{relation}} AS o;
     PERFORM ledger.capture_check('{{relation}}', since, false);
     RETURN NULL;
-END $body$;
-ALTER FUNCTION ledger.capture_truncate_{{relation}}() OWNER TO opsledger_owner;$function$];
+END $body$;$function$];
 
-    -- One column in a payload: its value, or its value before and after where they differ.
+    -- A column in a payload: its value, or the values before and after a change.
     in_data CONSTANT text := E'\n            ''"{{column}}": '' || coalesce({{structure of n}}, {{null}})';
     in_content CONSTANT text := E'\n            ''"{{column}}": '' || coalesce({{whole of n}}, {{null}})';
     in_content_if_any CONSTANT text := E'\n            ''"{{column}}": '' || {{whole of n}}';
@@ -297,7 +286,7 @@ BEGIN
                             ' ELSE ledger.capture_refuse_value(%3$L, @.%1$I::text) END'
                         END, c.name, l.labels, c.relation || '.' || c.name)
                 END AS whole,
-                -- What a NULL is written as; a column that is NOT NULL by what was laid has none.
+                -- How a NULL is written. A column that the schema created NOT NULL refuses one.
                 CASE WHEN EXISTS (SELECT FROM pg_attribute AS a
                         WHERE a.attrelid = to_regclass('public.' || c.relation) AND a.attname = c.name AND a.attnotnull)
                     OR EXISTS (SELECT FROM ledger_guard.definitions AS d WHERE d.object = 'table public.' || c.relation
@@ -308,8 +297,8 @@ BEGIN
                     'ledger.capture_json(ledger.capture_erased(%L, @.%s))', c.relation, c.name)
                 END AS erased
             FROM ledger.captured_columns() WITH ORDINALITY AS c LEFT JOIN (VALUES
-                -- Columns and types of which the log knows these values alone; the tables' CHECKs and the types
-                -- say the same.
+                -- The values that the log accepts in these columns and types. The tables' CHECKs and the types have the
+                -- same lists.
                 ('ops_mission_proposals.source', '{api,trigger,reaction,manual}'),
                 ('ops_agent_reactions.status', '{queued,processing,done,failed}'),
                 ('ops_demand_radar.stage', '{watching,validating,building,shipped}'),
@@ -331,8 +320,8 @@ BEGIN
                 string_agg('@.' || e.name, ', ' ORDER BY e.at) FILTER (WHERE e.name <> 'version') AS image,
                 string_agg(pg_temp.filled(in_data, e.names), ',' ORDER BY e.at)
                     FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS columns,
-                string_agg(pg_temp.filled(CASE WHEN e.is_never_null THEN in_content ELSE in_content_if_any END, e.names),
-                    ',' ORDER BY e.at) FILTER (WHERE e.part <> 'data') AS contents,
+                string_agg(pg_temp.filled(CASE WHEN e.is_never_null THEN in_content ELSE in_content_if_any END,
+                    e.names), ',' ORDER BY e.at) FILTER (WHERE e.part <> 'data') AS contents,
                 string_agg(pg_temp.filled(change_in_data, e.names), ',' ORDER BY e.at)
                     FILTER (WHERE e.part <> 'content' AND e.name <> 'version') AS changes,
                 string_agg(pg_temp.filled(change_in_content, e.names), ',' ORDER BY e.at)
@@ -349,7 +338,7 @@ BEGIN
             'touch', CASE WHEN l.has_updated_at THEN '{{touches}}' ELSE '' END,
             'inserted_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_inserted_keys}}' ELSE '' END,
             'updated_keys', CASE WHEN l.has_dedupe_key THEN '{{checks_updated_keys}}' ELSE '' END,
-            'passing', CASE WHEN l.row_type <> 'policy' THEN '{{first_tells}}' ELSE '' END || '{{passes}}')
+            'passing', CASE WHEN l.row_type <> 'policy' THEN '{{first_row_decides}}' ELSE '' END || '{{passes}}')
         FROM lists AS l ORDER BY l.relation
     LOOP
         FOREACH template IN ARRAY functions LOOP

@@ -1,29 +1,27 @@
--- ledger_guard.guard_tables: DDL that would let a change of the eight tables pass capture is refused.
+-- ledger_guard.guard_tables: refuses DDL that would let a change of the eight tables pass capture.
 --
--- Operators' own columns, indexes, policies and AFTER triggers pass.
+-- Operators may add columns, indexes, policies and AFTER triggers.
 --
--- Returns  nothing: raises 42501 with the fault (ledger_guard.table_faults).
--- Locks    none.
--- Used by  event triggers opsledger_tables_ddl and opsledger_tables_drop. As its owner, the installing
---          superuser, whose transactions hold a permit while they lay the schema.
+-- Raises   42501 with the fault (ledger_guard.table_faults).
+-- Used by  event triggers opsledger_tables_ddl and opsledger_tables_drop.
 CREATE OR REPLACE FUNCTION ledger_guard.guard_tables() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong record;
 BEGIN
-    -- Most commands have nothing to do with the eight, and temporary tables come and go. What a command made is
-    -- looked at, not its name: CREATE SCHEMA makes tables, too.
+    -- Most commands do not touch the eight tables. The objects of a command decide, not its name, because CREATE SCHEMA
+    -- can create tables.
     IF TG_EVENT = 'sql_drop' THEN
         IF NOT EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d
                        WHERE d.object_identity ~ '(^|[. ])"?ops_') THEN
             RETURN;
         END IF;
-    ELSIF TG_TAG NOT IN ('REASSIGN OWNED', 'DROP OWNED')  -- These name nothing.
+    ELSIF TG_TAG NOT IN ('REASSIGN OWNED', 'DROP OWNED')  -- These commands list no objects.
         AND NOT EXISTS (
             SELECT FROM pg_event_trigger_ddl_commands() AS d
             WHERE d.classid IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_trigger'::regclass,
                     'pg_rewrite'::regclass, 'pg_constraint'::regclass)
-                -- What is new and has no parent is nobody's.
+                -- A new object without a parent is not one of the eight.
                 AND NOT (d.classid IN ('pg_class'::regclass, 'pg_type'::regclass)
                     AND (starts_with(d.command_tag, 'CREATE ') OR d.command_tag = 'SELECT INTO')
                     AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = d.objid)))
@@ -35,17 +33,17 @@ BEGIN
     END IF;
     SELECT f.relation, f.fault INTO wrong FROM ledger_guard.table_faults() AS f LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION '% refused: public.% is the ledger''s, and afterwards %',
+        RAISE EXCEPTION '% refused: changes of public.% would not be recorded correctly afterwards: %',
             TG_TAG, wrong.relation, wrong.fault
             USING ERRCODE = 'insufficient_privilege',
-                HINT = 'What the ledger records of the eight tables stays; columns, indexes, policies and '
-                    'AFTER triggers of your own may be added. What was out of force before, `opsledger init` '
-                    'puts back.';
+                HINT = 'You may add columns, indexes, policies and AFTER triggers to the eight tables. If the '
+                    'fault was there before this command, `opsledger init` repairs it.';
     END IF;
 END
 $$;
 
--- Retyping a column to its own type rewrites its values: nothing but the row of pg_attribute shows it.
+-- Refuses an ALTER COLUMN … TYPE that rewrites a captured column, even to the same type. Only the column's row of
+-- pg_attribute shows such a rewrite.
 CREATE OR REPLACE FUNCTION ledger_guard.guard_rewrite() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -58,22 +56,43 @@ BEGIN
     SELECT a.attname INTO rewrote
     FROM pg_attribute AS a JOIN ledger.captured_columns() AS c ON c.name = a.attname
     WHERE a.attrelid = rewritten AND to_regclass('public.' || c.relation) = rewritten
-      -- Written by this transaction, or by a subtransaction of it.
+      -- This transaction or a subtransaction of it wrote the row.
       AND age(a.xmin) <= age(pg_current_xact_id()::xid)
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION '% refused: it rewrites column % of %, off the record', TG_TAG, rewrote,
+        RAISE EXCEPTION '% refused: it would change column % of % without a record', TG_TAG, rewrote,
             rewritten::regclass
-            USING ERRCODE = 'insufficient_privilege', HINT = 'Change the values by UPDATE.';
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Change the values with UPDATE.';
     END IF;
 END
 $$;
 
--- Whether this transaction may change the ledger's schema (ledger.ddl_permits).
+-- Whether this transaction may change schema ledger. The table of permits is missing if this command drops it.
 CREATE OR REPLACE FUNCTION ledger_guard.is_permitted() RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN to_regclass('ledger.ddl_permits') IS NOT NULL AND EXISTS (
-        SELECT FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned());
+    IF to_regclass('ledger.ddl_permits') IS NULL THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (SELECT FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id_if_assigned());
+END
+$$;
+
+-- Executes commands that change schema ledger or the triggers of capture. The transaction has a permit meanwhile.
+CREATE OR REPLACE FUNCTION ledger_guard.change_schema(commands text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    was_permitted CONSTANT boolean := ledger_guard.is_permitted();
+    command text;
+BEGIN
+    IF NOT was_permitted THEN
+        INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
+    END IF;
+    FOREACH command IN ARRAY commands LOOP
+        EXECUTE command;
+    END LOOP;
+    IF NOT was_permitted THEN
+        DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
+    END IF;
 END
 $$;

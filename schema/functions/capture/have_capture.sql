@@ -1,16 +1,15 @@
--- ledger_guard.have_capture: makes the triggers on the eight tables that record changes without an event.
+-- ledger_guard.have_capture: creates the triggers on the eight tables that record manual changes.
 --
--- ENABLE ALWAYS, so that session_replication_role switches nothing off. WHEN is evaluated as the caller,
--- also inside a function of somebody else's: only the keeper's repairs pass, and those are noted
--- (capture_is_on), and what writes a report with its event (capture_checks_reports). Row triggers are skipped where an engine writes: a row of version 1 or more in a
--- transaction that has drawn, or a version raised with the row's time; the statement triggers look at
--- all of it, a changed key too.
+-- The triggers are ENABLE ALWAYS, so that session_replication_role does not switch them off. PostgreSQL evaluates WHEN
+-- as the caller, also inside a function of somebody else. The statement triggers skip the statements of the repair
+-- role, which capture notes (capture_is_on), and the row that is written together with its event
+-- (capture_checks_reports). The row triggers skip the rows of the engine: an inserted row with a version, in a
+-- transaction that has allocated an entry; and an update that raises both the version and the row's time. The statement
+-- triggers check these rows, and changed keys.
 --
--- PostgreSQL reads a WHEN anew for every statement, and that takes longer than to evaluate it: a call of a
--- function is the shortest to read.
+-- PostgreSQL parses a WHEN for every statement. Each WHEN is a function call, because that is fastest to parse.
 --
--- Returns  nothing.
--- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger or has another; none where all is in force.
+-- Locks    SHARE ROW EXCLUSIVE on a table that lacks a trigger or has another one.
 -- Used by  guards/capture.sql, restore_capture.
 CREATE OR REPLACE FUNCTION ledger_guard.have_capture() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -49,36 +48,28 @@ BEGIN
 END
 $$;
 
--- A fill of empty tables (`opsledger rebuild`) without the triggers of inserts: one before each row makes
--- COPY write row by row, and a transition table keeps every row twice; both are a fifth of a rebuild.
+-- ledger_guard.lift_capture: drops the triggers of inserts, so that `opsledger rebuild` fills empty tables faster. A
+-- row trigger makes COPY write row by row, and a transition table keeps every row twice. Each takes a fifth of a
+-- rebuild.
 --
--- Only the keeper may, whose rows pass unrecorded anyway; the tables are locked to the transaction's end,
--- and that comes only with the triggers back (capture_check_repair).
+-- Only the repair role may call it. Its transaction can end only after restore_capture (capture_check_repair), and
+-- keeps the tables locked until then.
 --
--- Returns  nothing.
 -- Locks    ACCESS EXCLUSIVE on the eight tables.
--- Used by  rebuild. As their owner, the installing superuser, who may permit DDL.
+-- Used by  rebuild. It runs as its owner, the installing superuser, who may permit DDL.
 CREATE OR REPLACE FUNCTION ledger_guard.lift_capture() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    target text;
 BEGIN
-    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
-    FOR target IN SELECT DISTINCT c.relation FROM ledger.captured_columns() AS c LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS capture_insert_row ON public.%I', target);
-        EXECUTE format('DROP TRIGGER IF EXISTS capture_insert ON public.%I', target);
-    END LOOP;
-    DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
-    -- Last: where constraints are immediate, this is looked at now, and refused.
+    PERFORM ledger_guard.change_schema(ARRAY(
+        SELECT format('DROP TRIGGER IF EXISTS %I ON public.%I', t.name, c.relation)
+        FROM (SELECT DISTINCT relation FROM ledger.captured_columns()) AS c,
+            unnest('{capture_insert_row,capture_insert}'::text[]) AS t (name)));
+    -- Last: if constraints are immediate, the check comes now, and refuses.
     INSERT INTO ledger.pending (tx, kind, type) VALUES (pg_current_xact_id(), 'repair', 'lifted');
 END
 $$;
 
 CREATE OR REPLACE FUNCTION ledger_guard.restore_capture() RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id());
-    PERFORM ledger_guard.have_capture();
-    DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
-END
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ledger_guard.change_schema('{SELECT ledger_guard.have_capture()}')
 $$;

@@ -1,10 +1,9 @@
--- ledger_guard.have_trigger: makes a trigger of ours, ENABLE ALWAYS, unless it is there as it should be.
+-- ledger_guard.have_trigger: creates a trigger, ENABLE ALWAYS, unless it exists with this definition.
 --
--- What it should be is kept as the trigger's comment, since pg_get_triggerdef prints it in other words.
+-- The trigger's comment keeps the definition, because pg_get_triggerdef prints other words.
 --
--- Returns  nothing.
--- Locks    SHARE ROW EXCLUSIVE on the table where something is missing; none otherwise, so that laying
---          the schema again does not queue writers.
+-- Locks    SHARE ROW EXCLUSIVE on the table if it changes something. Otherwise none, so that applying the schema again
+--          does not delay writers.
 -- Used by  have_capture, guards/capture.sql.
 CREATE OR REPLACE FUNCTION ledger_guard.have_trigger(
     target regclass, name text, definition text, function text

@@ -1,12 +1,7 @@
--- ledger.ignore_insert: accepts a row and keeps nothing of it.
---
--- Returns  null: no row was inserted.
--- Locks    none.
--- Used by  ops_policy_audit.
+-- ledger.ignore_insert: the trigger of the view ops_policy_audit, which accepts a row and stores nothing.
 CREATE OR REPLACE FUNCTION ledger.ignore_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN NULL;
 END
 $$;
-ALTER FUNCTION ledger.ignore_insert() OWNER TO opsledger_owner;

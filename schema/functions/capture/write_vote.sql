@@ -1,14 +1,13 @@
--- ledger.write_vote: a vote written by hand into ops_proposal_votes becomes a change of the proposal's votes.
+-- ledger.write_vote: the trigger of the view ops_proposal_votes. A vote that is written there becomes a manual change
+-- of the proposal's votes.
 --
--- Raises   what the origin's table raised: 23503 for a proposal that is not there, 23505 for a role that has
---          voted over it, 23514 and 23502 for what is no vote; OPS_013 for a role that may not vote.
+-- Raises   the errors of the predecessor's table: 23503 if the proposal does not exist, 23505 if the role has voted
+--          already, 23514 and 23502 for an invalid vote. OPS_013 if the role may not vote.
 -- Locks    the proposal's row.
--- Rights   the caller's: whoever may update the proposal may write its votes.
--- Used by  the view ops_proposal_votes.
+-- Rights   the caller's: a role that may update the proposal may write its votes.
 CREATE OR REPLACE FUNCTION ledger.write_vote() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    present jsonb;
     proposal record;
 BEGIN
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
@@ -25,26 +24,24 @@ BEGIN
     SELECT CASE jsonb_typeof(p.votes) WHEN 'object' THEN p.votes ELSE '{}' END AS votes, p.policy_snapshot,
         coalesce(p.template ->> 'risk_level', 'medium') AS risk, p.created_at INTO proposal
     FROM public.ops_mission_proposals AS p WHERE p.id = NEW.proposal_id FOR NO KEY UPDATE;
-    present := proposal.votes;
     IF NEW.proposal_id IS NULL THEN
-        RAISE EXCEPTION 'a vote is over a proposal' USING ERRCODE = 'not_null_violation';
-    ELSIF present IS NULL THEN
+        RAISE EXCEPTION 'a vote needs a proposal_id' USING ERRCODE = 'not_null_violation';
+    ELSIF proposal.votes IS NULL THEN
         RAISE EXCEPTION 'OPS_011: there is no proposal %', NEW.proposal_id
             USING ERRCODE = 'foreign_key_violation';
-    ELSIF present ? NEW.agent_role AND (TG_OP = 'INSERT' OR NEW.proposal_id <> OLD.proposal_id
+    ELSIF proposal.votes ? NEW.agent_role AND (TG_OP = 'INSERT' OR NEW.proposal_id <> OLD.proposal_id
         OR NEW.agent_role <> OLD.agent_role)
     THEN
-        RAISE EXCEPTION 'OPS_012: % has voted over proposal % already', NEW.agent_role, NEW.proposal_id
-            USING ERRCODE = 'unique_violation', HINT = 'Update the vote, or call ops_cast_vote.';
+        RAISE EXCEPTION 'OPS_012: % has already voted on proposal %', NEW.agent_role, NEW.proposal_id
+            USING ERRCODE = 'unique_violation', HINT = 'To change the vote, use UPDATE or ops_cast_vote.';
     END IF;
     PERFORM ledger.check_voter(NEW.agent_role, (ledger.vote_rules(
         proposal.policy_snapshot -> 'vote', proposal.risk, proposal.created_at)).voters, NEW.proposal_id);
     UPDATE public.ops_mission_proposals AS p
-    SET votes = present || jsonb_build_object(NEW.agent_role, jsonb_build_object(
+    SET votes = proposal.votes || jsonb_build_object(NEW.agent_role, jsonb_build_object(
         'id', NEW.id, 'vote', NEW.vote, 'reason', NEW.reason, 'metadata', NEW.metadata,
-        'created_at', to_char(NEW.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+        'created_at', ledger.time_text(NEW.created_at)))
     WHERE p.id = NEW.proposal_id;
     RETURN NEW;
 END
 $$;
-ALTER FUNCTION ledger.write_vote() OWNER TO opsledger_owner;

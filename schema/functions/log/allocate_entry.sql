@@ -1,32 +1,30 @@
--- ledger.allocate_entry: an entry's number and time. Call it once a transaction, after its last row lock.
+-- ledger.allocate_entry: allocates an entry's number and time. Call it once in a transaction, after the last row lock.
 --
--- Returns  one row: the entry's number and the clock, read after the draw.
--- Locks    shared, to the end of the transaction: advisory key 19796 << 48 | b, where b is what the
---          sequence stood at. Nobody waits for it; seal looks at it. The order of the statements
---          is the promise: b is read before the lock, the lock taken before the number is drawn, so
---          that whatever this transaction appends is greater than the b it shows. Reading b locks the
---          sequence, by which seal knows a draw's lock from those that anybody may take. Where somebody
---          has the key for himself, another is taken (ledger.show_bound): it never waits.
--- Refuses  in a transaction whose hands' changes are staged (capture): what it appended would get a smaller
---          number than they, though it came after them.
---          Where the sequence was set back below the seal (ledger.refuse_number): a number that is sealed
---          would never be pushed. Where numbers have ended. Where the database is not the one that was
---          settled (ledger.require_instance), OPS_015.
--- Sets     opsledger.entry, to the end of the transaction: where capture looks for its events first.
--- Used by  every append. Few and short expressions, since each transaction makes them ready anew, and one query, of
---          3 us: a sequence that kept the seal would be set back with the other. SET search_path would add 2 us, so
---          each name has its schema instead.
+-- Returns  one row: the entry's number, and the time after its allocation.
+-- Locks    advisory key 19796 << 48 | b, shared, to the end of the transaction, where b is the sequence's last value.
+--          Nobody waits for this lock; seal reads it. The order is essential: it reads b, takes the lock, then
+--          allocates the number. So the number is greater than the b that it shows. Reading b also locks the sequence,
+--          which tells seal that the advisory lock is one of allocate_entry(). If another session has the key
+--          exclusively, it takes another key (ledger.show_bound), and never waits.
+-- Refuses  in a transaction with staged manual changes: the new events would get a smaller number than these earlier
+--          changes. If the sequence was set back below the last seal, or has ended (ledger.refuse_number): nobody would
+--          push a number that is sealed already. If this database may not record (ledger.require_instance), OPS_015.
+-- Sets     opsledger.entry, to the end of the transaction: capture looks for the events of this transaction there
+--          first.
+-- Used by  every append. It has few and short expressions, because each transaction prepares them again, and one query,
+--          which takes 3 us. (The seal cannot be in a sequence too, which would be set back with the other one.) SET
+--          search_path would take 2 us, so each name has its schema instead.
 CREATE OR REPLACE FUNCTION ledger.allocate_entry(OUT entry bigint, OUT recorded_at timestamptz) RETURNS record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 DECLARE
     shown boolean;
 BEGIN
     IF pg_catalog.current_setting('opsledger.manual_change', true) OPERATOR(pg_catalog.=) 'staged' THEN
-        RAISE EXCEPTION 'this transaction has changed rows by hand: nothing else is recorded in it'
+        RAISE EXCEPTION 'this transaction has manual changes, and can record nothing else'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Commit first; a command has a transaction of its own.';
+                HINT = 'Commit the manual changes first, and run the command in another transaction.';
     END IF;
-    -- NULL where it was never called, or set to begin anew.
+    -- NULL in a fresh sequence, and after a reset.
     entry := coalesce(pg_catalog.pg_sequence_last_value('ledger.entry_sequence'), 0);
     -- 19796 << 48 | b
     IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(5572078638964146176 OPERATOR(pg_catalog.|) entry) THEN
@@ -37,7 +35,8 @@ BEGIN
         PERFORM ledger.refuse_number();
     END IF;
     entry := pg_catalog.nextval('ledger.entry_sequence');
-    -- As require_instance asks, which is called where it must do more: a PERFORM costs as much as all of this.
+    -- The first check of require_instance, repeated here because a PERFORM takes as long as the rest of
+    -- allocate_entry().
     IF (CASE WHEN pg_catalog.current_setting('opsledger.backend', true)
             OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()::pg_catalog.text
         THEN pg_catalog.currval('ledger.session_mark')
@@ -50,10 +49,9 @@ BEGIN
     recorded_at := ledger.now();
 END
 $$;
-ALTER FUNCTION ledger.allocate_entry() OWNER TO opsledger_owner;
 
--- ledger.refuse_number: refuses where no number may be drawn, and says why. Who calls it saw a seal ahead of the numbers,
--- which others may have drawn and sealed between its two looks: here the seal is looked at first.
+-- ledger.refuse_number: raises an error if no number may be allocated. The caller saw a seal above its number, which
+-- another session can have allocated and sealed in between. Therefore this function reads the seal first.
 CREATE OR REPLACE FUNCTION ledger.refuse_number() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -61,15 +59,14 @@ DECLARE
     stands CONSTANT bigint := coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0);
 BEGIN
     IF stands < sealed THEN
-        RAISE EXCEPTION 'OPS_015: entry numbers were set back to %, and up to entry % all is sealed', stands, sealed
+        RAISE EXCEPTION 'OPS_015: entry numbers were set back to %, but all entries up to % are sealed', stands, sealed
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'What was recorded there would never be pushed. `opsledger init` sets them right.';
+                HINT = 'New entries would never be pushed. Run `opsledger init`, which corrects the numbers.';
     END IF;
     IF stands >= 199999999999999 THEN
-        RAISE EXCEPTION 'OPS_014: entry numbers have ended: % was the last', stands
+        RAISE EXCEPTION 'OPS_014: no entry numbers are left: % was the last', stands
             USING ERRCODE = 'sequence_generator_limit_exceeded',
                 HINT = 'Keep the store, and begin a new ledger in an empty database with `opsledger init`.';
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.refuse_number() OWNER TO opsledger_owner;

@@ -1,11 +1,11 @@
--- ledger.append_agent_event: an entry of one agent event that was reported: the event and its row.
+-- ledger.append_agent_event: appends an entry with one reported agent event, and inserts the event's row.
 --
--- The row's id and version are the event's stream and version, so that no row comes without its event, and
--- capture need not look (capture_checks_reports). Times that are infinite become the entry's.
+-- The row takes its id and version from the event, so no row comes without its event, and capture skips the row
+-- (capture_checks_reports). A time of infinity becomes the entry's time.
 --
 -- Returns  the entry's number and time.
--- Locks    as draw.
--- Used by  `event emit`. As opsledger_writer, which nobody is; each name has its schema, as in draw.
+-- Locks    as allocate_entry.
+-- Used by  `event emit`. It runs as opsledger_writer, which has no members. Each name has its schema, as in draw.
 CREATE OR REPLACE FUNCTION ledger.append_agent_event(
     command uuid, actor text, stream uuid, version integer, cause bigint, event json,
     content json, salt bytea, dedupe_key text, type text, data jsonb, mission_id uuid,

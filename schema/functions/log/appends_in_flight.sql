@@ -1,17 +1,17 @@
--- ledger.appends_in_flight: the lower bounds of entry numbers that are drawn or about to be.
+-- ledger.appends_in_flight: lower bounds of the entry numbers that open transactions have allocated or will allocate.
 --
--- Returns  one row per open append: its bound b and its backend (null: a prepared transaction). The
---          number it draws is greater than b.
--- Locks    none: reads pg_locks and blocks nobody.
--- Ignores  advisory locks of whoever does not use ledger.entry_sequence, since anybody may take any: draw reads the
---          sequence before it shows b, and has its lock until its transaction ends.
--- Used by  seal; status, to name who holds a seal back. Read the sequence first (L), then this, each in
---          a statement of its own; safe = least(L, smallest b). In the other order an append in
---          between is missed.
+-- Returns  one row for each open append: its bound b and its backend (null for a prepared transaction). The number that
+--          it allocates is greater than b.
+-- Ignores  advisory locks of sessions that have no lock on ledger.entry_sequence, because every login may take any
+--          advisory lock. allocate_entry() reads the sequence before it shows b, and keeps that lock until its
+--          transaction ends.
+-- Used by  seal; status, to name the session that delays a seal. Read the sequence first (L), then this function, in
+--          two statements. Then least(L, smallest b) is safe to seal. In the other order, an append in between is
+--          missed.
 CREATE OR REPLACE FUNCTION ledger.appends_in_flight() RETURNS TABLE (bound bigint, pid integer)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- One look at all locks. Whoever took both between its halves read the sequence after L was read.
+    -- One scan of all locks. A session that takes both locks during the scan reads the sequence after L was read.
     RETURN QUERY
     WITH held AS MATERIALIZED (
         SELECT l.* FROM pg_locks AS l
@@ -28,4 +28,3 @@ BEGIN
           AND s.virtualtransaction = l.virtualtransaction);
 END
 $$;
-ALTER FUNCTION ledger.appends_in_flight() OWNER TO opsledger_owner;

@@ -1,17 +1,14 @@
--- ledger.expect_rows: aborts a transaction that wrote fewer rows than it meant to.
+-- ledger.expect_rows: aborts a transaction whose UPDATE found fewer rows with the expected versions than it should.
 --
--- Returns  nothing, or raises serialization_failure: whoever lost a race loads and decides again.
--- Locks    none.
--- Used by  every UPDATE of a projection by the engine, which names the version that it expects. The
---          check is in the database since COMMIT is in the same round trip. Without SET search_path, which
---          costs more than all of it, and with the operator's schema instead.
+-- Raises   serialization_failure: the engine has lost a race, and runs the command again.
+-- Used by  every UPDATE of a projection by the engine. The check is in the database, because COMMIT is in the same
+--          round trip. SET search_path would take longer than the function, so the operator has its schema instead.
 CREATE OR REPLACE FUNCTION ledger.expect_rows(written bigint, expected integer) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF written OPERATOR(pg_catalog.<>) expected THEN
-        RAISE EXCEPTION 'wrote % rows where % were expected: another transaction was quicker',
+        RAISE EXCEPTION 'wrote % rows instead of %: another transaction has changed a row',
             written, expected USING ERRCODE = 'serialization_failure';
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.expect_rows(bigint, integer) OWNER TO opsledger_owner;

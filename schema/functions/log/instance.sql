@@ -1,35 +1,34 @@
--- ledger.place: which database of which cluster this is; a dump carries neither.
+-- ledger.place: names this database by its cluster's identifier and its oid. A dump contains neither.
 CREATE OR REPLACE FUNCTION ledger.place() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT (pg_control_system()).system_identifier || '/' || d.oid
     FROM pg_database AS d WHERE d.datname = current_database()
 $$;
-ALTER FUNCTION ledger.place() OWNER TO opsledger_owner;
 
--- ledger.current_mark: the mark of where this database lives now: cluster, database and timeline. Not on a replica.
+-- ledger.current_mark: the instance mark, from the cluster, the database and the timeline. It cannot be called on a
+-- standby.
 CREATE OR REPLACE FUNCTION ledger.current_mark() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT hashtextextended(left(pg_walfile_name(pg_current_wal_lsn()), 8), hashtextextended(ledger.place(), 0))
 $$;
-ALTER FUNCTION ledger.current_mark() OWNER TO opsledger_owner;
 
--- ledger.has_history: whether anything was ever recorded here: a database without a mark of home is a copy then.
+-- ledger.has_history: whether the log has or had entries. A database with history and without a stored mark is a copy.
 CREATE OR REPLACE FUNCTION ledger.has_history() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM ledger.events) OR EXISTS (SELECT FROM ledger.archived_partitions)
 $$;
-ALTER FUNCTION ledger.has_history() OWNER TO opsledger_owner;
 
--- ledger.require_instance: refuses where this database is not the one that was settled. Where no database was yet, and
--- nothing is recorded, this one is: a schema that was laid by hand.
+-- ledger.require_instance: raises an error if this database does not have the stored instance mark, and so may not
+-- record. If no mark is stored and the log is empty (psql applied the schema), it stores this database's mark.
 --
--- Reading the cluster's identifier takes 8 us, so a backend keeps its mark, which cannot change under it: a server goes
--- to another timeline before its sessions may write. It keeps it as the current value (currval) of
--- ledger.session_mark: only that sequence's owner can set it, each backend has its own, and no client can forge it.
+-- Reading the cluster's identifier takes 8 us, so each backend keeps its mark. The mark cannot change meanwhile: a
+-- server changes its timeline before its sessions may write. The backend keeps it as the current value (currval) of
+-- ledger.session_mark. Only the owner of that sequence can set it, and each backend has its own, so no client can
+-- forge it.
 --
--- Sets     opsledger.backend, for the session: the backend's pid, where currval is set. Nothing is believed from it:
---          currval has no value to ask for where nobody set one, and raises an error.
--- Used by  draw and seal, before anything they do counts.
+-- Sets     opsledger.backend, for the session: the backend's pid, as a sign that currval has a value. If a client
+--          forges it, currval raises an error.
+-- Used by  allocate_entry and seal.
 CREATE OR REPLACE FUNCTION ledger.require_instance() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -44,7 +43,7 @@ BEGIN
     here := ledger.current_mark();
     PERFORM setval('ledger.session_mark', here);
     PERFORM set_config('opsledger.backend', pg_backend_pid()::text, false);
-    -- It was never set, or a superuser set it to begin anew.
+    -- Never set, or reset by a superuser.
     IF current_mark IS NULL AND NOT ledger.has_history() THEN
         PERFORM setval('ledger.instance_mark', here);
     ELSIF here IS DISTINCT FROM current_mark THEN
@@ -52,9 +51,8 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.require_instance() OWNER TO opsledger_owner;
 
--- The keeper records the end of a restore while nobody else may record anything.
+-- Raises the error of require_instance. The repair role may record the end of a restore into a stale copy.
 CREATE OR REPLACE FUNCTION ledger.refuse_stale() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -62,32 +60,33 @@ BEGIN
         IF current_setting('role') = 'opsledger_repair' THEN
             RETURN;
         END IF;
-        RAISE EXCEPTION 'OPS_015: the store holds history that this database lacks'
+        RAISE EXCEPTION 'OPS_015: the store holds history that this database lacks, so nothing is recorded here'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Bring it back with `opsledger restore`; until then nothing is recorded here.';
+                HINT = 'Bring the history back with `opsledger restore`.';
     END IF;
-    RAISE EXCEPTION 'OPS_015: this database is a copy, an old one put back, or a promoted standby'
+    RAISE EXCEPTION 'OPS_015: this database is a copy, an old backup put back, or a promoted standby; '
+        'nothing is recorded here'
         USING ERRCODE = 'object_not_in_prerequisite_state',
-            HINT = 'Settle it with `opsledger restore`, with the store at hand, or with --why where there is none.';
+            HINT = 'Resolve it with `opsledger restore` and the store, or with --why if there is no store.';
 END
 $$;
-ALTER FUNCTION ledger.refuse_stale() OWNER TO opsledger_owner;
 
--- ledger.skip_numbers: the next number that is drawn here is above the one named. What is skipped is gone for good, so
--- it is at most half of what is left after the last entry.
+-- ledger.skip_numbers: makes the next allocated number greater than the given one. Skipped numbers never come back, so
+-- it skips at most half of the numbers that are left.
 --
--- Used by  restore, before it records its end. As its owner, the installing superuser.
+-- Used by  restore, before it records its end. It runs as its owner, the installing superuser.
 CREATE OR REPLACE FUNCTION ledger.skip_numbers(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     at CONSTANT bigint := coalesce(pg_sequence_last_value('ledger.entry_sequence'), 0);
     reached CONSTANT bigint := greatest(at, (SELECT max(e.entry) FROM ledger.events AS e));
-    ends CONSTANT bigint := (SELECT s.seqmax FROM pg_sequence AS s WHERE s.seqrelid = 'ledger.entry_sequence'::regclass);
+    ends CONSTANT bigint := (SELECT s.seqmax FROM pg_sequence AS s
+        WHERE s.seqrelid = 'ledger.entry_sequence'::regclass);
 BEGIN
     IF above > reached + greatest((ends - reached) / 2, 1) THEN
-        RAISE EXCEPTION 'OPS_014: entry numbers stand at %, and skip at most half of what is left to %: not to %',
-            reached, ends, above
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Numbers that were skipped never come back.';
+        RAISE EXCEPTION 'OPS_014: cannot skip from entry number % to %: that is more than half of the numbers up to %',
+            reached, above, ends
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Skipped numbers never come back.';
     END IF;
     IF above > at THEN
         PERFORM setval('ledger.entry_sequence', above);
@@ -95,10 +94,9 @@ BEGIN
 END
 $$;
 
--- ledger.take_seals_off: takes away the seals above an entry, which no numbers of this log can have reached.
+-- ledger.take_seals_off: deletes the seals above an entry that the numbers of this log cannot have reached.
 --
--- Locks    the rows that it takes away.
--- Used by  init. As its owner, the installing superuser: no role may change the table.
+-- Used by  init. It runs as its owner, the installing superuser: no role may change the table.
 CREATE OR REPLACE FUNCTION ledger.take_seals_off(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -108,18 +106,18 @@ BEGIN
 END
 $$;
 
--- ledger.recount_seals: sets right how many events seals count: so many more from each of these entries on. They were
--- counted while some were missing, or by somebody else.
+-- ledger.recount_seals: corrects the sizes of seals: from each of these entries on, they count so many events more.
+-- Events were missing when the seals counted them, or somebody else changed the sizes.
 --
--- Locks    the rows that it changes.
--- Used by  restore, rebuild. As its owner, the installing superuser: no role may change the table.
+-- Used by  restore, rebuild. It runs as its owner, the installing superuser: no role may change the table.
 CREATE OR REPLACE FUNCTION ledger.recount_seals(entries bigint[], more bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO ledger.erasure_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
     WITH gone AS (
         DELETE FROM ledger.checkpoints AS c
-        WHERE c.root IS NULL AND c.size IS NOT NULL AND c.entry >= (SELECT min(m.entry) FROM unnest(entries) AS m(entry))
+        WHERE c.root IS NULL AND c.size IS NOT NULL
+            AND c.entry >= (SELECT min(m.entry) FROM unnest(entries) AS m(entry))
         RETURNING c.*
     )
     INSERT INTO ledger.checkpoints (entry, sealed_at, size, note, recorded_in)
@@ -131,10 +129,10 @@ BEGIN
 END
 $$;
 
--- ledger.adopt_instance: this database is where the ledger lives from now on; its next number is above the one named.
+-- ledger.adopt_instance: stores the mark of this database, which may record from now on. Its next number is above the
+-- given one. Both changes hold at once for all sessions, even if the transaction is rolled back.
 --
--- Locks    none. Numbers and the mark change at once, for all sessions, whatever becomes of the transaction.
--- Used by  init, restore. As its owner, the installing superuser: nobody else sets the sequence.
+-- Used by  init, restore. It runs as its owner, the installing superuser: nobody else may set the sequence.
 CREATE OR REPLACE FUNCTION ledger.adopt_instance(above bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -143,11 +141,11 @@ BEGIN
 END
 $$;
 
--- ledger.mark_stale: the store was seen to hold what this database lacks: nothing is recorded until that is settled.
+-- ledger.mark_stale: marks this database as a stale copy, because the store has entries that it lacks. It records
+-- nothing until a restore has resolved that.
 --
--- Used by  push. What it stops, restore begins again.
+-- Used by  push.
 CREATE OR REPLACE FUNCTION ledger.mark_stale() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT setval('ledger.instance_mark', 0)
 $$;
-ALTER FUNCTION ledger.mark_stale() OWNER TO opsledger_owner;

@@ -1,11 +1,9 @@
--- ledger.make_bookkeeping: makes the keys of commands from outside, tombstones and erasures as the log's events of these entries have them.
--- A row that is there already stays, but for tombstones and erasures, which a later event moves on.
+-- ledger.make_bookkeeping: derives idempotency keys, tombstones and erasures from the events of these entries. Existing
+-- keys stay. Later events raise the versions of tombstones and the entries of erasures.
 --
--- Of a request the log does not know what it asked and was answered: a retry is answered with its entry.
+-- The log has neither the request nor its answer, so a retry under a derived key is answered with the entry only.
 --
--- Returns  nothing.
--- Locks    the rows that it makes.
--- Used by  restore; repair_bookkeeping. Only the keeper may call it.
+-- Used by  restore; repair_bookkeeping. Only the repair role may call it.
 CREATE OR REPLACE FUNCTION ledger.make_bookkeeping(first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -14,8 +12,8 @@ BEGIN
     WHERE e.entry BETWEEN first AND last AND e.index = 0 AND substr(e.command::text, 15, 1) = '5'
     ON CONFLICT (command) DO NOTHING;
 
-    -- All from one look at the events, of which few say that a row left or was erased. Of an archived row the dedupe
-    -- key stays taken. A row that had left may have been erased since.
+    -- One scan of the events finds the few that remove, archive or erase a row. The dedupe key of an archived row stays
+    -- taken. A row that was removed or archived may be erased later.
     WITH said AS MATERIALIZED (
         SELECT e.stream, split_part(e.type, '.', 1) AS row_type, split_part(e.type, '.', 2) AS kind,
             e.version, e.entry, e.data
@@ -46,15 +44,12 @@ BEGIN
     ON CONFLICT (stream) DO UPDATE SET entry = greatest(e.entry, EXCLUDED.entry);
 END
 $$;
-ALTER FUNCTION ledger.make_bookkeeping(bigint, bigint) OWNER TO opsledger_owner;
 
--- ledger.repair_bookkeeping: takes away the rows of request keys, tombstones and erasures that differ from the log, and
--- makes them again: from the events that are here, and of what has left the database from what the caller read there.
+-- ledger.repair_bookkeeping: deletes the idempotency keys, tombstones and erasures that differ from the log, and
+-- derives them again from the events in the database, and from the rows that the caller derived from archived events.
 --
 -- Takes    the keys of the rows that differ; and rows of the three tables, as JSON arrays of objects.
--- Returns  nothing.
--- Locks    the rows that it changes.
--- Used by  rebuild. Only the keeper may call it, in a transaction that records a repair (capture_check_repair).
+-- Used by  rebuild. Only the repair role may call it, in a transaction that records a repair (capture_check_repair).
 CREATE OR REPLACE FUNCTION ledger.repair_bookkeeping(
     commands uuid[], tombstones uuid[], erasures uuid[],
     archived_keys json, archived_tombstones json, archived_erasures json
@@ -79,8 +74,7 @@ BEGIN
     SELECT r.stream, r.entry
     FROM json_to_recordset(archived_erasures) AS r(stream uuid, entry bigint)
     ON CONFLICT (stream) DO NOTHING;
-    -- What is here comes later than what has left, and moves those on.
+    -- Events in the database are later than archived ones, so they come second.
     PERFORM ledger.make_bookkeeping(0, 9223372036854775807);
 END
 $$;
-ALTER FUNCTION ledger.repair_bookkeeping(uuid[], uuid[], uuid[], json, json, json) OWNER TO opsledger_owner;

@@ -1,11 +1,10 @@
--- ledger.now: the one clock. A test or demo database may replace this function by one that can be
--- moved (laying the schema again puts this one back); nothing else of ours asks what time it is.
+-- ledger.now: the only clock. A test or the demo may replace this function by a clock that it can move. Applying the
+-- schema again puts this one back.
 --
--- Returns  the time of this very call, not of the transaction's start.
--- Locks    none.
--- Used by  draw, seal. Plain SQL without settings, so that it is inlined there.
+-- Returns  the time of the call, not of the transaction's start.
+-- Used by  allocate_entry, seal, and everything else that needs a time. It is plain SQL without settings, so it is
+--          inlined.
 CREATE OR REPLACE FUNCTION ledger.now() RETURNS timestamptz
 LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
     SELECT pg_catalog.clock_timestamp()
 $$;
-ALTER FUNCTION ledger.now() OWNER TO opsledger_owner;

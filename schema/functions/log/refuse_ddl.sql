@@ -1,15 +1,13 @@
--- ledger_guard.refuse_ddl: schema ledger is frozen, except for transactions that hold a permit.
+-- ledger_guard.refuse_ddl: refuses DDL on schema ledger in a transaction without a permit.
 --
--- Refuses  any DDL on the schema or on what is in it; on what opsledger_owner owns, wherever it went
---          (ALTER … SET SCHEMA); triggers, rules, policies, defaults, statistics and indexes on such a
---          table; tables that inherit from one, are partitions of one or refer to one by a foreign key;
---          DROP OWNED that takes all rights of a role of ours away.
--- Returns  nothing: raises 42501.
--- Locks    none.
--- Used by  event trigger opsledger_frozen_ddl. In schema ledger_guard, so that DROP SCHEMA ledger
---          CASCADE does not take its own guard along before that can refuse. As its owner, the
---          installing superuser: whoever runs DDL may not read the permits. Unrelated DDL costs a
---          few plans that are kept, about 0.1 ms.
+-- Refuses  DDL on the schemas ledger and ledger_guard, and on objects in them; on objects of opsledger_owner in any
+--          schema (ALTER … SET SCHEMA); triggers, rules, policies, defaults, statistics and indexes on such a table;
+--          tables that inherit from one, are a partition of one, or have a foreign key to one; and DROP OWNED that
+--          takes all rights of a role of opsledger.
+-- Raises   42501.
+-- Used by  event trigger opsledger_frozen_ddl. It is in schema ledger_guard, so that DROP SCHEMA ledger CASCADE does
+--          not drop it before it can refuse. It runs as its owner, the installing superuser, because other roles may
+--          not read the permits. It adds about 0.1 ms to other DDL.
 CREATE OR REPLACE FUNCTION ledger_guard.refuse_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -18,12 +16,12 @@ DECLARE
     frozen boolean;
 BEGIN
     IF TG_TAG IN ('DROP OWNED', 'REASSIGN OWNED') AND ledger_guard.is_disowned() THEN
-        PERFORM ledger_guard.refuse_without_permit(TG_TAG, 'what opsledger''s roles own, or may do');
+        PERFORM ledger_guard.refuse_without_permit(TG_TAG, 'what the roles of opsledger own or may do');
     END IF;
     FOR touched IN
         SELECT d.command_tag, d.schema_name, d.object_identity, d.classid, d.objid
         FROM pg_event_trigger_ddl_commands() AS d
-        WHERE d.objid IS NOT NULL  -- GRANT and the like name no object, and change no content.
+        WHERE d.objid IS NOT NULL  -- GRANT and similar commands list no object, and change no content.
     LOOP
         relation := NULL;
         frozen := touched.schema_name IN ('ledger', 'ledger_guard');
@@ -60,8 +58,8 @@ BEGIN
 END
 $$;
 
--- Whether a role has lost its way into schema ledger, or the schema its owner. DROP OWNED by a superuser takes all
--- rights of a role at once.
+-- Whether opsledger_owner has lost the log, or a role its rights to schema ledger: DROP OWNED takes all rights of a
+-- role.
 CREATE OR REPLACE FUNCTION ledger_guard.is_disowned() RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT NOT EXISTS (SELECT FROM pg_class AS c
@@ -73,35 +71,26 @@ LANGUAGE sql STABLE AS $$
                 WHERE n.nspname = 'ledger' AND a.grantee = to_regrole(r.name)))
 $$;
 
--- Whether a relation is the ledger's: in its schema, its owner's, or tied to one that is.
+-- Whether a relation is in schema ledger or belongs to opsledger_owner, or inherits from or refers to such a relation.
 CREATE OR REPLACE FUNCTION ledger_guard.is_frozen(relation oid) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN EXISTS (
         SELECT FROM pg_class AS c
-        WHERE c.oid = ANY (
-                relation
+        WHERE c.oid = ANY (relation
                 || ARRAY(SELECT i.inhparent FROM pg_inherits AS i WHERE i.inhrelid = relation)
                 || ARRAY(SELECT f.confrelid FROM pg_constraint AS f WHERE f.conrelid = relation))
-          AND (c.relnamespace = to_regnamespace('ledger')
-               OR c.relowner = to_regrole('opsledger_owner')));
+          AND (c.relnamespace = to_regnamespace('ledger') OR c.relowner = to_regrole('opsledger_owner')));
 END
 $$;
 
 CREATE OR REPLACE FUNCTION ledger_guard.refuse_without_permit(command text, object text) RETURNS void
 LANGUAGE plpgsql AS $$
-DECLARE
-    permitted boolean := false;
 BEGIN
-    -- Without the table (this very command may have dropped it) there is no permit.
-    IF to_regclass('ledger.ddl_permits') IS NOT NULL THEN
-        permitted := EXISTS (
-            SELECT FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id());
-    END IF;
-    IF NOT permitted THEN
-        RAISE EXCEPTION 'schema ledger is frozen: % refused on %', command, coalesce(object, 'it')
+    IF NOT ledger_guard.is_permitted() THEN
+        RAISE EXCEPTION '% refused on %: schema ledger is frozen', command, coalesce(object, 'an object in it')
             USING ERRCODE = 'insufficient_privilege',
-                HINT = 'Only `opsledger init` and the files in schema/ change it, under a permit.';
+                HINT = 'Only `opsledger init` changes schema ledger.';
     END IF;
 END
 $$;

@@ -1,8 +1,7 @@
--- ledger_guard.refuse_drop: nothing leaves schema ledger, except in transactions that hold a permit.
+-- ledger_guard.refuse_drop: refuses a drop in schema ledger or ledger_guard in a transaction without a permit.
 --
--- Returns  nothing: raises 42501.
--- Locks    none.
--- Used by  event trigger opsledger_frozen_drop, after any command that dropped something.
+-- Raises   42501.
+-- Used by  event trigger opsledger_frozen_drop.
 CREATE OR REPLACE FUNCTION ledger_guard.refuse_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -13,7 +12,7 @@ BEGIN
         FROM pg_event_trigger_dropped_objects() AS d
         WHERE d.schema_name IN ('ledger', 'ledger_guard')
            OR d.object_type = 'schema' AND d.object_name IN ('ledger', 'ledger_guard')
-           -- Rules, triggers and policies: 'name on ledger.events'.
+           -- Rules, triggers and policies are identified as 'name on ledger.events'.
            OR d.object_identity LIKE '% on ledger.%'
     LOOP
         PERFORM ledger_guard.refuse_without_permit(TG_TAG, dropped.object_identity);

@@ -1,12 +1,11 @@
--- ledger.repair_guarded: replaces rows that differ from the log in tables that nobody may change: copies of events that
--- have left, noted roots, departures that the log contradicts; and takes off permits that were left behind.
+-- ledger.repair_guarded: repairs tables that nobody may change. It replaces copies of archived events and recorded
+-- roots that differ from the log, and deletes records of archived partitions whose events are in the log, and old
+-- permits.
 --
--- Takes    the places (entry/index) of copies that are wrong; copies to make, as a JSON array of objects; and of noted
---          roots that are wrong: their entries, and what they should be.
--- Returns  nothing.
--- Locks    the rows that it changes.
--- Used by  rebuild. Only the keeper may call it, in a transaction that records a repair (capture_check_repair). As its
---          owner, the installing superuser: no role may change these tables.
+-- Takes    the positions (entry/index) of wrong copies; new copies, as a JSON array of objects; the entries of wrong
+--          roots, and for each the right size, root and frontier, or null to delete it only.
+-- Used by  rebuild. Only the repair role may call it, in a transaction that records a repair (capture_check_repair). It
+--          runs as its owner, the installing superuser.
 CREATE OR REPLACE FUNCTION ledger.repair_guarded(
     copies text[], made json, entries bigint[], sizes bigint[], roots bytea[], frontiers bytea[]
 ) RETURNS void

@@ -1,11 +1,11 @@
--- ledger.show_bound: shows a lower bound of the number about to be drawn where somebody keeps draw from showing it.
+-- ledger.show_bound: shows a lower bound of the next number if another session blocks the advisory key of
+-- allocate_entry().
 --
--- Any login may take any advisory lock, but not many of them. So the key has 16 random bits beside the bound without
--- its last 16: 19797 << 48 | random << 32 | b >> 16. Any bound that is low enough is as right; the seal waits for this
--- append longer than it would have to, no more.
+-- Every login may take any advisory lock, but only a limited number of them. So this key has 16 random bits, and the
+-- bound without its last 16 bits: 19797 << 48 | random << 32 | b >> 16. A lower bound is also right; the seal only
+-- waits longer for this append.
 --
--- Locks    one of those keys, shared, to the end of the transaction. It waits for nobody.
--- Used by  draw.
+-- Locks    one of these keys, shared, to the end of the transaction. It waits for nobody.
 CREATE OR REPLACE FUNCTION ledger.show_bound(bound bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -17,9 +17,8 @@ BEGIN
             RETURN;
         END IF;
     END LOOP;
-    RAISE EXCEPTION 'OPS_012: advisory locks that drawing an entry needs are taken by others'
+    RAISE EXCEPTION 'OPS_012: cannot allocate an entry number: other sessions have the advisory locks for it'
         USING ERRCODE = 'lock_not_available',
-            HINT = 'SELECT pid, count(*) FROM pg_locks WHERE locktype = ''advisory'' GROUP BY 1 says by whom.';
+            HINT = 'They are: SELECT pid, count(*) FROM pg_locks WHERE locktype = ''advisory'' GROUP BY 1';
 END
 $$;
-ALTER FUNCTION ledger.show_bound(bigint) OWNER TO opsledger_owner;

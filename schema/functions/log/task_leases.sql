@@ -1,11 +1,11 @@
--- ledger.task_lease_duration: how long a task is a runner's that no longer renews it.
+-- ledger.task_lease_duration: how long the lease of a task lasts without a renewal.
 CREATE OR REPLACE FUNCTION ledger.task_lease_duration() RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT interval '30 seconds' $$;
-ALTER FUNCTION ledger.task_lease_duration() OWNER TO opsledger_owner;
 
--- ledger.is_running: whether a runner still has its task: its lease has not ended, and neither has its session.
+-- ledger.is_running: whether a holder still has its task: neither its lease nor its session has ended.
 --
--- A lease that ends later than any can is of a clock that was ahead. Sessions behind a pooler are not known.
+-- A lease that ends too late comes from a clock that was ahead, and counts as ended. The session of a holder behind a
+-- pooler is not known, and counts as open.
 CREATE OR REPLACE FUNCTION ledger.is_running(lease ledger.task_leases) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -17,22 +17,18 @@ BEGIN
     RETURN false;
 END
 $$;
-ALTER FUNCTION ledger.is_running(ledger.task_leases) OWNER TO opsledger_owner;
 
--- ledger.task_lease_text: who runs a task, for people.
+-- ledger.task_lease_text: describes the holder of a task, for messages.
 CREATE OR REPLACE FUNCTION ledger.task_lease_text(lease ledger.task_leases) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('%s on %s (process %s, login %s)', lease.program, lease.host, lease.pid, lease.login)
 $$;
-ALTER FUNCTION ledger.task_lease_text(ledger.task_leases) OWNER TO opsledger_owner;
 
--- ledger.lease_task: takes a task that runs once at a time, unless another has it. Asked again with the same token it
--- answers the same.
+-- ledger.lease_task: leases a task, unless it is leased already. A second call with the same token succeeds too.
 --
--- Returns  whether it is taken; where not, who has it and since when.
--- Locks    the task's row. It waits a second at most for a runner in a transaction.
--- Used by  heartbeat, archive push and fork, retention apply. What it says of the caller is the caller's word, but
---          for the login.
+-- Returns  whether the caller has the task; if not, the holder, and since when it has the task.
+-- Locks    the task's row. It waits at most one second for a transaction of the holder.
+-- Used by  heartbeat, archive push and fork, retention apply. Except for the login, the caller describes itself.
 CREATE OR REPLACE FUNCTION ledger.lease_task(
     task text, token uuid, host text, pid integer, program text, backend integer,
     OUT is_taken boolean, OUT holder text, OUT since timestamptz, OUT lease_seconds integer)
@@ -41,11 +37,12 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     other ledger.task_leases;
 BEGIN
+    is_taken := false;
     lease_seconds := extract(epoch FROM ledger.task_lease_duration());
-    -- What this transaction saw of sessions before may be out of date.
+    -- This transaction may have an older snapshot of the sessions.
     PERFORM pg_stat_clear_snapshot();
     SELECT r.* INTO other FROM ledger.task_leases AS r WHERE r.task = lease_task.task;
-    -- Without the lock first: whoever runs may be in a transaction.
+    -- The first check takes no lock, because the holder may be in a transaction.
     IF NOT ledger.is_running(other) OR other.token = lease_task.token THEN
         BEGIN
             INSERT INTO ledger.task_leases AS r
@@ -60,10 +57,8 @@ BEGIN
             WHERE r.token = excluded.token OR NOT ledger.is_running(r);
             is_taken := FOUND;
         EXCEPTION WHEN lock_not_available THEN
-            is_taken := false;
+            NULL;
         END;
-    ELSE
-        is_taken := false;
     END IF;
     IF NOT is_taken THEN
         SELECT r.* INTO other FROM ledger.task_leases AS r WHERE r.task = lease_task.task;
@@ -72,13 +67,12 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.lease_task(text, uuid, text, integer, text, integer) OWNER TO opsledger_owner;
 
--- ledger.renew_task: prolongs a runner's lease, and refuses where the task is another's by now.
+-- ledger.renew_task: renews the lease of a task, and raises an error if the caller has lost the task.
 --
--- Locks    the runner's row, to the end of the transaction: nobody takes the task meanwhile.
--- Used by  each transaction of a runner that must not be recorded once the task is lost, and by a runner that does
---          something else for long.
+-- Locks    the task's row, to the end of the transaction: nobody else can lease the task meanwhile.
+-- Used by  each transaction of a holder that must not record anything after it lost the task; and from time to time by
+--          a holder whose work takes long.
 CREATE OR REPLACE FUNCTION ledger.renew_task(task text, token uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -88,21 +82,19 @@ BEGIN
     WHERE r.task = renew_task.task AND r.token = renew_task.token;
     IF NOT FOUND THEN
         SELECT ledger.task_lease_text(r) INTO holder FROM ledger.task_leases AS r WHERE r.task = renew_task.task;
-        RAISE EXCEPTION 'OPS_012: this % is no longer the one that runs: %', task,
-            coalesce(holder || ' took over', 'its row in ledger.task_leases is gone')
+        RAISE EXCEPTION 'OPS_012: this % has lost its lease: %', task,
+            coalesce(holder || ' has the lease now', 'its row in ledger.task_leases is missing')
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'It was not heard of for ' || extract(epoch FROM ledger.task_lease_duration())::integer
-                    || ' s, or its session had ended. Start it again.';
+                HINT = 'It did not renew the lease for ' || extract(epoch FROM ledger.task_lease_duration())::integer
+                    || ' s, or its database session ended. Start it again.';
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.renew_task(text, uuid) OWNER TO opsledger_owner;
 
--- ledger.end_task: gives a task back; another's stays.
+-- ledger.end_task: ends the lease of a task, if it has this token.
 CREATE OR REPLACE FUNCTION ledger.end_task(task text, token uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM ledger.task_leases AS r WHERE r.task = end_task.task AND r.token = end_task.token;
 END
 $$;
-ALTER FUNCTION ledger.end_task(text, uuid) OWNER TO opsledger_owner;

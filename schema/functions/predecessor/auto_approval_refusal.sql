@@ -1,9 +1,8 @@
--- ledger.auto_approval_refusal: why a template is not approved by itself.
+-- ledger.auto_approval_refusal: why a template is not auto-approved, or null if it is. A broken or missing policy
+-- auto_approve counts as off.
 --
--- Returns  the words; null where it is approved. A broken or absent policy auto_approve counts as off.
---          Raises what ledger.template_steps raises.
--- Locks    none.
--- Used by  ops_is_auto_approvable, ops_create_proposal_and_maybe_autoapprove.
+-- Raises   the errors of ledger.template_steps.
+-- Used by  ops_is_auto_approvable, submit.
 CREATE OR REPLACE FUNCTION ledger.auto_approval_refusal(template jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -34,4 +33,3 @@ BEGIN
         ELSE words END;
 END
 $$;
-ALTER FUNCTION ledger.auto_approval_refusal(jsonb) OWNER TO opsledger_owner;

@@ -1,12 +1,11 @@
 -- ledger.condition_holds: whether a pattern's condition, an SQL/JSON path, holds for an agent event's data.
 --
--- It holds where the first thing that the path gives is neither false nor null, so that predicates and filters
--- both say what they mean. Times without a zone are UTC's.
+-- It holds if the first item of the path's result is neither false nor null. So the path may be a predicate or a
+-- filter. Times without a zone are in UTC.
 --
--- Returns  1 where it holds, 0 where not; ! where the path cannot be evaluated for this data, which must not stop the
---          others; t where the statement's time (statement_timeout) was up meanwhile, and - for all that the statement
---          asks after that: nobody knows.
--- Locks    none.
+-- Returns  1 if it holds, 0 if not. ! if the path cannot be evaluated for this data, which must not stop the other
+--          conditions. t if the statement's time (statement_timeout) ran out during this call, and - for every later
+--          call in the statement: the results are not known.
 -- Used by  the heartbeat, policy explain.
 CREATE OR REPLACE FUNCTION ledger.condition_holds(data jsonb, path text) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
@@ -25,4 +24,3 @@ EXCEPTION
         RETURN '!';
 END
 $$;
-ALTER FUNCTION ledger.condition_holds(jsonb, text) OWNER TO opsledger_owner;

@@ -1,10 +1,10 @@
--- ledger.fail_attempt: a running step whose lease is over: a failed attempt, tried again at once, or dead
--- after the last one.
+-- ledger.fail_attempt: records a failed attempt of a running step whose lease has ended. It queues the step again, or,
+-- after the last attempt, makes it a dead letter.
 --
--- Returns  whether it is queued again.
--- Locks    the rows of the step and its mission are the caller's already; its run.
--- Used by  recover_steps. Since `began`, the time of the call, several may have died; the dead of before
---          are named first, as the engine does.
+-- Takes    `began`: the time at which recover_steps began. Steps that died earlier are named first, as in the engine.
+-- Returns  whether the step is queued again.
+-- Locks    the step's run. The caller has locked the step and its mission.
+-- Used by  recover_steps.
 CREATE OR REPLACE FUNCTION ledger.fail_attempt(step_id uuid, began timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -42,7 +42,7 @@ BEGIN
         RETURN false;
     END IF;
 
-    -- A step that would be tried again in a mission that has failed meanwhile is not left queued.
+    -- In a mission that has failed meanwhile, the step is skipped.
     SELECT coalesce(d.ordinal, 0) INTO dead_ordinal
     FROM public.ops_mission_steps AS d JOIN public.ops_missions AS m ON m.id = d.mission_id
     WHERE m.id = step.mission_id AND m.status = 'failed' AND d.status = 'failed'
@@ -58,4 +58,3 @@ BEGIN
     RETURN false;
 END
 $$;
-ALTER FUNCTION ledger.fail_attempt(uuid, timestamptz) OWNER TO opsledger_owner;

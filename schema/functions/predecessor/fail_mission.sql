@@ -1,8 +1,7 @@
--- ledger.fail_mission: what follows where a step has failed for good: what waits is skipped, and a mission
--- that was open has failed. A step that was queued again since the failure is left alone.
+-- ledger.fail_mission: after a step became a dead letter, skips the queued steps of its mission, and fails the mission
+-- if it is open. Steps that were queued again after `died` stay queued.
 --
--- Returns  nothing.
--- Locks    the mission's row is the caller's already; its queued steps, in the order of their ids.
+-- Locks    the mission's queued steps, in the order of their ids. The caller has locked the mission.
 -- Used by  fail_attempt, ops_maybe_finalize_mission.
 CREATE OR REPLACE FUNCTION ledger.fail_mission(
     mission uuid, failed_ordinal integer, error text, died timestamptz) RETURNS void
@@ -32,4 +31,3 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.fail_mission(uuid, integer, text, timestamptz) OWNER TO opsledger_owner;

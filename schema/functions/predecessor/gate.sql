@@ -1,10 +1,10 @@
--- ledger.gate: whether the caps of this UTC day let one more proposal through.
+-- ledger.gate: whether the caps of this UTC day allow one more proposal.
 --
--- Returns  ok, and where it is not the reason, which begins OPS_003. Refused proposals do not count. A
---          broken or absent policy proposal_caps counts as reached.
--- Locks    none: whoever goes on to insert holds the row of policy proposal_caps, as the engine does.
--- Used by  ops_gate_proposal (of no source: the daily limit alone; of a proposal that is there: without
---          itself), ops_create_proposal_and_maybe_autoapprove.
+-- Takes    the proposal's source, or null to check the daily limit only; and the id of a proposal that does not count.
+-- Returns  ok; if it is false, a reason that begins with OPS_003. Refused proposals do not count. If policy
+--          proposal_caps is broken or missing, the caps count as reached.
+-- Locks    none. A caller that inserts a proposal afterwards has locked the row of policy proposal_caps.
+-- Used by  ops_gate_proposal, ops_create_proposal_and_maybe_autoapprove.
 CREATE OR REPLACE FUNCTION ledger.gate(
     proposal_source text, but_not uuid, OUT ok boolean, OUT reason text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -32,7 +32,7 @@ BEGIN
     source_max := coalesce(ledger.json_whole(caps -> 'per_source_limits' -> proposal_source),
         ledger.json_whole(caps -> 'per_source' -> proposal_source));
 
-    -- No more of them than the caps ask for.
+    -- Counts no more proposals than the caps need.
     SELECT count(*), count(*) FILTER (WHERE today.source = proposal_source) INTO total, of_source
     FROM (
         SELECT p.source FROM public.ops_mission_proposals AS p
@@ -52,4 +52,3 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.gate(text, uuid) OWNER TO opsledger_owner;

@@ -1,8 +1,4 @@
--- ledger.halted: whether the loop takes nothing new. Policy `loop`, absent or unreadable, says so too.
---
--- Returns  true or false.
--- Locks    none.
--- Used by  ops_claim_next_step.
+-- ledger.halted: whether the loop is halted. It also is if policy `loop` is missing or broken.
 CREATE OR REPLACE FUNCTION ledger.halted() RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -11,4 +7,3 @@ BEGIN
         FROM public.ops_policy AS p WHERE p.key = 'loop'), true);
 END
 $$;
-ALTER FUNCTION ledger.halted() OWNER TO opsledger_owner;

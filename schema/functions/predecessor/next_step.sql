@@ -1,14 +1,13 @@
 -- ledger.next_step: locks the step that a claim takes next.
 --
--- Which    first one that follows others which have all succeeded, in a mission that runs, so that what is
---          begun is finished; then one that follows none; then a follower in any other mission that may
---          go on (a hand succeeded its predecessor). Of each the one that became due first. Its executor
---          is not blocked and, where the policy lists what is allowed, listed.
--- Returns  its id, or null; never one of those that are passed over.
--- Locks    the step's row, and of those that follow none the first of each executor. Who is locked by
---          others is passed over.
--- Used by  ops_claim_next_step. Steps that follow none are read from the front of an index by executor.
---          Plans would be kept from when there were few rows, so they are told to use indexes.
+-- Order    First a step that waited for other steps, in a running mission, so that missions which have begun end first.
+--          Then a step that waits for no other. Then a step that waited for others in an open or failed mission, which
+--          a manual change made ready. Within each kind, the step that is due for the longest time. Policy
+--          worker_policy must allow its executor.
+-- Returns  the step's id, or null. Never one of `quarantined`.
+-- Locks    the step's row; also, of steps that wait for no other, the first of each executor. It skips steps that
+--          others have locked.
+-- Used by  ops_claim_next_step. Cached plans can be from a time with few rows, so the settings make them use indexes.
 CREATE OR REPLACE FUNCTION ledger.next_step(quarantined uuid[]) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -64,9 +63,8 @@ BEGIN
         ledger.next_follower('{approved,failed}', rules.allowed, rules.blocked, quarantined));
 END
 $$;
-ALTER FUNCTION ledger.next_step(uuid[]) OWNER TO opsledger_owner;
 
--- The same of steps that follow others, in missions of these states.
+-- The same for steps that waited for other steps, in missions of these states.
 CREATE OR REPLACE FUNCTION ledger.next_follower(
     states public.ops_mission_status[], allowed jsonb, blocked jsonb, quarantined uuid[]) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -89,5 +87,3 @@ BEGIN
     RETURN step;
 END
 $$;
-ALTER FUNCTION ledger.next_follower(public.ops_mission_status[], jsonb, jsonb, uuid[])
-    OWNER TO opsledger_owner;

@@ -1,11 +1,11 @@
--- ops_cast_vote: a role's vote over a proposal, in place of its earlier one; decides where it decides.
+-- ops_cast_vote: records a role's vote on a proposal, in place of its earlier vote, and decides the proposal if the
+-- votes are enough. After the deadline the vote does not count, and the proposal waits for a person.
 --
--- Returns  what ops_check_consensus returns. As the origin raises, 23503 for a proposal that is not there,
---          23514 and 23502 for a vote that is none; OPS_012 where no vote is held over it, OPS_013 for a role
---          that may not vote over it, OPS_019 for one that is no name. After the deadline the vote does not
---          count, and the proposal waits for a person.
--- Locks    the proposal's row: votes at the same time are counted one after the other.
--- Used by  the origin's clients.
+-- Returns  the result of ops_check_consensus.
+-- Raises   as in the predecessor, 23503 if the proposal does not exist, 23514 and 23502 for an invalid vote. OPS_012 if
+--          the proposal is not in a vote, OPS_013 if the role may not vote, OPS_019 for an invalid name of a role.
+-- Locks    the proposal's row, so that concurrent votes are counted one after the other.
+-- Used by  the predecessor's clients.
 CREATE OR REPLACE FUNCTION public.ops_cast_vote(
     p_proposal_id uuid, p_agent_role text, p_vote text, p_reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
@@ -23,8 +23,7 @@ BEGIN
         RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id
             USING ERRCODE = 'foreign_key_violation';
     ELSIF proposal.status <> 'voting' THEN
-        RAISE EXCEPTION 'OPS_012: cannot vote over proposal %: it is %', p_proposal_id,
-            proposal.status;
+        RAISE EXCEPTION 'OPS_012: cannot vote on proposal %: its status is %', p_proposal_id, proposal.status;
     END IF;
 
     rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
@@ -44,33 +43,31 @@ END
 $$;
 ALTER FUNCTION public.ops_cast_vote(uuid, text, text, text) OWNER TO opsledger_owner;
 
--- Refuses what is no vote, or no name of a role.
+-- Refuses an invalid vote, or an invalid name of a role.
 CREATE OR REPLACE FUNCTION ledger.check_vote(role text, vote text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF role IS NULL OR vote IS NULL THEN
-        RAISE EXCEPTION 'OPS_019: a vote has a role, and says approve, reject or abstain'
+        RAISE EXCEPTION 'OPS_019: a vote needs a role, and is approve, reject or abstain'
             USING ERRCODE = 'not_null_violation';
     ELSIF vote NOT IN ('approve', 'reject', 'abstain') THEN
         RAISE EXCEPTION 'OPS_019: a vote is approve, reject or abstain, not %', vote
             USING ERRCODE = 'check_violation';
     ELSIF octet_length(role) NOT BETWEEN 1 AND 100 OR role ~ E'[\\x01-\\x1f\\x7f]' THEN
-        RAISE EXCEPTION 'OPS_019: a role is a name of 1 to 100 bytes without control characters'
+        RAISE EXCEPTION 'OPS_019: the name of a role has 1 to 100 bytes and no control characters'
             USING ERRCODE = 'check_violation';
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.check_vote(text, text) OWNER TO opsledger_owner;
 
--- Refuses a role that may not vote over a proposal.
+-- Refuses a role that may not vote on a proposal.
 CREATE OR REPLACE FUNCTION ledger.check_voter(role text, voters text[], proposal uuid) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT role = ANY (voters) THEN
         RAISE EXCEPTION 'OPS_013: % may not vote over proposal %', role, proposal
-            USING ERRCODE = 'insufficient_privilege', HINT =
-                'Policies agent_roles and voting_policy name the roles that vote.';
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'Policies agent_roles and voting_policy list the roles that may vote.';
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.check_voter(text, text[], uuid) OWNER TO opsledger_owner;

@@ -1,11 +1,11 @@
--- ops_check_consensus: counts the votes over a proposal, and decides it where they do.
+-- ops_check_consensus: counts the votes on a proposal, and decides the proposal if the votes are enough.
 --
--- Returns  {"status": "rejected", "reason": "veto"}, {"status": "approved", "approvals": n} or {"status":
---          "voting", "approvals": n, "threshold": t}; {"status": "pending", …} once the deadline has
---          passed, and what it is for a proposal that no vote is held over: that is then left alone.
---          OPS_011 for one that is not there.
+-- Returns  {"status": "rejected", "reason": "veto"}, {"status": "approved", "approvals": n}, {"status": "voting",
+--          "approvals": n, "threshold": t}, or {"status": "pending", …} after the deadline. For a proposal that is not
+--          in a vote, its status; such a proposal does not change.
+-- Raises   OPS_011 if the proposal does not exist.
 -- Locks    the proposal's row.
--- Used by  the origin's clients; ops_cast_vote.
+-- Used by  the predecessor's clients; ops_cast_vote.
 CREATE OR REPLACE FUNCTION public.ops_check_consensus(p_proposal_id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
@@ -53,8 +53,8 @@ END
 $$;
 ALTER FUNCTION public.ops_check_consensus(uuid) OWNER TO opsledger_owner;
 
--- The votes of a row that count, by role; what a hand wrote that is no vote, or a role that may not vote, is passed
--- over.
+-- The votes of a proposal that count, in the order of the roles. It skips invalid votes that a manual change wrote, and
+-- votes of roles that may not vote.
 CREATE OR REPLACE FUNCTION ledger.count_votes(votes jsonb, voters text[],
     OUT cast_by text[], OUT approving text[], OUT against text, OUT against_reason text)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -81,4 +81,3 @@ BEGIN
     END LOOP;
 END
 $$;
-ALTER FUNCTION ledger.count_votes(jsonb, text[]) OWNER TO opsledger_owner;

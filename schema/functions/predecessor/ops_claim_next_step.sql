@@ -1,14 +1,13 @@
--- ops_claim_next_step: leases the next step that may run to the caller; its mission starts with its first
--- step, or is reopened by one that is tried again.
+-- ops_claim_next_step: leases the next ready step to the caller. The first step of a mission starts the mission, and a
+-- retried step opens a failed mission again.
 --
--- Returns  the step's row, or none: nothing may run, or the loop is halted. Without minutes it has no lease,
---          and goes stale when nobody touches it (OPS_STALE_STEP_MINUTES). OPS_019 for minutes that are
---          not above 0.
---          A step that the tables' constraints or triggers refuse to lease is passed over with a WARNING.
--- Locks    the step's row; then, where the mission's row changes too, that one without waiting for it.
---          Where another has it, the step is let go, the mission waited for, and both taken in the order
---          in which everybody takes them.
--- Used by  the origin's workers. They insert the run themselves.
+-- Returns  the step's row, or no row if no step is ready or the loop is halted. Without minutes the step has no lease,
+--          and becomes stale if nobody changes it (OPS_STALE_STEP_MINUTES). If a constraint or trigger of the tables
+--          refuses the lease of a step, it skips that step with a WARNING.
+-- Raises   OPS_019 for minutes that are not above 0.
+-- Locks    the step's row. If the mission's row changes too, it locks that row without waiting. If another session has
+--          it, it releases the step, waits for the mission, and tries again.
+-- Used by  the predecessor's workers, which insert the run themselves.
 CREATE OR REPLACE FUNCTION public.ops_claim_next_step(p_lease_minutes integer)
 RETURNS SETOF public.ops_mission_steps
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
@@ -22,8 +21,8 @@ DECLARE
     quarantined uuid[] := '{}';
 BEGIN
     IF p_lease_minutes <= 0 THEN
-        RAISE EXCEPTION 'OPS_019: a lease of % minutes is over before it begins', p_lease_minutes
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'a number above 0, or none';
+        RAISE EXCEPTION 'OPS_019: p_lease_minutes is %, and must be above 0', p_lease_minutes
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a number above 0, or NULL for no lease.';
     ELSIF ledger.halted() THEN
         RETURN;
     END IF;
@@ -59,7 +58,7 @@ BEGIN
                 IF step IS NULL OR NOT ledger.is_of_a_row(SQLSTATE, SQLERRM) THEN
                     RAISE;
                 END IF;
-                RAISE WARNING 'step % is passed over: %', step, SQLERRM;
+                RAISE WARNING 'step % is skipped, because the database refuses to lease it: %', step, SQLERRM;
                 quarantined := quarantined || step;
         END;
     END LOOP;

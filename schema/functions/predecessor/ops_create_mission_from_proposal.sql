@@ -1,9 +1,9 @@
--- ops_create_mission_from_proposal: the mission of a proposal that is approved, made once.
+-- ops_create_mission_from_proposal: creates the mission of an approved proposal, or returns the existing mission.
 --
--- Returns  its id; where it is there already, that one's. Raises OPS_011 for a proposal that is not there,
---          OPS_012 for one that is not approved, OPS_004 and OPS_005 for a template that cannot run.
--- Locks    the proposal's row, like everybody who makes missions: that is what "once" stands on.
--- Used by  the origin's clients; ops_create_proposal_and_maybe_autoapprove, ops_check_consensus.
+-- Raises   OPS_011 if the proposal does not exist, OPS_012 if it is not approved, OPS_004 and OPS_005 if its template
+--          cannot run.
+-- Locks    the proposal's row. Everybody who creates a mission takes this lock, so a proposal gets one mission only.
+-- Used by  the predecessor's clients; submit, ops_check_consensus.
 CREATE OR REPLACE FUNCTION public.ops_create_mission_from_proposal(p_proposal_id uuid) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
@@ -18,8 +18,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'OPS_011: Proposal % not found', p_proposal_id;
     ELSIF proposal.status NOT IN ('approved', 'auto_approved') THEN
-        RAISE EXCEPTION 'OPS_012: proposal % has no mission: it is %', p_proposal_id, proposal.status
-            USING HINT = 'approve it first';
+        RAISE EXCEPTION 'OPS_012: proposal % cannot have a mission yet: its status is %', p_proposal_id, proposal.status
+            USING HINT = 'Approve the proposal first.';
     END IF;
     SELECT m.id INTO mission FROM public.ops_missions AS m
     WHERE m.proposal_id = p_proposal_id ORDER BY m.created_at, m.id LIMIT 1;

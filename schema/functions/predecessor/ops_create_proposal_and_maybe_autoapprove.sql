@@ -1,12 +1,13 @@
--- ops_create_proposal_and_maybe_autoapprove: submits a proposal: gate, auto-approval, else a vote or a wait.
+-- ops_create_proposal_and_maybe_autoapprove: submits a proposal. The gate refuses it, or it is auto-approved, or it
+-- waits for votes or for a person.
 --
--- Returns  one row, its columns in both spellings that the origin had. Where the dedupe key is taken, the
---          proposal that has it as it now is, with its mission, and nothing is written. Where it waits,
---          the reason says for what. Raises OPS_004 and OPS_005, 23502 and 23514 for a source that is
---          none; then nothing is written.
--- Locks    the row of policy proposal_caps, so that no cap is passed, then the row that has the key; in
---          this order, like the engine.
--- Used by  the origin's clients.
+-- Returns  one row, with the columns in both spellings of the predecessor. If the dedupe key is taken, it writes
+--          nothing, and returns the proposal that has the key, with its mission. For a proposal that waits, the reason
+--          says why.
+-- Raises   OPS_004 and OPS_005 for an invalid template, 23502 and 23514 for an invalid source. Nothing is written then.
+-- Locks    the row of policy proposal_caps, so that concurrent proposals cannot exceed a cap; then the row that has the
+--          key. The engine takes the same locks in this order.
+-- Used by  the predecessor's clients.
 CREATE OR REPLACE FUNCTION public.ops_create_proposal_and_maybe_autoapprove(
     p_dedupe_key text, p_source text, p_template jsonb)
 RETURNS TABLE (
@@ -32,7 +33,7 @@ BEGIN
             FROM ledger.submit(p_dedupe_key, p_source, p_template) AS d;
             EXIT;
         EXCEPTION WHEN unique_violation THEN
-            -- A hand was quicker with the key, and asked no gate: look who it was.
+            -- A manual change has inserted the key meanwhile, without the lock on the caps.
             PERFORM FROM public.ops_mission_proposals AS p WHERE p.dedupe_key = p_dedupe_key;
             IF NOT FOUND THEN
                 RAISE;

@@ -1,10 +1,9 @@
 -- ops_extract_step_kinds: the kinds of a template's steps.
 --
--- Returns  each once, sorted by bytes; null where there is none, as the origin does. Of a step without a
---          kind, or whose kind is no text, nothing: such a template is refused elsewhere (D38). Raises
---          OPS_004 where `steps` is there and no list.
--- Locks    none.
--- Used by  the origin's clients.
+-- Returns  each kind once, sorted by bytes; null if there is none, as in the predecessor. It skips steps without a
+--          kind, and kinds that are not text: other functions refuse such a template (D38).
+-- Raises   OPS_004 if `steps` exists and is not a list.
+-- Used by  the predecessor's clients.
 CREATE OR REPLACE FUNCTION public.ops_extract_step_kinds(p_template jsonb) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

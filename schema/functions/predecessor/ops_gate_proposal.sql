@@ -1,17 +1,15 @@
--- ops_gate_proposal: whether the gate would let a proposal through now.
+-- ops_gate_proposal: whether the gate would accept a proposal now. A later insert can still be refused.
 --
--- Returns  one row: ok, and where it is not the reason, which begins OPS_003. A template names no source, so
---          of one the daily limit is asked alone; of a proposal that is there, its source's too, and
---          without itself. No proposal (a null id, as the runbook's query gives where none is pending) is
---          neither; one that does not exist raises OPS_011.
--- Locks    none: it promises nothing to who inserts later.
--- Used by  the origin's clients; the runbook, by a proposal's id.
+-- Takes    a template, which has no source, so only the daily limit is checked; or the id of a proposal, which is not
+--          counted itself, and whose source's limit is checked too.
+-- Returns  one row: ok; if it is false, a reason that begins with OPS_003. For a null id, as the runbook's query gives
+--          if no proposal is pending, ok is null.
+-- Raises   OPS_011 if the proposal does not exist.
+-- Used by  the predecessor's clients; the runbook, with a proposal's id.
 CREATE OR REPLACE FUNCTION public.ops_gate_proposal(p_template jsonb)
 RETURNS TABLE (ok boolean, reason text)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN QUERY SELECT g.ok, g.reason FROM ledger.gate(NULL, NULL) AS g;
-END
+LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT g.ok, g.reason FROM ledger.gate(NULL, NULL) AS g
 $$;
 ALTER FUNCTION public.ops_gate_proposal(jsonb) OWNER TO opsledger_owner;
 

@@ -1,9 +1,7 @@
--- ops_is_auto_approvable: whether a template needs nobody's approval.
+-- ops_is_auto_approvable: whether a template is auto-approved. A template that cannot run is not, and nothing is while
+-- policy auto_approve is missing or broken. A missing risk_level counts as medium, and executors must be allowed too.
 --
--- Returns  true or false: false too for a template that cannot run at all, and while policy auto_approve is
---          absent or broken. A missing risk_level is medium, and the executor is asked for like the kind.
--- Locks    none.
--- Used by  the origin's clients.
+-- Used by  the predecessor's clients.
 CREATE OR REPLACE FUNCTION public.ops_is_auto_approvable(p_template jsonb) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

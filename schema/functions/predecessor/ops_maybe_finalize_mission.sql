@@ -1,14 +1,12 @@
--- ops_maybe_finalize_mission: ends a mission whose steps say that it is over.
+-- ops_maybe_finalize_mission: ends a mission if its steps require it.
 --
--- Failed   as soon as a step has failed for good since the mission began or was reopened (its row changed
---          then, and has not since): what waited then is skipped. Where one is dead from before, once
---          nothing is left to run.
--- Succeeded  once every step has. A mission without steps, one that has ended, and one that is not there
---          keep what they are; in one that has failed, what waited when another of its steps died is
---          skipped too.
--- Returns  nothing.
+-- The mission fails as soon as a step has become a dead letter since the mission began or was opened again. Its queued
+-- steps are skipped then. If all dead letters are older, it fails when no step is left to run. It succeeds when every
+-- step has succeeded. A mission without steps, a succeeded mission and a missing mission do not change. In a failed
+-- mission, the steps that were queued when another step died are skipped too.
+--
 -- Locks    the mission's row, then its queued steps.
--- Used by  the origin's workers, after they have written a step's outcome.
+-- Used by  the predecessor's workers, after they have written a step's outcome.
 CREATE OR REPLACE FUNCTION public.ops_maybe_finalize_mission(p_mission_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off AS $$
@@ -34,7 +32,7 @@ BEGIN
                 ELSE format('step %s is dead still', coalesce(s.ordinal, 0)) END AS error
         INTO failed FROM public.ops_mission_steps AS s
         WHERE s.mission_id = p_mission_id AND s.status = 'failed'
-            -- Of a mission that has failed, what was skipped since is no failure.
+            -- In a failed mission, skipped steps are not failures.
             AND (s.failure_count > 0 OR mission.status <> 'failed')
         ORDER BY s.updated_at >= mission.updated_at DESC, s.failure_count > 0 DESC,
             CASE WHEN s.updated_at >= mission.updated_at THEN s.updated_at END DESC,

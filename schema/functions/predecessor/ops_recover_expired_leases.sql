@@ -1,10 +1,9 @@
--- ops_recover_expired_leases: takes back steps whose lease has run out: each a failed attempt of class
--- lease_expired, tried again at once, dead after the last one.
+-- ops_recover_expired_leases: takes back steps whose leases have expired. Each is a failed attempt of class
+-- lease_expired. The step is queued again, or becomes a dead letter after its last attempt.
 --
--- Returns  one row: how many are queued again, and how many have failed for good (or were skipped, where
---          their mission had failed meanwhile).
--- Locks    see ledger.recover_steps.
--- Used by  the origin's heartbeat.
+-- Returns  one row: how many steps are queued again, and how many are dead letters, or skipped in a failed mission.
+-- Locks    as ledger.recover_steps.
+-- Used by  the predecessor's heartbeat.
 CREATE OR REPLACE FUNCTION public.ops_recover_expired_leases()
 RETURNS TABLE (requeued_steps integer, failed_steps integer)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp

@@ -1,10 +1,6 @@
--- ops_set_updated_at: the origin's trigger function, for tables of one's own. The eight tables do not need
--- it: what changes them sets `updated_at`.
---
--- Returns  the row with `updated_at`, the transaction's time, whatever the client sent.
--- Locks    none.
--- Used by  BEFORE UPDATE row triggers of operators. Whoever writes such a table runs it, so it asks for no
---          right of ours.
+-- ops_set_updated_at: the predecessor's trigger function for tables of operators: a BEFORE UPDATE row trigger that sets
+-- `updated_at` to the transaction's time. The eight tables do not need it. It needs no rights to opsledger, because it
+-- runs as the role that writes the operators' table.
 CREATE OR REPLACE FUNCTION public.ops_set_updated_at() RETURNS trigger
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

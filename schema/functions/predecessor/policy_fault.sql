@@ -1,8 +1,9 @@
--- ledger.policy_fault: what is wrong with a policy's value, as the engine reads it.
+-- ledger.policy_fault: the first fault in a policy's value, with the field's name, by the rules of the engine.
 --
--- Returns  the words, naming the field; null where nothing is, or for a key that is not listed here.
--- Locks    none.
--- Used by  gate, objection, vote_rules, worker_rules, halted: a policy that a hand broke fails closed.
+-- Returns  a sentence; null if the value is valid, or if this list does not have the key. Policies.swift has the same
+--          sentences.
+-- Used by  gate, objection, submit, vote_rules, worker_rules, halted. A policy that a manual change broke allows
+--          nothing new: they take the safe default, or the last valid version.
 CREATE OR REPLACE FUNCTION ledger.policy_fault(policy_key text, value jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -35,4 +36,3 @@ BEGIN
         ) END;
 END
 $$;
-ALTER FUNCTION ledger.policy_fault(text, jsonb) OWNER TO opsledger_owner;

@@ -1,9 +1,5 @@
--- ledger.policy_field_fits: whether one field of a policy says what is expected of it.
---
--- Returns  true for what is absent, but for the loop's state; for null too, but where a list is expected:
---          there it would not be told from an empty one.
--- Locks    none.
--- Used by  policy_fault.
+-- ledger.policy_field_fits: whether a field of a policy has a value of the expected kind. A missing field is
+-- accepted, except the loop's state. So is null, except for a list, where it would look like an empty list.
 CREATE OR REPLACE FUNCTION ledger.policy_field_fits(field jsonb, expected text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
@@ -30,4 +26,3 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
                 OR coalesce(ledger.json_whole(m.number) NOT BETWEEN 0 AND 2147483647, true))
         END
 $$;
-ALTER FUNCTION ledger.policy_field_fits(jsonb, text) OWNER TO opsledger_owner;

@@ -1,11 +1,10 @@
--- ledger.recover_steps: takes back running steps that nobody holds any more.
+-- ledger.recover_steps: takes back running steps whose holders have disappeared.
 --
--- Which    without a threshold, those whose lease has run out; with one, those without a live lease that
---          were not touched for so long. Passed over are a row that no history makes (a negative
---          failure_count) and, with a WARNING, one that the tables' constraints or triggers refuse to fail.
--- Returns  how many are queued again, and how many have failed for good or were skipped.
--- Locks    steps with their missions, in the order of the steps' ids; who is locked by others is passed
---          over, as by the engine.
+-- Takes    null for steps whose leases have expired; or an interval for steps without a current lease that nobody
+--          changed for so long. It skips steps with an impossible failure_count. If a constraint or trigger of the
+--          tables refuses the change, it skips that step with a WARNING.
+-- Returns  how many steps are queued again, and how many are dead letters or skipped.
+-- Locks    the steps with their missions, in the order of the steps' ids. It skips steps that others have locked.
 -- Used by  ops_recover_expired_leases, ops_recover_stale_steps.
 CREATE OR REPLACE FUNCTION ledger.recover_steps(
     untouched_for interval, OUT requeued integer, OUT failed integer)
@@ -15,8 +14,7 @@ DECLARE
     ids uuid[];
     step_id uuid;
 BEGIN
-    -- All are locked before the first is changed: a cursor would pass over rows that this very
-    -- transaction has changed since it was opened.
+    -- It locks all steps before it changes the first. A cursor would skip rows that this transaction changes meanwhile.
     SELECT array_agg(x.id ORDER BY x.made, x.ordinal, x.id) INTO ids FROM (
         SELECT s.id, s.ordinal, m.created_at AS made
         FROM public.ops_mission_steps AS s JOIN public.ops_missions AS m ON m.id = s.mission_id
@@ -35,23 +33,20 @@ BEGIN
             ELSE
                 failed := failed + 1;
             END IF;
-        EXCEPTION
-            WHEN OTHERS THEN
-                IF NOT ledger.is_of_a_row(SQLSTATE, SQLERRM) THEN
-                    RAISE;
-                END IF;
-                RAISE WARNING 'step % is passed over: %', step_id, SQLERRM;
+        EXCEPTION WHEN OTHERS THEN
+            IF NOT ledger.is_of_a_row(SQLSTATE, SQLERRM) THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'step % is skipped, because the database refuses to change it: %', step_id, SQLERRM;
         END;
     END LOOP;
 END
 $$;
-ALTER FUNCTION ledger.recover_steps(interval) OWNER TO opsledger_owner;
 
--- Whether an error can be one row's fault (a constraint, an index or a trigger of somebody's), and not a lost
--- race, a missing right or a transaction that may not write any more.
+-- Whether an error can be the fault of one row (a constraint, an index, a trigger of somebody else). A lost race, a
+-- missing right, or a transaction that may not write any more is not.
 CREATE OR REPLACE FUNCTION ledger.is_of_a_row(state text, message text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT state NOT IN ('40001', '40P01', '42501')
         AND (state <> '55000' OR starts_with(message, 'OPS_016'))
 $$;
-ALTER FUNCTION ledger.is_of_a_row(text, text) OWNER TO opsledger_owner;

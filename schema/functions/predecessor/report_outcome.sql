@@ -1,12 +1,9 @@
--- ledger.report_outcome: an agent event of the loop's own, made by an SQL function.
+-- ledger.report_outcome: inserts an agent event about an outcome of the loop, unless its dedupe key exists already.
 --
--- Born processed unless a pattern's type begins with its first word and the colon. A matrix that cannot
--- be read says nothing about that, and the next heartbeat looks at the event.
+-- The event is already processed, unless a pattern of the reaction matrix can match it: a pattern whose type begins
+-- with the same word and colon. If the matrix cannot be read, the next heartbeat processes the event.
 --
--- Returns  nothing. A dedupe key that is taken says that it was reported already.
--- Locks    none.
--- Used by  ops_create_proposal_and_maybe_autoapprove, fail_attempt, fail_mission,
---          ops_maybe_finalize_mission.
+-- Used by  submit, fail_attempt, fail_mission, ops_maybe_finalize_mission.
 CREATE OR REPLACE FUNCTION ledger.report_outcome(
     event_type text, event_data jsonb, event_key text, event_mission uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -29,4 +26,3 @@ BEGIN
     ON CONFLICT (dedupe_key) DO NOTHING;
 END
 $$;
-ALTER FUNCTION ledger.report_outcome(text, jsonb, text, uuid) OWNER TO opsledger_owner;

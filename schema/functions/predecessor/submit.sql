@@ -1,8 +1,8 @@
--- ledger.submit: writes a proposal whose template is checked and whose dedupe key is free.
+-- ledger.submit: writes a proposal with a valid template and a free dedupe key.
 --
--- Returns  what became of it. One that the gate refuses gives up its key, so that the same work may be
---          proposed again tomorrow.
--- Locks    none: the caller holds the row of policy proposal_caps.
+-- Returns  the proposal's id and status, its mission, and the reason for the status. A proposal that the gate refuses
+--          gets no dedupe key, so that the same work can be proposed again tomorrow.
+-- Locks    none. The caller has locked the row of policy proposal_caps.
 -- Used by  ops_create_proposal_and_maybe_autoapprove.
 CREATE OR REPLACE FUNCTION ledger.submit(dedupe_key text, proposal_source text, template jsonb,
     OUT id uuid, OUT status public.ops_proposal_status, OUT mission uuid, OUT reason text)
@@ -57,4 +57,3 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.submit(text, text, jsonb) OWNER TO opsledger_owner;

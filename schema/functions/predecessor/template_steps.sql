@@ -1,9 +1,7 @@
--- ledger.template_steps: what the mission of a template would do, once the template is checked.
+-- ledger.template_steps: checks a template, and gives the steps of its mission, one row each, in the template's order.
+-- The rules are those of docs/templates.md, in the order in which the engine checks them.
 --
--- Returns  a row a step, in the template's order, with what it needs; or raises: OPS_004 with the path of
---          what is wrong, OPS_005 for an executor that is unknown. The rules of docs/templates.md, in
---          the order in which the engine asks for them.
--- Locks    none.
+-- Raises   OPS_004 with the path of the invalid part, OPS_005 for an unknown executor.
 -- Used by  ops_create_proposal_and_maybe_autoapprove, ops_create_mission_from_proposal, objection.
 CREATE OR REPLACE FUNCTION ledger.template_steps(template jsonb)
 RETURNS TABLE (ordinal integer, kind text, executor text, params jsonb, max_retries integer,
@@ -33,7 +31,7 @@ BEGIN
         executor := coalesce(step ->> 'executor', kind);
         IF executor <> ALL (ledger.executors()) THEN
             RAISE EXCEPTION 'OPS_005: %: there is no executor %', path, executor
-                USING HINT = 'known: ' || array_to_string(ledger.executors(), ', ');
+                USING HINT = 'The executors are: ' || array_to_string(ledger.executors(), ', ');
         END IF;
         params := coalesce(step -> 'params', '{}');
         max_retries := ledger.json_whole(step -> 'max_retries');
@@ -46,7 +44,7 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 
-    -- A step that waits for itself, by whatever detour, never gets ready.
+    -- A step in a cycle waits for itself, and never becomes ready.
     LOOP
         SELECT array_agg(o) INTO ready FROM generate_series(0, cardinality(waits) - 1) AS o
         WHERE o <> ALL (done) AND NOT EXISTS (
@@ -61,18 +59,16 @@ BEGIN
     END IF;
 END
 $$;
-ALTER FUNCTION ledger.template_steps(jsonb) OWNER TO opsledger_owner;
 
 CREATE OR REPLACE FUNCTION ledger.refuse_template(fault text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'OPS_004: the template''s %', fault
-        USING HINT = 'a template has steps, each with a kind; see docs/templates.md';
+        USING HINT = 'A template has steps, each with a kind: see docs/templates.md.';
 END
 $$;
-ALTER FUNCTION ledger.refuse_template(text) OWNER TO opsledger_owner;
 
--- What is wrong with a template, its steps apart; null where nothing is.
+-- The first fault of a template outside of its steps, or null.
 CREATE OR REPLACE FUNCTION ledger.template_fault(template jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
@@ -92,9 +88,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN octet_length(template::text) > 1048576 THEN 'template is not at most 1048576 bytes'
         END
 $$;
-ALTER FUNCTION ledger.template_fault(jsonb) OWNER TO opsledger_owner;
 
--- What is wrong with one step, its executor's name apart; null where nothing is.
+-- The first fault of a step, or null. It does not check whether the executor exists.
 CREATE OR REPLACE FUNCTION ledger.step_fault(step jsonb, path text, ordinal integer, total integer)
 RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT path || CASE
@@ -116,4 +111,3 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
             THEN '.needs is not a list of positions of other steps, counted from 0'
         END
 $$;
-ALTER FUNCTION ledger.step_fault(jsonb, text, integer, integer) OWNER TO opsledger_owner;

@@ -1,10 +1,9 @@
--- ledger.vote_rules: the rules that the vote over a proposal is held under.
+-- ledger.vote_rules: the rules of the vote on a proposal. Voters are the roles whose votes count.
 --
--- Returns  what its row keeps since the vote was called. A row that a hand made voting keeps none, and gets
---          what the policy says, counted from its making; without a policy that can be read, two
---          approvals, an hour, a veto. Voters are the roles whose votes count.
--- Locks    none.
--- Used by  ops_create_proposal_and_maybe_autoapprove, ops_check_consensus, ops_cast_vote, write_vote.
+-- Returns  the rules that the proposal's row keeps since the vote began. A row that a manual change set to voting keeps
+--          none. It gets the rules of policy voting_policy, with a deadline from `since` on. If that policy cannot be
+--          read: two approvals, one hour, and a veto.
+-- Used by  submit, ops_check_consensus, ops_cast_vote, write_vote.
 CREATE OR REPLACE FUNCTION ledger.vote_rules(kept jsonb, risk text, since timestamptz,
     OUT threshold integer, OUT deadline timestamptz, OUT required_voters text[], OUT veto boolean,
     OUT voters text[])
@@ -24,7 +23,7 @@ BEGIN
                 ELSE ledger.voters(required_voters) END;
             RETURN;
         EXCEPTION WHEN data_exception THEN
-            NULL;  -- The 31st of February: no deadline, so no rules.
+            NULL;  -- Such as February 31: the kept rules have no valid deadline.
         END;
     END IF;
     SELECT p.value INTO policy FROM public.ops_policy AS p WHERE p.key = 'voting_policy';
@@ -39,9 +38,8 @@ BEGIN
     voters := ledger.voters(required_voters);
 END
 $$;
-ALTER FUNCTION ledger.vote_rules(jsonb, text, timestamptz) OWNER TO opsledger_owner;
 
--- The roles that may vote: those that policy agent_roles has, and the required ones.
+-- The roles that may vote: those of policy agent_roles, and the required ones.
 CREATE OR REPLACE FUNCTION ledger.voters(required text[]) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ARRAY(
@@ -49,14 +47,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             SELECT unnest(required) AS role
             UNION SELECT r.key FROM public.ops_policy AS p,
                 jsonb_each(CASE jsonb_typeof(p.value) WHEN 'object' THEN p.value ELSE '{}' END) AS r
-            WHERE p.key = 'agent_roles' AND NOT EXISTS (
-                SELECT FROM jsonb_each(CASE jsonb_typeof(p.value) WHEN 'object' THEN p.value ELSE '{}' END) AS w
-                WHERE jsonb_typeof(w.value) <> 'object')
+            WHERE p.key = 'agent_roles'
+                AND NOT jsonb_path_exists(p.value, 'strict $.* ? (@.type() != "object")', '{}', true)
         ) AS v ORDER BY 1)
 $$;
-ALTER FUNCTION ledger.voters(text[]) OWNER TO opsledger_owner;
 
--- The texts of a JSON array; what is none is passed over.
+-- The strings of a JSON array.
 CREATE OR REPLACE FUNCTION ledger.texts_of(list jsonb) RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ARRAY(
@@ -65,11 +61,9 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
             WITH ORDINALITY AS t (item, n)
         WHERE jsonb_typeof(t.item) = 'string' ORDER BY t.n)
 $$;
-ALTER FUNCTION ledger.texts_of(jsonb) OWNER TO opsledger_owner;
 
--- A time as events and rows of ours write it.
+-- A time in the form of events and of jsonb columns.
 CREATE OR REPLACE FUNCTION ledger.time_text(instant timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 $$;
-ALTER FUNCTION ledger.time_text(timestamptz) OWNER TO opsledger_owner;

@@ -1,9 +1,9 @@
--- ledger.worker_rules: what policy worker_policy says, or said last where a hand broke or removed it.
+-- ledger.worker_rules: the rules of policy worker_policy, or of its last valid version if a manual change broke it or
+-- removed it.
 --
--- Returns  attempts in all (3 where the policy does not say), what may run (null: all) and what may not;
---          readable is false where nobody can tell what is blocked: then nothing may run.
--- Locks    none.
--- Used by  ops_claim_next_step, fail_attempt.
+-- Returns  the attempts of a step (3 if the policy has no number), the allowed executors (null for all), and the
+--          blocked ones. readable is false if the policy exists and no version is valid: then no step may run.
+-- Used by  next_step, fail_attempt.
 CREATE OR REPLACE FUNCTION ledger.worker_rules(
     OUT attempts_max integer, OUT allowed jsonb, OUT blocked jsonb, OUT readable boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -24,4 +24,3 @@ BEGIN
     blocked := coalesce(policy -> 'blocked_executors', '[]');
 END
 $$;
-ALTER FUNCTION ledger.worker_rules() OWNER TO opsledger_owner;

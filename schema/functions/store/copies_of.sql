@@ -1,22 +1,21 @@
 -- ledger.copies_of: the rows that hold what a mission or an agent event said, or a copy of it.
 --
--- What comes of an agent event copies from it: reaction, proposal, mission, steps, runs, the radar, what the
--- mission reports, and what comes of that. A mission's own words came from its proposal, and that from the agent event
--- whose reaction led to it. A step of any mission whose result repeats a row names that row (`reads`); what the loop
--- reports of that step, and what comes of the report, holds a copy as well. Events are asked, not rows, so that rows
--- which have left are found too.
+-- An agent event is copied into its reaction, and from there into the proposal, mission, steps, runs, radar items, the
+-- mission's reports, and what follows from these. A mission's own texts come from its proposal, and the proposal's from
+-- the agent event whose reaction created it. The result of a step can repeat a radar item; the step names the item
+-- (`reads`), and the reports about that step are copies too. The search uses events, not rows, so that it also finds
+-- removed and archived rows.
 --
--- Takes    what is to be erased, and what else is known of by now: where the log's beginning is in the
---          store only, who asks reads that beside this, and asks again with what it found.
--- Returns  stream; noun and last version where it has events here; whether it is what others came of;
---          whether there is anything left to erase; and the missions that the row belongs to, as events say.
--- Locks    none. Reads the log once.
--- Used by  erase; retention and archive restore, for what a hold on a source covers.
+-- Takes    the rows to erase, and other rows that are known to hold copies. If the first part of the log is archived,
+--          the caller reads that part in the store, and calls this function again with the rows that it found.
+-- Returns  the stream; its row type and last version, if the log has its events; whether others were copied from it;
+--          whether it still has content to erase; and the missions that the row belongs to.
+-- Used by  erase; retention and archive restore, to find what a hold on a source covers. It reads the log once.
 CREATE OR REPLACE FUNCTION ledger.copies_of(roots uuid[], others uuid[])
 RETURNS TABLE (stream uuid, row_type text, version integer, is_root boolean, is_due boolean, missions uuid[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
     WITH RECURSIVE links (type, part, path, row_type, copy, is_origin, meaning, of_type) AS (VALUES
-        -- StreamLink has the same list, and StreamLinkTests compares them.
+        -- A test compares this list with StreamLink in Swift.
         ('mission.created', 'data', '{proposal_id}', 'proposal', 'from', true, 'row', ''),
         ('mission.inserted', 'data', '{columns,proposal_id}', 'proposal', 'from', true, 'row', ''),
         ('mission.amended', 'data', '{changes,proposal_id,1}', 'proposal', 'from', true, 'row', ''),
@@ -54,14 +53,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
         ('run.restored', 'data', '{columns,step_id}', 'step', 'from', false, 'row', '')
     ), names AS MATERIALIZED (
         SELECT e.entry, e.stream, split_part(e.type, '.', 1) AS row_type, l.row_type AS named_row_type, l.copy, l.is_origin,
-            l.meaning, CASE WHEN n.value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.value::uuid END AS named
+            l.meaning,
+            CASE WHEN n.value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.value::uuid END AS named
         FROM ledger.events AS e JOIN links AS l ON l.type = e.type
-            CROSS JOIN LATERAL (SELECT CASE l.part WHEN 'data' THEN e.data ELSE e.content END #> l.path::text[]) AS f(field)
+            CROSS JOIN LATERAL (
+                SELECT CASE l.part WHEN 'data' THEN e.data ELSE e.content END #> l.path::text[]) AS f(field)
             CROSS JOIN LATERAL unnest(CASE json_typeof(f.field) WHEN 'array'
                 THEN ARRAY(SELECT json_array_elements_text(f.field)) ELSE ARRAY[f.field #>> '{}'] END) AS n(value)
         WHERE l.of_type = '' OR coalesce(e.data ->> 'type', e.data -> 'columns' ->> 'type') LIKE l.of_type || '%'
     ), edges (parent, parent_row_type, child, is_origin) AS MATERIALIZED (
-        -- Written so that the planner expects few rows: it sizes hash tables by them.
+        -- This form makes the planner expect few rows, and create small hash tables.
         SELECT CASE n.copy WHEN 'from' THEN r.named ELSE n.stream END,
             CASE n.copy WHEN 'from' THEN n.named_row_type ELSE n.row_type END,
             CASE n.copy WHEN 'from' THEN n.stream ELSE r.named END, n.is_origin
@@ -96,4 +97,3 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' 
             GROUP BY e.stream) AS e ON e.stream = d.stream
     ORDER BY d.stream
 $$;
-ALTER FUNCTION ledger.copies_of(uuid[], uuid[]) OWNER TO opsledger_owner;

@@ -1,13 +1,13 @@
--- ledger.drop_partition: lets the first partition of the log go, which the store holds.
+-- ledger.drop_partition: archives the first partition of the log: drops it, and records that the store has its events.
 --
--- Takes    the partition's first number, the file of the store that ends where it ends, how many events the store
---          has of it, the root there, and who does it. The caller has read all of it back from the store.
--- Returns  true; false where there is no such partition any more.
--- Refuses  one that is not the first, is not sealed to its end, has another number of events, or whose root
---          nobody has noted here.
--- Locks    the log, for a moment: ACCESS EXCLUSIVE, which it gives up waiting for after 200 ms, so that no append
---          stands behind it for longer. lock_not_available then: try again.
--- Used by  retention. As its owner, the installing superuser, who may permit DDL in ledger; only the keeper may call it.
+-- Takes    the partition's first number; the file of the store that ends at its end, the number of the partition's
+--          events there, and the root at its end; and the actor. The caller has read all of these back from the store.
+-- Returns  true; false if the partition does not exist any more.
+-- Refuses  a partition that is not the first, that is not sealed to its end, that has another number of events, or
+--          whose root was never recorded here.
+-- Locks    the log, ACCESS EXCLUSIVE, for a moment. It waits at most 200 ms for that lock, so that no append waits
+--          longer, and then raises lock_not_available: try again.
+-- Used by  retention. It runs as its owner, the installing superuser. Only the repair role may call it.
 CREATE OR REPLACE FUNCTION ledger.drop_partition(
     first bigint, segment text, events bigint, root bytea, actor text
 ) RETURNS boolean
@@ -18,7 +18,6 @@ DECLARE
     last CONSTANT bigint := drop_partition.first + span - 1;
     part CONSTANT text := ledger.partition_name(drop_partition.first);
     held bigint;
-    permitted boolean;
 BEGIN
     LOCK TABLE ledger.ddl_permits IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('ledger.' || part) IS NULL THEN
@@ -29,25 +28,25 @@ BEGIN
         WHERE i.inhparent = 'ledger.events'::regclass
           AND substring(c.relname FROM '^events_p([0-9]+)$')::bigint < drop_partition.first)
     THEN
-        RAISE EXCEPTION 'OPS_013: %: the log leaves from its front, and has earlier partitions', part
+        RAISE EXCEPTION 'OPS_013: partition % cannot be archived: the log has earlier partitions', part
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF last > ledger.sealed() THEN
-        RAISE EXCEPTION 'OPS_013: % is not sealed to its end', part
+        RAISE EXCEPTION 'OPS_013: partition % cannot be archived: it is not sealed to its end', part
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('SELECT count(*) FROM ledger.%I', part) INTO held;
     IF held <> drop_partition.events THEN
-        RAISE EXCEPTION 'OPS_015: % has % events, the store has % of it', part, held, drop_partition.events
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'OPS_015: partition % has % events, but the store has % events of it',
+            part, held, drop_partition.events USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF NOT EXISTS (
         SELECT FROM ledger.checkpoints AS c
         WHERE c.entry = last AND c.root = drop_partition.root)
     THEN
-        RAISE EXCEPTION 'OPS_015: the root of the store at the end of % was never noted here', part
+        RAISE EXCEPTION 'OPS_015: the store''s root at the end of partition % was never recorded here', part
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Push to this store first.';
+                HINT = 'Push to this store first: `opsledger archive push`.';
     END IF;
     EXECUTE format($sql$
         INSERT INTO ledger.kept_events SELECT e.* FROM ledger.%I AS e
@@ -56,12 +55,7 @@ BEGIN
     INSERT INTO ledger.archived_partitions (first, last, events, root, segment, actor, dropped_at)
     VALUES (drop_partition.first, last, drop_partition.events, drop_partition.root,
         drop_partition.segment, drop_partition.actor, ledger.now());
-    INSERT INTO ledger.ddl_permits VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
-    permitted := FOUND;
-    EXECUTE format('DROP TABLE ledger.%I', part);
-    IF permitted THEN
-        DELETE FROM ledger.ddl_permits AS p WHERE p.xid = pg_current_xact_id();
-    END IF;
+    PERFORM ledger_guard.change_schema(ARRAY[format('DROP TABLE ledger.%I', part)]);
     RETURN true;
 END
 $$;

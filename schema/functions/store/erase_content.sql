@@ -1,19 +1,17 @@
--- ledger.emptied: content without its values. Field names stay, so that the fold knows what was set.
+-- ledger.emptied: content without its values. The field names stay, so that the fold knows which fields were set.
 CREATE OR REPLACE FUNCTION ledger.emptied(content json) RETURNS json
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ('{' || coalesce(string_agg(to_json(k.name)::text || ': null', ', '), '') || '}')::json
     FROM json_object_keys(emptied.content) AS k(name)
 $$;
-ALTER FUNCTION ledger.emptied(json) OWNER TO opsledger_owner;
 
--- ledger.erase_content: of streams that have an `erased` event, takes the content of all events before the last of
--- them off the log, and the results of their commands. What is left is SHA-256(salt || content), so that every
--- hash and proof still holds.
+-- ledger.erase_content: erases the content of all events before a stream's last `erased` event, and the results of
+-- their commands. SHA-256(salt || content) stays, so that every hash and proof still holds.
 --
--- Takes    the streams; and commands of events that are in the store only.
--- Returns  from how many events.
--- Locks    the rows that it changes.
--- Used by  erase, restore; the keeper only. As its owner, the installing superuser: no role may change the log.
+-- Takes    the streams; and the commands of archived events.
+-- Returns  the number of events whose content it erased.
+-- Used by  erase, restore; only the repair role may call it. It runs as its owner, the installing superuser, because no
+--          role may change the log.
 CREATE OR REPLACE FUNCTION ledger.erase_content(streams uuid[], commands uuid[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -25,7 +23,7 @@ BEGIN
     GROUP BY e.stream
     ON CONFLICT (stream) DO UPDATE SET entry = greatest(x.entry, EXCLUDED.entry);
 
-    -- Of rows that have left; of those that came back, their events' versions tell.
+    -- The tombstones of removed and archived rows. A row that came back has the version of its last event.
     UPDATE ledger.tombstones AS t SET version = e.version
     FROM ledger.events AS e
     WHERE t.stream = ANY (streams) AND e.stream = t.stream AND e.version = t.version + 1
@@ -39,7 +37,7 @@ BEGIN
     WHERE x.stream = ANY (streams) AND e.stream = x.stream AND e.entry < x.entry
         AND e.salt IS NOT NULL;
     GET DIAGNOSTICS erased = ROW_COUNT;
-    -- Copies of events of policies that have left the database.
+    -- The copies of archived events.
     UPDATE ledger.kept_events AS e
     SET content = ledger.emptied(e.content), salt = NULL,
         commitment = sha256(e.salt || convert_to(e.content::text, 'UTF8'))
@@ -48,7 +46,7 @@ BEGIN
         AND e.salt IS NOT NULL;
     DELETE FROM ledger.erasure_permits AS p WHERE p.xid = pg_current_xact_id();
 
-    -- A digest of what was asked tells who guesses right.
+    -- With the digest of a request, a guess at its content could be checked.
     UPDATE ledger.idempotency_keys AS c SET result = NULL, digest = NULL
     WHERE (c.result IS NOT NULL OR c.digest IS NOT NULL) AND (c.command = ANY (commands) OR c.command IN (
         SELECT e.command FROM ledger.events AS e JOIN ledger.confirmed_erasures() AS x ON x.stream = e.stream

@@ -1,14 +1,14 @@
--- ledger.forget_statistics: takes the server's samples of columns anew, of the eight tables and of all in schema ledger
--- but the log, whose json columns have none.
+-- ledger.forget_statistics: deletes the server's column statistics, and makes them again, for the eight tables and for
+-- schema ledger without the log, whose json columns have none. Does nothing if nothing was ever erased.
 --
--- PostgreSQL keeps common values and histograms of each column, which whoever reads the table can see in pg_stats.
--- ANALYZE replaces them, but not of a table that has become empty, and by an owner of the table only. They are therefore
--- deleted first, of the table, of indexes with expressions, and of extended statistics, and then made again.
+-- PostgreSQL keeps common values and histograms of each column, and shows them in pg_stats to everybody who may read
+-- the table. ANALYZE replaces them, but not those of an empty table. They are therefore deleted first: those of the
+-- table, of its indexes on expressions, and of extended statistics.
 --
--- Returns  nothing. Does nothing where nothing was ever erased.
--- Locks    SHARE UPDATE EXCLUSIVE on each table: an ANALYZE that still has the old rows ends before, and nobody who reads
---          or writes waits.
--- Used by  erase, after its commit; restore. As its owner, the installing superuser; only the keeper may call it.
+-- Locks    SHARE UPDATE EXCLUSIVE on each table, which waits for an ANALYZE that still sees the old rows. Nobody who
+--          reads or writes waits.
+-- Used by  erase, after its commit; restore. It runs as its owner, the installing superuser. Only the repair role may
+--          call it.
 CREATE OR REPLACE FUNCTION ledger.forget_statistics() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

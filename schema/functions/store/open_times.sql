@@ -1,13 +1,11 @@
--- ledger.open_times: from when until when missions were open, as the log that is here says: from the first moment at
--- which an event shows a mission to have been open to the last.
+-- ledger.open_times: from when to when missions were open: the first and the last moment at which an event in the
+-- database shows that the mission was open.
 --
--- What the archive and erasures record of a mission does not count, nor does a change by hand of another column than its
--- status and its times. Mission.openMoments in Swift says the same of events that have left the database; OpenTimesTests
--- compares the two.
+-- Events of archive and erasure do not count, nor do manual changes of columns other than the status and the times.
+-- Mission.openMoments in Swift has the same rules for archived events, and OpenTimesTests compares the two.
 --
--- Returns  mission, and the two moments; no row for a mission that no event here shows so.
--- Locks    none.
--- Used by  retention, erase and archive restore, for what a hold on a time covers.
+-- Returns  the mission and the two moments; no row for a mission without such an event.
+-- Used by  retention, erase and archive restore, to find what a hold on a time covers.
 CREATE OR REPLACE FUNCTION ledger.open_times(missions uuid[])
 RETURNS TABLE (mission uuid, began timestamptz, ended timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -19,7 +17,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             OR e.type = 'mission.amended' AND e.data -> 'changes' -> 'status' IS NOT NULL
             OR e.type = 'mission.inserted' AND e.data -> 'columns' ->> 'status' IN ('approved', 'running')
         UNION ALL
-        -- A row that a hand put in says itself when it was open.
+        -- A row that a manual change inserted has the times in its columns.
         SELECT v.value::timestamptz
         FROM (VALUES (e.data -> 'columns' ->> 'created_at'), (coalesce(e.data -> 'columns' ->> 'completed_at',
             e.data -> 'columns' ->> 'updated_at'))) AS v(value)
@@ -32,4 +30,3 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE e.stream = ANY (missions)
     GROUP BY e.stream HAVING min(m.moment) IS NOT NULL
 $$;
-ALTER FUNCTION ledger.open_times(uuid[]) OWNER TO opsledger_owner;

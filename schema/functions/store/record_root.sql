@@ -1,10 +1,8 @@
--- ledger.record_root: the root of the Merkle tree over the events up to a sealed entry, as a checkpoint of its own beside
--- the seal. One that is there stays.
+-- ledger.record_root: records the root of the Merkle tree over the events up to a sealed entry, as a checkpoint of its
+-- own beside the seal. A root that is recorded already stays.
 --
--- Takes    whether this database has just pushed what it has up to there, which tells that it is no old copy of itself
+-- Takes    by_push: whether this database has just pushed its events up to there. Such a database is no stale copy
 --          (ledger.pushed_since_start).
--- Returns  nothing.
--- Refuses  an entry that is not sealed: what may still come would not be in the tree.
 -- Used by  push, restore.
 CREATE OR REPLACE FUNCTION ledger.record_root(
     entry bigint, size bigint, root bytea, frontier bytea, by_push boolean
@@ -12,9 +10,8 @@ CREATE OR REPLACE FUNCTION ledger.record_root(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF record_root.entry > ledger.sealed() THEN
-        RAISE EXCEPTION 'entry % is not sealed', record_root.entry
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'ledger.seal() first.';
+        RAISE EXCEPTION 'cannot record a root at entry %: it is not sealed', record_root.entry
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call ledger.seal() first.';
     END IF;
     INSERT INTO ledger.checkpoints (entry, sealed_at, size, root, frontier, recorded_in)
     VALUES (record_root.entry, ledger.now(), record_root.size, record_root.root, record_root.frontier,
@@ -22,4 +19,3 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END
 $$;
-ALTER FUNCTION ledger.record_root(bigint, bigint, bytea, bytea, boolean) OWNER TO opsledger_owner;

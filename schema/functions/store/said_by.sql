@@ -1,8 +1,7 @@
--- ledger.said_by: the agent events of a source, whether they have it now or had it before a hand changed it.
+-- ledger.said_by: the streams of the agent events that have this source, or had it before a manual change, by the
+-- events in the database.
 --
--- Returns  their streams, as far as the log that is here says.
--- Locks    none. Reads the log once.
--- Used by  retention, erase and archive restore, for what a hold on a source covers.
+-- Used by  retention, erase and archive restore, to find what a hold on a source covers. It reads the log once.
 CREATE OR REPLACE FUNCTION ledger.said_by(source text) RETURNS TABLE (stream uuid)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT DISTINCT e.stream FROM ledger.events AS e
@@ -10,4 +9,3 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         AND said_by.source IN (e.content -> 'data' ->> 'source', e.content -> 'data' -> 0 ->> 'source',
             e.content -> 'data' -> 1 ->> 'source')
 $$;
-ALTER FUNCTION ledger.said_by(text) OWNER TO opsledger_owner;

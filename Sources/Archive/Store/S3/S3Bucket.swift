@@ -3,32 +3,29 @@ import Glibc
 import HTTP
 import Ledger
 
-/// What is asked of a bucket.
 struct S3Request {
   var method: HTTPRequest.Method
   /// The key; nil for the bucket itself.
   var key: String?
-  /// By name, as a signature wants it.
+  /// Sorted by name, for the signature.
   var query: [(name: String, value: String)] = []
   var headers: [(name: String, value: String)] = []
   var body: [UInt8] = []
-  /// Upper bound on the answer's body.
+  /// The longest body of an answer.
   var bytesMax = 1 << 20
-  /// In messages, as after "cannot".
+  /// The words after "cannot" in messages.
   var doing: String
-  /// The file that it is about.
   var file: String?
 }
 
-/// Speaks to a bucket: signs every request, and tries again what passes by itself.
+/// Sends signed requests to a bucket, again after a temporary failure.
 final class S3Bucket: Sendable {
   let place: S3Place
   private let client: HTTPClient
   private let settings: S3Settings
-  /// With the bucket, without a slash at its end.
+  /// The URL of the bucket, without a slash at its end.
   private let base: String
 
-  /// Of one request.
   private static let attemptsMax = 4
 
   init(_ place: S3Place, _ settings: S3Settings) throws(OpsError) {
@@ -46,12 +43,16 @@ final class S3Bucket: Sendable {
   }
 
   private static func base(of place: S3Place, _ settings: S3Settings) throws(OpsError) -> String {
-    guard settings.region.utf8.allSatisfy(isInRegion), !settings.region.isEmpty else {
-      throw OpsError(.badInput, "AWS_REGION is \(settings.region.debugDescription), no region")
+    let region = settings.region
+    guard !region.isEmpty, region.utf8.allSatisfy({ $0.isAlphanumeric || $0 == UInt8(ascii: "-") })
+    else {
+      throw OpsError(
+        .badInput, "AWS_REGION is \(region.debugDescription), which is not a region",
+        hint: "set AWS_REGION to a region like us-east-1")
     }
     guard var endpoint = settings.endpoint else {
-      // Amazon's certificate is for one name before the dot.
-      let host = "s3.\(settings.region).amazonaws.com"
+      // Amazon's certificate does not cover a bucket with a dot in its name.
+      let host = "s3.\(region).amazonaws.com"
       return place.bucket.contains(".")
         ? "https://\(host)/\(place.bucket)" : "https://\(place.bucket).\(host)"
     }
@@ -60,28 +61,16 @@ final class S3Bucket: Sendable {
       !endpoint.contains(where: { "@?# \\".contains($0) || !$0.isASCII || $0 < " " })
     else {
       throw OpsError(
-        .badInput, "AWS_ENDPOINT_URL must be like https://host:port, without a login in it")
+        .badInput, "AWS_ENDPOINT_URL is not a URL like https://host:port, without a login")
     }
     return "\(endpoint)/\(place.bucket)"
   }
 
-  private static func isInRegion(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
-      true
-    default: false
-    }
-  }
-
-  /// The key of a file.
   func key(_ name: StoreName) -> String { place.prefix + name.text }
 
-  // MARK: Requests
-
-  /// Sends a request, again where the trouble may pass.
+  /// Sends a request, again after a failure that may be temporary.
   ///
-  /// - Parameter answers: Statuses besides success that the caller knows what to do with.
+  /// - Parameter answers: Statuses besides success that the caller handles.
   func send(
     _ request: S3Request, answers: Set<Int> = []
   ) throws(OpsError) -> HTTPResponse {
@@ -102,7 +91,7 @@ final class S3Bucket: Sendable {
     }
   }
 
-  /// A quarter more or less, so that those who failed together do not come back together.
+  /// Waits up to a quarter more or less, so that clients that failed together do not return together.
   private func pause(before attempt: Int) {
     let millis = settings.pauseMillis << (2 * (attempt - 2))
     usleep(UInt32(millis * Int.random(in: 750...1250)))
@@ -122,22 +111,18 @@ final class S3Bucket: Sendable {
       body: request.body)
   }
 
-  /// As a signature wants it: everything but what never has a meaning in a URL.
+  /// Percent-encodes all bytes but the unreserved ones, as the signature asks for.
   static func escaped(_ text: String) -> String {
-    var escaped = ""
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-        UInt8(ascii: "_"), UInt8(ascii: "~"):
+    text.utf8.reduce(into: "") { escaped, byte in
+      if byte.isAlphanumeric || "-._~".utf8.contains(byte) {
         escaped.unicodeScalars.append(Unicode.Scalar(byte))
-      default: escaped += "%" + hexEncoded([byte]).uppercased()
+      } else {
+        escaped += "%" + hexEncoded([byte]).uppercased()
       }
     }
-    return escaped
   }
 
-  /// Text of others without what must not be seen.
+  /// Text of a server, without the secrets of this client.
   func withoutSecrets(_ text: String) -> String {
     var text = text
     for secret in [settings.secretKey, settings.sessionToken ?? ""] where !secret.isEmpty {

@@ -2,16 +2,17 @@ import HTTP
 import Ledger
 import XML
 
-/// An answer that is no success: its status, and what the server calls it.
+/// An answer of the server that reports an error.
 struct S3Refusal: Equatable {
   var status: Int
-  /// `NoSuchKey`; empty where it does not say.
+  /// `NoSuchKey`; empty if the answer has none.
   var code = ""
   var message = ""
 
   init(status: Int) { self.status = status }
 
-  /// Nil of a success. One that holds an error is none: a server that has begun to answer cannot take it back.
+  /// Nil for a success. A success whose body is an error counts as a refusal: a server that has begun its answer cannot
+  /// change the status.
   init?(_ response: HTTPResponse) {
     let mayHoldError = !response.isSuccess || response.headers["content-type"] == "application/xml"
     let root = mayHoldError ? try? XMLElement(response.body) : nil
@@ -23,18 +24,17 @@ struct S3Refusal: Equatable {
   }
 }
 
-/// Why a request came to nothing.
 enum S3Failure {
   case unanswered(HTTPError)
   case refused(S3Refusal)
 
-  /// How many attempts this one counts for; 0: another would fare no better.
+  /// The number of attempts that this one counts as; 0: another attempt is useless.
   var attempts: Int {
     switch self {
     case .unanswered(let error):
       switch error.kind {
       case .connect, .lost: 1
-      // The wait was long already.
+      // A timeout has waited long already.
       case .timeout: 2
       case .tls, .unusable, .tooLarge: 0
       }
@@ -48,9 +48,9 @@ enum S3Failure {
     }
   }
 
-  /// Another request for the same name is under way.
+  /// Another request for the same name is running.
   static let busy: Set<String> = ["ConditionalRequestConflict", "OperationAborted"]
-  /// What arrived was not what was sent.
+  /// The server received other bytes than were sent.
   static let damaged: Set<String> = ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"]
 }
 
@@ -72,12 +72,12 @@ extension OpsError {
       case .tls:
         return (
           .databaseUnreachable, error.message,
-          "name the server's certificate authority in AWS_CA_BUNDLE, if it is to be trusted"
+          "if you trust the server, name the file of its certificate authority in AWS_CA_BUNDLE"
         )
       case .tooLarge: return (.storeDiverged, error.message, nil)
       case .unusable: return (.databaseUnreachable, error.message, "apt-get install libcurl4")
       case .connect, .timeout, .lost:
-        return (.databaseUnreachable, error.message, "look at AWS_ENDPOINT_URL and the network")
+        return (.databaseUnreachable, error.message, "check AWS_ENDPOINT_URL and the network")
       }
     case .refused(let refusal):
       let (code, hint) = meaning(of: refusal, bucket)
@@ -94,20 +94,20 @@ extension OpsError {
   private static func meaning(of refusal: S3Refusal, _ bucket: S3Bucket) -> (Code, hint: String?) {
     switch (refusal.status, refusal.code) {
     case (_, "NoSuchBucket"):
-      (.databaseUnreachable, "make the bucket \(bucket.place.bucket), or look at its name")
+      (.databaseUnreachable, "create the bucket \(bucket.place.bucket), or check its name")
     case (404, _): (.notFound, nil)
     case (_, "SignatureDoesNotMatch"), (_, "InvalidAccessKeyId"):
-      (.notAllowed, "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+      (.notAllowed, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     case (_, "RequestTimeTooSkewed"): (.notAllowed, "set this machine's clock")
-    case (_, "ExpiredToken"), (_, "InvalidToken"): (.notAllowed, "look at AWS_SESSION_TOKEN")
+    case (_, "ExpiredToken"), (_, "InvalidToken"): (.notAllowed, "check AWS_SESSION_TOKEN")
     case (301, _), (307, _), (_, "AuthorizationHeaderMalformed"):
-      (.notAllowed, "the bucket lies in another region: set AWS_REGION")
+      (.notAllowed, "the bucket is in another region: set AWS_REGION")
     case (401, _), (403, _):
       (.notAllowed, "let this key list the bucket, and get, put and delete objects in it")
     case (412, _): (.conflict, nil)
-    case (409, _): (.conflict, "somebody else writes it at this moment: try again")
+    case (409, _): (.conflict, "another client writes this object now: try again")
     case (400, let code) where S3Failure.damaged.contains(code):
-      (.storeDiverged, "bytes are changed on the way to it")
+      (.storeDiverged, "bytes changed on the way to the server: check the network")
     case (408, _), (429, _), (500..., _), (400, "RequestTimeout"): (.databaseUnreachable, nil)
     default: (.notAllowed, nil)
     }

@@ -5,9 +5,9 @@ import XML
 
 /// A file of an ``S3Store`` that is being written.
 ///
-/// It is kept in memory up to a part, and sent in parts from there on; nothing has its name before they are put
-/// together. Who made an object is known by a mark in its metadata: so an upload whose answer was lost is
-/// known to be ours, and one that a server put over another, whatever the condition said, to be not.
+/// It is one request, or an upload in parts if it is longer than a part. The object exists after the upload is completed.
+/// A random mark in its metadata shows who wrote an object. So the writer knows its own upload if an answer was lost, and
+/// notices if a server ignored the condition and let another upload replace it.
 final class S3File: FileInTheMaking {
   private let name: StoreName
   private let store: S3Store
@@ -16,11 +16,11 @@ final class S3File: FileInTheMaking {
   private var buffer: [UInt8] = []
   private let sha = SHA256()
   private var size: UInt64 = 0
-  /// Of an upload in parts that is open.
+  /// The id of an open upload in parts.
   private var upload: String?
   private var parts: [(tag: String, checksum: String)] = []
 
-  /// 10,000 of them are 80 GB; 5 MB is the least that a part may have.
+  /// An upload has at most 10,000 parts (80 GB), of at least 5 MB each.
   static let partBytes = 8 << 20
   private static let markHeader = "x-amz-meta-opsledger-upload"
 
@@ -38,7 +38,7 @@ final class S3File: FileInTheMaking {
     size += UInt64(bytes.count)
     var rest = bytes[...]
     while !rest.isEmpty {
-      // A part is sent when more follows: the last one is sent at the end, whatever its size.
+      // The last part is sent by `publish`, whatever its size.
       if buffer.count == Self.partBytes { try sendPart() }
       let piece = rest.prefix(Self.partBytes - buffer.count)
       buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: piece))
@@ -49,31 +49,29 @@ final class S3File: FileInTheMaking {
   func publish() throws(OpsError) -> Bool {
     defer { giveUp() }
     let written = sha.finish()
-    // For servers that know no conditions, and to send nothing in vain.
+    // For servers that ignore conditions, and to send nothing in vain.
     if try owner() != nil { return false }
     let isTaken = upload == nil ? try put() : try complete()
     guard let owner = try owner() else {
-      // HEAD does not tell a bucket that is gone from a file that is.
+      // A HEAD request cannot tell a missing bucket from a missing file.
       _ = try store.list(name.text)
       throw OpsError(
         isTaken ? .conflict : .storeDiverged,
-        "store \(store.place): \(name.text) is not there after it was written",
-        hint: "does somebody else remove files there?",
+        "store \(store.place): \(name.text) is missing after it was written",
+        hint: "check whether somebody else removes objects there",
         cause: .store(
           StoreFault(isTaken ? .unavailable : .damaged, at: store.place, file: name.text)))
     }
-    // A server may keep no metadata: then the status is all there is.
+    // If a server keeps no metadata, only the status tells.
     guard owner == mark || owner.isEmpty && !isTaken else { return false }
     if try isThere(written) { return true }
-    // Nothing may rely on it; what may be another's stays.
+    // Without the mark it may be another client's object, and stays.
     if owner == mark { try? store.remove(name.text) }
     throw OpsError(
-      store: .damaged, "store \(store.place): \(name.text) reads back other than it was written",
-      hint: "the server is not to be trusted; see `opsledger archive verify`", at: store.place,
-      file: name.text)
+      store: .damaged,
+      "store \(store.place): \(name.text) was not stored: its bytes read back differ from those written",
+      hint: "check the server; see `opsledger archive verify`", at: store.place, file: name.text)
   }
-
-  // MARK: One request
 
   /// - Returns: Whether the name was taken.
   private func put() throws(OpsError) -> Bool {
@@ -86,9 +84,9 @@ final class S3File: FileInTheMaking {
     return try bucket.send(request, answers: [412]).status == 412
   }
 
-  // MARK: In parts
-
-  /// - Returns: The id of the upload, which the first part begins.
+  /// The first part begins the upload.
+  ///
+  /// - Returns: The id of the upload.
   @discardableResult
   private func sendPart() throws(OpsError) -> String {
     let upload = if let upload { upload } else { try begin() }
@@ -99,7 +97,7 @@ final class S3File: FileInTheMaking {
     request.headers = [("x-amz-checksum-sha256", checksum)]
     request.body = buffer
     guard let tag = try bucket.send(request).headers["etag"] else {
-      throw strange("a part of it has no ETag")
+      throw store.unexpected("the answer to a part of \(name.text) has no ETag", name.text)
     }
     parts.append((tag, checksum))
     buffer.removeAll(keepingCapacity: true)
@@ -113,7 +111,7 @@ final class S3File: FileInTheMaking {
     let body = try bucket.send(request).body
     let answer = try? XMLElement(body)
     guard let upload = answer?["UploadId"]?.text, !upload.isEmpty else {
-      throw strange("an upload in parts has no id")
+      throw store.unexpected("the upload of \(name.text) has no id", name.text)
     }
     return upload
   }
@@ -136,7 +134,7 @@ final class S3File: FileInTheMaking {
       return false
     }
     if refusal.code == "NoSuchUpload" {
-      // An attempt before, whose answer was lost, has ended it: whose the object is tells.
+      // An earlier attempt, whose answer was lost, completed the upload: the mark will tell.
       self.upload = nil
     } else if refusal.status == 404 {
       throw OpsError(.refused(refusal), request, in: bucket)
@@ -144,7 +142,7 @@ final class S3File: FileInTheMaking {
     return true
   }
 
-  /// Leaves nothing behind; what could not be told to the server a rule of the bucket clears away.
+  /// Aborts the upload. If that fails, a lifecycle rule of the bucket removes its parts.
   private func giveUp() {
     buffer = []
     guard let upload else { return }
@@ -154,19 +152,16 @@ final class S3File: FileInTheMaking {
     _ = try? bucket.send(request)
   }
 
-  // MARK: What is there
-
-  /// The mark of whoever made the object of that name: empty where it has none, nil where there is none.
+  /// The mark of the object with that name; empty if it has no mark, nil if there is no object.
   private func owner() throws(OpsError) -> String? {
     let response = try bucket.send(request(.head, "look at"), answers: [404])
     return response.status == 404 ? nil : response.headers[Self.markHeader] ?? ""
   }
 
-  /// Reads the file back: whether it is what was written.
   private func isThere(_ written: Digest) throws(OpsError) -> Bool {
     let found = SHA256()
     var offset: UInt64 = 0
-    // Of a small file one request tells both what is there and that nothing follows.
+    // For a small file, one request shows the bytes and that nothing follows.
     while offset <= size {
       let bytes = try store.read(name.text, offset..<offset + UInt64(Self.partBytes))
       found.update(bytes)
@@ -181,18 +176,11 @@ final class S3File: FileInTheMaking {
       method: method, key: bucket.key(name), doing: "\(doing) \(name.text)", file: name.text)
   }
 
-  private func strange(_ what: String) -> OpsError {
-    OpsError(
-      .databaseUnreachable, "store \(store.place): cannot write \(name.text): \(what)",
-      hint: "does AWS_ENDPOINT_URL name an S3-compatible server?",
-      cause: .store(StoreFault(.unavailable, at: store.place, file: name.text)))
-  }
-
   private static func checksum(_ bytes: [UInt8]) -> String {
     SHA256.hash(bytes).withUnsafeBytes { S3Text.base64($0) }
   }
 
-  /// For text of a server's in XML.
+  /// Escapes text of the server for XML.
   private static func escaped(_ text: String) -> String {
     text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
   }

@@ -1,23 +1,23 @@
 import Ledger
 
-/// How a bucket is reached, by the names that others' tools use too.
+/// The settings of a bucket, with the names of the usual environment variables.
 public struct S3Settings: Sendable {
   /// `AWS_ACCESS_KEY_ID`.
   public var accessKey: String
-  /// `AWS_SECRET_ACCESS_KEY`; in no error and in no output.
+  /// `AWS_SECRET_ACCESS_KEY`; appears in no error and no output.
   public var secretKey: String
-  /// `AWS_SESSION_TOKEN`, of keys that are lent for a while; as secret.
+  /// `AWS_SESSION_TOKEN` of temporary keys; a secret too.
   public var sessionToken: String?
   /// `AWS_REGION`.
   public var region = "us-east-1"
-  /// `AWS_ENDPOINT_URL`, of a server that is not Amazon's: the bucket is then in the path.
+  /// `AWS_ENDPOINT_URL` of another server than Amazon's: the bucket is then in the path.
   public var endpoint: String?
   /// `AWS_CA_BUNDLE`: a file of certificates to trust instead of the system's.
   public var certificates: String?
   public var connectTimeoutMillis = 5000
-  /// How long a server may say nothing.
+  /// The longest silence of a server.
   public var stallSecondsMax = 20
-  /// Before a request is tried again; then four and sixteen times as long.
+  /// The pause before the second attempt. Later pauses are four and sixteen times as long.
   public var pauseMillis = 200
 
   public init(accessKey: String, secretKey: String) {
@@ -26,15 +26,15 @@ public struct S3Settings: Sendable {
   }
 }
 
-/// `s3://bucket/prefix`, taken apart.
+/// The parts of `s3://bucket/prefix`.
 struct S3Place: Equatable, Sendable {
   let bucket: String
-  /// What all keys begin with: empty, or with a slash at its end.
+  /// The prefix of all keys: empty, or with a slash at its end.
   let prefix: String
 
   var text: String { "s3://\(bucket)" + (prefix.isEmpty ? "" : "/\(prefix.dropLast())") }
 
-  /// - Throws: `OPS_019` where it is none. Neither part ever has to be escaped in a URL.
+  /// - Throws: `OPS_019` if the text is not a place in a bucket. Neither part needs escapes in a URL.
   init(_ text: String) throws(OpsError) {
     guard text.hasPrefix("s3://") else { throw Self.notOne(text) }
     var parts = text.dropFirst(5).split(separator: "/", omittingEmptySubsequences: false)
@@ -46,10 +46,10 @@ struct S3Place: Equatable, Sendable {
   }
 
   private static func notOne(_ text: String) -> OpsError {
-    // Who puts a login there has a secret in it.
+    // A login in the text would be a secret.
     let shown = text.contains("@") ? "s3://…@…" : text.debugDescription
     return OpsError(
-      .badInput, "\(shown) names no bucket",
+      .badInput, "\(shown) does not name a bucket",
       hint: "write s3://bucket or s3://bucket/prefix, of letters, digits, '.', '-' and, in the "
         + "prefix, '_'")
   }
@@ -58,14 +58,8 @@ struct S3Place: Equatable, Sendable {
     guard (3...63).contains(text.utf8.count), let first = text.first, let last = text.last,
       first != "." && first != "-" && last != "." && last != "-", !text.contains("..")
     else { return false }
-    return text.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-        UInt8(ascii: "."), UInt8(ascii: "-"):
-        true
-      default: false
-      }
-    }
+    return text.lowercased() == text
+      && text.utf8.allSatisfy { $0.isAlphanumeric || ".-".utf8.contains($0) }
   }
 
   private static func isPart(_ text: Substring) -> Bool {

@@ -4,23 +4,23 @@ internal import XML
 
 /// A store in an S3-compatible bucket.
 ///
-/// An object appears whole or not at all, so a file is uploaded to its own name, on the condition that nothing
-/// has it (`If-None-Match: *`), with the SHA-256 that the server compares before it shows anything. What is too
-/// large for one request is uploaded in parts, with the same condition where they become one.
+/// An object appears whole or not at all. So a file is uploaded to its own name, on the condition that no object has the
+/// name (`If-None-Match: *`), and with its SHA-256, which the server compares. A file that is too large for one request
+/// is uploaded in parts, and the condition applies when they are completed.
 ///
 /// - Source: Amazon S3 API reference; AWS Signature Version 4.
 public final class S3Store: ObjectStore {
   public let place: String
   private let bucket: S3Bucket
 
-  /// The largest object there is, 5 TB, and more.
+  /// More than the largest object, which has 5 TB.
   private static let offsetMax: UInt64 = 1 << 43
   private static let wholeBytesMax = 1 << 30
   private static let pageKeys = 1000
 
-  /// Nothing is looked at yet.
+  /// Sends nothing yet.
   ///
-  /// - Throws: `OPS_019` where it is no place in a bucket, or a setting cannot be.
+  /// - Throws: `OPS_019` if the place or a setting is not valid.
   public init(_ place: String, _ settings: S3Settings) throws(OpsError) {
     let place = try S3Place(place)
     self.place = place.text
@@ -28,8 +28,6 @@ public final class S3Store: ObjectStore {
   }
 
   public static func isPlace(_ text: String) -> Bool { text.hasPrefix("s3://") }
-
-  // MARK: Reading
 
   public func list(_ prefix: String) throws(OpsError) -> [StoredFile] {
     _ = try StoreName.folders(ofPrefix: prefix)
@@ -43,7 +41,7 @@ public final class S3Store: ObjectStore {
         }
       }
       let next = page["IsTruncated"]?.text == "true" ? page["NextContinuationToken"]?.text : nil
-      guard next == nil || next != token else { throw strange("its list does not end") }
+      guard next == nil || next != token else { throw unexpected("its list does not end") }
       token = next
     } while token != nil
     return found.sorted { $0.name < $1.name }
@@ -57,20 +55,22 @@ public final class S3Store: ObjectStore {
       S3Request(method: .get, query: query, bytesMax: 16 << 20, doing: "list \(prefix)*"))
     let root: XMLElement
     do throws(XMLElement.Problem) { root = try XMLElement(response.body) } catch {
-      throw strange("its list cannot be read: \(error.what)")
+      throw unexpected("its list cannot be read: \(error.what)")
     }
-    guard root.name == "ListBucketResult" else { throw strange("it answers with \(root.name)") }
+    guard root.name == "ListBucketResult" else {
+      throw unexpected("its list is a \(root.name)")
+    }
     return root
   }
 
-  /// Nil of what is no file of a store: a console's mark of a folder, a hidden name.
+  /// Nil for an object that is not a file of a store: the folder mark of a console, or a hidden name.
   private func file(_ item: XMLElement, isEscaped: Bool) throws(OpsError) -> StoredFile? {
     guard let key = item["Key"]?.text, let size = item["Size"].flatMap({ UInt64($0.text) }) else {
-      throw strange("its list names a file without key or size")
+      throw unexpected("its list has an object without key or size")
     }
     let whole = isEscaped ? S3Text.unescaped(key) : key
     guard whole.hasPrefix(bucket.place.prefix) else {
-      throw strange("its list names what was not asked for")
+      throw unexpected("its list has an object with another prefix")
     }
     let name = String(whole.dropFirst(bucket.place.prefix.count))
     let isHidden = name.split(separator: "/").contains { $0.hasPrefix(".") }
@@ -78,11 +78,12 @@ public final class S3Store: ObjectStore {
     return StoredFile(name: name, size: size)
   }
 
-  private func strange(_ what: String) -> OpsError {
+  /// The error of an answer that no S3-compatible server gives.
+  func unexpected(_ what: String, _ file: String? = nil) -> OpsError {
     OpsError(
       .databaseUnreachable, "store \(place): \(what)",
-      hint: "does AWS_ENDPOINT_URL name an S3-compatible server?",
-      cause: .store(StoreFault(.unavailable, at: place)))
+      hint: "check that AWS_ENDPOINT_URL names an S3-compatible server",
+      cause: .store(StoreFault(.unavailable, at: place, file: file)))
   }
 
   public func read(_ name: String, _ range: Range<UInt64>?) throws(OpsError) -> [UInt8] {
@@ -93,7 +94,7 @@ public final class S3Store: ObjectStore {
     guard let range else { return try bucket.send(request).body }
     let part = range.clamped(to: 0..<Self.offsetMax)
     if part.isEmpty {
-      // No request can ask for nothing; whether the file is there still counts.
+      // A request cannot ask for zero bytes. A missing file must still throw.
       request.method = .head
       _ = try bucket.send(request)
       return []
@@ -104,14 +105,12 @@ public final class S3Store: ObjectStore {
     case 416: return []
     case 206: return response.body
     default:
-      // A server may answer with all of it.
+      // A server may ignore the range and send the whole file.
       let all = 0..<UInt64(response.body.count)
       let there = part.clamped(to: all)
       return Array(response.body[Int(there.lowerBound)..<Int(there.upperBound)])
     }
   }
-
-  // MARK: Writing
 
   public func make(_ name: String) throws(OpsError) -> any FileInTheMaking {
     S3File(try StoreName(name), in: self, bucket)
@@ -127,7 +126,7 @@ public final class S3Store: ObjectStore {
 }
 
 enum S3Text {
-  /// Undoes what a list does to keys that XML could not hold.
+  /// Decodes the percent-encoding of keys in a list.
   static func unescaped(_ text: String) -> String {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]

@@ -1,25 +1,25 @@
 #pragma once
-// libcurl's easy interface as Swift can call it: curl_easy_setopt and curl_easy_getinfo are variadic.
+// libcurl's easy interface for Swift, which cannot call curl_easy_setopt and curl_easy_getinfo: they are variadic.
 #include <curl/curl.h>
 
-/// Loads libcurl, once. Everything below wants this to have answered NULL.
+/// Loads libcurl once. Every other function needs this to have returned NULL.
 ///
-/// Returns NULL, or why it cannot be had.
+/// Returns NULL, or why libcurl cannot be loaded.
 const char *easy_load(void);
 
 CURL *easy_make(void);
 void easy_free(CURL *easy);
-/// Forgets what was set; keeps connections.
+/// Resets all options, and keeps the connections.
 void easy_reset(CURL *easy);
 CURLcode easy_perform(CURL *easy);
-/// In libcurl's words; lasts.
+/// libcurl's static text for a code.
 const char *easy_reason(CURLcode code);
-/// The status of the answer; 0 where there was none.
+/// The status of the answer, or 0 if there was none.
 long easy_status(CURL *easy);
 
 CURLcode easy_set_number(CURL *easy, CURLoption option, long value);
 CURLcode easy_set_size(CURL *easy, CURLoption option, curl_off_t value);
-/// libcurl keeps a copy.
+/// libcurl copies the text.
 CURLcode easy_set_text(CURL *easy, CURLoption option, const char *value);
 /// libcurl keeps the pointer.
 CURLcode easy_set_pointer(CURL *easy, CURLoption option, const void *value);

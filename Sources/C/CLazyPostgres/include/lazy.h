@@ -1,2 +1,2 @@
-// Nothing to call: this target defines libpq's functions, declared in libpq-fe.h.
+// This target defines functions of libpq, which libpq-fe.h declares.
 #pragma once

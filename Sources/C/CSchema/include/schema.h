@@ -1,9 +1,9 @@
-// The files of schema/, carried in the binary.
+// The files of schema/, embedded in the program.
 #pragma once
 #include <stddef.h>
 
-/// One file: its path below schema/, as 'migrations/0001_roles.sql' or 'policies/loop.json', and its
-/// bytes (UTF-8, not terminated by a zero).
+/// A file: its path in schema/, such as 'migrations/0001_roles.sql' or 'policies/loop.json', and its bytes (UTF-8, without
+/// a zero at the end).
 typedef struct {
   const char *name;
   const unsigned char *bytes;
@@ -14,6 +14,6 @@ typedef struct {
 const opsledger_schema_file *opsledger_schema_sql(void);
 size_t opsledger_schema_sql_count(void);
 
-/// The seeded policies, one file a key, sorted by name.
+/// The seeded policies, a file for each key, sorted by name.
 const opsledger_schema_file *opsledger_schema_policies(void);
 size_t opsledger_schema_policies_count(void);

@@ -3,30 +3,25 @@ import JSON
 import Ledger
 import Log
 
-/// `log show|tail|stats`: the log as it is.
+/// `log show|tail|stats`: the events of the log.
 enum LogCommands {
   static let all = [show, tail, stats]
 
   static let show = Command(
-    group: .audit, name: "log show", summary: "print events of the log, in its order",
+    group: .audit, name: "log show", summary: "print events of the log, in their order",
     options: [
-      .init(name: "stream", value: "ID", help: "only of this row"),
-      .init(name: "entry", value: "N[-M]", help: "only of these entries"),
-      .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
-      .init(
-        name: "limit", value: "N",
-        help: "at most so many: the last (50), with --entry the first (all)"),
+      .value("stream", "ID", "only events of this row"),
+      .value("entry", "N[-M]", "only these entries"), type,
+      .value("limit", "N", "at most N: the last ones (50); with --entry the first ones (all)"),
       .offline,
     ],
     notes: [
-      "With --json one object a line, under the columns of ledger.events. Events that retention took out of "
-        + "the database are read from the store."
+      "With --json each line is an object with the columns of ledger.events. Archived events are read from the "
+        + "store (--store, OPS_STORE)."
     ],
     examples: [
-      .init(line: "log show --entry 41-45", meaning: "what those entries recorded"),
-      .init(
-        line: "log show --type '\(Step.anyEventType)' --limit 20", meaning: "the last ones of steps"
-      ),
+      "log show --entry 41-45": "the events of these entries",
+      "log show --type '\(Step.anyEventType)' --limit 20": "the last 20 events of steps",
     ]
   ) { (call) throws(OpsError) in
     let entries = try range(call)
@@ -48,7 +43,7 @@ enum LogCommands {
     } else {
       try call.session().log(query) { printer.print($0) }
     }
-    if printer.count == 0 { call.note("no such events") }
+    if printer.count == 0 { call.note("no events match") }
     return .fine
   }
 
@@ -58,24 +53,26 @@ enum LogCommands {
     let numbers = parts.compactMap { Int64($0) }
     guard numbers.count == parts.count, (1...2).contains(numbers.count), let first = numbers.first,
       let last = numbers.last, first >= 0, first <= last
-    else { throw .badInput("--entry wants a number or a range like 41-45, not \(text)") }
+    else { throw .badInput("--entry needs a number or a range like 41-45, not \(text)") }
     return first...last
   }
 
+  private static let type = Command.Option.value(
+    "type", "GLOB", "only events of this type; * stands for any text")
+
   static let tail = Command(
-    group: .audit, name: "log tail", summary: "print the last events that are sealed",
+    group: .audit, name: "log tail", summary: "print the last sealed events, and follow the log",
     options: [
-      .init(name: "stream", value: "ID", help: "only of this row"),
-      .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
-      .init(name: "follow", help: "go on, and print events as they are sealed"),
-      .init(name: "limit", value: "N", help: "begin with so many (10)"),
+      .value("stream", "ID", "only events of this row"), type,
+      .flag("follow", "continue, and print events when they are sealed"),
+      .value("limit", "N", "begin with the last N (10)"),
       .offline,
     ],
     notes: [
-      "What is sealed can no longer change: nothing is ever inserted before it. An append that "
-        + "stays open holds the seal back; status names it."
+      "Sealed entries never change, and no entry is inserted before them. An open transaction that records "
+        + "something holds the seal back; status names it."
     ],
-    examples: [.init(line: "log tail --follow", meaning: "watch the ledger work")]
+    examples: ["log tail --follow": "watch the ledger at work"]
   ) { (call) throws(OpsError) in
     var query = LogQuery(limit: try call.integer("limit", in: 0...1_000_000) ?? 10, keeps: .last)
     query.sealedOnly = true
@@ -84,8 +81,7 @@ enum LogCommands {
     var printer = Printer(json: call.wantsJSON)
     if call.flag("offline") {
       guard !call.flag("follow") else {
-        throw .badInput(
-          "--offline and --follow do not go together: nothing is added to a store alone")
+        throw .badInput("--offline and --follow exclude each other: only a push adds to a store")
       }
       _ = try query.run(in: call.storedLog()) { printer.print($0) }
       return .fine
@@ -97,7 +93,7 @@ enum LogCommands {
     if query.limit > 0 { try session.log(query) { printer.print($0) } }
     guard let stop else { return .fine }
     (query.keeps, query.limit) = (.first, Int.max)
-    // Where the database goes away in the middle, what was printed is not printed again.
+    // After an outage in the middle of an entry, no event is printed twice.
     var last = (entry: sealed, index: Int32.max)
     while stop.sleep(millis: 500) {
       Output.standard.flush()
@@ -119,22 +115,20 @@ enum LogCommands {
     return .fine
   }
 
-  /// Prints events as they come: a table cannot wait for its widest cell.
+  /// Prints events as they arrive. A table would wait for its widest cell.
   private struct Printer {
     let json: Bool
-    private(set) var count = 0
-
-    init(json: Bool) { self.json = json }
+    var count = 0
 
     mutating func print(_ event: LoggedEvent) {
       count += 1
-      if json { return Output.standard.line(event.json) }
+      if json { return Output.standard.line(JSONObjectWriter.text { event.write(to: &$0) }) }
       var parts = [
         Self.padded("\(event.entry).\(event.index)", to: 10), Shown.fineTime(event.recordedAt),
         Self.padded(event.type, to: 22), "\(event.stream) v\(event.version)",
         Terminal.printable(event.actor),
       ]
-      if let cause = event.cause { parts.append("because of \(cause)") }
+      if let cause = event.cause { parts.append("caused by \(cause)") }
       Output.standard.line(Shown.packed(parts, indent: 12))
       if event.data != "{}" { part("data", event.data) }
       if let content = event.content { part("content", content) }
@@ -155,18 +149,15 @@ enum LogCommands {
   }
 
   static let stats = Command(
-    group: .audit, name: "log stats", summary: "count what the log holds",
+    group: .audit, name: "log stats",
+    summary: "count the events of the log, by type and by partition",
     notes: [
-      "It reads all of the log that the database holds; what retention took out is not counted."
+      "It reads the whole log in the database. Archived events are not counted."
     ],
-    examples: [.init(line: "log stats", meaning: "how large it is, and of what")]
+    examples: ["log stats": "how large the log is, and what fills it"]
   ) { (call) throws(OpsError) in
     let statistics = try call.session().logStatistics()
-    if call.wantsJSON {
-      Output.standard.line(json(statistics))
-    } else {
-      Output.standard.write(text(statistics))
-    }
+    call.print(text(statistics)) { json(statistics, &$0) }
     return .fine
   }
 
@@ -177,32 +168,25 @@ enum LogCommands {
       ("first", Shown.time(statistics.first)), ("last", Shown.time(statistics.last)),
       ("last entry", "\(statistics.lastEntry), sealed up to \(statistics.sealed)"),
     ])
-    var types = TextTable([
-      .init(title: "TYPE", canShrink: false), .init(title: "EVENTS", alignsRight: true),
-    ])
-    for (type, count) in statistics.types { types.add([type, Shown.count(count)]) }
-    var partitions = TextTable([
-      .init(title: "PARTITION", canShrink: false),
-      .init(title: "ENTRIES", alignsRight: true, canShrink: false),
-      .init(title: "EVENTS, ABOUT", alignsRight: true), .init(title: "SIZE", alignsRight: true),
-    ])
-    for partition in statistics.partitions {
-      partitions.add([
-        partition.name, "\(partition.from)-\(partition.to)",
-        partition.events.map { Shown.count($0) } ?? "", Shown.bytes(partition.bytes),
+    let types = TextTable(
+      statistics.types, [.whole("TYPE") { $0.type }, .number("EVENTS") { Shown.count($0.events) }])
+    let partitions = TextTable(
+      statistics.partitions,
+      [
+        .whole("PARTITION") { $0.name }, .number("ENTRIES") { "\($0.from)-\($0.to)" },
+        .number("EVENTS, ABOUT") { $0.events.map { Shown.count($0) } ?? "" },
+        .number("SIZE") { Shown.bytes($0.bytes) },
       ])
-    }
     text += "\n" + types.text() + "\n" + partitions.text()
     return text
   }
 
-  private static func json(_ statistics: LogStatistics) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ statistics: LogStatistics, _ out: inout JSONObjectWriter) {
     out.int("events", statistics.events)
     out.int("entries", statistics.entries)
     out.int("streams", statistics.streams)
-    out.json("first_at", .optional(statistics.first?.description))
-    out.json("last_at", .optional(statistics.last?.description))
+    out.optional("first_at", statistics.first?.description)
+    out.optional("last_at", statistics.last?.description)
     out.int("last_entry", statistics.lastEntry)
     out.int("sealed_entry", statistics.sealed)
     var types = JSONObjectWriter()
@@ -213,11 +197,10 @@ enum LogCommands {
       out.string("name", partition.name)
       out.int("from", partition.from)
       out.int("to", partition.to)
-      out.json("events_about", partition.events.map(JSON.int) ?? .null)
+      out.optional("events_about", partition.events)
       out.int("bytes", partition.bytes)
       return out.finish()
     }
     out.raw("partitions", "[" + partitions.joined(separator: ", ") + "]")
-    return out.finish()
   }
 }

@@ -4,13 +4,7 @@ import Ledger
 import Log
 
 extension LoggedEvent {
-  /// The event as JSON text, under the columns of `ledger.events`.
-  var json: String {
-    var out = JSONObjectWriter()
-    write(to: &out)
-    return out.finish()
-  }
-
+  /// The event under the columns of `ledger.events`.
   func write(to out: inout JSONObjectWriter) {
     out.int("entry", entry)
     out.int("index", index)
@@ -19,18 +13,18 @@ extension LoggedEvent {
     out.string("type", type)
     out.string("recorded_at", recordedAt.description)
     out.string("actor", actor)
-    out.json("cause", cause.map(JSON.int) ?? .null)
-    out.json("command", .optional(command?.description))
-    // As they were written, but on one line; and bytes as PostgreSQL prints them.
+    out.optional("cause", cause)
+    out.optional("command", command?.description)
+    // Each on one line, and otherwise as they were written. Bytes as PostgreSQL prints them.
     out.raw("data", Self.oneLine(data))
     out.raw("content", content.map(Self.oneLine) ?? "null")
-    out.json("salt", .optional(salt.map { "\\x" + hexEncoded($0) }))
-    out.json("commitment", .optional(commitment.map { "\\x" + hexEncoded($0) }))
+    out.optional("salt", salt.map { "\\x" + hexEncoded($0) })
+    out.optional("commitment", commitment.map { "\\x" + hexEncoded($0) })
   }
 
   private static func oneLine(_ text: String) -> String {
     guard text.utf8.contains(where: { $0 == 0x0A || $0 == 0x0D }) else { return text }
-    // Between the tokens of JSON, a line's end is a space like any other; within them there is none.
+    // JSON has line breaks between tokens only, where they mean the same as spaces.
     return String(text.map { $0.isNewline ? " " : $0 })
   }
 }

@@ -5,25 +5,22 @@ import Ledger
 import Log
 import Replay
 
-/// `verify`, `rebuild`: the tables against the log.
+/// `verify`, `rebuild`: compare the tables with the log, and write them from it.
 enum ReplayCommands {
-  static let all = [verify, rebuild]
-
-  /// More differences than this are counted, and not printed.
+  /// Further differences are counted, and not printed.
   static let printedMax = 200
 
   static let verify = Command(
     group: .audit, name: "verify",
     summary: "replay the log and compare it with the tables, row by row, column by column",
     notes: [
-      "It reads one moment of the database, and nobody waits for it. While others record it takes its "
-        + "time, so that the loop keeps its pace. The log is hashed, and compared with every root that "
-        + "pushes have noted; with --store (or OPS_STORE) with each store as well. Exit 1: they differ, or a store cannot be read."
+      "It reads the database as of one moment, blocks nobody, and slows down while others record.",
+      "It also hashes the log, and compares it with every Merkle root that a push recorded, and with each store that is "
+        + "named (--store, OPS_STORE). Exit 1: something differs, or a store cannot be read.",
     ],
     examples: [
-      .init(line: "verify", meaning: "are the tables what the log says?"),
-      .init(
-        line: "--store /backup/ops verify", meaning: "and is the log what was pushed to the store?"),
+      "verify": "do the tables equal the log?",
+      "--store /backup/ops verify": "and does the log equal the store?",
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
@@ -34,23 +31,17 @@ enum ReplayCommands {
     }
     report.unreadStores += unread
     for warning in report.warnings { call.note("warning: \(warning)") }
-    if call.wantsJSON {
-      Output.standard.line(json(report))
-    } else {
-      Output.standard.write(text(report, watch))
-    }
+    call.print(text(report, watch)) { json(report, &$0) }
     return report.isEqual && report.unreadStores.isEmpty ? .fine : .no
   }
 
-  /// The stores to compare the log with, of those that were named, and those that cannot be read. One that was not begun
-  /// has nothing to compare with.
+  /// The named stores: those to compare the log with, and those that cannot be read. An empty place is only a warning.
   private static func histories(
     _ call: Invocation, _ session: Session
   ) throws(OpsError) -> ([StoreHistory], [UnreadStore]) {
-    guard try !call.stores().isEmpty else { return ([], []) }
     var stores: [StoreHistory] = []
     var unread: [UnreadStore] = []
-    for files in try call.openStores() {
+    for files in try call.stores().isEmpty ? [] : call.openStores() {
       do throws(OpsError) {
         stores.append(try StoreHistory(files, of: session))
       } catch {
@@ -59,7 +50,7 @@ enum ReplayCommands {
           unread.append(UnreadStore(place: files.place, error: error))
           continue
         }
-        call.note("warning: not compared with \(files.place): nothing is stored there yet")
+        call.note("warning: the log was not compared with \(files.place): no store is there yet")
       }
     }
     return (stores, unread)
@@ -67,16 +58,16 @@ enum ReplayCommands {
 
   static let rebuild = Command(
     group: .recover, name: "rebuild",
-    summary: "make the tables from the log: write the rows that differ, and no others",
-    options: [.init(name: "check", help: "only say what it would do; exit 1 if anything")],
+    summary: "repair the tables from the log: write the rows that differ, and no others",
+    options: [.flag("check", "only say what it would write; exit 1 if a row differs")],
     notes: [
-      "Readers go on; writers wait while it writes. Triggers, grants, policies, indexes and "
-        + "columns of your own stay. It is recorded, with what it found. Where the log itself is "
-        + "broken it names where, writes nothing, and exits 1."
+      "Readers continue; writers wait while it writes. Your own triggers, grants, policies, indexes and columns "
+        + "stay. The log records the rebuild with what it found. If the log itself is damaged, rebuild names the "
+        + "place, writes nothing, and exits 1: see opsledger restore."
     ],
     examples: [
-      .init(line: "rebuild --check", meaning: "what would it do?"),
-      .init(line: "rebuild", meaning: "do it"),
+      "rebuild --check": "which rows would it write?",
+      "rebuild": "write them",
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
@@ -85,18 +76,14 @@ enum ReplayCommands {
     let report = try watched("rebuild") { (progress) throws(OpsError) in
       try Rebuilder.run(target, actor: actor, checkOnly: checkOnly, progress)
     }
-    if call.wantsJSON {
-      Output.standard.line(json(report, watch))
-    } else {
-      Output.standard.write(text(report, watch))
-    }
+    call.print(text(report, watch)) { json(report, watch, &$0) }
     switch report.outcome {
     case .equal, .rebuilt: return .fine
     case .wouldWrite, .refused: return .no
     }
   }
 
-  /// Shows how far a replay is.
+  /// Shows the progress of a replay.
   static func watched<Report>(
     _ label: String, _ replay: (ReplayProgress) throws(OpsError) -> Report
   ) throws(OpsError) -> Report {
@@ -114,43 +101,37 @@ extension ReplayCommands {
     var text =
       "compared \(Shown.count(rows, "row")) with the replay of "
       + "\(Shown.count(report.events, "event")), up to entry \(report.entry), in \(watch.text)\n"
-    text += counts(report.rows)
+    text += TextTable(
+      report.rows.sortedByKey,
+      [.whole("  TABLE") { "  " + $0.key }, .number("ROWS") { Shown.count($0.value) }]
+    ).text()
     if !report.notCovered.isEmpty {
-      text += "not covered, since they are not the ledger's: "
+      text += "not compared, since they do not belong to the ledger: "
       text += report.notCovered.map(Terminal.printable).joined(separator: ", ") + "\n"
     }
     if report.roots > 0 {
       text +=
-        "compared the log with \(Shown.count(report.roots, "noted root")): it is as noted up to "
+        "compared the log with \(Shown.count(report.roots, "recorded root")): it is unchanged up to "
         + "entry \(report.provenEntry)\n"
     }
     for store in report.unreadStores {
-      text += Terminal.printable("not compared with \(store.place): \(store.error)") + "\n"
+      text +=
+        Terminal.printable("the log was not compared with \(store.place): \(store.error)") + "\n"
       if let hint = store.error.hint { text += Terminal.printable("hint: \(hint)") + "\n" }
     }
     if report.isEqual { return text + "equal: every row, in every ledger column\n" }
     return text + differences(report)
       + (report.logProblems > 0
-        ? "the log itself is broken in \(Shown.count(report.logProblems, "place")); "
-          + "no rebuild can mend that\n" + restoring
+        ? "the log itself is damaged in \(Shown.count(report.logProblems, "place")); "
+          + "rebuild cannot repair that\n" + restoring
         : report.bookkeepingProblems == report.differenceCount
-          ? "the tables equal the log; what stands beside it does not\n"
-            + "hint: opsledger rebuild makes it again\n"
+          ? "the tables equal the log; bookkeeping tables of schema ledger do not\n"
+            + "hint: opsledger rebuild makes them again\n"
           : "hint: opsledger rebuild writes the rows that differ\n")
   }
 
   private static let restoring =
-    "hint: opsledger restore puts back what a store has; with --to it makes another database of the store\n"
-
-  private static func counts(_ rows: [String: Int]) -> String {
-    var table = TextTable([
-      .init(title: "  TABLE", canShrink: false), .init(title: "ROWS", alignsRight: true),
-    ])
-    for (name, count) in rows.sorted(by: { $0.key < $1.key }) {
-      table.add(["  " + name, Shown.count(count)])
-    }
-    return table.text()
-  }
+    "hint: opsledger restore brings back entries from a store; with --to it makes another database from the store\n"
 
   private static func differences(_ report: VerifyReport) -> String {
     var text = Shown.count(report.differenceCount, "difference") + "\n"
@@ -164,7 +145,7 @@ extension ReplayCommands {
     let row = Terminal.printable("\(difference.table) \(difference.row)")
     if difference.column == "*" {
       return difference.found == nil
-        ? "\(row): missing, the log has it" : "\(row): one too many, the log does not have it"
+        ? "\(row): missing, the log has it" : "\(row): extra, the log does not have it"
     }
     func shown(_ text: String?) -> String {
       Terminal.printable(text.map { Shown.brief($0, 200) } ?? "NULL")
@@ -182,7 +163,7 @@ extension ReplayCommands {
       return "the tables differ from the log; rebuild would write the rows named here\n"
         + differences(report.found)
     case .refused:
-      return "the log itself is broken; nothing was written\n" + differences(report.found)
+      return "the log itself is damaged; nothing was written\n" + differences(report.found)
         + restoring
     case .rebuilt:
       return
@@ -193,55 +174,50 @@ extension ReplayCommands {
   }
 
   private static func written(_ report: RebuildReport) -> String {
-    var table = TextTable([
-      .init(title: "  TABLE", canShrink: false), .init(title: "INSERTED", alignsRight: true),
-      .init(title: "UPDATED", alignsRight: true), .init(title: "REMOVED", alignsRight: true),
-    ])
-    for (name, count) in report.written.sorted(by: { $0.key < $1.key }) {
-      let counts = [count.inserted, count.updated, count.removed]
-      if counts.contains(where: { $0 > 0 }) {
-        table.add(["  " + name] + counts.map { Shown.count($0) })
-      }
-    }
-    return table.isEmpty ? "" : table.text()
+    let written = report.written.sortedByKey.filter { $0.value.total > 0 }
+    guard !written.isEmpty else { return "" }
+    return TextTable(
+      written,
+      [
+        .whole("  TABLE") { "  " + $0.key }, .number("INSERTED") { Shown.count($0.value.inserted) },
+        .number("UPDATED") { Shown.count($0.value.updated) },
+        .number("REMOVED") { Shown.count($0.value.removed) },
+      ]
+    ).text()
   }
 }
 
 // MARK: - For scripts
 
 extension ReplayCommands {
-  private static func json(_ report: VerifyReport) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ report: VerifyReport, _ out: inout JSONObjectWriter) {
     out.bool("ok", report.isEqual && report.unreadStores.isEmpty)
     out.int("entry", report.entry)
     out.int("events", report.events)
     out.json("rows", .object(report.rows.mapValues(JSON.int)))
-    out.raw("differences", "[" + report.differences.map(json).joined(separator: ",\n ") + "]")
+    out.list("differences", report.differences, json)
     out.int("difference_count", report.differenceCount)
     out.int("roots", report.roots)
     out.int("proven_entry", report.provenEntry)
-    out.json(
-      "stores_unread",
-      .array(
-        report.unreadStores.map {
-          .object(["store": .string($0.place), "error": .string("\($0.error)")])
-        }))
-    out.json("not_covered", .array(report.notCovered.map(JSON.string)))
-    out.json("warnings", .array(report.warnings.map(JSON.string)))
-    return out.finish()
+    out.list("stores_unread", report.unreadStores) { store, out in
+      out.string("store", store.place)
+      out.string("error", "\(store.error)")
+    }
+    out.list("not_covered", report.notCovered)
+    out.list("warnings", report.warnings)
   }
 
-  private static func json(_ difference: Difference) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ difference: Difference, _ out: inout JSONObjectWriter) {
     out.string("table", difference.table)
     out.string("row", difference.row)
     out.string("column", difference.column)
-    out.json("expected", .optional(difference.expected))
-    out.json("found", .optional(difference.found))
-    return out.finish()
+    out.optional("expected", difference.expected)
+    out.optional("found", difference.found)
   }
 
-  private static func json(_ report: RebuildReport, _ watch: Stopwatch) -> String {
+  private static func json(
+    _ report: RebuildReport, _ watch: Stopwatch, _ out: inout JSONObjectWriter
+  ) {
     let (outcome, isDone) =
       switch report.outcome {
       case .equal: ("equal", true)
@@ -249,22 +225,24 @@ extension ReplayCommands {
       case .wouldWrite: ("would_write", false)
       case .refused: ("refused", false)
       }
-    var out = JSONObjectWriter()
     out.bool("ok", isDone)
     out.string("outcome", outcome)
-    out.json("entry", report.entry.map(JSON.int) ?? .null)
-    out.json(
-      "written",
-      .object(
-        report.written.mapValues { count in
-          .object([
-            "inserted": .int(count.inserted), "updated": .int(count.updated),
-            "removed": .int(count.removed),
-          ])
-        }))
+    out.optional("entry", report.entry)
+    out.object("written") { tables in
+      for (name, count) in report.written.sortedByKey {
+        tables.object(name) { out in
+          out.int("inserted", count.inserted)
+          out.int("updated", count.updated)
+          out.int("removed", count.removed)
+        }
+      }
+    }
     out.json("dropped_constraints", report.droppedConstraints.json)
-    out.raw("found", json(report.found))
+    out.object("found") { json(report.found, &$0) }
     out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
-    return out.finish()
   }
+}
+
+extension RepairCount {
+  var total: Int { inserted + updated + removed }
 }

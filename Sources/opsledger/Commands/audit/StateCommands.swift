@@ -7,43 +7,34 @@ import Replay
 
 /// `state at`: the tables as they were.
 enum StateCommands {
-  static let all = [at]
-
-  /// How a moment is said, for the help of those that take one.
+  /// Explains a moment, for the help of commands that take one.
   static let whenHelp =
-    "an entry's number (up to the last sealed), a time (UTC unless it has an offset), or -2h"
+    "a sealed entry's number, a time (UTC unless it has an offset), or a duration ago: -2h"
 
   static let at = Command(
     group: .audit, name: "state at", summary: "show the tables as they were at any moment",
     arguments: [.init(name: "WHEN", help: whenHelp)],
     options: [
-      .init(
-        name: "query", value: "SQL",
-        help: "run one statement that reads against them, and print as psql --csv does"),
-      .init(name: "into", value: "SCHEMA", help: "leave them in a schema that does not exist yet"),
-      .init(name: "mission", value: "ID", help: "one mission with its proposal, steps and runs"),
+      .value(
+        "query", "SQL", "run one SELECT on those tables, and print as psql --csv does"),
+      .value("into", "SCHEMA", "write those tables into a new schema"),
+      .value("mission", "ID", "show one mission with its proposal, steps and runs"),
     ],
     notes: [
-      "A time means the greatest sealed entry that was recorded at or before it, which is printed.",
-      "The query names tables and views without a schema. Its tables are temporary: they are gone "
-        + "with its session, however that ends. It can write nothing. One that reads a live table, "
-        + "by its schema or through a view of your own, is refused.",
-      "With a store (--store, OPS_STORE) it begins with the newest snapshot up to the moment, and "
-        + "reads only the log after it; a query's tables are made where it names them. What of a "
-        + "snapshot is damaged is said, and an older one or the log is used.",
-      "--into leaves plain tables without keys, whole or not at all; DROP SCHEMA … CASCADE removes "
+      "A time means the last sealed entry recorded at or before it. The command prints that entry.",
+      "The query names tables and views without a schema. It reads temporary copies, and can write nothing. A query "
+        + "that reads a live table, by its schema or through a view of your own, is refused.",
+      "With a store (--store, OPS_STORE) it begins with the newest snapshot before the moment, and reads only the "
+        + "log after it. If a snapshot is damaged, it says so, and uses an older one or the whole log.",
+      "--into makes plain tables without keys, all of them or none; DROP SCHEMA … CASCADE removes "
         + "them. In the private PostgreSQL it uses the superuser's login.",
     ],
     examples: [
-      .init(line: "state at 41", meaning: "how many rows there were after entry 41"),
-      .init(
-        line: "state at -2h --query 'SELECT status, count(*) FROM ops_missions GROUP BY 1'",
-        meaning: "any question about two hours ago"),
-      .init(
-        line: "state at 2026-11-24T14:00Z --into before_the_fire", meaning: "for a longer look"),
-      .init(
-        line: "state at 41 --mission 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
-        meaning: "one mission as it stood"),
+      "state at 41": "how many rows there were after entry 41",
+      "state at -2h --query 'SELECT status, count(*) FROM ops_missions GROUP BY 1'":
+        "answers a question about two hours ago",
+      "state at 2026-11-24T14:00Z --into before_the_fire": "keeps the tables for more queries",
+      "state at 41 --mission \(Command.someID)": "one mission as it was then",
     ]
   ) { (call) throws(OpsError) in
     let when = try When(call.argument(0))
@@ -62,11 +53,7 @@ enum StateCommands {
     let counts = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.counts(session.target, at: moment.entry, from: snapshots, progress)
     }
-    if call.wantsJSON {
-      Output.standard.line(json(counts, moment))
-    } else {
-      Output.standard.write(text(moment) + text(counts))
-    }
+    call.print(text(moment) + text(counts)) { json(counts, moment, &$0) }
     return .fine
   }
 
@@ -83,7 +70,7 @@ enum StateCommands {
     }
     printer.end()
     for table in live {
-      call.note("warning: a function of the query read \(table) as it is now")
+      call.note("warning: a function in the query read \(table) as it is now, not as it was")
     }
     return .fine
   }
@@ -91,20 +78,16 @@ enum StateCommands {
   private static func write(
     _ schema: String, at moment: Moment, _ snapshots: StoredSnapshots?, _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
-    // The engine's login of the private one may make no schema.
+    // The engine's login may not create a schema.
     let target = try call.target(as: .superuser)
     let rows = try ReplayCommands.watched("state at") { (progress) throws(OpsError) in
       try TimeTravel.write(target, at: moment.entry, into: schema, from: snapshots, progress)
     }
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
+    call.print(text(moment) + "\(Shown.count(rows.values.reduce(0, +), "row")) in schema \(schema)")
+    { out in
       write(moment, to: &out)
       out.string("schema", schema)
       out.json("rows", .object(rows.mapValues(JSON.int)))
-      Output.standard.line(out.finish())
-    } else {
-      Output.standard.write(
-        text(moment) + "\(Shown.count(rows.values.reduce(0, +), "row")) in schema \(schema)\n")
     }
     return .fine
   }
@@ -113,27 +96,7 @@ enum StateCommands {
     _ id: StreamID, at moment: Moment, _ session: Session, _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
     let state = try session.mission(id, at: moment.entry)
-    if call.wantsJSON {
-      Output.standard.line(json(state, moment))
-      return .fine
-    }
-    Output.standard.write(text(moment) + "\n")
-    printRow(state.mission, call)
-    if let proposal = state.proposal {
-      Output.standard.line("\nproposal")
-      printRow(proposal, call)
-    }
-    Output.standard.line("")
-    StepCommands.printSteps(state.steps, call)
-    guard !state.runs.isEmpty else { return .fine }
-    var table = TextTable("RUN", "STEP", "STATUS", "STARTED (UTC)", "COMPLETED (UTC)")
-    for run in state.runs {
-      table.add([
-        run.id.description, run.stepID?.description ?? "", run.status.rawValue,
-        Shown.time(run.startedAt), Shown.time(run.completedAt),
-      ])
-    }
-    Output.standard.write("\n" + table.text())
+    call.print(text(state, moment)) { json(state, moment, &$0) }
     return .fine
   }
 }
@@ -147,27 +110,40 @@ extension StateCommands {
       return "entry \(moment.entry), before the first"
     }
     var line = "entry \(moment.entry), "
-    line += last == moment.entry ? "" : "a gap; the one before it, \(last), was "
+    line += last == moment.entry ? "" : "which has no events; the one before it, \(last), was "
     line += "recorded \(Shown.fineTime(at)) UTC"
-    if moment.isProvisional {
-      line += "; provisional, since nothing later is sealed yet"
-    }
-    return line
+    return line + (moment.isProvisional ? "; provisional, since no later entry is sealed yet" : "")
   }
 
   private static func text(_ moment: Moment) -> String { "as of \(line(moment))\n" }
 
   private static func text(_ counts: StateCounts) -> String {
-    var table = TextTable([
-      .init(title: "TABLE", canShrink: false), .init(title: "ROWS", alignsRight: true),
-      .init(title: "OF THEM"),
-    ])
-    for (name, count) in counts.tables.sorted(by: { $0.key < $1.key }) {
-      let statuses = count.statuses.sorted { $0.key < $1.key }
-        .map { "\(Shown.count($0.value)) \($0.key)" }
-      table.add([name, Shown.count(count.rows), statuses.joined(separator: ", ")])
-    }
-    return table.text()
+    TextTable(
+      counts.tables.sortedByKey,
+      [
+        .whole("TABLE") { $0.key }, .number("ROWS") { Shown.count($0.value.rows) },
+        .words("BY STATUS") { _, count in
+          count.statuses.sortedByKey.map { "\(Shown.count($0.value)) \($0.key)" }
+            .joined(separator: ", ")
+        },
+      ]
+    ).text()
+  }
+
+  private static func text(_ state: MissionState, _ moment: Moment) -> String {
+    var text = text(moment) + "\n" + state.mission.facts
+    if let proposal = state.proposal { text += "\nproposal\n" + proposal.facts }
+    text += "\n" + StepCommands.table(state.steps)
+    guard !state.runs.isEmpty else { return text }
+    let runs = TextTable(
+      state.runs,
+      [
+        .whole("RUN") { $0.id.description }, .whole("STEP") { $0.stepID?.description ?? "" },
+        .whole("STATUS") { $0.status.rawValue },
+        .whole("STARTED (UTC)") { Shown.time($0.startedAt) },
+        .whole("COMPLETED (UTC)") { Shown.time($0.completedAt) },
+      ])
+    return text + "\n" + runs.text()
   }
 }
 
@@ -176,28 +152,28 @@ extension StateCommands {
 extension StateCommands {
   static func write(_ moment: Moment, to out: inout JSONObjectWriter) {
     out.int("entry", moment.entry)
-    out.json("last_entry", moment.last.map(JSON.int) ?? .null)
-    out.json("recorded_at", .optional(moment.recordedAt?.description))
+    out.optional("last_entry", moment.last)
+    out.optional("recorded_at", moment.recordedAt?.description)
     out.bool("provisional", moment.isProvisional)
   }
 
-  private static func json(_ counts: StateCounts, _ moment: Moment) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ counts: StateCounts, _ moment: Moment, _ out: inout JSONObjectWriter) {
     write(moment, to: &out)
     out.int("events", counts.events)
     out.json("rows", .object(counts.tables.mapValues { .int($0.rows) }))
     let statuses = counts.tables.filter { !$0.value.statuses.isEmpty }
     out.json("statuses", .object(statuses.mapValues { .object($0.statuses.mapValues(JSON.int)) }))
-    return out.finish()
   }
 
-  private static func json(_ state: MissionState, _ moment: Moment) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ state: MissionState, _ moment: Moment, _ out: inout JSONObjectWriter) {
     write(moment, to: &out)
-    out.raw("mission", state.mission.json)
-    out.raw("proposal", state.proposal?.json ?? "null")
-    out.raw("steps", "[" + state.steps.map(\.json).joined(separator: ",\n ") + "]")
-    out.raw("runs", "[" + state.runs.map(\.json).joined(separator: ",\n ") + "]")
-    return out.finish()
+    out.object("mission") { state.mission.write(to: &$0) }
+    if let proposal = state.proposal {
+      out.object("proposal") { proposal.write(to: &$0) }
+    } else {
+      out.json("proposal", .null)
+    }
+    out.list("steps", state.steps) { $0.write(to: &$1) }
+    out.list("runs", state.runs) { $0.write(to: &$1) }
   }
 }

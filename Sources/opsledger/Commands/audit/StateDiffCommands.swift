@@ -4,28 +4,25 @@ import Ledger
 import Log
 import Replay
 
-/// `state diff`, `bisect`: what changed, and when.
+/// `state diff`, `bisect`: find what changed, and when.
 enum StateDiffCommands {
-  static let all = [diff, bisect]
-
   static let diff = Command(
     group: .audit, name: "state diff",
-    summary: "show the rows that differ between two moments, and what made the difference",
+    summary: "show the rows that differ between two moments, and the events that changed them",
     arguments: [
       .init(name: "A", help: "the earlier moment: " + StateCommands.whenHelp),
-      .init(name: "B", help: "the later one"),
+      .init(name: "B", help: "the later moment"),
     ],
     options: [
-      .init(
-        name: "limit", value: "N",
-        help: "describe at most so many rows (100), in the order of their last changes")
+      .value(
+        "limit", "N", "describe at most N rows (100), in the order of their last changes")
     ],
     notes: [
-      "What is left out is counted. Of one row's events the first \(StateDiff.eventsMax) are named."
+      "Rows beyond the limit are counted. For each row the first \(StateDiff.eventsMax) events are named."
     ],
     examples: [
-      .init(line: "state diff 41 45", meaning: "what those entries did to the tables"),
-      .init(line: "state diff -1h -0s --limit 20", meaning: "what the last hour changed"),
+      "state diff 41 45": "what entries 42 to 45 did to the tables",
+      "state diff -1h -0s --limit 20": "what the last hour changed",
     ]
   ) { (call) throws(OpsError) in
     let (first, second) = (try When(call.argument(0)), try When(call.argument(1)))
@@ -39,43 +36,32 @@ enum StateDiffCommands {
         progress)
     }
     call.note(snapshots)
-    if call.wantsJSON {
-      Output.standard.line(json(diff, from, to))
-    } else {
-      Output.standard.write(text(diff, from, to))
-    }
+    call.print(text(diff, from, to)) { json(diff, from, to, &$0) }
     return .fine
   }
 
   static let bisect = Command(
     group: .audit, name: "bisect",
-    summary: "find an entry at which the answer to a question became yes",
+    summary: "find the entry at which the answer to a question became yes",
     options: [
-      .init(
-        name: "query", value: "SQL", help: "one statement that gives one boolean",
-        isRequired: true),
-      .init(name: "from", value: "WHEN", help: "where it is still false (before the first entry)"),
-      .init(name: "to", value: "WHEN", help: "where it is true (the last sealed entry)"),
-      .init(name: "first", help: "the first such entry, by asking at every one before it"),
+      .value("query", "SQL", "a SELECT of one boolean", isRequired: true),
+      .value("from", "WHEN", "a moment at which it is false (before the first entry)"),
+      .value("to", "WHEN", "a moment at which it is true (the last sealed entry)"),
+      .flag("first", "find the first such entry: ask at every earlier one, too"),
     ],
     notes: [
-      "NULL, and no row, count as false. The query sees what that of state at sees, and may no more.",
-      "Where the answer changes more than once, it is one of the changes from false to true, and says so. It builds "
-        + "at most 2·log2(n)+5 states for n entries; with --first one more for each entry before it that changed a "
-        + "table which the query reads.",
+      "NULL, and no row, count as false. The query has the tables and the limits of state at --query.",
+      "If the answer changes more than once, bisect finds one of the changes from false to true, and says so. It "
+        + "builds at most 2·log2(n)+5 states for n entries; with --first one more for each earlier entry that changed "
+        + "a table of the query.",
     ],
     examples: [
-      .init(
-        line: "bisect --query 'SELECT 5 < count(*) FROM ops_step_dead_letters'",
-        meaning: "since when are there more than five dead steps?"),
-      .init(
-        line:
-          "bisect --first --query 'SELECT count(*) > 0 FROM ops_missions WHERE status = $$failed$$'",
-        meaning: "the first time that a mission had failed, also where it was tried again since"),
-      .init(
-        line:
-          "bisect --from -2d --query 'SELECT version >= 4 FROM ops_policy WHERE key = $$loop$$'",
-        meaning: "who changed that policy? opsledger log show --entry has all of the entry"),
+      "bisect --query 'SELECT 5 < count(*) FROM ops_step_dead_letters'":
+        "since when are there more than five dead letters?",
+      "bisect --first --query 'SELECT count(*) > 0 FROM ops_missions WHERE status = $$failed$$'":
+        "when did a mission first fail, even if it was retried since?",
+      "bisect --from -2d --query 'SELECT version >= 4 FROM ops_policy WHERE key = $$loop$$'":
+        "who changed that policy?",
     ]
   ) { (call) throws(OpsError) in
     guard let sql = call.text("query") else { throw .badInput("bisect needs --query") }
@@ -97,16 +83,14 @@ enum StateDiffCommands {
       count += 1
       if events.count < bisectedMax { events.append(event) }
     }
-    if call.wantsJSON {
-      Output.standard.line(json(found, events, count))
-    } else {
-      Output.standard.write(text(found, events, count))
-      call.note("hint: opsledger log show --entry \(found.entry) has all of it")
+    call.print(text(found, events, count)) { json(found, events, count, &$0) }
+    if !call.wantsJSON {
+      call.note("hint: opsledger log show --entry \(found.entry) prints the whole entry")
     }
     return .fine
   }
 
-  /// Of the entry that was found so many events are named.
+  /// The number of events that are printed of the entry.
   private static let bisectedMax = 20
 
   private static func text(_ found: Bisection, _ events: [LoggedEvent], _ count: Int) -> String {
@@ -114,26 +98,26 @@ enum StateDiffCommands {
     let what =
       found.isFirst
       ? "the first entry at which it became true"
-      : "an entry at which it became true; it may have been true before, --first finds the first"
+      : "an entry at which it became true; it may have been true before (--first finds the first)"
     var text = "entry \(found.entry)\(at): \(what)\n"
     text +=
-      "before it, as of entry \(found.before), it was false; found with "
+      "it was false at entry \(found.before), the one before; found by building "
       + "\(Shown.count(found.statesBuilt, "state"))\n"
     for event in events { text += "  \(line(event))\n    of \(event.stream)\n" }
     return text
       + (count > events.count ? "  and \(Shown.count(count - events.count, "event")) more\n" : "")
   }
 
-  private static func json(_ found: Bisection, _ events: [LoggedEvent], _ count: Int) -> String {
-    var out = JSONObjectWriter()
+  private static func json(
+    _ found: Bisection, _ events: [LoggedEvent], _ count: Int, _ out: inout JSONObjectWriter
+  ) {
     out.int("entry", found.entry)
     out.bool("first", found.isFirst)
     out.int("false_at", found.before)
-    out.json("recorded_at", .optional(events.first?.recordedAt.description))
+    out.optional("recorded_at", events.first?.recordedAt.description)
     out.int("states_built", found.statesBuilt)
-    out.raw("events", "[" + events.map(\.json).joined(separator: ",\n ") + "]")
+    out.list("events", events) { $0.write(to: &$1) }
     out.int("event_count", count)
-    return out.finish()
   }
 
   private static func when(_ option: String, _ call: Invocation) throws(OpsError) -> When? {
@@ -157,22 +141,20 @@ extension StateDiffCommands {
   private static func text(_ diff: StateDiff, _ from: Moment, _ to: Moment) -> String {
     var text = "from \(StateCommands.line(from))\nto   \(StateCommands.line(to))\n"
     text +=
-      "\(Shown.count(diff.rowCount, "row")) of the tables "
-      + "\(diff.rowCount == 1 ? "differs" : "differ"), "
-      + "by \(Shown.count(diff.events, "event"))\n"
+      "\(Shown.count(diff.rowCount, "row")) \(diff.rowCount == 1 ? "differs" : "differ"), "
+      + "changed by \(Shown.count(diff.events, "event"))\n"
     if diff.rowCount == 0 { return text }
-    var table = TextTable([
-      .init(title: "TABLE", canShrink: false), .init(title: "INSERTED", alignsRight: true),
-      .init(title: "CHANGED", alignsRight: true), .init(title: "REMOVED", alignsRight: true),
-    ])
-    for (name, count) in diff.counts.sorted(by: { $0.key < $1.key }) {
-      table.add(
-        [name] + [count.inserted, count.changed, count.removed].map { Shown.count($0) })
-    }
-    text += table.text()
+    text += TextTable(
+      diff.counts.sortedByKey,
+      [
+        .whole("TABLE") { $0.key }, .number("INSERTED") { Shown.count($0.value.inserted) },
+        .number("CHANGED") { Shown.count($0.value.changed) },
+        .number("REMOVED") { Shown.count($0.value.removed) },
+      ]
+    ).text()
     for row in diff.rows { text += "\n" + block(row) }
     if diff.leftOut > 0 {
-      text += "\n\(Shown.count(diff.leftOut, "row")) left out; --limit shows more\n"
+      text += "\n\(Shown.count(diff.leftOut, "row")) not shown; --limit shows more\n"
     }
     return text
   }
@@ -200,15 +182,11 @@ extension StateDiffCommands {
 // MARK: - For scripts
 
 extension StateDiffCommands {
-  private static func json(_ diff: StateDiff, _ from: Moment, _ to: Moment) -> String {
-    func moment(_ moment: Moment) -> String {
-      var out = JSONObjectWriter()
-      StateCommands.write(moment, to: &out)
-      return out.finish()
-    }
-    var out = JSONObjectWriter()
-    out.raw("from", moment(from))
-    out.raw("to", moment(to))
+  private static func json(
+    _ diff: StateDiff, _ from: Moment, _ to: Moment, _ out: inout JSONObjectWriter
+  ) {
+    out.object("from") { StateCommands.write(from, to: &$0) }
+    out.object("to") { StateCommands.write(to, to: &$0) }
     out.int("events", diff.events)
     out.json(
       "counts",
@@ -219,26 +197,23 @@ extension StateDiffCommands {
             "removed": .int(count.removed),
           ])
         }))
-    out.raw("rows", "[" + diff.rows.map(json).joined(separator: ",\n ") + "]")
+    out.list("rows", diff.rows, json)
     out.int("left_out", diff.leftOut)
-    return out.finish()
   }
 
-  private static func json(_ row: RowChange) -> String {
-    var columns = JSONObjectWriter()
-    for column in row.columns {
-      var values = JSONObjectWriter()
-      column.from.write(to: &values, as: "from")
-      column.to.write(to: &values, as: "to")
-      columns.raw(column.name, values.finish())
-    }
-    var out = JSONObjectWriter()
+  private static func json(_ row: RowChange, _ out: inout JSONObjectWriter) {
     out.string("table", row.table)
     out.string("row", row.key.printed ?? "")
     out.string("change", row.kind.rawValue)
-    out.raw("columns", columns.finish())
-    out.raw("events", "[" + row.events.map(\.json).joined(separator: ", ") + "]")
+    out.object("columns") { columns in
+      for column in row.columns {
+        columns.object(column.name) { values in
+          column.from.write(to: &values, as: "from")
+          column.to.write(to: &values, as: "to")
+        }
+      }
+    }
+    out.list("events", row.events) { $0.write(to: &$1) }
     out.int("event_count", row.eventCount)
-    return out.finish()
   }
 }

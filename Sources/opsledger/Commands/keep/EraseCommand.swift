@@ -6,37 +6,32 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `erase`: what people and programs wrote, gone for good.
+/// `erase`: removes what people and programs wrote, for good.
 enum EraseCommand {
-  static let all = [erase]
-
   static let erase = Command(
     group: .keep, name: "erase",
-    summary: "take what a mission or an agent event said out of tables, log and stores, for good",
+    summary:
+      "remove the content of a mission or an agent event from tables, log and stores, for good",
     options: [
-      .init(name: "mission", value: "ID", help: "the mission, and the agent event that led to it"),
-      .init(name: "event", value: "ID", help: "the agent event"),
-      .init(name: "row", value: "ID", help: "any other row, by its id or stream"), .whyUnlessDry,
-      .init(name: "dry-run", help: "only say what it would erase"),
+      .value("mission", "ID", "this mission, and the agent event that led to it"),
+      .value("event", "ID", "this agent event"),
+      .value("row", "ID", "any other row, by its id or its stream"), .whyUnlessDry,
+      .flag("dry-run", "only list what it would erase"),
     ],
     notes: [
-      "What came of it goes with it, since it holds copies: reactions, proposals, missions, steps, runs, "
-        + "the radar, what was reported. Templates, params, results, errors, reasons and thoughts "
-        + "read as erased at any moment, past ones too; ids, kinds, statuses, times and counts stay, "
-        + "and so do all hashes and proofs. There is no way back.",
-      "A step of another mission that read such a row (radar list) holds a copy in its result; so does what the loop "
-        + "reported of it, and what came of the report. These are erased as well.",
-      "Copies that no event names are searched by their words, of eight bytes or more, and listed. They stay: erase "
-        + "those that are copies with --event or --row. Words in structure (a dedupe key, a policy) cannot be erased.",
-      "Stores are written again without it; name all of them, or push to the others later. What lies "
-        + "elsewhere keeps it: dumps, replicas that lag, WAL archives, the pages of the database "
-        + "until VACUUM FULL and a checkpoint.",
+      "Content is what people and programs wrote: templates, params, results, errors, reasons, thoughts. It reads as "
+        + "[erased], also in the past. Ids, kinds, statuses, times, counts, hashes and proofs stay. Erasing cannot be "
+        + "undone.",
+      "Rows with copies are erased as well: the reactions, proposals, missions, steps, runs, radar items and agent "
+        + "events that followed, and steps of other missions that read one of these rows (radar list).",
+      "Other rows with the same words (eight bytes or more) are listed, and stay. Erase those that are copies with "
+        + "--event or --row. Words in structure (a dedupe key, a policy) cannot be erased.",
+      "Named stores are written again without the content. Push to the other stores later. Dumps, lagging replicas "
+        + "and WAL archives keep the content, and so do the database's pages until VACUUM FULL and a checkpoint.",
     ],
     examples: [
-      .init(
-        line: "erase --mission ID --dry-run", meaning: "what would go?"),
-      .init(
-        line: "erase --mission ID --why 'asked for by letter'", meaning: "it goes, for good"),
+      "erase --mission ID --dry-run": "what would be erased?",
+      "erase --mission ID --why 'asked for by letter'": "erases it for good",
     ]
   ) { (call) throws(OpsError) in
     let target = try target(call)
@@ -46,8 +41,8 @@ enum EraseCommand {
       target, why: try call.prose("why") ?? "", onlyLooking: isDry)
     if let fault = report.statistics {
       call.note(
-        "warning: the server's statistics (pg_stats) may still have it: \(fault). Run the same command again, or "
-          + "ANALYZE as the owner of the tables")
+        "warning: the server's statistics (pg_stats) may still hold the content: \(fault). Run the same command "
+          + "again, or ANALYZE as the owner of the tables")
     }
     var pushes: [PushReport] = []
     var failure: OpsError?
@@ -57,21 +52,18 @@ enum EraseCommand {
           pushes.append(try push(engine.session, store, upTo: report.entry ?? 0))
         } catch {
           failure = failure ?? error
-          call.note("warning: \(store.place) may still hold it, until a push to it: \(error)")
+          call.note(
+            "warning: \(store.place) may hold the content until the next push to it: \(error)")
         }
       }
     }
-    if call.wantsJSON {
-      Output.standard.line(json(report, pushes))
-    } else {
-      Output.standard.write(text(report, pushes, isDry))
-    }
-    // It is erased here for good, whatever became of the stores.
+    call.print(text(report, pushes, isDry)) { json(report, pushes, &$0) }
+    // The database has erased it, even where a store has not.
     if let failure { throw failure }
     return .fine
   }
 
-  /// What was erased leaves a store when the event that says so is in it, and that when it is sealed.
+  /// Pushes until the store has the entry of the erasure: a store erases content when it gets that entry.
   private static func push(
     _ session: Session, _ store: any ObjectStore, upTo entry: Int64
   ) throws(OpsError) -> PushReport {
@@ -81,8 +73,8 @@ enum EraseCommand {
       if report.lastEntry >= entry { return report }
       guard watch.elapsedMillis < 30_000 else {
         throw OpsError(
-          .conflict, "\(store.place) still holds it: entry \(entry) is not sealed yet",
-          hint: "somebody's append is open (see `opsledger status`); push when it has ended")
+          .conflict, "\(store.place) still holds the content: entry \(entry) is not sealed yet",
+          hint: "`opsledger status` names the open transaction; push when it has ended")
       }
       usleep(100_000)
     }
@@ -96,7 +88,7 @@ enum EraseCommand {
     case (let mission?, nil, nil): return .mission(mission)
     case (nil, let event?, nil): return .event(event)
     case (nil, nil, let row?): return .row(row)
-    default: throw .badInput("erase wants one of --mission ID, --event ID and --row ID")
+    default: throw .badInput("erase needs one of --mission ID, --event ID and --row ID")
     }
   }
 
@@ -108,15 +100,15 @@ enum EraseCommand {
     }.joined(separator: ", ")
     var text =
       rows.isEmpty
-      ? "nothing is left to erase\n" : isDry ? "would erase \(rows)\n" : "erased \(rows)"
+      ? "nothing to erase\n" : isDry ? "would erase \(rows)\n" : "erased \(rows)"
     if let entry = report.entry {
-      text += ", out of \(Shown.count(report.events, "event")), recorded in entry \(entry)\n"
+      text += ", in \(Shown.count(report.events, "event")), recorded in entry \(entry)\n"
     }
     text += sameWords(report.sameWords)
     for push in pushes {
       let files = push.erased.count + push.erasedSnapshots.count
       let what =
-        files == 0 ? "nothing of it was left" : "\(Shown.count(files, "file")) written again"
+        files == 0 ? "held none of it" : "\(Shown.count(files, "file")) written again"
       text += "\(Terminal.printable(push.store)): \(what)\n"
     }
     return text
@@ -125,7 +117,7 @@ enum EraseCommand {
   private static func sameWords(_ found: SameWordsReport) -> String {
     var text = ""
     if !found.rows.isEmpty {
-      text += "\(Shown.count(found.rows.count, "row")) that stay have the same words:\n"
+      text += "\(Shown.count(found.rows.count, "other row")) with the same words, not erased:\n"
       for row in found.rows.prefix(shownMax) {
         let rowType = row.rowType.rawValue.replacing("_", with: " ")
         let fields = row.fields.joined(separator: ", ")
@@ -133,48 +125,40 @@ enum EraseCommand {
         text +=
           row.isErasable
           ? "    erase --\(row.rowType == .agentEvent ? "event" : "row") \(row.stream)\n"
-          : "    structure, which stays\n"
+          : "    structure, cannot be erased\n"
       }
       let more = found.rows.count - shownMax
       if more > 0 { text += "  and \(more) more: see --json\n" }
     }
     if found.commonTexts > 0 {
       text +=
-        "\(Shown.count(found.commonTexts, "text")) stand in more than a thousand other rows, and were taken for "
-        + "common words\n"
+        "not listed: rows with \(Shown.count(found.commonTexts, "text")) that more than a thousand other rows have\n"
     }
     return text
   }
 
   private static let shownMax = 50
 
-  private static func json(_ report: ErasureReport, _ pushes: [PushReport]) -> String {
-    var rows: [String: JSON] = [:]
-    for (rowType, count) in report.rows { rows[rowType.rawValue] = .int(count) }
-    var out = JSONObjectWriter()
-    out.json("rows", .object(rows))
+  private static func json(
+    _ report: ErasureReport, _ pushes: [PushReport], _ out: inout JSONObjectWriter
+  ) {
+    out.object("rows") { rows in
+      for (rowType, count) in report.rows { rows.int(rowType.rawValue, count) }
+    }
     out.int("erased_before", report.erasedBefore)
     out.int("events", report.events)
-    out.json("entry", report.entry.map(JSON.int) ?? .null)
-    out.json(
-      "same_words",
-      .array(
-        report.sameWords.rows.map { row in
-          .object([
-            "row_type": .string(row.rowType.rawValue), "id": .string(row.stream.description),
-            "fields": .array(row.fields.map(JSON.string)), "erasable": .bool(row.isErasable),
-          ])
-        }))
+    out.optional("entry", report.entry)
+    out.list("same_words", report.sameWords.rows) { row, out in
+      out.string("row_type", row.rowType.rawValue)
+      out.string("id", row.stream.description)
+      out.list("fields", row.fields)
+      out.bool("erasable", row.isErasable)
+    }
     out.int("common_texts", report.sameWords.commonTexts)
-    out.json(
-      "stores",
-      .array(
-        pushes.map { push in
-          .object([
-            "store": .string(push.store), "segments": .array(push.erased.map { .string($0.path) }),
-            "snapshots": .array(push.erasedSnapshots.map { .string($0.path) }),
-          ])
-        }))
-    return out.finish()
+    out.list("stores", pushes) { push, out in
+      out.string("store", push.store)
+      out.list("segments", push.erased.map(\.path))
+      out.list("snapshots", push.erasedSnapshots.map(\.path))
+    }
   }
 }

@@ -4,35 +4,30 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `hold place|list|release`.
+/// `hold place|list|release`: keeps missions from retention and erasures.
 enum HoldCommands {
   static let all = [place, list, release]
 
   static let place = Command(
     group: .keep, name: "hold place", summary: "keep missions from retention and erasures",
     options: [
-      .init(name: "mission", value: "ID", help: "this mission"),
-      .init(
-        name: "source", value: "S",
-        help: "those that hold a copy of what an agent event of this source said"),
-      .init(name: "from", value: "TIME", help: "those that were open at any moment from then on"),
-      .init(name: "until", value: "TIME", help: "and until then (now)"),
+      .value("mission", "ID", "this mission"),
+      .value("source", "S", "missions with a copy of an agent event of this source"),
+      .value("from", "TIME", "missions that were open at any moment from this time"),
+      .value("until", "TIME", "with --from: until this time (now)"),
       .why, .key,
     ],
     notes: [
-      "Until it is released, no retention run archives a mission that the hold covers, and no erasure touches a row "
-        + "of it. A source covers the missions that its agent events led to, through however many reactions, those "
-        + "that they are about, and those with a step that listed what came of them.",
-      "A hold stays until it is released. It takes effect at once: a prune that has begun ends before it is "
-        + "placed, and one that begins later sees it.",
+      "Until the hold is released, no retention archives a mission that it covers, and no erasure touches a row of "
+        + "that mission. A hold on a source covers the missions that its agent events led to, directly or through "
+        + "reactions, the missions that they are about, and missions with a step that listed their results.",
+      "A hold takes effect at once. It waits for a retention that has begun.",
     ],
     examples: [
-      .init(
-        line: "hold place --mission 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'case 2026/44'",
-        meaning: "one mission"),
-      .init(
-        line: "hold place --from 2026-10-01 --until 2026-12-31 --why 'audit of Q4'",
-        meaning: "all of a time"),
+      "hold place --mission \(Command.someID) --why 'case 2026/44'":
+        "keeps one mission",
+      "hold place --from 2026-10-01 --until 2026-12-31 --why 'audit of Q4'":
+        "keeps all missions of a quarter",
     ]
   ) { (call) throws(OpsError) in
     let engine = try call.engine()
@@ -40,16 +35,10 @@ enum HoldCommands {
     let id = try engine.placeHold(scope, why: try call.prose("why") ?? "")
     if case .source(let source) = scope, try !engine.knowsSource(source) {
       call.note(
-        "warning: no agent event in the tables has the source \(source): is it spelt right? "
-          + "The hold covers those to come")
+        "warning: no agent event in the tables has the source \(source). The hold covers future ones; "
+          + "if the name is wrong, release the hold")
     }
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
-      out.string("hold_id", id.description)
-      Output.standard.line(out.finish())
-    } else {
-      Output.standard.line("hold \(id) is placed")
-    }
+    call.print("hold \(id) is placed") { $0.string("hold_id", id.description) }
     return .fine
   }
 
@@ -61,7 +50,7 @@ enum HoldCommands {
       throw .badInput(
         "name one of --mission, --source and --from", hint: "--until goes with --from")
     }
-    if source == "" { throw .badInput("--source wants a source") }
+    if source == "" { throw .badInput("--source needs a source") }
     if let mission { return .mission(mission) }
     if let source { return .source(source) }
     let now = try engine.session.now()
@@ -70,59 +59,48 @@ enum HoldCommands {
 
   private static func time(_ text: String) throws(OpsError) -> Instant {
     guard let time = Instant(text) else {
-      throw .badInput("\(text) is no time", hint: "like 2026-11-24 or 2026-11-24T14:05:00Z")
+      throw .badInput("\(text) is not a time", hint: "like 2026-11-24 or 2026-11-24T14:05:00Z")
     }
     return time
   }
 
   static let list = Command(
     group: .keep, name: "hold list", summary: "list holds, the newest first",
-    options: [.init(name: "all", help: "also those that were released"), .limit],
-    examples: [.init(line: "hold list", meaning: "what keeps missions from leaving")]
+    options: [.flag("all", "also released ones"), .limit],
+    examples: ["hold list": "which missions are kept, and why"]
   ) { (call) throws(OpsError) in
     let holds = try call.session().list(.holds(all: call.flag("all"), limit: try call.limit()))
-    printRows(
-      holds, call, none: "no holds",
-      { table, hold in
-        table.add([
-          hold.id.description, hold.covers, Shown.time(hold.placedAt), hold.placedBy,
-          hold.releasedAt.map { "released \(Shown.time($0))" } ?? "in force",
-          Shown.brief(hold.why, 80),
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "COVERS"),
-        .init(title: "PLACED (UTC)", canShrink: false), .init(title: "BY"), .init(title: "STATE"),
-        .init(title: "WHY"),
+    call.print(
+      holds, none: "no holds",
+      [
+        .whole("ID") { $0.id.description }, .words("COVERS") { $0.covers },
+        .whole("PLACED (UTC)") { Shown.time($0.placedAt) }, .words("BY") { $0.placedBy },
+        .words("STATE") { $0.releasedAt.map { "released \(Shown.time($0))" } ?? "in force" },
+        .words("WHY") { Shown.brief($0.why, 80) },
       ])
     return .fine
   }
 
   static let release = Command(
-    group: .keep, name: "hold release", summary: "let a hold go",
-    arguments: [.init(name: "ID", help: "the hold's id")], options: [.why, .key],
+    group: .keep, name: "hold release",
+    summary: "release a hold: retention and erasures may take its missions again",
+    arguments: [.id("the hold's")], options: [.why, .key],
     examples: [
-      .init(
-        line: "hold release 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --why 'settled'",
-        meaning: "the rule holds again")
+      "hold release \(Command.someID) --why 'case closed'": "hold list shows ids"
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "hold")
     let isNew = try call.engine().releaseHold(id, why: try call.prose("why") ?? "")
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
+    call.print("hold \(id) \(isNew ? "is released" : "was released before")") { out in
       out.string("hold_id", id.description)
       out.bool("released", isNew)
-      Output.standard.line(out.finish())
-    } else {
-      Output.standard.line(isNew ? "hold \(id) is released" : "hold \(id) was released before")
     }
     return .fine
   }
 }
 
 extension Hold {
-  /// What it covers, in words.
+  /// The missions that it covers, in words.
   var covers: String {
     if let missionID { return "mission \(missionID)" }
     if let source { return "source \(source)" }

@@ -11,24 +11,26 @@ enum LoopCommands {
 
   static let heartbeat = Command(
     group: .loop, name: "heartbeat",
-    summary: "react to what was reported, and take back leases that ran out",
+    summary: "process agent events and reactions, and take back expired leases",
     options: [
-      .init(name: "every", value: "D", help: "go on, once in so much time: 5m"),
-      .init(name: "drain", help: "go on until nothing is left to react to"),
+      .value("every", "D", "run for ever, with this interval, like 5m"),
+      .flag("drain", "repeat until no agent event and no reaction is left"),
     ],
     notes: [
-      "One runs at a time. A run takes at most one batch of agent events and one of reactions "
-        + "(OPS_EVENT_BATCH_SIZE, OPS_REACTION_BATCH_SIZE); under --every, one that filled a batch "
-        + "is followed at once by the next."
+      "Agent events become reactions by policy reaction_matrix, and reactions become proposals. Approved proposals "
+        + "become missions, whose steps the worker runs.",
+      "Only one heartbeat runs at a time. A run takes at most one batch of agent events and one of reactions "
+        + "(OPS_EVENT_BATCH_SIZE, OPS_REACTION_BATCH_SIZE). With --every the next run follows at once if a batch was "
+        + "full. With a store, each run ends with a push.",
     ],
     examples: [
-      .init(line: "heartbeat --drain", meaning: "until nothing is left"),
-      .init(line: "heartbeat --every 5m", meaning: "for ever; SIGTERM ends it between two runs"),
-      .init(line: "--store /backup/ops heartbeat", meaning: "and push what it recorded"),
+      "heartbeat --drain": "processes everything that waits",
+      "heartbeat --every 5m": "runs for ever; SIGTERM ends it between two runs",
+      "--store /backup/ops heartbeat": "also pushes to the store",
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every")
-    if let every, every < 1 { throw .badInput("--every wants a time above 0") }
+    if let every, every < 1 { throw .badInput("--every needs a duration above 0") }
     let stores = try call.stores().isEmpty ? [] : call.openStores()
     let engine = try call.engine("heartbeat")
     guard let every else {
@@ -65,7 +67,7 @@ enum LoopCommands {
     let watch = Stopwatch()
     let bar = Progress("heartbeat", unit: "agent events")
     defer { bar.finish() }
-    // A promoted server settles itself, which the push does, and before that nothing is recorded.
+    // A promoted server records nothing until a push has compared it with its store.
     if !stores.isEmpty, try engine.session.wasPromoted() { push(engine.session, stores, call) }
     let report = try engine.heartbeat(drain: call.flag("drain")) { bar.advance(by: $0.events) }
     for warning in report.warnings { call.note("warning: \(warning)") }
@@ -75,7 +77,7 @@ enum LoopCommands {
     if let halt = report.halt { note = try haltLine(engine.session, why: halt) }
     if call.wantsJSON {
       if let note { call.note(note) }
-      Output.standard.line(json(report))
+      Output.standard.line(JSONObjectWriter.text { json(report, &$0) })
     } else {
       if let note { Output.standard.line(Terminal.printable(note)) }
       if !report.isBusy,
@@ -88,8 +90,8 @@ enum LoopCommands {
     return report.filledBatch
   }
 
-  /// A heartbeat that has a store ends with a push; one that fails is a warning. It begins a ledger's first
-  /// stores and no other, and waits for another's push only so long.
+  /// Pushes at the end of a heartbeat. A failed push is a warning. It begins a ledger's first stores and no other,
+  /// and waits at most five seconds for another push.
   private static func push(_ session: Session, _ stores: [any ObjectStore], _ call: Invocation) {
     do throws(OpsError) {
       let mayBegin = stores.isEmpty ? true : try !session.wasPushed()
@@ -97,50 +99,45 @@ enum LoopCommands {
         do throws(OpsError) {
           _ = try Pusher(session, store).run(mayBegin: mayBegin, waitSeconds: 5)
         } catch {
-          call.note("warning: nothing was pushed to \(store.place): \(error)")
+          call.note("warning: the push to \(store.place) failed: \(error)")
         }
       }
     } catch {
-      call.note("warning: nothing was pushed: \(error)")
+      call.note("warning: the push failed: \(error)")
     }
   }
 
   /// `Halted since 2026-11-24 06:00:28 by cli/ann@host: why`.
   static func haltLine(_ session: Session, why: String) throws(OpsError) -> String {
-    // The log tells who; where the row is gone, or is not what the log says, nobody has said.
+    // Nil where the policy's row is missing, or differs from the log.
     guard let halt = try session.halt() else { return "Halted: \(why)" }
     return "Halted since \(Shown.time(halt.since)) by \(halt.by): \(why)"
   }
 
-  /// The endpoint's object (the runbook's step 5, and the origin's `learningResult`).
-  private static func json(_ report: HeartbeatReport) -> String {
-    func object(_ members: (String, Int)...) -> String {
-      var out = JSONObjectWriter()
-      for (name, count) in members { out.int(name, count) }
-      return out.finish()
+  /// The object of the predecessor's endpoint (the runbook's step 5).
+  private static func json(_ report: HeartbeatReport, _ out: inout JSONObjectWriter) {
+    func object(_ name: String, _ members: (String, Int)...) {
+      out.object(name) { for (name, count) in members { $0.int(name, count) } }
     }
     let recovered = report.recovered
-    var out = JSONObjectWriter()
     out.bool("ok", report.failure == nil)
-    // Who did it instead.
+    // The heartbeat that runs now.
     if let other = report.busyWith { out.string("busy", other.name) }
-    out.raw("triggerResult", object(("events", report.events), ("queued", report.queued)))
-    out.raw("reactionResult", object(("processed", report.processed), ("created", report.created)))
-    out.raw("learningResult", object(("promoted", 0)))
-    out.raw(
-      "leaseResult",
-      object(("requeued_steps", recovered.requeued), ("failed_steps", recovered.failed)))
-    out.raw("staleResult", object(("recovered", recovered.stale)))
+    object("triggerResult", ("events", report.events), ("queued", report.queued))
+    object("reactionResult", ("processed", report.processed), ("created", report.created))
+    object("learningResult", ("promoted", 0))
+    object(
+      "leaseResult", ("requeued_steps", recovered.requeued), ("failed_steps", recovered.failed))
+    object("staleResult", ("recovered", recovered.stale))
     out.int("quarantined", report.quarantined.count)
-    // The endpoint's object has no such member; it is there where there is something to say.
-    if report.refused > 0 { out.raw("gateResult", object(("refused", report.refused))) }
-    return out.finish()
+    // The predecessor's object has no such member.
+    if report.refused > 0 { object("gateResult", ("refused", report.refused)) }
   }
 
   private static func text(_ report: HeartbeatReport) -> String {
     var parts = [
-      "\(Shown.count(report.events, "agent event")) gave \(Shown.count(report.queued, "reaction"))",
-      "\(Shown.count(report.processed, "reaction")) gave \(Shown.count(report.created, "proposal"))",
+      "\(Shown.count(report.events, "agent event")) led to \(Shown.count(report.queued, "reaction"))",
+      "\(Shown.count(report.processed, "reaction")) led to \(Shown.count(report.created, "proposal"))",
     ]
     if report.refused > 0 {
       parts.append(
@@ -150,8 +147,8 @@ enum LoopCommands {
     let recovered = report.recovered
     if recovered != Recovered() {
       parts.append(
-        Shown.count(recovered.total, "lease") + " had run out: \(recovered.requeued) queued again, "
-          + "\(recovered.failed) failed, \(recovered.stale) without a lease recovered")
+        Shown.count(recovered.total, "step") + " taken back: \(recovered.requeued) queued again, "
+          + "\(recovered.failed) failed, \(recovered.stale) had no lease")
     }
     if report.votesExpired > 0 {
       parts.append(Shown.count(report.votesExpired, "vote") + " ended without a decision")
@@ -161,7 +158,6 @@ enum LoopCommands {
 }
 
 extension OpsError {
-  /// Whether a command that goes on for ever tries again: what is wrong with the schema, the rights or the
-  /// place takes a person.
+  /// Whether a command that runs for ever tries again. A wrong schema, missing rights and a stale copy need a person.
   var mayPass: Bool { ![.schemaMismatch, .notAllowed, .storeDiverged].contains(code) }
 }

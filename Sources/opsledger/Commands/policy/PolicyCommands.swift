@@ -4,32 +4,25 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `policy list|get|set|history`; the others are in files of their own.
+/// `policy list|get|set|history`.
 enum PolicyCommands {
   static let all =
     [list, get, set, history, diff, rollback, check, explain, report, export, importing]
 
   static let key = Command.Argument(
-    name: "KEY", help: "which one: auto_approve, proposal_caps, worker_policy, …")
+    name: "KEY", help: "the policy: auto_approve, proposal_caps, worker_policy, …")
 
   static let list = Command(
     group: .policy, name: "policy list", summary: "list the policies", options: [.limit],
-    examples: [.init(line: "policy list", meaning: "keys, versions and values")]
+    examples: ["policy list": "keys, versions and values"]
   ) { (call) throws(OpsError) in
     let limit = try call.limit()
-    let policies = try call.session().list(.policies(limit: limit))
-    printRows(
-      policies, call, none: "no policies",
-      { table, policy in
-        table.add([
-          policy.key, String(policy.version), Shown.time(policy.updatedAt),
-          Shown.brief(policy.value, 100),
-        ])
-      },
-      columns: [
-        .init(title: "KEY", canShrink: false),
-        .init(title: "VERSION", alignsRight: true, canShrink: false),
-        .init(title: "CHANGED (UTC)", canShrink: false), .init(title: "VALUE"),
+    call.print(
+      try call.session().list(.policies(limit: limit)), none: "no policies",
+      [
+        .whole("KEY") { $0.key }, .number("VERSION") { String($0.version) },
+        .whole("CHANGED (UTC)") { Shown.time($0.updatedAt) },
+        .words("VALUE") { Shown.brief($0.value, 100) },
       ])
     return .fine
   }
@@ -37,7 +30,7 @@ enum PolicyCommands {
   static let get = Command(
     group: .policy, name: "policy get", summary: "print a policy's value, as JSON",
     arguments: [key],
-    examples: [.init(line: "policy get reaction_matrix > matrix.json", meaning: "to edit it")]
+    examples: ["policy get reaction_matrix > matrix.json": "edit the file, then policy set"]
   ) { (call) throws(OpsError) in
     let policy = try call.session().policy(call.argument(0))
     let value = (try? JSON(parsing: policy.value)) ?? .null
@@ -46,27 +39,22 @@ enum PolicyCommands {
   }
 
   static let set = Command(
-    group: .policy, name: "policy set", summary: "set a policy", arguments: [key],
+    group: .policy, name: "policy set", summary: "set a policy to the value in a file",
+    arguments: [key],
     options: [
-      .init(
-        name: "file", value: "F|-", help: "the value, as JSON; - is standard input",
-        isRequired: true),
+      .value("file", "F|-", "the value, as JSON; - is standard input", isRequired: true),
       .why, .key,
     ],
     notes: [
-      "A value that the policy's kind does not allow is refused (OPS_008, OPS_009, OPS_019), and "
-        + "nothing changes. Fields that nothing reads, and what can never run, are warnings. Whatever is decided from then on is decided under the new version."
+      "An invalid value is refused (OPS_008, OPS_009, OPS_019), and nothing changes. Unknown fields, and steps that "
+        + "can never run, are warnings. Later decisions use the new version."
     ],
     examples: [
-      .init(
-        line: "policy set proposal_caps --file caps.json --why 'launch week'",
-        meaning: "history keeps who and why")
+      "policy set proposal_caps --file caps.json --why 'launch week'": "sets new caps"
     ]
   ) { (call) throws(OpsError) in
     let key = call.argument(0)
-    let path = call.text("file") ?? "-"
-    let text = try call.content(ofFile: path, bytesMax: Engine.policyBytesMax)
-    let value = try EventCommands.parse(text, path == "-" ? "standard input" : path)
+    let value = try call.jsonFile(bytesMax: Engine.policyBytesMax)
     let why = try call.prose("why")
     let engine = try call.engine()
     let change = try engine.setPolicy(key, to: value, why: why)
@@ -78,86 +66,70 @@ enum PolicyCommands {
   }
 
   static func say(_ change: PolicyChange, of key: String, _ call: Invocation) {
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
+    let what =
+      change.isChanged
+      ? "is now version \(change.version)"
+      : "has this value already, as version \(change.version); nothing was recorded"
+    call.print("policy \(Terminal.printable(key)) \(what)") { out in
       out.string("key", key)
       out.int("version", change.version)
       out.bool("changed", change.isChanged)
-      Output.standard.line(out.finish())
-    } else {
-      let name = Terminal.printable(key)
-      Output.standard.line(
-        change.isChanged
-          ? "policy \(name) is now version \(change.version)"
-          : "policy \(name) has this value already, as version \(change.version); nothing was recorded"
-      )
     }
   }
 
   static let history = Command(
     group: .policy, name: "policy history",
-    summary: "list every value that a policy has had, the newest first", arguments: [key],
+    summary: "list every version of a policy, the newest first", arguments: [key],
     options: [.limit],
-    examples: [.init(line: "policy history proposal_caps", meaning: "who set it, when and why")]
+    examples: ["policy history proposal_caps": "who set each version, when and why"]
   ) { (call) throws(OpsError) in
     let versions = try call.session().policyHistory(call.argument(0), limit: try call.limit())
-    if call.wantsJSON {
-      Output.standard.line("[" + versions.map(json).joined(separator: ",\n ") + "]")
-      return .fine
-    }
-    var table = TextTable([
-      .init(title: "VERSION", alignsRight: true, canShrink: false),
-      .init(title: "SET (UTC)", canShrink: false),
-      .init(title: "ENTRY", alignsRight: true, canShrink: false),
-      .init(title: "BY"), .init(title: "WHY", canShrink: false), .init(title: "VALUE"),
-    ])
-    for version in versions {
-      table.add([
-        String(version.version), Shown.time(version.at), String(version.entry), version.actor,
-        Shown.brief(reason(version), 200), Shown.brief(version.value ?? "removed", 100),
-      ])
-    }
-    Output.standard.write(table.text())
+    call.print(
+      versions, none: "no versions",
+      [
+        .number("VERSION") { String($0.version) }, .whole("SET (UTC)") { Shown.time($0.at) },
+        .number("ENTRY") { String($0.entry) }, .words("BY") { $0.actor },
+        .whole("WHY") { Shown.brief(reason($0), 200) },
+        .words("VALUE") { Shown.brief($0.value ?? "removed", 100) },
+      ], json: json)
     return .fine
   }
 
-  /// Why, and how, where it was not `policy set`.
+  /// The reason, after how it was set where that was not `policy set`.
   private static func reason(_ version: PolicyVersion) -> String {
     var parts: [String] = []
     if let earlier = version.rollbackTo { parts.append("back to version \(earlier)") }
     switch version.kind {
     case .own(.set): break
-    case .common(let kind): parts.append("\(kind.rawValue) by hand")
+    case .common(let kind): parts.append("\(kind.rawValue) manually")
     case nil: parts.append(version.type)
     }
     if let why = version.why { parts.append(why) }
     return parts.joined(separator: ": ")
   }
 
-  private static func json(_ version: PolicyVersion) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ version: PolicyVersion, _ out: inout JSONObjectWriter) {
     out.string("key", version.key)
     out.int("version", version.version)
     out.int("entry", version.entry)
     out.string("recorded_at", version.at.description)
     out.string("actor", version.actor)
     out.string("type", version.type)
-    out.json("why", .optional(version.why))
-    out.json("rollback_to", version.rollbackTo.map(JSON.int) ?? .null)
+    out.optional("why", version.why)
+    out.optional("rollback_to", version.rollbackTo)
     out.raw("value", version.value ?? "null")
-    return out.finish()
   }
 }
 
 extension JSON {
-  /// For people: a line a member, where it does not fit on one.
+  /// Indented text, with a line for each member where they do not fit on one.
   func indented(_ margin: String = "", columnsMax: Int = 80) -> String {
     let flat = text
     if margin.count + flat.count <= columnsMax { return flat }
     let inner = margin + "  "
     switch self {
     case .object(let members):
-      let lines = members.sorted { $0.key < $1.key }.map { key, value in
+      let lines = members.sortedByKey.map { key, value in
         inner + JSON.string(key).text + ": " + value.indented(inner, columnsMax: columnsMax)
       }
       return "{\n" + lines.joined(separator: ",\n") + "\n" + margin + "}"

@@ -4,43 +4,46 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `policy diff|rollback|check|export|import`: versions of policies, and sets of them.
+/// `policy diff|rollback|check|export|import`.
 extension PolicyCommands {
   static let diff = Command(
-    group: .policy, name: "policy diff", summary: "show what changed between two versions",
+    group: .policy, name: "policy diff",
+    summary: "show what changed between two versions of a policy",
     arguments: [
       key, .init(name: "A", help: "a version (the one before the last)", isOptional: true),
       .init(name: "B", help: "another (the last)", isOptional: true),
     ],
     examples: [
-      .init(line: "policy diff reaction_matrix", meaning: "what the last change did"),
-      .init(line: "policy diff reaction_matrix 3 7", meaning: "from version 3 to version 7"),
+      "policy diff reaction_matrix": "what the last change did",
+      "policy diff reaction_matrix 3 7": "from version 3 to version 7",
     ]
   ) { (call) throws(OpsError) in
     let key = call.argument(0)
     let session = try call.session()
     let versions = try session.policyHistory(key, limit: 1_000_000)
-    let given = try call.arguments.dropFirst().map { (text) throws(OpsError) in
-      guard let number = Int32(text), number > 0 else {
-        throw .badInput("\(text) is no version; see `opsledger policy history`")
-      }
-      return number
-    }
+    let given = try call.arguments.dropFirst().map(version)
     let b = given.count > 1 ? given[1] : versions[0].version
     let a = given.first ?? versions.first { $0.version < b }?.version ?? b
     let differences = JSONDifference.between(
       try session.policyValue(key, version: a), try session.policyValue(key, version: b))
     if call.wantsJSON {
-      Output.standard.line(
-        "[" + differences.map(json).joined(separator: ",\n ") + "]")
+      Output.standard.line(JSONObjectWriter.list(differences, json))
       return .fine
     }
     if differences.isEmpty { call.note("versions \(a) and \(b) are equal") }
     for difference in differences {
-      let path = difference.path.isEmpty ? "(all of it)" : difference.path
+      let path = difference.path.isEmpty ? "(the whole value)" : difference.path
       Output.standard.line(Terminal.printable("\(path): \(text(difference))"))
     }
     return .fine
+  }
+
+  private static func version(_ text: String) throws(OpsError) -> Int32 {
+    guard let number = Int32(text), number > 0 else {
+      throw .badInput(
+        "\(text) is not a version of a policy", hint: "`opsledger policy history KEY` lists them")
+    }
+    return number
   }
 
   private static func text(_ difference: JSONDifference) -> String {
@@ -51,12 +54,10 @@ extension PolicyCommands {
     }
   }
 
-  private static func json(_ difference: JSONDifference) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ difference: JSONDifference, _ out: inout JSONObjectWriter) {
     out.string("path", difference.path)
     if let from = difference.from { out.json("from", from) }
     if let to = difference.to { out.json("to", to) }
-    return out.finish()
   }
 
   static let rollback = Command(
@@ -65,19 +66,16 @@ extension PolicyCommands {
     arguments: [key, .init(name: "VERSION", help: "the version to return to")],
     options: [.why, .key],
     notes: [
-      "Going back goes forward: it is a new version, which names the one it returns to. Policy loop is "
-        + "left to halt and resume."
+      "The old value becomes a new version, which names the version it comes from. For policy loop use halt and "
+        + "resume."
     ],
     examples: [
-      .init(
-        line: "policy rollback proposal_caps 3 --why 'the raise was a mistake'",
-        meaning: "history keeps both")
+      "policy rollback proposal_caps 3 --why 'the raise was a mistake'":
+        "sets the value of version 3 again"
     ]
   ) { (call) throws(OpsError) in
     let key = call.argument(0)
-    guard let version = Int32(call.argument(1)), version > 0 else {
-      throw .badInput("\(call.argument(1)) is no version; see `opsledger policy history`")
-    }
+    let version = try version(call.argument(1))
     let why = try call.prose("why")
     let engine = try call.engine()
     say(try engine.rollbackPolicy(key, to: version, why: why), of: key, call)
@@ -90,24 +88,23 @@ extension PolicyCommands {
 
   static let check = Command(
     group: .policy, name: "policy check",
-    summary: "check the policies as they stand, or a value before it is set",
-    arguments: [.init(name: "KEY", help: "only this one", isOptional: true)],
-    options: [.init(name: "file", value: "F|-", help: "with KEY: check this value instead")],
+    summary: "check the policies, or a value before it is set",
+    arguments: [.init(name: "KEY", help: "check only this policy", isOptional: true)],
+    options: [.value("file", "F|-", "with KEY: check this file instead of the stored value")],
     notes: [
-      "Exit 1 where one is broken. Fields that nothing reads are warnings, and so is what can never run: a step "
-        + "whose kind no executor has, or that needs a step which is not there."
+      "Exit 1 if a policy is invalid. Unknown fields are warnings, and so are steps that can never run: no executor "
+        + "has their kind, or they need a step that does not exist."
     ],
     examples: [
-      .init(line: "policy check", meaning: "all of them"),
-      .init(line: "policy check reaction_matrix --file matrix.json", meaning: "before it is set"),
+      "policy check": "checks all policies",
+      "policy check reaction_matrix --file matrix.json": "checks a file before policy set",
     ]
   ) { (call) throws(OpsError) in
     let engine = try call.engine()
     var values: [(String, JSON?)] = []
-    if let path = call.text("file") {
-      guard let key = call.arguments.first else { throw .badInput("--file wants a KEY") }
-      let text = try call.content(ofFile: path, bytesMax: Engine.policyBytesMax)
-      values = [(key, try EventCommands.parse(text, path == "-" ? "standard input" : path))]
+    if call.text("file") != nil {
+      guard let key = call.arguments.first else { throw .badInput("--file needs a KEY") }
+      values = [(key, try call.jsonFile(bytesMax: Engine.policyBytesMax))]
     } else {
       let stored = try engine.session.list(.policies(limit: 1_000_000))
       let keys = call.arguments.isEmpty ? Policies.keys + stored.map(\.key) : call.arguments
@@ -119,11 +116,10 @@ extension PolicyCommands {
     var results: [(key: String, error: String?, warnings: [String])] = []
     for (key, value) in values { results.append(try result(key, value, engine)) }
     if call.wantsJSON {
-      Output.standard.line("[" + results.map(json).joined(separator: ",\n ") + "]")
+      Output.standard.line(JSONObjectWriter.list(results, json))
     } else {
       for result in results {
-        Output.standard.line(
-          Terminal.printable("\(result.key): \(result.error ?? "fine")"))
+        Output.standard.line(Terminal.printable("\(result.key): \(result.error ?? "valid")"))
         for warning in result.warnings { call.note("warning: \(warning)") }
       }
     }
@@ -133,7 +129,7 @@ extension PolicyCommands {
   private static func result(
     _ key: String, _ value: JSON?, _ engine: Engine
   ) throws(OpsError) -> (key: String, error: String?, warnings: [String]) {
-    guard let value else { return (key, "there is no such policy", []) }
+    guard let value else { return (key, "this policy does not exist", []) }
     do throws(OpsError) {
       try engine.check(policy: key, value: value)
     } catch {
@@ -144,60 +140,53 @@ extension PolicyCommands {
   }
 
   private static func json(
-    _ result: (key: String, error: String?, warnings: [String])
-  ) -> String {
-    var out = JSONObjectWriter()
+    _ result: (key: String, error: String?, warnings: [String]), _ out: inout JSONObjectWriter
+  ) {
     out.string("key", result.key)
     out.bool("ok", result.error == nil)
-    out.json("error", .optional(result.error))
-    out.json("warnings", .array(result.warnings.map(JSON.string)))
-    return out.finish()
+    out.optional("error", result.error)
+    out.list("warnings", result.warnings)
   }
 
   static let export = Command(
     group: .policy, name: "policy export", summary: "print every policy as one JSON object",
     examples: [
-      .init(line: "policy export > policies.json", meaning: "to keep, or to import elsewhere")
+      "policy export > policies.json": "keep the file, or import it elsewhere"
     ]
   ) { (call) throws(OpsError) in
     let policies = try call.session().list(.policies(limit: 1_000_000))
     var members: [String: JSON] = [:]
     for policy in policies { members[policy.key] = (try? JSON(parsing: policy.value)) ?? .null }
-    let text = JSON.object(members).indented() + "\n"
-    Output.standard.write(text)
+    Output.standard.line(JSON.object(members).indented())
     return .fine
   }
 
   static let importing = Command(
     group: .policy, name: "policy import",
-    summary: "set policies to what an export says, in one entry",
+    summary: "set policies from an export, in one entry",
     options: [
-      .init(name: "file", value: "F|-", help: "an export; - is standard input", isRequired: true),
-      .init(name: "dry-run", help: "only say what would change"), .whyUnlessDry, .key,
+      .value("file", "F|-", "what policy export printed; - is standard input", isRequired: true),
+      .flag("dry-run", "only list what would change"), .whyUnlessDry, .key,
     ],
     notes: [
-      "All are checked first; those that are equal are left alone, and so is policy loop, which is "
-        + "left to halt and resume. Policies that the file does not have stay."
+      "If one value is invalid, none is set. Equal policies get no new version. Policy loop is not imported: use halt "
+        + "and resume. Policies that the file does not name stay."
     ],
     examples: [
-      .init(
-        line: "policy import --file policies.json --dry-run",
-        meaning: "what would change"),
-      .init(line: "policy import --file policies.json --why 'as in production'", meaning: "do it"),
+      "policy import --file policies.json --dry-run": "what would change?",
+      "policy import --file policies.json --why 'as in production'": "sets them",
     ]
   ) { (call) throws(OpsError) in
-    let path = call.text("file") ?? "-"
-    let text = try call.content(ofFile: path, bytesMax: 16 * Engine.policyBytesMax)
-    let value = try EventCommands.parse(text, path == "-" ? "standard input" : path)
+    let value = try call.jsonFile(bytesMax: 16 * Engine.policyBytesMax)
     guard var members = value.objectValue else {
-      throw .badInput("an export is an object: a policy's key, and its value")
+      throw .badInput("the file is not an export, an object of policy keys and values")
     }
     let why = try call.prose("why")
     if members.removeValue(forKey: LoopState.key) != nil {
-      call.note("policy loop is left as it is; see `opsledger halt`, `opsledger resume`")
+      call.note("policy loop was not imported; use `opsledger halt` or `opsledger resume`")
     }
     let engine = try call.engine()
-    for (key, value) in members.sorted(by: { $0.key < $1.key }) {
+    for (key, value) in members.sortedByKey {
       try engine.check(policy: key, value: value)
       for warning in try engine.warnings(policy: key, value: value, besides: members) {
         call.note("warning: \(warning)")
@@ -207,16 +196,12 @@ extension PolicyCommands {
       call.flag("dry-run")
       ? try foresee(members, engine.session) : try engine.setPolicies(members, why: why)
     let changed = changes.filter(\.value.isChanged).keys.sorted()
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
-      out.json("changed", .array(changed.map(JSON.string)))
-      out.int("equal", changes.count - changed.count)
-      Output.standard.line(out.finish())
-    } else {
-      let verb = call.flag("dry-run") ? "would change" : "changed"
-      let names = changed.isEmpty ? "nothing" : changed.joined(separator: ", ")
-      Output.standard.line(
-        Terminal.printable("\(verb): \(names); equal: \(changes.count - changed.count)"))
+    let verb = call.flag("dry-run") ? "would change" : "changed"
+    let names = changed.isEmpty ? "nothing" : changed.joined(separator: ", ")
+    let equal = changes.count - changed.count
+    call.print(Terminal.printable("\(verb): \(names); equal: \(equal)")) { out in
+      out.list("changed", changed)
+      out.int("equal", equal)
     }
     return .fine
   }

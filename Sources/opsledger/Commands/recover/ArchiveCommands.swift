@@ -5,39 +5,36 @@ import JSON
 import Ledger
 import Log
 
-/// `archive …`: the store, which holds the history outside of the database.
+/// `archive push|list|verify|fork`: the store, which holds the history outside the database.
 enum ArchiveCommands {
   static let all = [push, list, verify, ForkCommand.fork]
 
   static let push = Command(
     group: .recover, name: "archive push",
-    summary: "copy what was sealed since the last push into the store",
+    summary: "copy the entries sealed since the last push into the store",
     options: [
-      .init(name: "watch", help: "go on: losing the database loses what is younger"),
-      .init(name: "every", value: "D", help: "with --watch, once in so much time (5s)"),
+      .flag("watch", "continue for ever: losing the database then loses a few seconds"),
+      .value("every", "D", "with --watch: the interval between two pushes (5s)"),
     ],
     notes: [
-      "Every file is read back before it counts. A push that was cut short is gone on with; of two "
-        + "at once the second waits. It refuses a store of another ledger, and one that holds what "
-        + "this database lacks (OPS_015): then nothing is recorded here before opsledger restore. "
-        + "--watch begins no store where this ledger already has one."
+      "Every file is read back before it counts. The next push continues one that was interrupted, and waits for one "
+        + "that runs. --watch begins no store if this ledger already has one.",
+      "It refuses the store of another ledger, and a store with entries that this database lacks (OPS_015): the "
+        + "database is then a stale copy, and records nothing until opsledger restore.",
     ],
     examples: [
-      .init(
-        line: "--store /backup/ops archive push", meaning: "begin a store, or bring it up to date"),
-      .init(line: "archive push --watch --every 5s", meaning: "for ever, into OPS_STORE"),
-      .init(
-        line: "--store s3://backup/ops archive push", meaning: "a bucket; AWS_… say how to reach it"
-      ),
+      "--store /backup/ops archive push": "begins a store, or brings it up to date",
+      "archive push --watch --every 5s": "runs for ever, into OPS_STORE",
+      "--store s3://backup/ops archive push":
+        "uses a bucket; set AWS_ACCESS_KEY_ID and the other AWS_ settings",
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every") ?? 5000
-    if every < 1 { throw .badInput("--every wants a time above 0") }
+    if every < 1 { throw .badInput("--every needs a duration above 0") }
     let stop = StopSignal()
     let session = try call.session(isCourteous: true)
     let stores = try call.openStores()
-    // What runs unattended begins a ledger's first store and no other: the one that is there may only be
-    // not mounted.
+    // An unattended push begins a ledger's first store and no other: the old one may only be not mounted.
     let wasPushed = try session.wasPushed()
     if call.flag("watch") { call.notePooler(session) }
     var known: Set<String> = []
@@ -49,7 +46,7 @@ enum ArchiveCommands {
         }
         known.insert(store.place)
         if report.isBegun && wasPushed {
-          call.note("warning: there was no store at \(store.place): a new one was begun")
+          call.note("warning: there was no store at \(store.place), so a new one was begun")
         }
       }
       Output.standard.flush()
@@ -57,7 +54,7 @@ enum ArchiveCommands {
     return .fine
   }
 
-  /// - Returns: Nil where it could not, and may the next time.
+  /// - Returns: Nil where the push failed, and the watch tries again.
   private static func pushed(
     _ session: Session, _ store: any ObjectStore, _ call: Invocation, mayBegin: Bool,
     _ stop: StopSignal, isAgain: Bool = false
@@ -70,24 +67,22 @@ enum ArchiveCommands {
       if call.flag("watch"), !isAgain, Outage.wait(for: session, error, stop) {
         return try pushed(session, store, call, mayBegin: mayBegin, stop, isAgain: true)
       }
-      // What passes by itself does not end a watch.
+      // These errors may pass by themselves.
       let passes = [.databaseUnreachable, .notFound, .notAllowed, .conflict].contains(error.code)
       guard call.flag("watch"), passes else { throw error }
-      call.note("warning: \(error); tried again")
+      call.note("warning: \(error); trying again")
       return nil
     }
-    if call.wantsJSON {
-      Output.standard.line(json(report, store))
-    } else if !report.segments.isEmpty || !call.flag("watch") {
-      Output.standard.write(text(report, store, watch))
+    if call.wantsJSON || !report.segments.isEmpty || !call.flag("watch") {
+      call.print(text(report, store, watch)) { json(report, store, &$0) }
     }
     return report
   }
 
   static let list = Command(
     group: .recover, name: "archive list",
-    summary: "the segments and snapshots of the store: entries, events, times, sizes",
-    examples: [.init(line: "--store /backup/ops archive list", meaning: "what is there")]
+    summary: "list the segments and snapshots of the store: entries, events, times, sizes",
+    examples: ["--store /backup/ops archive list": "what is in the store?"]
   ) { (call) throws(OpsError) in
     var lines: [String] = []
     var isWhole = true
@@ -95,8 +90,10 @@ enum ArchiveCommands {
       let store = try Store.existing(files)
       let contents = try store.contents()
       if call.wantsJSON {
-        lines += contents.segments.map { json($0, files) }
-        lines += contents.snapshots.map { SnapshotCommands.json($0, files) }
+        lines += contents.segments.map { row in JSONObjectWriter.text { json(row, files, &$0) } }
+        lines += contents.snapshots.map { row in
+          JSONObjectWriter.text { SnapshotCommands.json(row, files, &$0) }
+        }
       } else {
         Output.standard.write(
           text(contents.segments, store) + SnapshotCommands.text(contents.snapshots))
@@ -110,13 +107,13 @@ enum ArchiveCommands {
 
   static let verify = Command(
     group: .recover, name: "archive verify",
-    summary: "read all of the store and check every byte of it",
+    summary: "read the whole store and check every byte",
     notes: [
-      "Every hash of every frame, every event's leaf against the segment's roots, and the roots one "
-        + "after the other; of a snapshot every hash, and its rows against those that the events of "
-        + "the segments lead to; the tree's tiles against the leaves. It needs no database. Exit 1: something is damaged or missing."
+      "It checks the hashes of all frames, the events against the Merkle roots of their segments, the roots against "
+        + "each other, the rows of snapshots against a replay of the events, and the tiles of the Merkle tree. It needs "
+        + "no database. Exit 1: something is damaged or missing."
     ],
-    examples: [.init(line: "--store /backup/ops archive verify", meaning: "could it be restored?")]
+    examples: ["--store /backup/ops archive verify": "could a restore use this store?"]
   ) { (call) throws(OpsError) in
     let stores = try call.openStores()
     var isSound = true
@@ -124,7 +121,7 @@ enum ArchiveCommands {
       do throws(OpsError) {
         if try !verify(files, call) { isSound = false }
       } catch {
-        // One that cannot be read hides no other.
+        // The other stores are still checked.
         guard stores.count > 1 else { throw error }
         Output.messages.write(error.report)
         isSound = false
@@ -143,11 +140,7 @@ enum ArchiveCommands {
       progress.show(done: $0, of: $1)
     }
     progress.finish()
-    if call.wantsJSON {
-      Output.standard.line(json(report, files))
-    } else {
-      Output.standard.write(text(report, files, watch))
-    }
+    call.print(text(report, files, watch)) { json(report, files, &$0) }
     return report.faults.isEmpty
   }
 }
@@ -169,20 +162,15 @@ extension ArchiveCommands {
   private static func text(
     _ rows: [(SegmentList.Segment, SegmentIndex)], _ store: Store
   ) -> String {
-    var table = TextTable([
-      .init(title: "ENTRIES", canShrink: false), .init(title: "EVENTS", alignsRight: true),
-      .init(title: "FROM", canShrink: false), .init(title: "TO", canShrink: false),
-      .init(title: "BYTES", alignsRight: true),
-    ])
-    for (segment, index) in rows {
-      let entries = segment.name.entries
-      table.add([
-        "\(entries.lowerBound)–\(entries.upperBound)", Shown.count(Int(clamping: index.eventCount)),
-        index.frames.first.map { "\($0.times.lowerBound)" } ?? "",
-        index.frames.last.map { "\($0.times.upperBound)" } ?? "",
-        Shown.count(Int(clamping: segment.file.size)),
+    let table = TextTable(
+      rows,
+      [
+        .whole("ENTRIES") { "\($0.0.name.entries.lowerBound)–\($0.0.name.entries.upperBound)" },
+        .number("EVENTS") { Shown.count($0.1.eventCount) },
+        .whole("FROM") { $0.1.frames.first.map { "\($0.times.lowerBound)" } ?? "" },
+        .whole("TO") { $0.1.frames.last.map { "\($0.times.upperBound)" } ?? "" },
+        .number("BYTES") { Shown.count($0.0.file.size) },
       ])
-    }
     let events = rows.reduce(0) { $0 + Int(clamping: $1.1.eventCount) }
     return "\(Terminal.printable(store.record.title)), \(Terminal.printable(store.files.place)): "
       + "\(Shown.count(events, "event")) in \(Shown.count(rows.count, "segment"))\n" + table.text()
@@ -208,20 +196,20 @@ extension ArchiveCommands {
 // MARK: - For scripts
 
 extension ArchiveCommands {
-  private static func json(_ report: PushReport, _ store: any ObjectStore) -> String {
-    var out = JSONObjectWriter()
+  private static func json(
+    _ report: PushReport, _ store: any ObjectStore, _ out: inout JSONObjectWriter
+  ) {
     out.string("store", store.place)
     out.int("last_entry", report.lastEntry)
     out.int("events", report.events)
     out.json("segments", .array(report.segments.map { .string($0.path) }))
-    return out.finish()
   }
 
   private static func json(
-    _ row: (SegmentList.Segment, SegmentIndex), _ store: any ObjectStore
-  ) -> String {
+    _ row: (SegmentList.Segment, SegmentIndex), _ store: any ObjectStore,
+    _ out: inout JSONObjectWriter
+  ) {
     let (segment, index) = row
-    var out = JSONObjectWriter()
     out.string("store", store.place)
     out.string("file", segment.name.path)
     out.int("first_entry", segment.name.entries.lowerBound)
@@ -229,11 +217,11 @@ extension ArchiveCommands {
     out.int("events", index.eventCount)
     out.int("bytes", segment.file.size)
     out.string("root", index.root.hex)
-    return out.finish()
   }
 
-  private static func json(_ report: StoreReport, _ store: any ObjectStore) -> String {
-    var out = JSONObjectWriter()
+  private static func json(
+    _ report: StoreReport, _ store: any ObjectStore, _ out: inout JSONObjectWriter
+  ) {
     out.bool("ok", report.faults.isEmpty)
     out.string("store", store.place)
     out.int("last_entry", report.lastEntry)
@@ -242,8 +230,7 @@ extension ArchiveCommands {
     out.int("snapshots", report.snapshots)
     out.int("tiles", report.tiles)
     out.int("events", report.events)
-    out.json("faults", .array(report.faults.map(JSON.string)))
-    out.json("notes", .array(report.notes.map(JSON.string)))
-    return out.finish()
+    out.list("faults", report.faults)
+    out.list("notes", report.notes)
   }
 }

@@ -6,35 +6,32 @@ import Ledger
 import Log
 import Replay
 
-/// `drill`: could it be restored?
+/// `drill`: restores a store into a scratch cluster, and compares it with the live database.
 enum DrillCommand {
-  static let all = [drill]
-
   static let drill = Command(
     group: .recover, name: "drill",
-    summary: "restore the store for real, elsewhere, and compare it with the live database",
+    summary: "restore the store into a scratch cluster, and compare it with the live database",
     options: [
-      .init(name: "report", value: "FILE", help: "also write what it came to as Markdown"),
-      .init(
-        name: "scratch", value: "DIR", help: "where the scratch cluster is made (TMPDIR, or /tmp)"),
+      .value("report", "FILE", "also write the result as Markdown"),
+      .value("scratch", "DIR", "where to make the scratch cluster (TMPDIR, or /tmp)"),
     ],
     notes: [
-      "A process that is given the store and an empty cluster, and knows nothing of the live "
-        + "database, restores and verifies; then every row and event is compared with the live log "
-        + "as of the store's last entry, and a planted fault must be found. It wants room for a "
-        + "second database. The scratch cluster is removed afterwards.",
-      "It says what a disaster now would lose (RPO), and how long it would take to be back (RTO), "
-        + "and is recorded. Exit 0: passed; 1: it failed, as on a damaged store; 3: it could not run.",
+      "A second process, which knows only the store and an empty cluster, restores and verifies. Then the drill compares "
+        + "every row and event with the live log as of the last stored entry, and plants a fault that verify must find. "
+        + "It needs room for a second database. Afterwards the scratch cluster is removed.",
+      "The drill reports what a disaster now would lose (RPO) and how long a restore takes (RTO). The log records it. "
+        + "Exit 0: passed; 1: failed, for example on a damaged store; 3: it could not run.",
     ],
     examples: [
-      .init(
-        line: "--store /backup/ops drill --report drill.md", meaning: "once a month, from a timer")
+      "--store /backup/ops drill --report drill.md": "for example once a month, from a timer"
     ]
   ) { (call) throws(OpsError) in
     let stop = StopSignal()
     let stores = try call.openStores()
     let session = try call.session(isCourteous: true)
-    for other in stores.dropFirst() { call.note("not drilled: \(other.place); name it alone") }
+    for other in stores.dropFirst() {
+      call.note("note: \(other.place) was not drilled; run a drill for it alone")
+    }
     let progress = Progress("drill", unit: "events")
     defer { progress.finish() }
     let drill = Drill(
@@ -45,35 +42,33 @@ enum DrillCommand {
         call.note("drill: \(text)")
       }, ReplayProgress { progress.show(done: $0, of: $1) })
     guard let report = try drill.run(recordedBy: try call.actor) else {
-      call.note("the drill was stopped; nothing of it is left")
+      call.note("the drill was stopped; its scratch cluster is removed")
       return .environment
     }
     progress.finish()
     for warning in report.warnings { call.note("warning: \(warning)") }
     Output.standard.write(call.wantsJSON ? json(report) : text(report))
-    if let file = call.text("report") { try write(report, to: file) }
+    if let file = call.text("report") {
+      try onHost { () throws(HostError) in try FileSystem.write(markdown(report), to: file) }
+    }
     return report.passed ? .fine : .no
   }
 
   private static func scratch(_ call: Invocation) throws(OpsError) -> String {
     let named = call.text("scratch") ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     guard let path = FileSystem.realPath(named), FileSystem.status(path)?.kind == .directory else {
-      throw .badInput("there is no directory \(named)")
+      throw .badInput("\(named) is not a directory")
     }
     return path
   }
 
-  /// What a bucket needs; a directory needs nothing. Files are named so that they are found from elsewhere.
+  /// The settings for buckets, with absolute paths: the second process has another working directory.
   private static func storeEnvironment(_ call: Invocation) -> [String: String] {
     var variables = call.environment.values(prefix: "AWS_")
     for (name, value) in variables where name.hasSuffix("_FILE") || name.hasSuffix("_BUNDLE") {
       variables[name] = FileSystem.realPath(value) ?? value
     }
     return variables
-  }
-
-  private static func write(_ report: DrillReport, to file: String) throws(OpsError) {
-    try onHost { () throws(HostError) in try FileSystem.write(markdown(report), to: file) }
   }
 }
 
@@ -99,33 +94,23 @@ extension DrillCommand {
     if report.lastEntry > 0 {
       facts.append(("restored", "up to entry \(report.lastEntry), root \(report.root)"))
     }
-    facts.append(
+    let lost = report.lost.map {
+      $0.entries == 0
+        ? "no sealed entry"
+        : "\(Shown.count($0.entries, "entry", "entries")), the last \(seconds($0.seconds))"
+    }
+    let phases = report.phases.map { "\(words($0.name)) \(seconds($0.seconds))" }
+    let (rows, events) = (report.rowsCompared, report.eventsCompared)
+    return facts + [
+      ("a disaster now would lose", lost ?? "unknown"),
+      ("a restore takes", "\(seconds(report.seconds)): \(phases.joined(separator: ", "))"),
+      ("compared", "\(Shown.count(rows, "row")), \(Shown.count(events, "event"))"),
+      ("planted fault", report.plantedFaultFound ? "found" : "not found"),
       (
-        "a disaster now would lose",
-        report.lost.map {
-          $0.entries == 0
-            ? "nothing that is sealed"
-            : "\(Shown.count($0.entries, "entry", "entries")), the last \(seconds($0.seconds))"
-        } ?? "unknown"
-      ))
-    facts.append(
-      (
-        "being back would take",
-        "\(seconds(report.seconds)): "
-          + report.phases.map { "\(words($0.name)) \(seconds($0.seconds))" }.joined(separator: ", ")
-      ))
-    facts.append(
-      (
-        "compared",
-        "\(Shown.count(report.rowsCompared, "row")), \(Shown.count(report.eventsCompared, "event"))"
-      ))
-    facts.append(("planted fault", report.plantedFaultFound ? "found" : "not found"))
-    facts.append(
-      (
-        "not covered",
+        "not restored",
         report.notCovered.isEmpty ? "nothing" : report.notCovered.joined(separator: ", ")
-      ))
-    return facts
+      ),
+    ]
   }
 
   private static func seconds(_ seconds: Double) -> String { DurationText.format(seconds: seconds) }
@@ -138,11 +123,11 @@ extension DrillCommand {
     }
     var text = "# Drill: \(report.passed ? "passed" : "failed")\n\n"
     text +=
-      "A restore of the store for real, into a scratch database, compared with the live one.\n\n"
+      "A restore of the store into a scratch cluster, compared with the live database.\n\n"
     text += "| what | |\n|---|---|\n"
     for (name, value) in facts(report) { text += "| \(cell(name)) | \(cell(value)) |\n" }
     if let entry = report.entry { text += "| recorded in entry | \(entry) |\n" }
-    text += "\n## Time to be back\n\n| phase | seconds |\n|---|---:|\n"
+    text += "\n## Time to restore\n\n| phase | seconds |\n|---|---:|\n"
     for phase in report.phases {
       text += "| \(words(phase.name)) | \(Shown.decimal(phase.seconds)) |\n"
     }

@@ -4,32 +4,32 @@ import Host
 import JSON
 import Ledger
 
-/// `archive fork`: a new store for a database that went on apart.
+/// `archive fork`: begins a new store for a database whose history has diverged.
 enum ForkCommand {
   static let fork = Command(
     group: .recover, name: "archive fork",
-    summary: "let this database go on in a new store, as a line of history of its own",
+    summary: "begin a new store for a database that has diverged from its store",
     options: [
-      .init(
-        name: "from", value: "STORE",
-        help: "the store that the history came from (else OPS_STORE, where --store names another)"),
+      .value(
+        "from", "STORE",
+        "the store that it diverged from (else OPS_STORE, if --store names another)"),
       .why,
     ],
     notes: [
-      "For two that went on apart, where restore names the first entry that differs: nothing can be "
-        + "merged, and both histories stay whole. --store names an empty place; its ledger.json names "
-        + "its parent, the last entry that both have, and the root there. It gets all of the history. "
-        + "From then on the database is that line's, and the old store is another's (OPS_015)."
+      "Use it where restore names the first entry that differs. Diverged histories cannot be merged; both stay whole.",
+      "--store names an empty place, which gets the whole history. Its ledger.json names its parent, the last common "
+        + "entry and the root there. From then on the old store refuses this database (OPS_015).",
     ],
     examples: [
-      .init(
-        line: "--store /backup/second archive fork --why 'the copy is the one we kept'",
-        meaning: "and push there from now on")
+      "--store /backup/second archive fork --why 'the copy is the one we kept'":
+        "push there from now on"
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
     let places = try call.stores()
-    guard places.count == 1 else { throw .badInput("a fork wants one --store, an empty place") }
+    guard places.count == 1 else {
+      throw .badInput("archive fork needs one --store, an empty place")
+    }
     let files = try call.openStores()[0]
     let parent = try parentPlace(call, besides: places[0])
     let store = try parent.map { (place) throws(OpsError) in
@@ -39,15 +39,11 @@ enum ForkCommand {
       try call.session(), into: files, from: store, why: try call.prose("why") ?? "",
       actor: try call.actor
     ).run()
-    if call.wantsJSON {
-      Output.standard.line(json(report))
-    } else {
-      Output.standard.write(text(report, files, watch))
-    }
+    call.print(text(report, files, watch)) { json(report, &$0) }
     return .fine
   }
 
-  /// Where the history came from.
+  /// The store that the history diverged from.
   private static func parentPlace(
     _ call: Invocation, besides new: String
   ) throws(OpsError) -> String? {
@@ -60,24 +56,22 @@ enum ForkCommand {
     _ report: ForkReport, _ files: any ObjectStore, _ watch: Stopwatch
   ) -> String {
     var text =
-      "\(Terminal.printable(files.place)) is the store of this ledger now: line \(report.identity), "
+      "\(Terminal.printable(files.place)) is now the store of this ledger, \(report.identity): "
       + "\(Shown.count(report.push.events, "event")) pushed in \(watch.text)\n"
     text +=
-      "it left line \(report.parent.identity) after entry \(report.parent.entry), "
+      "it diverged from \(report.parent.identity) after entry \(report.parent.entry), "
       + "root \(report.parent.root.hex)\n"
     if let entry = report.entry { text += "recorded in entry \(entry)\n" }
     return text
   }
 
-  private static func json(_ report: ForkReport) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ report: ForkReport, _ out: inout JSONObjectWriter) {
     out.string("identity", report.identity.description)
     out.string("parent", report.parent.identity.description)
     out.int("last_common_entry", report.parent.entry)
     out.string("root", report.parent.root.hex)
-    out.json("entry", report.entry.map(JSON.int) ?? .null)
+    out.optional("entry", report.entry)
     out.int("events", report.push.events)
     out.int("last_entry", report.push.lastEntry)
-    return out.finish()
   }
 }

@@ -5,199 +5,169 @@ import Ledger
 import Log
 import Replay
 
-/// `restore`: the database from its store, and the tables back to a moment.
+/// `restore`: brings a database back from its store, and tables back to a moment.
 enum RestoreCommand {
-  static let all = [restore]
-
   static let restore = Command(
     group: .recover, name: "restore",
-    summary: "bring a database to have every entry of the store; the tables back to a moment",
+    summary: "bring a database back from a store, or its tables back to a moment",
     options: [
-      .init(name: "to", value: "URL", help: "the database; empty, old, or moved (else --database)"),
-      .init(
-        name: "at", value: "WHEN",
-        help: "then take the tables back: an entry, a time, -2h; wants --why"),
-      .init(
-        name: "allow-loss",
-        help: "of a damaged store, restore up to the damage; wants --why"),
-      .init(name: "why", value: "W", help: "the reason, which history keeps"),
+      .value("to", "URL", "the database to restore: empty, old, or moved (else --database)"),
+      .value("at", "WHEN", "then take the tables back: to an entry, a time, -2h; needs --why"),
+      .flag("allow-loss", "if every store is damaged, restore up to the damage; needs --why"),
+      .whyOptional,
     ],
     notes: [
-      "Whatever is missing comes back: all of it, its last hours, or nothing where it only moved. "
-        + "The tables are made from the log and compared; what the database has beyond the store "
-        + "stays. While it runs, and where it was cut short, nothing else is recorded there. Where "
-        + "both have entries that the other lacks, it names the first that differs and changes "
-        + "nothing (OPS_015).",
-      "Where no store was ever kept, --why settles a database that is a copy or moved; what was drawn "
-        + "elsewhere is not drawn again here.",
-      "--at goes forward: one entry more makes the tables what they were, the log keeps what "
-        + "happened since, and the loop is halted. It names the steps that ran since and would run "
-        + "again; while there are any, resume wants --run-again. It needs no store where the "
-        + "database is whole.",
-      "Several stores are copies of one history: what is missing or damaged in one is taken from "
-        + "another, whatever their order.",
-      "Where no store has an entry it says which cannot be had, and "
-        + "changes nothing. With --allow-loss it restores up to there; what is lost is recorded, and "
-        + "the ledger goes on in a new store: that one holds what it lacks (OPS_015).",
-      "An empty database wants a login that may create roles and event triggers.",
+      "Missing entries come back from the store: all of them, the last hours, or none if the database only moved. Then "
+        + "the tables are made from the log, and compared. Entries that the store does not have yet stay. Until it is "
+        + "done, also after an interruption, the database records nothing else. An empty database needs a login that "
+        + "may create roles and event triggers.",
+      "If the database and the store have diverged, restore names the first entry that differs, and changes nothing "
+        + "(OPS_015): see archive fork.",
+      "Several stores are copies of one history, in any order. An entry that one lacks is read from another. If no "
+        + "store has it, restore names it, and changes nothing. With --allow-loss it restores up to there, and the log "
+        + "records the loss. Then push to a new store: the old one refuses this database (OPS_015).",
+      "If there never was a store, --why alone resolves a database that is a copy or has moved. It never allocates "
+        + "the same entry numbers as the other copy.",
+      "--at adds one entry that makes the tables what they were. The log keeps what happened since, and the loop is "
+        + "halted. It lists steps that ran since and would run again; resume then needs --run-again. Without a store, "
+        + "the log in the database must be whole.",
     ],
     examples: [
-      .init(
-        line: "--store /backup/ops restore --to postgresql://postgres@/ops",
-        meaning: "everything, after a disaster"),
-      .init(line: "--store /backup/ops restore", meaning: "settle a copy, or a promoted standby"),
-      .init(
-        line: "restore --at 2026-11-24T14:00:00Z --why 'a wrong policy'",
-        meaning: "the tables as they were then"),
+      "--store /backup/ops restore --to postgresql://postgres@/ops":
+        "brings back everything, after a disaster",
+      "--store /backup/ops restore": "resolves a stale copy, or a promoted standby",
+      "restore --at 2026-11-24T14:00:00Z --why 'a wrong policy'": "the tables as they were then",
     ]
   ) { (call) throws(OpsError) in
     let watch = Stopwatch()
     let why = try call.prose("why")
     let when = try call.text("at").map { (text) throws(OpsError) in try When(text) }
-    if when != nil, why == nil { throw .badInput("--at wants --why") }
+    if when != nil, why == nil { throw .badInput("--at needs --why") }
     let allowsLoss = call.flag("allow-loss")
-    if allowsLoss, why == nil { throw .badInput("--allow-loss wants --why") }
-    let stores = try call.stores()
-    if stores.isEmpty, why == nil {
+    if allowsLoss, why == nil { throw .badInput("--allow-loss needs --why") }
+    if why == nil, try call.stores().isEmpty {
       throw OpsError(
-        .databaseUnreachable, "no store",
-        hint: "name one: --store DIR, or OPS_STORE; where there is none, --why settles the database"
-      )
+        .databaseUnreachable, "no store is named",
+        hint: "name one: --store DIR, or OPS_STORE; if there never was one, say --why")
     }
-    let files = stores.isEmpty ? [] : try call.openStores()
+    let files = try call.stores().isEmpty ? [] : call.openStores()
     var target = try target(call)
     target.application = "opsledger restore"
+    let actor = try call.actor
     let progress = Progress("restore", unit: "events")
     defer { progress.finish() }
     let replay = ReplayProgress { progress.show(done: $0, of: $1) }
-    var report: (any RestoreText)?
-    if !files.isEmpty {
-      let restored = try Restorer(
-        target, files, actor: try call.actor, why: why, allowsLoss: allowsLoss, replay
-      ).run()
-      for what in restored.quarantined { call.note("warning: passed over: \(what)") }
-      report = FromStore(
-        report: restored, place: files.map(\.place).joined(separator: " and "))
+    var (text, out) = ("", JSONObjectWriter())
+    if files.isEmpty {
+      let found = try resolve(target, why ?? "", actor, replay)
+      if when == nil || found.isChange { text += found.text }
+      found.write(to: &out)
     } else {
-      report = try settle(target, why ?? "", try call.actor, replay)
+      let report = try Restorer(
+        target, files, actor: actor, why: why, allowsLoss: allowsLoss, replay
+      ).run()
+      for what in report.quarantined { call.note("warning: skipped: \(what)") }
+      text += Self.text(report, files.map(\.place).joined(separator: " and "), watch)
+      json(report, &out)
     }
     if let when, let why {
       let moment = try Session(target).moment(when)
-      let back = try TimeTravel.goBack(
-        target, to: moment.entry, why: why, actor: try call.actor, replay)
-      report = BackInTime(report: back, recordedAt: moment.recordedAt, first: report)
+      let report = try TimeTravel.goBack(
+        target, to: moment.entry, why: why, actor: actor, replay)
+      text += Self.text(report, moment.recordedAt)
+      json(report, &out)
     }
     progress.finish()
-    guard let report else { return .fine }
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
-      report.write(to: &out)
-      out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
-      Output.standard.line(out.finish())
-    } else {
-      Output.standard.write(report.text(watch))
-    }
+    out.json("seconds", .number("\(Double(watch.elapsedMillis) / 1000)"))
+    Output.standard.write(call.wantsJSON ? out.finish() + "\n" : text)
     return .fine
   }
 
   private static func target(_ call: Invocation) throws(OpsError) -> Session.Target {
     guard let named = call.text("to") else { return try call.target(as: .superuser) }
     guard DatabaseChoice.isConnectionString(named) else {
-      throw .badInput("--to wants a PostgreSQL URL", hint: "postgresql://user@host/name")
+      throw .badInput("--to needs a PostgreSQL URL", hint: "postgresql://user@host/name")
     }
     var target = Session.Target(url: named)
     if !(try call.stores().isEmpty) { target.archivedLog = try call.storedLog() }
     return target
   }
 
-  /// Without a store the database itself must be what its log says, and lives here from now on.
-  private static func settle(
+  /// Without a store, the database's own log must be whole.
+  private static func resolve(
     _ target: Session.Target, _ why: String, _ actor: String, _ progress: ReplayProgress
-  ) throws(OpsError) -> WithoutStore {
+  ) throws(OpsError) -> Resolution {
     let session = try Session(target)
     try session.requireLedger()
     let entry = try session.adoptWithoutStore(why: why, by: actor)
     let rebuilt = try Rebuilder.run(target, actor: actor, checkOnly: false, progress)
     guard case .refused = rebuilt.outcome else {
-      return WithoutStore(
+      return Resolution(
         entry: entry, written: rebuilt.written, droppedConstraints: rebuilt.droppedConstraints)
     }
     throw OpsError(
       .inconsistentRow,
-      "the log itself is broken in \(rebuilt.found.logProblems) places, and no store is named",
-      hint: "see `opsledger verify`; restore with --store")
-  }
-}
-
-/// What a restore has to say.
-private protocol RestoreText {
-  func text(_ watch: Stopwatch) -> String
-  func write(to out: inout JSONObjectWriter)
-}
-
-/// The database alone.
-private struct WithoutStore: RestoreText {
-  /// What records that it moved.
-  let entry: Int64?
-  let written: [String: RepairCount]
-  let droppedConstraints: [DroppedConstraints]
-
-  func text(_ watch: Stopwatch) -> String {
-    let rows = FromStore.rows(written) + droppedConstraints.text
-    let tables = rows.isEmpty ? "its tables equal the log\n" : "its tables were mended:\n" + rows
-    guard let entry else { return "the database lives here already, and \(tables)" }
-    return "the database lives here from now on, recorded in entry \(entry), and \(tables)"
+      "the log itself is damaged in \(Shown.count(rebuilt.found.logProblems, "place")), and no store is named",
+      hint: "`opsledger verify` names the places; restore with --store")
   }
 
-  func write(to out: inout JSONObjectWriter) {
-    out.string("outcome", entry == nil ? "nothing_to_do" : "moved")
-    out.json("entry", entry.map(JSON.int) ?? .null)
-    out.json("dropped_constraints", droppedConstraints.json)
+  private static func rows(_ written: [String: RepairCount]) -> String {
+    written.sortedByKey.filter { $0.value.total > 0 }
+      .map { "  \($0.key): \(Shown.count($0.value.total, "row")) written\n" }.joined()
   }
-}
 
-private struct FromStore: RestoreText {
-  let report: RestoreReport
-  let place: String
+  /// A database that was resolved without a store.
+  private struct Resolution {
+    /// The entry that records it; nil where the database was no copy.
+    let entry: Int64?
+    let written: [String: RepairCount]
+    let droppedConstraints: [DroppedConstraints]
 
-  func text(_ watch: Stopwatch) -> String {
-    let place = Terminal.printable(place)
-    var text: String
-    switch report.outcome {
-    case .nothingToDo:
-      text =
-        "nothing to do: the database has every entry of \(place), and its tables equal the log\n"
-    case .moved:
-      text = "the database has every entry of \(place), and lives here from now on\n"
-    case .restored:
-      text =
-        "put \(Shown.count(report.events, "event")) back from \(place)"
-        + ", made the tables, and compared them, in \(watch.text)\n"
+    private var repairs: String { rows(written) + droppedConstraints.text }
+    var isChange: Bool { entry != nil || !repairs.isEmpty }
+
+    var text: String {
+      (entry.map { "this database may record again, which entry \($0) records" }
+        ?? "this database is not a stale copy")
+        + (repairs.isEmpty ? "; its tables equal the log\n" : "; its tables were repaired:\n")
+        + repairs
     }
+
+    func write(to out: inout JSONObjectWriter) {
+      out.string("outcome", entry == nil ? "nothing_to_do" : "moved")
+      out.optional("entry", entry)
+      out.json("dropped_constraints", droppedConstraints.json)
+    }
+  }
+}
+
+// MARK: - From a store
+
+extension RestoreCommand {
+  private static func text(_ report: RestoreReport, _ place: String, _ watch: Stopwatch) -> String {
+    let place = Terminal.printable(place)
+    var text =
+      switch report.outcome {
+      case .nothingToDo:
+        "nothing to do: the database has every entry of \(place), and its tables equal the log\n"
+      case .moved: "the database has every entry of \(place), and may record again\n"
+      case .restored:
+        "restored \(Shown.count(report.events, "event")) from \(place), made the tables from the log, "
+          + "and compared them, in \(watch.text)\n"
+      }
     if let lost = report.lost {
       text +=
-        "lost: entries \(lost.lowerBound) to \(lost.upperBound); "
-        + "push to a new store from now on\n"
-      text += "restored up to entry \(report.lastEntry), root \(report.root)\n"
+        "lost: entries \(lost.lowerBound) to \(lost.upperBound); push to a new store from now on\n"
+        + "restored up to entry \(report.lastEntry), root \(report.root)\n"
     } else {
-      text += "the store's last_entry is entry \(report.lastEntry), root \(report.root)\n"
+      text += "last stored entry: \(report.lastEntry), root \(report.root)\n"
     }
-    if report.isAhead { text += "what the database has beyond it stays; push it\n" }
-    text += Self.rows(report.written) + report.droppedConstraints.text
-    if let entry = report.entry { text += "recorded in entry \(entry)\n" }
-    return text
+    if report.isAhead { text += "the database keeps the entries after it; push them\n" }
+    text += rows(report.written) + report.droppedConstraints.text
+    return text + (report.entry.map { "recorded in entry \($0)\n" } ?? "")
   }
 
-  static func rows(_ written: [String: RepairCount]) -> String {
-    var text = ""
-    for (name, count) in written.sorted(by: { $0.key < $1.key }) {
-      let rows = count.inserted + count.updated + count.removed
-      if rows > 0 { text += "  \(name): \(Shown.count(rows, "row")) written\n" }
-    }
-    return text
-  }
-
-  func write(to out: inout JSONObjectWriter) {
+  private static func json(_ report: RestoreReport, _ out: inout JSONObjectWriter) {
     let outcome =
       switch report.outcome {
       case .nothingToDo: "nothing_to_do"
@@ -213,47 +183,38 @@ private struct FromStore: RestoreText {
     if let lost = report.lost {
       out.json("lost", .array([.int(lost.lowerBound), .int(lost.upperBound)]))
     }
-    out.json("quarantined", .array(report.quarantined.map(JSON.string)))
-    out.json("entry", report.entry.map(JSON.int) ?? .null)
+    out.list("quarantined", report.quarantined)
+    out.optional("entry", report.entry)
     out.json("dropped_constraints", report.droppedConstraints.json)
   }
 }
 
-private struct BackInTime: RestoreText {
-  let report: PointInTimeRestore
-  let recordedAt: Instant?
-  /// What a store gave before.
-  let first: (any RestoreText)?
+// MARK: - Back to a moment
 
-  func text(_ watch: Stopwatch) -> String {
-    var text = first?.text(watch) ?? ""
-    let time = recordedAt.map { " (\(Shown.time($0)))" } ?? ""
-    text +=
-      "the tables are what they were after entry \(report.moment)\(time): "
-      + "\(Shown.count(report.events, "event")) in entry \(report.entry)\n"
-    text += FromStore.rows(report.written) + report.droppedConstraints.text
-    text += "what happened since stays in the log: `opsledger state at` shows it\n"
-    text += "the loop is halted until `opsledger resume`\n"
-    return text + (report.again.count == 0 ? "" : Self.named(report.again))
-  }
-
-  private static func named(_ again: RunAgain) -> String {
+extension RestoreCommand {
+  private static func text(_ report: PointInTimeRestore, _ recordedAt: Instant?) -> String {
+    let (time, again) = (recordedAt.map { " (\(Shown.time($0)))" } ?? "", report.again)
     var text =
+      "the tables are as they were after entry \(report.moment)\(time): "
+      + "\(Shown.count(report.events, "event")) in entry \(report.entry)\n"
+      + rows(report.written) + report.droppedConstraints.text
+      + "the log keeps what happened since; `opsledger state at` shows it\n"
+      + "the loop is halted until `opsledger resume`\n"
+    guard again.count > 0 else { return text }
+    text +=
       "\(Shown.count(again.count, "step")) ran since and would run again; "
-      + "resume wants --run-again:\n"
+      + "resume needs --run-again:\n"
     for step in again.steps.prefix(20) { text += "  \(step.shown)\n" }
-    if again.count > 20 { text += "  and \(again.count - 20) more\n" }
-    return text
+    return text + (again.count > 20 ? "  and \(again.count - 20) more\n" : "")
   }
 
-  func write(to out: inout JSONObjectWriter) {
-    first?.write(to: &out)
+  private static func json(_ report: PointInTimeRestore, _ out: inout JSONObjectWriter) {
     out.int("at", report.moment)
     out.int("back_entry", report.entry)
     out.int("back_events", report.events)
     out.json("back_left_off", report.droppedConstraints.json)
     out.int("run_again", report.again.count)
-    out.json("run_again_steps", .array(report.again.steps.map { .string($0.step.description) }))
+    out.list("run_again_steps", report.again.steps.map(\.step.description))
   }
 }
 

@@ -2,38 +2,34 @@ import Host
 import JSON
 import Ledger
 
-/// `config list`: every setting, what it is now, and who says so.
+/// `config list`: every setting, its value, and the value's source.
 enum ConfigCommand {
-  static let all = [list]
-
   static let list = Command(
-    group: .start, name: "config list", summary: "show every setting, its value and where from",
+    group: .start, name: "config list",
+    summary: "list every setting, its value, and where the value comes from",
     notes: [
-      "The environment wins over .env in the working directory. Secrets can be kept in a file that "
-        + "NAME_FILE names; they are not shown."
+      "The environment comes before .env in the working directory. A secret can be in a file that NAME_FILE names. "
+        + "Secrets are not printed."
     ],
-    examples: [.init(line: "config list", meaning: "see what a command would work with")]
+    examples: ["config list": "which database and store would a command use?"]
   ) { (call) throws(OpsError) in
-    var rows: [(name: String, value: String?, source: String)] = []
-    for setting in Setting.allCases { rows.append(try row(setting, call.environment)) }
-    if call.wantsJSON {
-      let items = rows.map { row in
-        JSON.object([
-          "name": .string(row.name), "value": .optional(row.value), "source": .string(row.source),
-        ])
-      }
-      Output.standard.line(JSON.array(items).text)
-      return .fine
+    call.print(
+      Setting.allCases.map { row($0, call.environment) }, none: "no settings",
+      [
+        .words("NAME") { $0.name }, .words("VALUE") { $0.value ?? "" },
+        .words("FROM") { $0.source },
+      ]
+    ) { row, out in
+      out.string("name", row.name)
+      out.optional("value", row.value)
+      out.string("source", row.source)
     }
-    var table = TextTable("NAME", "VALUE", "FROM")
-    for row in rows { table.add([row.name, row.value ?? "", row.source]) }
-    Output.standard.write(table.text())
     return .fine
   }
 
   private static func row(
     _ setting: Setting, _ environment: Environment
-  ) throws(OpsError) -> (name: String, value: String?, source: String) {
+  ) -> (name: String, value: String?, source: String) {
     let name = setting.rawValue
     let found: Environment.Value?
     do throws(HostError) {

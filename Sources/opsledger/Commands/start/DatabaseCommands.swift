@@ -4,18 +4,18 @@ import Ledger
 import Log
 import Postgres
 
-/// `db start|stop|psql|url`: the private PostgreSQL, and a way into whichever database is used.
+/// `db start|stop|psql|url`: the private PostgreSQL, and access to the database of the commands.
 enum DatabaseCommands {
   static let all = [start, stop, psql, url]
 
   static let start = Command(
     group: .start, name: "db start",
-    summary: "start the private PostgreSQL, and make one in .opsledger where there is none",
+    summary: "start the private PostgreSQL, and make one in .opsledger if there is none",
     notes: [
-      "It is reached by a unix socket only, and goes on running. Its database is empty: "
-        + "opsledger init lays the schema. OPSLEDGER_HOME names a directory to keep it in."
+      "It listens on a unix socket only, and keeps running. Its database is empty: opsledger init applies the schema. "
+        + "OPSLEDGER_HOME names a directory to keep it in."
     ],
-    examples: [.init(line: "db start", meaning: "make or start the one in reach")]
+    examples: ["db start": "starts or makes the private PostgreSQL"]
   ) { (call) throws(OpsError) in
     let found = try call.findPrivatePostgres()
     let wasRunning = found?.isRunning ?? false
@@ -27,12 +27,12 @@ enum DatabaseCommands {
   static let stop = Command(
     group: .start, name: "db stop", summary: "stop the private PostgreSQL",
     options: [
-      .init(name: "remove", help: "delete it too, with everything in it; wants --yes"),
-      .init(name: "yes", help: "yes, delete it"),
+      .flag("remove", "also delete it, with all its data; needs --yes"),
+      .flag("yes", "confirm --remove"),
     ],
     examples: [
-      .init(line: "db stop", meaning: "the next command that needs it starts it again"),
-      .init(line: "db stop --remove --yes", meaning: "delete the database; nothing brings it back"),
+      "db stop": "stops it; the next command that needs it starts it again",
+      "db stop --remove --yes": "deletes the database for good",
     ]
   ) { (call) throws(OpsError) in
     let cluster = try call.privatePostgres()
@@ -47,8 +47,8 @@ enum DatabaseCommands {
     }
     guard call.flag("yes") else {
       throw .badInput(
-        "db stop --remove deletes \(cluster.folder) and \(cluster.dataDirectory) for ever",
-        hint: "say so: opsledger db stop --remove --yes")
+        "db stop --remove deletes \(cluster.folder) and \(cluster.dataDirectory) for good",
+        hint: "to confirm: opsledger db stop --remove --yes")
     }
     let wasRunning = cluster.isRunning
     try onHost { () throws(HostError) in try cluster.remove() }
@@ -71,16 +71,16 @@ enum DatabaseCommands {
   }
 
   static let psql = Command(
-    group: .start, name: "db psql", summary: "open psql in the database",
+    group: .start, name: "db psql", summary: "open psql on the database",
     arguments: [
-      .init(name: "-- PSQL-ARGUMENT", help: "handed to psql", isOptional: true, repeats: true)
+      .init(name: "-- PSQL-ARGUMENT", help: "passed to psql", isOptional: true, repeats: true)
     ],
     options: [
-      .init(name: "superuser", help: "as the superuser of the private PostgreSQL, not as operator")
+      .flag("superuser", "log in as superuser of the private PostgreSQL, not as operator")
     ],
     examples: [
-      .init(line: "db psql", meaning: "look around"),
-      .init(line: "db psql -- -c 'SELECT count(*) FROM ops_missions'", meaning: "ask one thing"),
+      "db psql": "opens a prompt",
+      "db psql -- -c 'SELECT count(*) FROM ops_missions'": "runs one statement",
     ]
   ) { (call) throws(OpsError) in
     let asSuperuser = call.flag("superuser")
@@ -88,19 +88,19 @@ enum DatabaseCommands {
       asSuperuser ? .superuser : .person, creating: false, ignoresAddress: true)
     if asSuperuser && database.privatePostgres == nil {
       throw .badInput(
-        "--superuser is for the private PostgreSQL, and another database is named",
-        hint: "name the login in its URL")
+        "--superuser is for the private PostgreSQL, but a URL names the database",
+        hint: "put the login into the URL")
     }
     Output.standard.flush()
     var environment = Environment.processVariables()
-    // These would send psql to another server in spite of the URL.
+    // With these psql connects to another server in spite of the URL.
     for name in ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"] { environment[name] = nil }
     let (url, secrets) = try withoutSecrets(database)
     for (keyword, secret) in secrets {
       guard keyword == "password" else {
         throw .badInput(
-          "psql takes \(keyword) by its arguments only, which every user of the machine can read",
-          hint: "run psql with a connection service file, where \(keyword) can stand")
+          "psql takes \(keyword) only as an argument, which every user of the machine can read",
+          hint: "run psql with a connection service file that has \(keyword)")
       }
       environment["PGPASSWORD"] = secret
     }
@@ -113,17 +113,17 @@ enum DatabaseCommands {
   static let url = Command(
     group: .start, name: "db url", summary: "print the database's URL for libpq",
     notes: [
-      "In the private PostgreSQL it logs in as db psql does, as operator. A password is left out: programs take it "
-        + "from PGPASSWORD or from ~/.pgpass, and db psql hands it on."
+      "In the private PostgreSQL the login is operator. The URL has no password: programs read it from PGPASSWORD or "
+        + "~/.pgpass, and db psql passes it on."
     ],
-    examples: [.init(line: "db url", meaning: "psql \"$(opsledger db url)\" opens it")]
+    examples: ["db url": "psql \"$(opsledger db url)\" opens the database"]
   ) { (call) throws(OpsError) in
     let database = try call.findDatabase(.person, creating: false, ignoresAddress: true)
     let (url, secrets) = try withoutSecrets(database)
     if !secrets.isEmpty {
-      call.note("note: left out: \(secrets.keys.sorted().joined(separator: ", "))")
+      call.note("note: the URL lacks \(secrets.keys.sorted().joined(separator: ", "))")
     }
-    Output.standard.line(call.wantsJSON ? JSON.object(["url": .string(url)]).text : url)
+    call.print(url) { $0.string("url", url) }
     return .fine
   }
 
@@ -143,27 +143,22 @@ enum DatabaseCommands {
       ("socket", cluster.socketDirectory), ("log", cluster.logFile),
       ("url", cluster.url(login: .person)),
     ]
-    if call.wantsJSON {
-      var fields = Dictionary(uniqueKeysWithValues: facts.map { ($0.0, JSON.string($0.1)) })
-      fields["created"] = .bool(created)
-      fields["started"] = .bool(started)
-      Output.standard.line(JSON.object(fields).text)
-    } else {
-      let verb = created ? "made and started" : started ? "started" : "running already"
-      Output.standard.line("private PostgreSQL: \(verb)")
-      for (name, value) in facts {
-        let gap = String(repeating: " ", count: 8 - name.count)
-        Output.standard.line("  \(name)\(gap)\(value)")
-      }
+    let verb = created ? "made and started" : started ? "started" : "running already"
+    call.print("private PostgreSQL: \(verb)\n" + Facts.text(facts, indent: "  ")) { out in
+      for (name, value) in facts { out.string(name, value) }
+      out.bool("created", created)
+      out.bool("started", started)
     }
     for orphan in PrivatePostgres.orphans() {
       call.note(
-        "note: \(orphan) holds a database whose folder is gone; remove it if nobody needs it")
+        "note: \(orphan) holds a private PostgreSQL whose .opsledger is gone; remove it if nobody needs it"
+      )
     }
     let choice = try? DatabaseChoice.resolve(
       flag: call.text("database"), environment: call.environment)
     if case .url(_, let source) = choice {
-      call.note("note: \(source) is set, so other commands use that database and not this one")
+      call.note(
+        "note: \(source) names another database, which other commands use instead of this one")
     }
   }
 }

@@ -6,22 +6,19 @@ import OpsLoop
 import Postgres
 import Replay
 
-/// `demo`: the main job, on a made-up day, with a disaster at its end.
+/// `demo`: a simulated day of the loop, with a disaster at its end.
 enum DemoCommand {
-  static let all = [demo]
-
-  /// The demo's own database in the private PostgreSQL: its clock is not a real one.
+  /// The demo's own database in the private PostgreSQL: its clock is simulated.
   static let databaseName = "opsledger_demo"
 
   static let demo = Command(
     group: .start, name: "demo",
-    summary: "run a made-up day, empty the tables, rebuild them from the log, and verify",
+    summary: "simulate a day, empty the tables, rebuild them from the log, and verify",
     notes: [
-      "Makes a private PostgreSQL in .opsledger/ where there is none, and in it a database of its "
-        + "own, made anew each time. Its clock does not wait, so that a day takes seconds. It stays "
-        + "for you to look at."
+      "It makes a private PostgreSQL in .opsledger/ if there is none, and in it a new database for the demo. The clock "
+        + "is simulated, so that the day takes seconds. The database stays for you to look at."
     ],
-    examples: [.init(line: "demo", meaning: "takes less than a minute")]
+    examples: ["demo": "shows the main functions in less than a minute"]
   ) { (call) throws(OpsError) in
     let wasThere = try call.findPrivatePostgres()?.isRunning ?? false
     if !wasThere { call.note("starting a private PostgreSQL in .opsledger/") }
@@ -38,7 +35,7 @@ enum DemoCommand {
     guard report.missing.isEmpty else {
       throw OpsError(
         .conflict,
-        "the demo did not show what it promises: "
+        "the demo lacks what it should show: "
           + report.missing.joined(separator: "; "))
     }
     return .fine
@@ -60,31 +57,28 @@ enum DemoCommand {
   // MARK: - The report
 
   private static func printReport(_ report: Demo.Report) {
-    let out = Output.standard
-    out.line("")
-    out.line("What happened")
-    out.line("=============")
-    out.line(
-      "\(report.eventsEmitted) agent events were emitted over one day, played in "
-        + "\(seconds(report.daySeconds)). The log says what came of them:")
-    out.line("")
-    var table = TextTable([
-      .init(title: "event"), .init(title: "count", alignsRight: true),
-    ])
-    for (type, count) in report.counts { table.add([type, String(count)]) }
-    out.write(table.text())
-    let classes = report.failureClasses.sorted { $0.key < $1.key }
+    let counts = TextTable(
+      report.counts, [.words("event") { $0.0 }, .number("count") { String($0.1) }])
+    let classes = report.failureClasses.sortedByKey
       .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-    out.line("")
-    out.line("Attempts that failed, by class: \(classes)")
+    Output.standard.write(
+      """
+
+      What happened
+      =============
+      Agents reported \(report.eventsEmitted) events over one day, simulated in \(seconds(report.daySeconds)).
+      The log shows what they led to:
+
+      \(counts.text())
+      Failed attempts, by class: \(classes)
+
+      """)
   }
 
   private static func printHistory(
     of mission: StreamID, _ cluster: PrivatePostgres
   ) throws(OpsError) {
-    Output.standard.line("")
-    Output.standard.line("One mission's history")
-    Output.standard.line("=====================")
+    Output.standard.write("\nOne mission's history\n=====================\n")
     let session = try Session(
       Session.Target(
         url: cluster.url(login: .engine, database: databaseName), application: "opsledger demo"))
@@ -93,43 +87,45 @@ enum DemoCommand {
 
   private static func printRecovery(_ report: Demo.Report) {
     let out = Output.standard
-    out.line("")
-    out.line("The disaster")
-    out.line("============")
-    out.line("All eight tables were emptied, behind the ledger's back, and rebuilt from the log:")
-    out.line("")
-    var table = TextTable([
-      .init(title: "table"), .init(title: "rows before", alignsRight: true),
-      .init(title: "emptied", alignsRight: true), .init(title: "rebuilt", alignsRight: true),
-    ])
     let emptied = Dictionary(uniqueKeysWithValues: report.rowsEmptied.map { ($0.table, $0.rows) })
-    for (name, rows) in report.rowsBefore {
-      let written = report.rebuild?.written[name]?.inserted ?? 0
-      table.add([name, String(rows), String(emptied[name] ?? 0), String(written)])
-    }
-    out.write(table.text())
-    out.line("")
+    let table = TextTable(
+      report.rowsBefore,
+      [
+        .words("table") { $0.0 }, .number("rows before") { String($0.1) },
+        .number("emptied") { String(emptied[$0.0] ?? 0) },
+        .number("rebuilt") { String(report.rebuild?.written[$0.0]?.inserted ?? 0) },
+      ])
     let events = report.rebuild?.found.events ?? 0
-    out.line("rebuild  \(events) events folded, written in \(seconds(report.rebuildSeconds))")
+    out.write(
+      """
+
+      The disaster
+      ============
+      A superuser emptied all eight tables, without a trace in the log.
+      rebuild made them again from the log:
+
+      \(table.text())
+      rebuild  replayed \(events) events, and wrote the rows in \(seconds(report.rebuildSeconds))
+
+      """)
     guard let verify = report.verify else { return }
     let rows = verify.rows.values.reduce(0, +)
     let verdict =
       verify.isEqual ? "EQUAL to the log" : "\(verify.differenceCount) DIFFERENCES from the log"
     out.line(
-      "verify   \(verify.events) events replayed, \(rows) rows compared column by column in "
-        + "\(seconds(report.verifySeconds)): \(verdict)")
-    out.line("")
+      "verify   replayed \(verify.events) events, and compared \(rows) rows column by column in "
+        + "\(seconds(report.verifySeconds)): \(verdict)\n")
   }
 
-  /// Each works as it is printed, whatever the environment names and whatever else is in the private PostgreSQL.
+  /// Each command works as it is printed, whatever database the environment names.
   private static func printNextCommands(_ report: Demo.Report, _ cluster: PrivatePostgres) {
     let program = "opsledger --database '\(cluster.url(login: .engine, database: databaseName))'"
     var commands = ["\(program) mission list"]
     if let mission = report.mission { commands.append("\(program) mission history \(mission)") }
     commands.append("psql '\(cluster.url(login: .person, database: databaseName))'")
-    Output.standard.line("Look around:")
-    for command in commands { Output.standard.line("  \(command)") }
-    Output.standard.line("A ledger of your own: opsledger init")
+    Output.standard.write(
+      "Look around:\n" + commands.map { "  \($0)\n" }.joined()
+        + "Make a ledger of your own: opsledger init\n")
   }
 
   private static func seconds(_ value: Double) -> String { DurationText.format(seconds: value) }

@@ -4,20 +4,19 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `doctor`: are the protections in force?
+/// `doctor`: checks every protection.
 enum DoctorCommand {
-  static let all = [doctor]
-
   static let doctor = Command(
-    group: .start, name: "doctor", summary: "check that every protection is in force",
+    group: .start, name: "doctor", summary: "check that no protection is switched off or missing",
     notes: [
-      "Each protection is looked up in the catalogue: PASS, WARN or FAIL, what was seen, and what to do. "
-        + "Nothing is changed. Where something fails the exit status is 1.",
-      "It needs no superuser. What a superuser can do, only checkpoints kept elsewhere show.",
+      "It reads the catalogue and prints for each protection PASS, WARN or FAIL, what it saw, and what to do. It "
+        + "changes nothing. Exit 1: a check failed.",
+      "It needs no superuser. A superuser can hide a change from doctor, but not from a store that others keep: see "
+        + "verify --store.",
     ],
     examples: [
-      .init(line: "doctor", meaning: "after an upgrade, a restore, or somebody's visit"),
-      .init(line: "doctor --json", meaning: "for programs: checks with name, verdict, saw, do"),
+      "doctor": "after an upgrade, a restore, or another person's changes",
+      "doctor --json": "for programs: checks with name, verdict, saw, do",
     ]
   ) { (call) throws(OpsError) in
     let session = try Session(call.target())
@@ -26,15 +25,11 @@ enum DoctorCommand {
     let engine = Engine(session, actor: try call.actor("doctor"), settings: try call.loopSettings())
     let findings = try missing + session.examine() + [policies(engine)]
     let worst = findings.map(\.verdict).max() ?? .pass
-    if call.wantsJSON {
-      Output.standard.line(json(findings, ok: worst < .fail))
-    } else {
-      Output.standard.write(text(findings))
-    }
+    call.print(text(findings)) { json(findings, ok: worst < .fail, &$0) }
     return worst < .fail ? .fine : .no
   }
 
-  /// A ledger of which something is missing that every command needs is one to be examined.
+  /// Other commands refuse a ledger that lacks functions. The doctor examines it.
   private static func requireLedger(_ session: Session) throws(OpsError) -> [Finding] {
     do throws(OpsError) {
       try session.requireLedger()
@@ -45,35 +40,33 @@ enum DoctorCommand {
     }
   }
 
-  /// What the engine cannot read fails closed, and somebody should know.
+  /// A policy that the engine cannot read stops a part of the loop.
   private static func policies(_ engine: Engine) throws(OpsError) -> Finding {
     let faults: [PolicyFault]
     do throws(OpsError) { faults = try engine.policyFaults() } catch {
       if error.code == .databaseUnreachable { throw error }
       return Finding(
-        name: "policies", verdict: .fail, saw: ["cannot be read: \(error.message)"],
-        remedy: error.hint ?? "without policies the loop stops")
+        name: "policies", verdict: .fail, saw: ["the policies cannot be read: \(error.message)"],
+        remedy: error.hint ?? "the loop stops without policies: see `opsledger policy check`")
     }
     if faults.isEmpty {
-      return Finding(name: "policies", verdict: .pass, saw: ["all can be read"])
+      return Finding(name: "policies", verdict: .pass, saw: ["all policies can be read"])
     }
     return Finding(
       name: "policies", verdict: .warn,
       saw: faults.map(\.words),
-      remedy: "`opsledger policy check` says what is wrong, `policy rollback` goes back")
+      remedy: "`opsledger policy check` explains; `opsledger policy rollback` brings back a version"
+    )
   }
 
-  private static func json(_ findings: [Finding], ok: Bool) -> String {
-    JSON.object([
-      "ok": .bool(ok),
-      "checks": .array(
-        findings.map { finding in
-          .object([
-            "name": .string(finding.name), "verdict": .string(finding.verdict.rawValue),
-            "saw": .array(finding.saw.map { .string($0) }), "do": .optional(finding.remedy),
-          ])
-        }),
-    ]).text
+  private static func json(_ findings: [Finding], ok: Bool, _ out: inout JSONObjectWriter) {
+    out.bool("ok", ok)
+    out.list("checks", findings) { finding, out in
+      out.string("name", finding.name)
+      out.string("verdict", finding.verdict.rawValue)
+      out.list("saw", finding.saw)
+      out.optional("do", finding.remedy)
+    }
   }
 
   private static func text(_ findings: [Finding]) -> String {

@@ -5,40 +5,37 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `status`: how the ledger is.
+/// `status`: the state of the ledger.
 enum StatusCommand {
-  static let all = [status]
-
   static let status = Command(
     group: .start, name: "status",
-    summary: "say how the ledger is: queues, missions, stores, and what needs somebody",
+    summary: "show queues, missions and stores, and what needs a person",
     options: [
-      .init(name: "watch", help: "go on, once in so much time"),
-      .init(name: "every", value: "D", help: "with --watch: how often (2s)"),
+      .flag("watch", "print the status again and again"),
+      .value("every", "D", "with --watch: the interval (2s)"),
     ],
     notes: [
-      "The seal is how far the log can no longer change. An append that stays open holds it back, "
-        + "and nobody else; it is named here.",
-      "Each store that is named (--store, OPS_STORE) is asked how far it goes: the end of its last segment, and whether "
-        + "its root there is this database's.",
-      "Policies that are broken, executors that are paused, and tables that were emptied behind the log are named where "
-        + "there are any.",
+      "Entries up to the seal never change. Only an open transaction that records something holds the seal back; "
+        + "status names it.",
+      "For each named store (--store, OPS_STORE) it shows the last stored entry, and whether the store's Merkle root "
+        + "there is this database's.",
+      "It also names invalid policies, paused executors, quarantined rows, and tables that were emptied.",
     ],
     examples: [
-      .init(line: "status --json", meaning: "entry is the last one that is sealed"),
-      .init(line: "--store /backup/ops status", meaning: "what does that store lack?"),
-      .init(line: "status --watch", meaning: "for as long as somebody looks"),
+      "status --json": "entry is the last sealed entry",
+      "--store /backup/ops status": "which entries does that store lack?",
+      "status --watch": "a display that stays up to date",
     ]
   ) { (call) throws(OpsError) in
     let every = try call.millis("every") ?? 2000
-    guard every >= 100 else { throw .badInput("--every wants a time of at least 100ms") }
+    guard every >= 100 else { throw .badInput("--every needs a duration of at least 100ms") }
     let stores = try stores(call)
     let engine = Engine(try call.session(), actor: "status")
     engine.session.hurry()
     guard call.flag("watch") else { return try print(engine, stores, call) }
     let stop = StopSignal()
     repeat {
-      // A terminal is cleared, a pipe gets one after the other.
+      // Clears a terminal.
       if !call.wantsJSON, Terminal.isTerminal(1) { Output.standard.control("\u{1B}[H\u{1B}[2J") }
       do throws(OpsError) {
         _ = try print(engine, stores, call)
@@ -53,8 +50,8 @@ enum StatusCommand {
 
   private typealias NamedStore = (place: String, opened: Result<any ObjectStore, OpsError>)
 
-  /// A store that cannot even be opened, as a bucket without a key, is one that nobody knows of; what is no name of a
-  /// store is refused.
+  /// Opens the stores. A store that cannot be opened, such as a bucket without a key, is reported as unknown; a name
+  /// that is not a store's is refused.
   private static func stores(_ call: Invocation) throws(OpsError) -> [NamedStore] {
     var stores: [NamedStore] = []
     for place in try call.stores() where !stores.contains(where: { $0.place == place }) {
@@ -87,13 +84,10 @@ enum StatusCommand {
       status: status, ledger: ledger, stores: statuses, policies: try engine.policyFaults(),
       executors: try engine.executors().filter { $0.state != .running },
       halt: try engine.policies().halt)
-    if call.wantsJSON {
-      Output.standard.line(report.json)
-    } else {
-      let halted =
-        if let halt = report.halt { try LoopCommands.haltLine(session, why: halt) } else { "" }
-      Output.standard.write(Facts.text(report.facts(halted: halted)))
+    let halted = try report.halt.map { (why) throws(OpsError) in
+      try LoopCommands.haltLine(session, why: why)
     }
+    call.print(Facts.text(report.facts(halted: halted))) { report.json(&$0) }
     return .fine
   }
 }

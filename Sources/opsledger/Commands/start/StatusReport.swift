@@ -5,7 +5,7 @@ import Ledger
 import Log
 import OpsLoop
 
-/// What `status` says, for people and for programs.
+/// The output of `status`, for people and for programs.
 struct StatusReport {
   struct Store {
     var place: String
@@ -14,16 +14,16 @@ struct StatusReport {
 
   var status: LedgerStatus
   var ledger: LedgerRecord
-  /// Those that were named.
+  /// The stores that were named.
   var stores: [Store]
   var policies: [PolicyFault]
-  /// Those that may not run.
+  /// Executors that may not run.
   var executors: [ExecutorStatus]
   var halt: String?
 
   // MARK: For people
 
-  func facts(halted: String) -> [(String, String)] {
+  func facts(halted: String?) -> [(String, String)] {
     let missions = Mission.Status.allCases.map { "\(status.missions24h[$0.rawValue] ?? 0) \($0)" }
     var facts = [
       ("ledger", "\(ledger.title), \(ledger.identity)"),
@@ -31,7 +31,7 @@ struct StatusReport {
         "database",
         "\(status.database) on PostgreSQL \(status.server), schema \(status.lastMigration)"
       ),
-      ("loop", halted.isEmpty ? "running" : halted),
+      ("loop", halted ?? "running"),
       ("heartbeat", heartbeat),
       ("agent events", "\(Shown.count(status.unprocessedEvents)) not processed"),
       ("reactions", "\(Shown.count(status.queuedReactions)) queued"),
@@ -43,14 +43,11 @@ struct StatusReport {
           + "\(Shown.count(status.deadLetters24h)) dead in 24 h"
       ),
       ("missions, 24 h", missions.joined(separator: ", ")),
-      ("entries", "sealed up to \(status.sealed), drawn up to \(status.allocated)"),
+      ("entries", "sealed up to \(status.sealed), allocated up to \(status.allocated)"),
     ]
-    for passed in status.quarantined {
-      facts.append(
-        ("passed over", Terminal.printable("\(passed.rowType) \(passed.row): \(passed.why)")))
-    }
+    facts += status.quarantined.map { ("quarantined", "\($0.rowType) \($0.row): \($0.why)") }
     let more = status.quarantinedCount - Int64(status.quarantined.count)
-    if more > 0 { facts.append(("", "and \(Shown.count(more)) more rows are passed over")) }
+    if more > 0 { facts.append(("", "and \(Shown.count(more)) more quarantined rows")) }
     if let refusal = status.refusal { facts.append(("refuses", refusal)) }
     facts += policies.map { ("policy", $0.words) }
     facts += executors.map { ("executor", "\($0.name) \(ExecutorCommands.text($0.state))") }
@@ -58,15 +55,14 @@ struct StatusReport {
       facts.append(
         (
           "emptied",
-          "\(status.emptiedTables.joined(separator: ", ")): no row is left, and the log has some; "
-            + "`opsledger verify` compares, `opsledger rebuild` brings them back"
+          "\(status.emptiedTables.joined(separator: ", ")): the log has rows, the table has none; "
+            + "`opsledger rebuild` brings them back"
         ))
     }
     facts += storeFacts
-    facts += status.taskLeases.map { ("runs now", Terminal.printable($0.text)) }
-    facts += status.lockHolders.map { ("in the way", Terminal.printable($0)) }
-    for appender in status.appenders { facts.append(("open append", line(appender))) }
-    return facts
+    facts += status.taskLeases.map { ("runs now", $0.text) }
+    facts += status.lockHolders.map { ("blocks others", $0) }
+    return facts + status.appenders.map { ("open append", line($0)) }
   }
 
   private var heartbeat: String {
@@ -87,25 +83,22 @@ struct StatusReport {
     return [
       (
         "store",
-        "none is named (--store, OPS_STORE); the last push that is noted here ended with entry \(stored)"
+        "none is named (--store, OPS_STORE); the last recorded push ended with entry \(stored)"
       )
     ]
   }
 
   private func words(_ store: StoreStatus) -> String {
     switch store {
-    case .upTo(let lastEntry, nil): return "has everything, up to entry \(lastEntry)"
-    case .upTo(let lastEntry, let since?):
+    case .upTo(let last, nil): return "has everything, up to entry \(last)"
+    case .upTo(let last, let since?):
       let span = Shown.span(from: since, to: status.now)
-      return lastEntry == 0
-        ? "has nothing yet, and nothing of the last \(span)"
-        : "has everything up to entry \(lastEntry), and nothing of the last \(span)"
-    case .differs(let lastEntry):
-      return
-        "is ahead of this database, or differs from it, at entry \(lastEntry): `opsledger restore` settles it"
-    case .absent:
-      return
-        "unknown: cannot be read (there is no store there; `opsledger archive push` begins one)"
+      return last == 0
+        ? "has no entry yet, and lacks the last \(span)"
+        : "has everything up to entry \(last), and lacks the last \(span)"
+    case .differs(let last):
+      return "its entry \(last) is not in this database, or differs: see `opsledger restore`"
+    case .absent: return "unknown: there is no store there; `opsledger archive push` begins one"
     case .foreign(let title, let identity):
       return "is the store of another ledger, \(title) (\(identity))"
     case .unknown(let reason): return "unknown: cannot be read (\(reason))"
@@ -123,8 +116,7 @@ struct StatusReport {
 
   // MARK: For programs
 
-  var json: String {
-    var out = JSONObjectWriter()
+  func json(_ out: inout JSONObjectWriter) {
     out.int("entry", status.sealed)
     out.int("drawn", status.allocated)
     out.string("name", ledger.title)
@@ -134,42 +126,35 @@ struct StatusReport {
     out.string("schema", status.lastMigration)
     out.string("release", Installer.release)
     out.string("now", status.now.description)
-    out.json("halted", .optional(halt))
-    out.json("last_heartbeat", .optional(status.heartbeat?.at.description))
+    out.optional("halted", halt)
+    out.optional("last_heartbeat", status.heartbeat?.at.description)
     out.json("last_heartbeat_ok", status.heartbeat.map { .bool($0.succeeded) } ?? .null)
-    out.json("refusal", .optional(status.refusal))
-    out.json("stored_entry", status.stored.map(JSON.int) ?? .null)
-    out.json("unstored_since", .optional(status.unstoredSince?.description))
-    out.json("stores", .array(stores.map(Self.json)))
+    out.optional("refusal", status.refusal)
+    out.optional("stored_entry", status.stored)
+    out.optional("unstored_since", status.unstoredSince?.description)
+    out.list("stores", stores, Self.json)
     out.json("queues", queues)
     out.json("missions_24h", .object(status.missions24h.mapValues(JSON.int)))
     out.int("dead_letters_24h", status.deadLetters24h)
     out.int("refused_today", status.refusedToday)
     out.int("quarantined_count", status.quarantinedCount)
-    out.json(
-      "quarantined",
-      .array(
-        status.quarantined.map { passed in
-          .object([
-            "row_type": .string(passed.rowType), "row": .string(passed.row.description),
-            "why": .string(passed.why), "since": .string(passed.since.description),
-            "by": .string(passed.by),
-          ])
-        }))
-    out.json("broken_policies", .array(policies.map(Self.json)))
-    out.raw(
-      "stopped_executors", "[" + executors.map(ExecutorCommands.json).joined(separator: ", ") + "]")
-    out.json("emptied_tables", .array(status.emptiedTables.map(JSON.string)))
-    out.json("open_appenders", .array(status.appenders.map(Self.json)))
-    let taskLeases = status.taskLeases.map { taskLease in
-      JSON.object([
-        "task": .string(taskLease.task), "by": .string(taskLease.name),
-        "since": .string(taskLease.since.description),
-      ])
+    out.list("quarantined", status.quarantined) { passed, out in
+      out.string("row_type", passed.rowType)
+      out.string("row", passed.row.description)
+      out.string("why", passed.why)
+      out.string("since", passed.since.description)
+      out.string("by", passed.by)
     }
-    out.json("task_leases", .array(taskLeases))
-    out.json("lock_holders", .array(status.lockHolders.map(JSON.string)))
-    return out.finish()
+    out.list("broken_policies", policies, Self.json)
+    out.list("stopped_executors", executors, ExecutorCommands.json)
+    out.list("emptied_tables", status.emptiedTables)
+    out.list("open_appenders", status.appenders, Self.json)
+    out.list("task_leases", status.taskLeases) { taskLease, out in
+      out.string("task", taskLease.task)
+      out.string("by", taskLease.name)
+      out.string("since", taskLease.since.description)
+    }
+    out.list("lock_holders", status.lockHolders)
   }
 
   private var queues: JSON {
@@ -182,23 +167,23 @@ struct StatusReport {
     ])
   }
 
-  private static func json(_ appender: LedgerStatus.Appender) -> JSON {
-    .object([
-      "bound": .int(appender.bound), "pid": appender.pid.map(JSON.int) ?? .null,
-      "user": .optional(appender.user), "application": .optional(appender.application),
-      "since": .optional(appender.since?.description),
-    ])
+  private static func json(_ appender: LedgerStatus.Appender, _ out: inout JSONObjectWriter) {
+    out.int("bound", appender.bound)
+    out.optional("pid", appender.pid)
+    out.optional("user", appender.user)
+    out.optional("application", appender.application)
+    out.optional("since", appender.since?.description)
   }
 
-  private static func json(_ fault: PolicyFault) -> JSON {
-    .object([
-      "key": .string(fault.key), "code": .string(fault.error.code.rawValue),
-      "error": .string(fault.error.message), "consequence": .string(fault.consequence),
-      "version_in_force": fault.versionInForce.map(JSON.int) ?? .null,
-    ])
+  private static func json(_ fault: PolicyFault, _ out: inout JSONObjectWriter) {
+    out.string("key", fault.key)
+    out.string("code", fault.error.code.rawValue)
+    out.string("error", fault.error.message)
+    out.string("consequence", fault.consequence)
+    out.optional("version_in_force", fault.versionInForce)
   }
 
-  private static func json(_ store: Store) -> JSON {
+  private static func json(_ store: Store, _ out: inout JSONObjectWriter) {
     let (state, lastEntry, since, reason): (String, Int64?, Instant?, String?) =
       switch store.status {
       case .upTo(let lastEntry, let since):
@@ -208,10 +193,10 @@ struct StatusReport {
       case .foreign(let title, let identity): ("foreign", nil, nil, "\(title) (\(identity))")
       case .unknown(let reason): ("unknown", nil, nil, reason)
       }
-    return .object([
-      "store": .string(store.place), "state": .string(state),
-      "entry": lastEntry.map(JSON.int) ?? .null,
-      "unstored_since": .optional(since?.description), "reason": .optional(reason),
-    ])
+    out.string("store", store.place)
+    out.string("state", state)
+    out.optional("entry", lastEntry)
+    out.optional("unstored_since", since?.description)
+    out.optional("reason", reason)
   }
 }

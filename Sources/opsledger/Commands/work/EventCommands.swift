@@ -4,57 +4,50 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `event emit|list`: what agents and systems report.
+/// `event emit|list`: the reports of agents and systems.
 enum EventCommands {
   static let all = [emit, list]
 
   static let emit = Command(
-    group: .work, name: "event emit", summary: "report something that happened",
-    arguments: [.init(name: "TYPE", help: "what kind of thing: scout:find")],
+    group: .work, name: "event emit", summary: "report an agent event: something that happened",
+    arguments: [.init(name: "TYPE", help: "the kind of event, like scout:find")],
     options: [
-      .init(name: "data", value: "JSON|@FILE|-", help: "more about it, as JSON ({})"),
-      .init(
-        name: "dedupe", value: "KEY", help: "the same key again reports nothing, and says which"),
-      .init(name: "mission", value: "ID", help: "the mission that it is about"),
-      .init(name: "thought", value: "T", help: "what the agent thought"), .key,
+      .value("data", "JSON|@FILE|-", "details, as JSON ({})"),
+      .value("dedupe", "KEY", "a second event with this key is not recorded; prints the first one"),
+      .value("mission", "ID", "the mission that the event is about"),
+      .value("thought", "T", "the agent's reasoning"), .key,
     ],
     notes: [
-      "The next heartbeat looks at it, and reacts as policy reaction_matrix says.",
-      "A type has at most 200 bytes, data 1 MiB as JSON, a dedupe key 500 bytes. What psql puts into "
-        + "ops_agent_events, or changes in any of the eight tables, has at most 64 MiB a row as JSON.",
+      "The next heartbeat processes the event: policy reaction_matrix says which events get a reaction.",
+      "A type has at most 200 bytes, data 1 MiB as JSON, a dedupe key 500 bytes. A row that psql writes has at most "
+        + "64 MiB as JSON.",
     ],
     examples: [
-      .init(
-        line: #"event emit scout:find --data '{"summary": "a new tool"}'"#,
-        meaning: "the seeded policy puts it on the radar"),
-      .init(
-        line: "event emit build:main:failed --data @report.json --dedupe build-812",
-        meaning: "once, however often the job calls"),
-      .init(
-        line: "event emit job:done --key 0b6a4d0e-6b7f-4f0e-9f3b-2a4f4a0c1d11",
-        meaning: "asked again under the key, it answers the same"),
+      #"event emit scout:find --data '{"summary": "a new tool"}'"#:
+        "with the first policies, it becomes a radar item",
+      "event emit build:main:failed --data @report.json --dedupe build-812":
+        "one event, even if the job retries",
+      "event emit job:done --key 0b6a4d0e-6b7f-4f0e-9f3b-2a4f4a0c1d11":
+        "asked again with the key, it gives the same answer",
     ]
   ) { (call) throws(OpsError) in
     let report = AgentEvent.Report(
       type: call.argument(0), data: try data(call), dedupeKey: try dedupeKey(call),
       missionID: try call.id(option: "mission", of: "mission"), thought: try call.prose("thought"))
     let engine = try call.engine()
-    // A mission that is not there would be refused by a foreign key, in its words.
+    // Otherwise a foreign key would refuse it, without a useful message.
     if let mission = report.missionID {
       let _: Mission = try engine.session.find(mission, as: "mission")
     }
     let emitted = try engine.emit(report)
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
+    let what =
+      emitted.isDuplicate
+      ? " has this dedupe key; nothing was recorded"
+      : emitted.entry.map { " recorded in entry \($0)" } ?? ""
+    call.print("event \(emitted.eventID)\(what)") { out in
       out.string("event_id", emitted.eventID.description)
-      out.json("entry", emitted.entry.map(JSON.int) ?? .null)
+      out.optional("entry", emitted.entry)
       out.bool("duplicate", emitted.isDuplicate)
-      Output.standard.line(out.finish())
-    } else if emitted.isDuplicate {
-      Output.standard.line("event \(emitted.eventID) has this dedupe key; nothing was recorded")
-    } else {
-      Output.standard.line(
-        "event \(emitted.eventID)" + (emitted.entry.map { " in entry \($0)" } ?? ""))
     }
     return .fine
   }
@@ -64,10 +57,10 @@ enum EventCommands {
     return try parse(text, "--data").text
   }
 
-  /// - Parameter source: What to call it where it is wrong.
+  /// - Parameter source: The name of the text in an error.
   static func parse(_ text: String, _ source: String) throws(OpsError) -> JSON {
     do { return try JSON(parsing: text) } catch {
-      throw .badInput("\(source) is not JSON that can be recorded: \(error.reason)")
+      throw .badInput("\(source) is not valid JSON: \(error.reason)")
     }
   }
 
@@ -77,34 +70,29 @@ enum EventCommands {
       !key.unicodeScalars.contains(where: { $0.value < 32 })
     else {
       throw .badInput(
-        "--dedupe wants a text of 1 to \(Proposal.dedupeKeyBytesMax) bytes on one line")
+        "--dedupe needs a text of 1 to \(Proposal.dedupeKeyBytesMax) bytes on one line")
     }
     return key
   }
 
   static let list = Command(
-    group: .work, name: "event list", summary: "list what was reported, the newest first",
+    group: .work, name: "event list", summary: "list agent events, the newest first",
     options: [
-      .init(name: "type", value: "GLOB", help: "only of this type; * stands for any text"),
-      .init(name: "unprocessed", help: "only what no heartbeat has looked at"), .limit,
+      .value("type", "GLOB", "only events of this type; * stands for any text"),
+      .flag("unprocessed", "only events that no heartbeat has processed"), .limit,
     ],
-    examples: [.init(line: "event list --type 'step:*:failed'", meaning: "what went wrong lately")]
+    examples: ["event list --type 'step:*:failed'": "which steps failed lately?"]
   ) { (call) throws(OpsError) in
     let limit = try call.limit()
     let events = try call.session().list(
       .agentEvents(
         type: call.text("type"), unprocessed: call.flag("unprocessed"), limit: limit))
-    printRows(
-      events, call, none: "no agent events",
-      { table, event in
-        table.add([
-          event.id.description, Shown.time(event.createdAt), event.type,
-          event.processedAt == nil ? "no" : "yes", Shown.brief(event.data, 100),
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "REPORTED (UTC)", canShrink: false),
-        .init(title: "TYPE"), .init(title: "PROCESSED", canShrink: false), .init(title: "DATA"),
+    call.print(
+      events, none: "no agent events",
+      [
+        .whole("ID") { $0.id.description }, .whole("REPORTED (UTC)") { Shown.time($0.createdAt) },
+        .words("TYPE") { $0.type }, .whole("PROCESSED") { $0.processedAt == nil ? "no" : "yes" },
+        .words("DATA") { Shown.brief($0.data, 100) },
       ])
     return .fine
   }

@@ -3,7 +3,7 @@ import JSON
 import Ledger
 import OpsLoop
 
-/// `executor list|pause|resume`.
+/// `executor list|pause|resume`: the programs that run steps.
 enum ExecutorCommands {
   static let all = [list, pause, resume]
 
@@ -12,26 +12,17 @@ enum ExecutorCommands {
 
   static let list = Command(
     group: .work, name: "executor list",
-    summary: "list the executors, whether they may run, and what waits for them",
-    examples: [.init(line: "executor list", meaning: "who paused one, since when and why")]
+    summary: "list the executors, whether they may run, and their steps",
+    examples: ["executor list": "which executors are paused, by whom and why?"]
   ) { (call) throws(OpsError) in
     let executors = try Engine(try call.session(), actor: "executor list").executors()
-    if call.wantsJSON {
-      Output.standard.line("[" + executors.map(json).joined(separator: ",\n ") + "]")
-      return .fine
-    }
-    var table = TextTable([
-      .init(title: "NAME", canShrink: false), .init(title: "STATE"),
-      .init(title: "QUEUED", alignsRight: true, canShrink: false),
-      .init(title: "RUNNING", alignsRight: true, canShrink: false), .init(title: "WHAT IT DOES"),
-    ])
-    for executor in executors {
-      table.add([
-        executor.name, text(executor.state), Shown.count(executor.queued),
-        Shown.count(executor.running), executor.summary,
-      ])
-    }
-    Output.standard.write(table.text())
+    call.print(
+      executors, none: "no executors",
+      [
+        .whole("NAME") { $0.name }, .words("STATE") { text($0.state) },
+        .number("QUEUED") { Shown.count($0.queued) },
+        .number("RUNNING") { Shown.count($0.running) }, .words("WHAT IT DOES") { $0.summary },
+      ], json: json)
     return .fine
   }
 
@@ -46,8 +37,7 @@ enum ExecutorCommands {
     }
   }
 
-  static func json(_ executor: ExecutorStatus) -> String {
-    var out = JSONObjectWriter()
+  static func json(_ executor: ExecutorStatus, _ out: inout JSONObjectWriter) {
     out.string("name", executor.name)
     out.string("summary", executor.summary)
     switch executor.state {
@@ -56,44 +46,38 @@ enum ExecutorCommands {
     case .unknown: out.string("state", "stopped")
     case .paused(let by, let since, let why):
       out.string("state", "paused")
-      out.json("paused_by", .optional(by))
-      out.json("paused_at", .optional(since?.description))
-      out.json("why", .optional(why))
+      out.optional("paused_by", by)
+      out.optional("paused_at", since?.description)
+      out.optional("why", why)
     }
     out.int("queued", executor.queued)
     out.int("running", executor.running)
-    return out.finish()
   }
 
-  static let pause = change("pause", isPaused: true, "let an executor start no more steps")
-  static let resume = change("resume", isPaused: false, "let a paused executor go on")
+  static let pause = change("pause", isPaused: true, "stop an executor from starting steps")
+  static let resume = change("resume", isPaused: false, "let a paused executor start steps again")
 
   private static func change(_ verb: String, isPaused: Bool, _ summary: String) -> Command {
     Command(
       group: .work, name: "executor \(verb)", summary: summary, arguments: [name],
       options: [.why, .key],
       notes: [
-        "It edits blocked_executors of policy worker_policy, so psql can do the same. Steps that run "
-          + "finish. Where nothing would change, nothing is recorded."
+        "It edits blocked_executors of policy worker_policy, so psql can do the same. Running steps finish. If nothing "
+          + "changes, nothing is recorded."
       ],
       examples: [
-        .init(
-          line: "executor \(verb) \(RadarExecutor.name) --why 'its source is down'",
-          meaning: "history keeps why")
+        "executor \(verb) \(RadarExecutor.name) --why 'its source is \(isPaused ? "down" : "back")'":
+          "policy history worker_policy shows the reason"
       ]
     ) { (call) throws(OpsError) in
       let name = call.argument(0)
       let why = try call.prose("why")
       let changed = try call.engine().pauseExecutor(name, isPaused, why: why)
       let state = isPaused ? "paused" : "running"
-      if call.wantsJSON {
-        var out = JSONObjectWriter()
+      call.print("executor \(name) is \(state)" + (changed ? "" : " already")) { out in
         out.string("executor", name)
         out.string("state", state)
         out.bool("changed", changed)
-        Output.standard.line(out.finish())
-      } else {
-        Output.standard.line("executor \(name) is \(state)" + (changed ? "" : " already"))
       }
       return .fine
     }

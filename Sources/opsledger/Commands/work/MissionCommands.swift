@@ -12,13 +12,13 @@ enum MissionCommands {
   static let list = Command(
     group: .work, name: "mission list", summary: "list missions, the newest first",
     options: [
-      .init(name: "status", value: "S", help: "only approved, running, succeeded or failed"),
-      .init(name: "archived", help: "those that retention took out of the tables, instead"),
+      .value("status", "S", "only approved, running, succeeded or failed ones"),
+      .flag("archived", "list archived missions instead"),
       .limit,
     ],
     examples: [
-      .init(line: "mission list --status failed", meaning: "what did not work out"),
-      .init(line: "mission list --archived", meaning: "what archive restore can bring back"),
+      "mission list --status failed": "which missions failed?",
+      "mission list --archived": "which missions can archive restore bring back?",
     ]
   ) { (call) throws(OpsError) in
     let status = try call.label("status", as: Mission.Status.self)
@@ -27,89 +27,65 @@ enum MissionCommands {
     if call.flag("archived") { return try printArchived(status, limit, session, call) }
     let missions = try session.list(.missions(status: status, limit: limit))
     let titles = call.wantsJSON ? [:] : try session.titles(of: missions.compactMap(\.proposalID))
-    printRows(
-      missions, call, none: "no missions",
-      { table, mission in
-        table.add([
-          mission.id.description, mission.status.rawValue, Shown.time(mission.createdAt),
-          took(mission), mission.proposalID.flatMap { titles[$0] } ?? "",
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "STATUS", canShrink: false),
-        .init(title: "CREATED (UTC)", canShrink: false),
-        .init(title: "TOOK", alignsRight: true, canShrink: false), .init(title: "TITLE"),
+    call.print(
+      missions, none: "no missions",
+      [
+        .whole("ID") { $0.id.description }, .whole("STATUS") { $0.status.rawValue },
+        .whole("CREATED (UTC)") { Shown.time($0.createdAt) },
+        .number("TOOK") { mission in
+          mission.completedAt.map { Shown.span(from: mission.createdAt, to: $0) } ?? ""
+        },
+        .words("TITLE") { $0.proposalID.flatMap { titles[$0] } ?? "" },
       ])
     return .fine
-  }
-
-  private static func took(_ mission: Mission) -> String {
-    guard let end = mission.completedAt else { return "" }
-    return Shown.span(from: mission.createdAt, to: end)
   }
 
   private static func printArchived(
     _ status: Mission.Status?, _ limit: Int, _ session: Session, _ call: Invocation
   ) throws(OpsError) -> ExitStatus {
-    // How one ended may be known only after it was read, so that all are asked for where that chooses.
+    // The status of some missions is known only after they were read, so that a filter reads all of them.
     let all = try session.archivedMissions(limit: status == nil ? limit : .max)
-    let missions = all.filter { status == nil || $0.status == status }.prefix(limit)
+    let missions = Array(all.filter { status == nil || $0.status == status }.prefix(limit))
     if missions.contains(where: { $0.archived == nil }) {
       call.note(
-        "note: what is not known of some has left the database: name the store, --store DIR")
+        "note: the log of some missions is archived, so \"?\" stands for what only the store knows: name it with --store"
+      )
     }
-    if call.wantsJSON {
-      Output.standard.line("[" + missions.map(json).joined(separator: ",\n ") + "]")
-      return .fine
-    }
-    guard !missions.isEmpty else {
-      call.note("no archived missions")
-      return .fine
-    }
-    var table = TextTable([
-      .init(title: "ID", canShrink: false), .init(title: "STATUS", canShrink: false),
-      .init(title: "ARCHIVED (UTC)", canShrink: false),
-      .init(title: "ENTRY", alignsRight: true, canShrink: false), .init(title: "TITLE"),
-      .init(title: "INTO"),
-    ])
-    for mission in missions {
-      table.add([
-        mission.id.description, mission.status?.rawValue ?? "?",
-        mission.archived.map { Shown.time($0.at) } ?? "?",
-        mission.archived.map { String($0.entry) } ?? "?", mission.title ?? "",
-        mission.archived?.segment ?? "",
-      ])
-    }
-    Output.standard.write(table.text())
+    call.print(
+      missions, none: "no archived missions",
+      [
+        .whole("ID") { $0.id.description }, .whole("STATUS") { $0.status?.rawValue ?? "?" },
+        .whole("ARCHIVED (UTC)") { $0.archived.map { Shown.time($0.at) } ?? "?" },
+        .number("ENTRY") { $0.archived.map { String($0.entry) } ?? "?" },
+        .words("TITLE") { $0.title ?? "" }, .words("INTO") { $0.archived?.segment ?? "" },
+      ], json: json)
     return .fine
   }
 
-  private static func json(_ mission: ArchivedMission) -> String {
-    var out = JSONObjectWriter()
+  private static func json(_ mission: ArchivedMission, _ out: inout JSONObjectWriter) {
     out.string("id", mission.id.description)
-    out.json("status", .optional(mission.status?.rawValue))
-    out.json("title", .optional(mission.title))
+    out.optional("status", mission.status?.rawValue)
+    out.optional("title", mission.title)
     write(mission.archived, to: &out)
-    return out.finish()
   }
 
   private static func write(
     _ archived: ArchivedMission.Archived?, to out: inout JSONObjectWriter
   ) {
-    out.json("archived_entry", archived.map { .int($0.entry) } ?? .null)
-    out.json("archived_at", .optional(archived?.at.description))
-    out.json("segment", .optional(archived?.segment))
+    out.optional("archived_entry", archived.map { $0.entry })
+    out.optional("archived_at", archived?.at.description)
+    out.optional("segment", archived?.segment)
   }
 
   static let show = Command(
-    group: .work, name: "mission show", summary: "show one mission",
-    arguments: [.init(name: "ID", help: "the mission's id")],
+    group: .work, name: "mission show", summary: "show one mission with its steps",
+    arguments: [.id("the mission's")],
     notes: [
-      "One that retention took out of the tables is shown as it was when it left, from the log; where its events have "
-        + "left the database, too, from the store (--store)."
+      "An archived mission is shown as it was when it was archived, from the log. If its events are archived, too, it "
+        + "needs the store (--store, OPS_STORE)."
     ],
     examples: [
-      .init(line: "mission show 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f", meaning: "with its steps")
+      "mission show \(Command.someID)": "mission list shows ids"
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "mission")
@@ -119,11 +95,8 @@ enum MissionCommands {
       guard error.code == .notFound else { throw error }
       return try showArchived(id, session, call)
     }
-    printRow(mission, call)
-    if call.wantsJSON { return .fine }
     let steps = try session.list(.steps(status: nil, mission: id, dead: false, limit: 1000))
-    Output.standard.line("")
-    StepCommands.printSteps(steps, call)
+    call.print(mission.facts + "\n" + StepCommands.table(steps)) { mission.write(to: &$0) }
     return .fine
   }
 
@@ -132,40 +105,30 @@ enum MissionCommands {
   ) throws(OpsError) -> ExitStatus {
     let archived = try session.archivedMission(id)
     let state = try session.mission(id, at: archived.entry - 1)
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
-      for column in Mission.columns { column.get(state.mission).write(to: &out, as: column.name) }
+    let head = Terminal.printable(
+      "archived \(Shown.time(archived.at)), in entry \(archived.entry), into "
+        + "\(archived.segment ?? "?"); as it was then:")
+    call.print("\(head)\n\(state.mission.facts)\n\(StepCommands.table(state.steps))") { out in
+      state.mission.write(to: &out)
       write(archived, to: &out)
-      Output.standard.line(out.finish())
-      return .fine
     }
-    Output.standard.line(
-      Terminal.printable(
-        "archived \(Shown.time(archived.at)), in entry \(archived.entry), into "
-          + "\(archived.segment ?? "?"); as it was then:"))
-    printRow(state.mission, call)
-    Output.standard.line("")
-    StepCommands.printSteps(state.steps, call)
     return .fine
   }
 
   static let history = Command(
     group: .work, name: "mission history",
-    summary: "tell a mission's whole story, from the log",
-    arguments: [.init(name: "ID", help: "the mission's id")],
+    summary: "show everything that happened to a mission, from the log",
+    arguments: [.id("the mission's")],
     options: [.offline],
     notes: [
-      "What started it, who or which policy decided, every attempt and who made it, and how it "
-        + "ended. It also works where the mission's rows are gone, and, with the store at hand, where "
-        + "retention took its events out of the database."
+      "It shows what started the mission, which person or policy decided, every attempt with its worker, manual changes, "
+        + "and how the mission ended.",
+      "It needs no rows of the mission. If its events are archived, it needs the store (--store, OPS_STORE).",
     ],
     examples: [
-      .init(
-        line: "mission history 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f",
-        meaning: "ids are what mission list shows"),
-      .init(
-        line: "mission history 01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f --offline --store /srv/ledger",
-        meaning: "with the database gone"),
+      "mission history \(Command.someID)": "mission list shows ids",
+      "mission history \(Command.someID) --offline --store /srv/ledger":
+        "works without the database",
     ]
   ) { (call) throws(OpsError) in
     let id = try call.id(0, of: "mission")
@@ -173,17 +136,17 @@ enum MissionCommands {
     let session = try call.session()
     let history = try session.history(ofMission: id)
     let timeline = Timeline(history, segments: segments(of: history, session, call))
-    Output.standard.write(call.wantsJSON ? json(history, timeline) : timeline.text())
+    call.print(timeline.text()) { json(history, timeline, &$0) }
     return .fine
   }
 
-  /// The files of the store that hold a mission which is not in the tables; nil where no store can tell.
+  /// The store's files that hold an archived mission; nil where no store is named or can be read.
   private static func segments(
     of history: MissionHistory, _ session: Session, _ call: Invocation
   ) -> [String]? {
     guard !history.isInTables, let log = session.target.archivedLog else { return nil }
     do throws(OpsError) { return try log.files(holding: Set(history.events.map(\.entry))) } catch {
-      call.note("warning: which files of the store hold it cannot be told: \(error)")
+      call.note("warning: the store's files that hold the mission could not be listed: \(error)")
       return nil
     }
   }
@@ -195,35 +158,33 @@ enum MissionCommands {
     let history = try MissionHistory(ofMission: id, in: log)
     let timeline = Timeline(
       history, segments: try log.files(holding: Set(history.events.map(\.entry))))
-    if call.wantsJSON {
-      Output.standard.write(json(history, timeline, read: log.bytesRead))
-      return .fine
+    call.print(timeline.text()) { json(history, timeline, &$0, read: log.bytesRead) }
+    if !call.wantsJSON {
+      let (read, all) = (Int64(log.bytesRead), Int64(try log.bytes()))
+      call.note("read \(Shown.bytes(read)) of the store's \(Shown.bytes(all))")
     }
-    Output.standard.write(timeline.text())
-    call.note("read \(Shown.bytes(Int64(log.bytesRead))) of \(Shown.bytes(Int64(try log.bytes())))")
     return .fine
   }
 
   private static func json(
-    _ history: MissionHistory, _ timeline: Timeline, read: UInt64? = nil
-  ) -> String {
-    var out = JSONObjectWriter()
+    _ history: MissionHistory, _ timeline: Timeline, _ out: inout JSONObjectWriter,
+    read: UInt64? = nil
+  ) {
     out.string("mission_id", history.mission.description)
     out.string("status", timeline.status)
-    out.json("title", .optional(timeline.title))
-    out.json("proposal_id", .optional(timeline.proposalID))
-    out.json("agent_event_id", .optional(history.origin?.description))
-    out.json("decision", .optional(timeline.decision))
+    out.optional("title", timeline.title)
+    out.optional("proposal_id", timeline.proposalID)
+    out.optional("agent_event_id", history.origin?.description)
+    out.optional("decision", timeline.decision)
     out.json("policy_versions", timeline.policyVersions)
-    out.json("created_at", .optional(timeline.createdAt?.description))
-    out.json("started_at", .optional(timeline.startedAt?.description))
-    out.json("completed_at", .optional(timeline.endedAt?.description))
+    out.optional("created_at", timeline.createdAt?.description)
+    out.optional("started_at", timeline.startedAt?.description)
+    out.optional("completed_at", timeline.endedAt?.description)
     out.int("steps", timeline.stepCount)
     out.int("attempts", timeline.attemptCount)
     out.bool("in_tables", history.isInTables)
-    out.json("segments", .array(timeline.segments.map(JSON.string)))
+    out.list("segments", timeline.segments)
     if let read { out.int("bytes_read", Int64(read)) }
-    out.raw("events", "[" + history.events.map(\.json).joined(separator: ",\n ") + "]")
-    return out.finish() + "\n"
+    out.list("events", history.events) { $0.write(to: &$1) }
   }
 }

@@ -3,21 +3,21 @@ import JSON
 import Ledger
 import Log
 
-/// How a proposal was decided, or what it waits for: read from its history, under the policies of then.
+/// How a proposal was decided, or what it waits for, by its history and the policies of then.
 struct ProposalDecision {
   private let story: ProposalStory
   private var versions: JSON = .object([:])
   private var autoApprovalRefusal: (rule: String, words: String)?
   private var refusal: (cap: String, limit: Int, count: Int)?
   private var decision: (verb: String, actor: String, at: Instant, reason: String?)?
-  /// Who cast the vote of a role, as the log has it.
+  /// The actor that cast each role's vote.
   private var voters: [String: String] = [:]
   private var known: [String: [JSON?]] = [:]
-  /// What its history says that this release cannot read.
+  /// Events that this release cannot read.
   private var unread: [String] = []
   private let rules: VoteRules?
 
-  /// - Parameter policies: As they are now, for a vote whose row keeps no rules.
+  /// - Parameter policies: Today's, for a vote whose row has no rules.
   init(_ story: ProposalStory, _ policies: Policies) {
     self.story = story
     let hasVote = story.proposal.voteRules != nil || story.proposal.status == .voting
@@ -47,7 +47,7 @@ struct ProposalDecision {
       }
     case .gateRefused(let cap, let limit, let count, let reason):
       refusal = (cap.rawValue, Int(limit), Int(count))
-      decision = ("refused by the gate", actor, at, reason)
+      decision = ("rejected by policy proposal_caps", actor, at, reason)
     case .autoApproved: decision = ("approved by policy", actor, at, nil)
     case .voteCalled: break
     case .voteCast(let ballot): voters[ballot.role] = actor
@@ -69,7 +69,7 @@ struct ProposalDecision {
     }
   }
 
-  /// A decision that somebody's SQL made. One that is taken back is none.
+  /// A decision by a manual change. A status of pending takes a decision back.
   private mutating func take(status: Proposal.Status?, _ event: LoggedEvent, reason: String?) {
     switch status {
     case .approved, .autoApproved: decision = ("approved", event.actor, event.recordedAt, reason)
@@ -79,9 +79,9 @@ struct ProposalDecision {
     }
   }
 
-  /// Votes that somebody's SQL cast: those that are new, or other ones than before.
+  /// Votes by a manual change: the new ones, and the changed ones.
   private mutating func take(votes: [String: JSON], by event: LoggedEvent) {
-    // Of a vote that was erased this is left.
+    // The fields of a vote that an erasure keeps.
     let cast = votes.mapValues { vote in ["id", "vote", "created_at"].map { vote[$0] } }
     for role in cast.keys where voters[role] == nil || cast[role] != known[role] {
       voters[role] = event.actor
@@ -100,12 +100,12 @@ struct ProposalDecision {
     if let refusal {
       facts.append(
         (
-          "gate",
-          "refused it: \(refusal.cap) \(refusal.limit), \(refusal.count) that day "
+          "caps",
+          "rejected: \(refusal.cap) is \(refusal.limit), \(refusal.count) proposals that day "
             + "(\(version("proposal_caps")))"
         ))
     } else {
-      facts.append(("gate", "let it through (\(version("proposal_caps")))"))
+      facts.append(("caps", "not reached (\(version("proposal_caps")))"))
       let isApproved = story.proposal.status == .autoApproved
       let no = autoApprovalRefusal.map {
         "no: \($0.words) (\($0.rule); \(version("auto_approve")))"
@@ -120,8 +120,7 @@ struct ProposalDecision {
         ("decided", "\(decision.verb) by \(decision.actor) at \(Shown.time(decision.at))\(reason)"))
     }
     if story.proposal.status == .pending {
-      facts.append(
-        ("waits for", "a person: opsledger proposal approve, or reject"))
+      facts.append(("waits for", "a person: opsledger proposal approve, or reject"))
     }
     if let mission = story.mission {
       facts.append(("mission", "\(mission), \(story.missionStatus?.rawValue ?? "?")"))
@@ -138,13 +137,13 @@ struct ProposalDecision {
       (
         "vote",
         "\(approvals) of \(Shown.count(rules.threshold, "approval")) (\(version("voting_policy")))"
-          + (rules.veto ? "; one vote against it rejects it" : "")
+          + (rules.veto ? "; one rejection rejects it" : "")
       )
     ]
     for vote in cast {
       let reason = vote.reason.map { ": \($0)" } ?? ""
       let by = voters[vote.role].map { ", cast by \(Self.login($0))" } ?? ""
-      let counts = rules.admits(vote.role) ? "" : ", which does not count: it is no role that votes"
+      let counts = rules.admits(vote.role) ? "" : ", which does not count: the role has no vote"
       facts.append(("", "\(vote.role) \(vote.vote.rawValue)\(reason)\(by)\(counts)"))
     }
     for (login, roles) in shared {
@@ -161,10 +160,10 @@ struct ProposalDecision {
     for vote in story.proposal.castVotes {
       if let actor = voters[vote.role] { roles[Self.login(actor), default: []].append(vote.role) }
     }
-    return roles.filter { $0.value.count > 1 }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    return roles.filter { $0.value.count > 1 }.sortedByKey.map { ($0.key, $0.value) }
   }
 
-  /// Who really sat there: `--as NAME` puts its name in front.
+  /// The login of an actor: `--as NAME` makes `NAME (login)`.
   private static func login(_ actor: String) -> String {
     guard actor.hasSuffix(")"), let open = actor.lastIndex(of: "(") else { return actor }
     return String(actor[actor.index(after: open)...].dropLast())
@@ -180,18 +179,17 @@ struct ProposalDecision {
     parts.append(
       rules.deadline > story.now
         ? "until \(until), \(Shown.ago(rules.deadline, now: story.now))"
-        : "over since \(until); the next heartbeat ends it")
+        : "ended \(until); the next heartbeat closes it")
     return parts.joined(separator: "; ")
   }
 
   // MARK: For programs
 
-  /// The row, and beside its columns what its history says.
-  var json: String {
-    var out = JSONObjectWriter()
-    for column in Proposal.columns { column.get(story.proposal).write(to: &out, as: column.name) }
-    out.json("mission_id", .optional(story.mission?.description))
-    out.json("mission_status", .optional(story.missionStatus?.rawValue))
+  /// The row, and members with its decision.
+  func json(_ out: inout JSONObjectWriter) {
+    story.proposal.write(to: &out)
+    out.optional("mission_id", story.mission?.description)
+    out.optional("mission_status", story.missionStatus?.rawValue)
     out.json("policy_versions", versions)
     out.json(
       "auto_approval_refusal",
@@ -202,12 +200,11 @@ struct ProposalDecision {
       refusal.map {
         .object(["cap": .string($0.cap), "limit": .int($0.limit), "count": .int($0.count)])
       } ?? .null)
-    out.json("decided_by", .optional(decision?.actor))
-    out.json("decided_at", .optional(decision?.at.description))
-    out.json("decision", .optional(decision?.verb))
-    out.json("decision_reason", .optional(decision?.reason))
+    out.optional("decided_by", decision?.actor)
+    out.optional("decided_at", decision?.at.description)
+    out.optional("decision", decision?.verb)
+    out.optional("decision_reason", decision?.reason)
     out.json("vote", voteJSON)
-    return out.finish()
   }
 
   private var voteJSON: JSON {

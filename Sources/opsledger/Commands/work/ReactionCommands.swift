@@ -4,22 +4,19 @@ import Ledger
 import Log
 import OpsLoop
 
-/// `reaction list|show|retry`: what patterns made of agent events.
+/// `reaction list|show|retry`: the reactions of patterns to agent events.
 enum ReactionCommands {
   static let all = [list, show, retry]
-
-  private static let someID = "01932a7e-8d3c-7b0a-9f4e-0d6a5b1c2e3f"
 
   static let list = Command(
     group: .work, name: "reaction list", summary: "list reactions, the newest first",
     options: [
-      .init(name: "status", value: "S", help: "only queued, processing, done or failed"),
-      .init(name: "event", value: "ID", help: "only those to this agent event"),
-      .init(name: "pattern", value: "P", help: "only those of this pattern"), .limit,
+      .value("status", "S", "only queued, processing, done or failed ones"),
+      .value("event", "ID", "only reactions to this agent event"),
+      .value("pattern", "P", "only reactions of this pattern"), .limit,
     ],
     examples: [
-      .init(
-        line: "reaction list --status failed", meaning: "what patterns wanted, and could not have")
+      "reaction list --status failed": "which reactions failed, and why?"
     ]
   ) { (call) throws(OpsError) in
     let status = try call.label("status", as: Reaction.Status.self)
@@ -27,25 +24,22 @@ enum ReactionCommands {
     let limit = try call.limit()
     let reactions = try call.session().list(
       .reactions(status: status, event: event, pattern: call.text("pattern"), limit: limit))
-    printRows(
-      reactions, call, none: "no reactions",
-      { table, reaction in
-        let payload = (try? JSON(parsing: reaction.payload)) ?? .null
-        table.add([
-          reaction.id.description, reaction.status.rawValue, Shown.time(reaction.createdAt),
-          payload["pattern_id"]?.stringValue ?? "", payload["event_type"]?.stringValue ?? "",
-          Shown.brief(outcome(payload), 120),
-        ])
-      },
-      columns: [
-        .init(title: "ID", canShrink: false), .init(title: "STATUS", canShrink: false),
-        .init(title: "QUEUED (UTC)", canShrink: false), .init(title: "PATTERN"),
-        .init(title: "EVENT"), .init(title: "CAME TO"),
+    call.print(
+      reactions, none: "no reactions",
+      [
+        .whole("ID") { $0.id.description }, .whole("STATUS") { $0.status.rawValue },
+        .whole("QUEUED (UTC)") { Shown.time($0.createdAt) },
+        .words("PATTERN") { payload($0)["pattern_id"]?.stringValue ?? "" },
+        .words("EVENT") { payload($0)["event_type"]?.stringValue ?? "" },
+        .words("RESULT") { Shown.brief(outcome(payload($0)), 120) },
       ])
     return .fine
   }
 
-  /// What a reaction came to, as its payload has it.
+  private static func payload(_ reaction: Reaction) -> JSON {
+    (try? JSON(parsing: reaction.payload)) ?? .null
+  }
+
   private static func outcome(_ payload: JSON) -> String {
     if let error = payload["error"]?.stringValue { return error }
     guard let result = payload["result"] else { return "" }
@@ -56,19 +50,14 @@ enum ReactionCommands {
 
   static let show = Command(
     group: .work, name: "reaction show",
-    summary: "show one reaction, the event that it answers and what came of it",
-    arguments: [.init(name: "ID", help: "the reaction's id")],
+    summary: "show one reaction, its agent event and its proposal",
+    arguments: [.id("the reaction's")],
     examples: [
-      .init(line: "reaction show \(someID)", meaning: "its template, its proposal, each attempt")
+      "reaction show \(Command.someID)": "reaction list shows ids"
     ]
   ) { (call) throws(OpsError) in
     let story = try call.session().story(ofReaction: call.id(0, of: "reaction"))
-    if call.wantsJSON {
-      Output.standard.line(json(story))
-    } else {
-      printRow(story.reaction, call)
-      Output.standard.write("\n" + Facts.text(facts(story)))
-    }
+    call.print(story.reaction.facts + "\n" + Facts.text(facts(story))) { json(story, &$0) }
     return .fine
   }
 
@@ -76,21 +65,21 @@ enum ReactionCommands {
     var facts: [(String, String)] = []
     if let event = story.event {
       facts.append(
-        ("answers", "\(event.type) \(event.id), reported \(Shown.time(event.createdAt))"))
+        ("agent event", "\(event.type) \(event.id), reported \(Shown.time(event.createdAt))"))
     }
     if let proposal = story.proposal {
       facts.append(("proposal", "\(proposal.id), \(proposal.status.rawValue)"))
     }
     if let mission = story.mission { facts.append(("mission", mission.description)) }
-    for event in story.events { facts.append((Shown.time(event.recordedAt), words(event))) }
+    facts += story.events.map { event in
+      (
+        Shown.time(event.recordedAt), "\(what(event)) (entry \(event.entry), by \(event.actor))"
+      )
+    }
     if story.reaction.mayBeRetried, !story.reaction.isErased {
       facts.append(("do", "opsledger reaction retry \(story.reaction.id) --why …"))
     }
     return facts
-  }
-
-  private static func words(_ event: LoggedEvent) -> String {
-    "\(what(event)) (entry \(event.entry), by \(event.actor))"
   }
 
   private static func what(_ event: LoggedEvent) -> String {
@@ -110,37 +99,33 @@ enum ReactionCommands {
     }
   }
 
-  private static func json(_ story: ReactionStory) -> String {
-    var out = JSONObjectWriter()
-    for column in Reaction.columns { column.get(story.reaction).write(to: &out, as: column.name) }
-    out.json("event_type", .optional(story.event?.type))
-    out.json("proposal_id", .optional(story.proposal?.id.description))
-    out.json("proposal_status", .optional(story.proposal?.status.rawValue))
-    out.json("mission_id", .optional(story.mission?.description))
+  private static func json(_ story: ReactionStory, _ out: inout JSONObjectWriter) {
+    story.reaction.write(to: &out)
+    out.optional("event_type", story.event?.type)
+    out.optional("proposal_id", story.proposal?.id.description)
+    out.optional("proposal_status", story.proposal?.status.rawValue)
+    out.optional("mission_id", story.mission?.description)
     out.bool("may_be_retried", story.reaction.mayBeRetried && !story.reaction.isErased)
-    out.raw("events", "[" + story.events.map(\.json).joined(separator: ",\n ") + "]")
-    return out.finish()
+    out.list("events", story.events) { $0.write(to: &$1) }
   }
 
   static let retry = Command(
     group: .work, name: "reaction retry",
-    summary: "queue a reaction again that failed, or whose proposal a cap refused",
+    summary: "queue a reaction again that failed, or whose proposal a cap rejected",
     arguments: [.init(name: "ID", help: "the reaction's id", isOptional: true)],
     options: [
-      .init(name: "failed", help: "every one that failed, instead of one"),
-      .init(name: "refused", help: "every one whose proposal a cap refused"),
-      .init(name: "pattern", value: "P", help: "with --failed or --refused: only of this pattern"),
-      .init(
-        name: "limit", value: "N",
-        help: "with --failed or --refused: at most so many, the oldest first (1000)"),
+      .flag("failed", "every failed reaction, instead of one"),
+      .flag("refused", "every reaction whose proposal a cap rejected"),
+      .value("pattern", "P", "with --failed or --refused: only reactions of this pattern"),
+      .value("limit", "N", "with --failed or --refused: at most N, the oldest first (1000)"),
       .why, .key,
     ],
     notes: [
-      "The next heartbeat proposes it anew, under the policies of then. One that has its proposal is left alone."
+      "The next heartbeat submits the proposal again, under the policies of then. A reaction that has a proposal stays."
     ],
     examples: [
-      .init(line: "reaction retry \(someID) --why 'the template is mended'", meaning: "one"),
-      .init(line: "reaction retry --refused --why 'the cap was raised'", meaning: "in bulk"),
+      "reaction retry \(Command.someID) --why 'the template is fixed'": "one reaction",
+      "reaction retry --refused --why 'the cap was raised'": "all rejected ones",
     ]
   ) { (call) throws(OpsError) in
     let why = try call.prose("why")
@@ -151,11 +136,11 @@ enum ReactionCommands {
     let isBulk = filter.failed || filter.refused
     guard call.arguments.isEmpty == isBulk else {
       throw .badInput(
-        "name one reaction, or --failed or --refused for all",
+        "reaction retry needs a reaction's ID, or --failed or --refused for all",
         hint: "see `opsledger reaction list --status failed`")
     }
     guard isBulk || filter.pattern == nil else {
-      throw .badInput("--pattern chooses among --failed and --refused")
+      throw .badInput("--pattern needs --failed or --refused")
     }
     let engine = try call.engine()
     var retried = 1
@@ -164,13 +149,7 @@ enum ReactionCommands {
     } else {
       try engine.retryReaction(try call.id(0, of: "reaction"), why: why)
     }
-    if call.wantsJSON {
-      var out = JSONObjectWriter()
-      out.int("retried", retried)
-      Output.standard.line(out.finish())
-    } else {
-      Output.standard.line(Shown.count(retried, "reaction") + " queued again")
-    }
+    call.print("\(Shown.count(retried, "reaction")) queued again") { $0.int("retried", retried) }
     return .fine
   }
 }

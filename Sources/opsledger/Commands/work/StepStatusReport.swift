@@ -4,13 +4,13 @@ import Ledger
 import Log
 import OpsLoop
 
-/// Why a queued step may not run, and how its attempts went.
+/// Why a queued step may not run, and its attempts.
 struct StepStatusReport {
   let story: StepStory
   let policies: Policies
-  /// The version of the policy by which its executor is paused, where it is.
+  /// The version of policy worker_policy that paused its executor; nil where none did.
   let pause: PolicyVersion?
-  /// `Halted since …`, where the loop is.
+  /// `Halted since …`; nil where the loop runs.
   let halt: String?
 
   init(_ story: StepStory, _ engine: Engine) throws(OpsError) {
@@ -20,18 +20,17 @@ struct StepStatusReport {
     pause =
       policies.worker.value?.blockedExecutors.contains(name) == true
       ? try engine.pause(of: name) : nil
-    halt =
-      if let why = policies.halt { try LoopCommands.haltLine(engine.session, why: why) } else {
-        nil
-      }
+    halt = try policies.halt.map { (why) throws(OpsError) in
+      try LoopCommands.haltLine(engine.session, why: why)
+    }
   }
 
-  /// Nil where nothing keeps it, or it is not queued.
+  /// Why a queued step may not run now. Nil where it may, or is not queued.
   var obstacle: String? {
     let step = story.step
     guard step.phase == .queued else { return nil }
     if let halt { return halt }
-    guard let mission = story.mission else { return "its mission is gone" }
+    guard let mission = story.mission else { return "its mission does not exist" }
     if mission.status == .succeeded { return "its mission has succeeded" }
     if let needed = story.needed.first(where: { $0.status != .succeeded }) {
       return "it waits for step \(needed.ordinal ?? 0), which is \(Self.word(needed))"
@@ -101,13 +100,11 @@ struct StepStatusReport {
 
   // MARK: For programs
 
-  /// The row, and beside its columns why it may not run and its attempts.
-  var json: String {
-    var out = JSONObjectWriter()
-    for column in Step.columns { column.get(story.step).write(to: &out, as: column.name) }
-    out.json("mission_status", .optional(story.mission?.status.rawValue))
-    out.json("obstacle", .optional(obstacle))
-    out.raw("runs", "[" + story.runs.map(\.json).joined(separator: ", ") + "]")
-    return out.finish()
+  /// The row, and members with its obstacle and its attempts.
+  func json(_ out: inout JSONObjectWriter) {
+    story.step.write(to: &out)
+    out.optional("mission_status", story.mission?.status.rawValue)
+    out.optional("obstacle", obstacle)
+    out.list("runs", story.runs) { $0.write(to: &$1) }
   }
 }

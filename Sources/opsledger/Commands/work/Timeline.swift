@@ -3,7 +3,7 @@ import JSON
 import Ledger
 import Log
 
-/// A mission's history as people read it: what happened, when, by whom, why, and how long it took.
+/// A mission's history for people: what happened, when, by whom, why, and how long it took.
 struct Timeline {
   struct Line {
     var at: Instant
@@ -15,9 +15,11 @@ struct Timeline {
   private(set) var lines: [Line] = []
   private(set) var title: String?
   private(set) var status = "unknown"
+  /// Who set the status, where that was a manual change.
+  private var statusActor: String?
   private(set) var proposalID: String?
   private(set) var decision: String?
-  /// Versions of the policies that decided.
+  /// Versions of the policies that decided its proposal.
   private(set) var policyVersions: JSON = .object([:])
   private(set) var createdAt: Instant?
   private(set) var startedAt: Instant?
@@ -36,10 +38,10 @@ struct Timeline {
     var attempts = 0
   }
 
-  /// Files of the store that hold it; where no store was asked, those that it was archived in, as the log names them.
+  /// Files of a store that hold it, or those that its archival in the log names.
   private(set) var segments: [String] = []
 
-  /// - Parameter segments: Where a store was asked.
+  /// - Parameter segments: Files of a store that hold it; nil where no store was read.
   init(_ history: MissionHistory, segments: [String]? = nil) {
     mission = history.mission
     origin = history.origin
@@ -51,7 +53,7 @@ struct Timeline {
     if let segments { self.segments = segments }
   }
 
-  /// What one event says; nil where another of the same entry says it already.
+  /// What an event did; nil where another event of its entry says it.
   private mutating func read(_ event: LoggedEvent) -> String? {
     do throws(Unreadable) {
       return switch EventType(event.type) {
@@ -69,8 +71,8 @@ struct Timeline {
       case nil: "\(event.type), which this release does not know: \(Shown.brief(event.data, 120))"
       }
     } catch {
-      return "\(event.type), which cannot be read, since \(error.reason): "
-        + Shown.brief(event.data, 120)
+      return
+        "\(event.type), which cannot be read (\(error.reason)): \(Shown.brief(event.data, 120))"
     }
   }
 
@@ -80,7 +82,7 @@ struct Timeline {
   ) throws(Unreadable) -> String? {
     switch try event.decoded(kind) {
     case .own(let said): own(&self, said)
-    case .common(let said): manual(said, event)
+    case .common(let said): common(said, event)
     }
   }
 }
@@ -94,13 +96,14 @@ extension Timeline {
       guard event.stream == origin else { return nil }
       let matched = patterns.filter(\.isMatch).map(\.pattern)
       let others = patterns.count - matched.count
-      return "heartbeat looked at it: \(matched.joined(separator: ", ")) reacted"
-        + (others > 0 ? ", \(others) other \(others == 1 ? "pattern" : "patterns") did not" : "")
+      return "heartbeat processed it: \(matched.joined(separator: ", ")) reacted"
+        + (others > 0 ? ", \(Shown.count(others, "other pattern")) did not" : "")
     case .reported(let report, _):
       let isOrigin = event.stream == origin
       var text =
-        isOrigin ? "agent event \(report.type) reported" : "reported \(report.type)"
-      if isOrigin { text += Self.detail(report.data) }
+        isOrigin
+        ? "agent event \(report.type) reported\(Self.detail(report.data))"
+        : "reported \(report.type)"
       if let thought = report.thought { text += "; thought: \(Shown.brief(thought, 120))" }
       return text
     }
@@ -111,7 +114,7 @@ extension Timeline {
     case .queued(let intent): "reaction queued by pattern \(intent.patternID)"
     case .done: nil
     case .failed(let code, let error): "reaction failed: \(error ?? code)"
-    case .retried: "reaction tried again"
+    case .retried: "reaction queued again"
     }
   }
 
@@ -128,8 +131,8 @@ extension Timeline {
       decision = "rejected by \(event.actor)"
       return "rejected by \(event.actor)\(Self.why(reason))"
     case .gateRefused(_, _, _, let reason):
-      return "refused by policy proposal_caps version \(version("proposal_caps"))"
-        + Self.why(reason)
+      return
+        "rejected by policy proposal_caps version \(version("proposal_caps"))\(Self.why(reason))"
     case .voteCalled(let threshold, _, _):
       return "a vote was called: \(threshold) votes to approve"
     case .voteCast(let ballot):
@@ -147,7 +150,7 @@ extension Timeline {
     let template = (try? JSON(parsing: submission.template)) ?? .null
     title = template["title"]?.stringValue
     var facts = ["source \(submission.source.rawValue)"]
-    let none = submission.template == Erased.json ? "erased" : "medium, since none is given"
+    let none = submission.template == Erased.json ? "erased" : "medium, the default"
     facts.append("risk \(template["risk_level"]?.stringValue ?? none)")
     if let steps = template["steps"]?.arrayValue { facts.append(Shown.count(steps.count, "step")) }
     let name = title.map { " \"\(Shown.brief($0, 100))\"" } ?? ""
@@ -160,7 +163,7 @@ extension Timeline {
     reason.map { ": \(Shown.brief($0, 200))" } ?? ""
   }
 
-  /// A value's first characters after a colon; nothing of an empty object.
+  /// A colon and the first characters of a value; empty for an empty object.
   private static func detail(_ json: String) -> String {
     let text = brief(json, 120)
     return text == "{}" ? "" : ": \(text)"
@@ -179,6 +182,7 @@ extension Timeline {
     func since() -> String {
       createdAt.map { ", \(Shown.span(from: $0, to: event.recordedAt)) after it was created" } ?? ""
     }
+    statusActor = nil
     switch said {
     case .created:
       (status, createdAt) = ("approved", event.recordedAt)
@@ -191,7 +195,7 @@ extension Timeline {
       return "mission succeeded\(since())"
     case .failed(let step):
       (status, endedAt) = ("failed", event.recordedAt)
-      return "mission failed\(since()): \(name(step)) is dead"
+      return "mission failed\(since()): \(name(step)) is a dead letter"
     case .reopened(let step):
       (status, endedAt) = ("running", nil)
       return "mission reopened: \(name(step)) is tried again"
@@ -234,7 +238,7 @@ extension Timeline {
       return "\(name(id)): to be tried again in \(Shown.span(from: event.recordedAt, to: time))"
     case .retryScheduled(nil): return "\(name(id)): to be tried again at once"
     case .deadLettered(let maxRetries):
-      return "\(name(id)): dead letter, after \(maxRetries) attempts in all"
+      return "\(name(id)): dead letter, after \(Shown.count(maxRetries, "attempt"))"
     case .skipped(let ordinal): return "\(name(id)): skipped, since step \(ordinal) failed"
     case .requeued(let why):
       return "\(name(id)): queued again by \(event.actor)\(Self.why(why))"
@@ -245,7 +249,7 @@ extension Timeline {
     steps[id]?.leasedAt.map { " after \(Shown.span(from: $0, to: event.recordedAt))" } ?? ""
   }
 
-  /// Its step's events in the same entry say it all.
+  /// Nil: the step's events in the same entry say the same.
   private func run(_ said: Run.Event) -> String? {
     switch said {
     case .started, .succeeded, .failed: nil
@@ -253,29 +257,27 @@ extension Timeline {
   }
 }
 
-// MARK: - Hands, and the archive
+// MARK: - Manual changes, and the archive
 
 extension Timeline {
-  private mutating func manual<R: Row>(
+  private mutating func common<R: Row>(
     _ said: CommonEvent<R>, _ event: LoggedEvent
   ) -> String? {
     let thing =
       R.name == .step ? name(event.stream) : R.name.rawValue.replacing("_", with: " ")
-    // What a hand did was no command; `restore --at` is one.
-    let how = event.command == nil ? " by hand" : ""
+    // Only a manual change has no command; `restore --at` has one.
+    let how = event.command == nil ? " manually" : ""
+    if let now = said.value(of: "status")?.textValue { take(now, R.name, event) }
     switch said {
     case .amended(let changes):
-      if let now = said.value(of: "status")?.textValue { take(now, R.name, event) }
       let list = changes.sorted { $0.column < $1.column }.map { change in
         Self.isErased(change, of: R.self, event)
           ? "\(change.column) \(Erased.text)"
           : "\(change.column) \(Self.brief(change.from.jsonText, 60)) → "
             + Self.brief(change.to.jsonText, 60)
       }
-      return "\(thing) amended\(how): \(list.joined(separator: ", "))"
-    case .inserted:
-      if let now = said.value(of: "status")?.textValue { take(now, R.name, event) }
-      return "\(thing) inserted\(how)"
+      return "\(thing) changed\(how): \(list.joined(separator: ", "))"
+    case .inserted: return "\(thing) inserted\(how)"
     case .removed: return "\(thing) removed\(how)"
     case .archived(let file, _, _):
       if !file.isEmpty, !segments.contains(file) { segments.append(file) }
@@ -291,11 +293,11 @@ extension Timeline {
     event.commitment != nil && R.column(named: change.column)?.part == .content
   }
 
-  /// What a status that a hand wrote says of the whole.
+  /// Takes a status that a change of the row wrote.
   private mutating func take(_ now: String, _ rowType: RowType, _ event: LoggedEvent) {
     switch rowType {
     case .mission:
-      status = now
+      (status, statusActor) = (now, event.command == nil ? event.actor : nil)
       let hasEnded = [.succeeded, .failed].contains(Mission.Status(rawValue: now))
       endedAt = hasEnded ? event.recordedAt : nil
     case .proposal:
@@ -320,6 +322,7 @@ extension Timeline {
     if let createdAt, let endedAt {
       facts[0] += " after \(Shown.span(from: createdAt, to: endedAt))"
     }
+    if let statusActor { facts[0] += " (set manually by \(statusActor))" }
     facts.append(Shown.count(stepCount, "step"))
     facts.append(Shown.count(attemptCount, "attempt"))
     if let decision { facts.append(decision) }
@@ -330,7 +333,7 @@ extension Timeline {
     return text
   }
 
-  /// Heading and table. On a terminal what happened is broken into lines of its column.
+  /// Heading and table. On a terminal the last column is broken into lines.
   func text(columnsMax: Int? = Terminal.isTerminal(1) ? Terminal.columns() : nil) -> String {
     var rows: [[String]] = []
     var (day, last) = ("", Line?.none)
@@ -340,7 +343,7 @@ extension Timeline {
         day = Shown.day(line.at)
         rows.append([day, "", "", "", ""])
       }
-      // What was recorded together is said to be.
+      // Only the first line of an entry has its time, number and actor.
       rows.append(
         last?.entry == line.entry
           ? ["", "", "", "", line.what]
@@ -359,14 +362,14 @@ extension Timeline {
     ])
     let width = columnsMax.map { Self.room(beside: rows, columns: $0) } ?? Int.max
     for row in rows {
-      let parts = Self.broken(Terminal.printable(row[4]), width)
-      table.add(row.dropLast() + [parts.first ?? ""])
-      for part in parts.dropFirst() { table.add(["", "", "", "", "  " + part]) }
+      let parts = Shown.lines(Terminal.printable(row[4]), columns: width, hanging: 2)
+      table.add(row.dropLast() + [parts[0]])
+      for part in parts.dropFirst() { table.add(["", "", "", "", part]) }
     }
     return heading + "\n" + table.text(columnsMax: columnsMax)
   }
 
-  /// What the terminal leaves for the last column. A long name of who did it gives way.
+  /// The width that the terminal leaves for the last column. A long actor is cut for it.
   private static func room(beside rows: [[String]], columns: Int) -> Int {
     let others = (0..<4).map { column in
       rows.reduce(column == 1 || column == 2 ? 5 : 10) { max($0, Terminal.width($1[column])) }
@@ -374,39 +377,5 @@ extension Timeline {
     let rigid = others[0] + others[1] + others[2] + 8
     let room = columns - rigid - others[3]
     return max(10, max(room, min(40, columns - rigid - 12)))
-  }
-
-  /// Lines of at most so many columns, broken at spaces; those after the first have two less.
-  private static func broken(_ text: String, _ columns: Int) -> [String] {
-    guard Terminal.width(text) > columns else { return [text] }
-    var lines: [String] = []
-    var line = ""
-    let words = text.split(separator: " ").flatMap { Self.pieces(of: $0, max(1, columns - 2)) }
-    for word in words {
-      let room = columns - (lines.isEmpty ? 0 : 2)
-      if !line.isEmpty, Terminal.width(line) + 1 + Terminal.width(String(word)) > room {
-        lines.append(line)
-        line = ""
-      }
-      line += (line.isEmpty ? "" : " ") + word
-    }
-    return lines + [line]
-  }
-
-  /// A word without a space in it may be longer than the column.
-  private static func pieces(of word: Substring, _ columns: Int) -> [Substring] {
-    guard Terminal.width(String(word)) > columns else { return [word] }
-    var (pieces, rest) = ([Substring](), word)
-    while !rest.isEmpty {
-      var (end, width) = (rest.startIndex, 0)
-      while end < rest.endIndex {
-        width += Terminal.width(String(rest[end]))
-        if width > columns, end > rest.startIndex { break }
-        end = rest.index(after: end)
-      }
-      pieces.append(rest[..<end])
-      rest = rest[end...]
-    }
-    return pieces
   }
 }
