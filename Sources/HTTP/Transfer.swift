@@ -147,7 +147,7 @@ final class Transfer {
   }
 
   private func error(_ code: CURLcode, _ reason: [CChar]) -> HTTPError {
-    if isTooLarge { return HTTPError(.tooLarge, "the answer has more than \(bytesMax) bytes") }
+    if isTooLarge { return HTTPError(.tooLarge, "the response has more than \(bytesMax) bytes") }
     let text = reason.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
     let said = String(decoding: text, as: UTF8.self)
     let message = said.isEmpty ? String(cString: easy_reason(code)) : said

@@ -71,7 +71,9 @@ public struct Environment: Sendable {
     var text = Substring(try FileSystem.readText(file, bytesMax: 65_536))
     while let last = text.last, last.isNewline { text.removeLast() }
     guard !text.isEmpty else {
-      throw HostError(.unusable, "\(file), named by \(name)_FILE, is empty")
+      throw HostError(
+        .unusable, "\(file), named by \(name)_FILE, is empty",
+        hint: "write the value into the file, or unset \(name)_FILE")
     }
     return Value(text: String(text), origin: .file(file))
   }

@@ -17,7 +17,9 @@ public final class FileLock {
         throw .system(errno, "lock \(path)")
       }
       guard Stopwatch.nowMillis < deadline else {
-        throw HostError(.unusable, "another process holds the lock \(path)")
+        throw HostError(
+          .unusable, "another process holds the lock on file \(path)",
+          hint: "see which: fuser \(path); then try again")
       }
       usleep(20_000)
     }

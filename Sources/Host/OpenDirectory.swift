@@ -73,7 +73,9 @@ public final class OpenDirectory {
   /// The status of the directory itself.
   public func status() throws(SystemError) -> FileSystem.Status {
     var raw = stat()
-    guard fstat(descriptor, &raw) == 0 else { throw SystemError(errno, "look at \(path)") }
+    guard fstat(descriptor, &raw) == 0 else {
+      throw SystemError(errno, "read the status of \(path)")
+    }
     return FileSystem.Status(raw)
   }
 
@@ -81,7 +83,7 @@ public final class OpenDirectory {
   public func status(_ name: String) throws(SystemError) -> FileSystem.Status? {
     var raw = stat()
     if fstatat(descriptor, name, &raw, AT_SYMLINK_NOFOLLOW) == 0 { return FileSystem.Status(raw) }
-    guard errno == ENOENT else { throw SystemError(errno, "look at \(shown(name))") }
+    guard errno == ENOENT else { throw SystemError(errno, "read the status of \(shown(name))") }
     return nil
   }
 
@@ -90,7 +92,9 @@ public final class OpenDirectory {
   /// - Returns: False if `other` is taken; it is not changed.
   public func link(_ name: String, as other: String) throws(SystemError) -> Bool {
     if linkat(descriptor, name, descriptor, other, 0) == 0 { return true }
-    guard errno == EEXIST else { throw SystemError(errno, "name \(shown(other))") }
+    guard errno == EEXIST else {
+      throw SystemError(errno, "link \(shown(name)) as \(shown(other))")
+    }
     return false
   }
 
@@ -108,7 +112,7 @@ public final class OpenDirectory {
   public func sync() throws(SystemError) {
     // A file system that needs no sync of directories answers EINVAL.
     guard fsync(descriptor) == 0 || errno == EINVAL else {
-      throw SystemError(errno, "write directory \(path) to the disk")
+      throw SystemError(errno, "sync directory \(path) to the disk")
     }
   }
 

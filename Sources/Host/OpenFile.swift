@@ -23,7 +23,7 @@ public final class OpenFile {
   /// Makes all writes durable. An error is final: Linux marks the pages that it could not write as clean, so a second
   /// call would succeed.
   public func sync() throws(SystemError) {
-    guard fsync(descriptor) == 0 else { throw SystemError(errno, "write \(name) to the disk") }
+    guard fsync(descriptor) == 0 else { throw SystemError(errno, "sync \(name) to the disk") }
   }
 
   /// Closes the file. Some file systems report only now that they could not write.
@@ -83,7 +83,9 @@ public final class OpenFile {
 
   public func status() throws(SystemError) -> FileSystem.Status {
     var raw = stat()
-    guard fstat(descriptor, &raw) == 0 else { throw SystemError(errno, "look at \(name)") }
+    guard fstat(descriptor, &raw) == 0 else {
+      throw SystemError(errno, "read the status of \(name)")
+    }
     return FileSystem.Status(raw)
   }
 }

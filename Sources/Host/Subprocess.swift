@@ -81,7 +81,9 @@ public struct Subprocess: Sendable {
   /// - Throws: If the program cannot be started.
   public func replaceProcess() throws(HostError) -> Never {
     let path = try Self.path(of: program)
-    if let directory, chdir(directory) != 0 { throw .system(errno, "enter \(directory)") }
+    if let directory, chdir(directory) != 0 {
+      throw .system(errno, "change to directory \(directory)")
+    }
     signal(SIGPIPE, SIG_DFL)
     signal(SIGINT, SIG_DFL)
     signal(SIGTERM, SIG_DFL)

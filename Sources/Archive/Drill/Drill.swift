@@ -146,7 +146,11 @@ public struct Drill {
     let events = try LogComparison(
       try Session(live.target), try Session(copy), upTo: report.lastEntry
     ) { () throws(OpsError) in
-      if stop.isRaised { throw OpsError(.conflict, "stopped") }
+      if stop.isRaised {
+        throw OpsError(
+          .conflict, "the drill was stopped before it had ended",
+          hint: "run `opsledger drill` again")
+      }
     }
     report.eventsCompared = events.events
     if let first = events.first {

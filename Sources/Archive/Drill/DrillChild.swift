@@ -35,7 +35,11 @@ struct DrillChild {
     let lines = result.errorText.split(separator: "\n")
     let error = lines.last { $0.hasPrefix("error ") } ?? lines.last
     let said = error.map(String.init) ?? "the process ended with \(result.ending)"
-    if stop.isRaised { throw OpsError(.databaseUnreachable, "the drill was stopped") }
+    if stop.isRaised {
+      throw OpsError(
+        .databaseUnreachable, "the drill was stopped before it had ended",
+        hint: "run `opsledger drill` again")
+    }
     if result.ending == .exited(3) {
       throw OpsError(
         .databaseUnreachable, "the drill could not run: \(said)",

@@ -161,7 +161,9 @@ private final class ErasedLines {
   ) throws(OpsError) {
     let event: EventLine
     do throws(EventLineError) { event = try reader.read(line) } catch {
-      throw OpsError(store: .damaged, "a line of the log cannot be read: \(error)")
+      throw OpsError(
+        store: .damaged, "an event in the store cannot be read, and was not erased: \(error)",
+        hint: "see `opsledger archive verify`")
     }
     guard erasures.concern(event), let salt = event.salt, let content = event.content else {
       return out.append(contentsOf: line)
@@ -178,7 +180,10 @@ private final class ErasedLines {
   /// Does what `ledger.emptied` does in the database.
   private func emptied(_ content: UnsafeRawBufferPointer) throws(OpsError) -> String {
     guard let names = fields.fields(content)?.names else {
-      throw OpsError(store: .damaged, "the content of an event is not a JSON object")
+      throw OpsError(
+        store: .damaged,
+        "the content of an event in the store is not a JSON object, and was not erased",
+        hint: "see `opsledger archive verify`")
     }
     return "{" + names.map { JSON.string($0).text + ": null" }.joined(separator: ", ") + "}"
   }

@@ -65,12 +65,12 @@ struct Damage: Error, Equatable {
   }
 
   static func impossible(frame: Int) -> Damage {
-    Damage("its index gives it an impossible position, length or range", frame: frame)
+    Damage("the index of the file gives it an impossible position, length or range", frame: frame)
   }
 
   static let indexIncomplete = Damage("its index is incomplete")
-  static let indexTooLong = Damage("its index has more bytes than its fields")
-  static let miscounted = Damage("its index counts other lines than it lists")
+  static let indexTooLong = Damage("its index has bytes after its last field")
+  static let miscounted = Damage("its index gives two different numbers of lines")
   static let framesEndElsewhere = Damage("its frames do not end where its map of streams begins")
 
   static func unknownFormat(_ format: UInt32) -> Damage {

@@ -31,7 +31,9 @@ final class FramedFile {
     let tail = min(file.size, 32 << 10)
     do throws(Damage) {
       if let oddity = file.oddity { throw Damage("it is \(oddity), not a file") }
-      guard file.size <= Self.bytesMax else { throw Damage("it is longer than a file can be") }
+      guard file.size <= Self.bytesMax else {
+        throw Damage("it is longer than a file of a store can be")
+      }
     } catch { throw Self.error(file, store, error, entries: nil) }
     var bytes = try Self.read(store, file, (file.size - tail)..<file.size)
     let trailer: FramedIndex.Trailer
@@ -39,7 +41,9 @@ final class FramedFile {
       trailer = try FramedIndex.Trailer(bytes[...])
       guard trailer.frameBytes >= UInt64(FramedIndex.trailerBytes), trailer.frameBytes <= file.size
       else { throw Damage("its index is longer than the file") }
-      guard trailer.frameBytes <= Self.indexBytesMax else { throw Damage("its index is too long") }
+      guard trailer.frameBytes <= Self.indexBytesMax else {
+        throw Damage("its index is longer than \(Self.indexBytesMax) bytes")
+      }
     } catch { throw Self.error(file, store, error, entries: nil) }
     let offset = file.size - trailer.frameBytes
     if trailer.frameBytes > tail {
@@ -100,7 +104,7 @@ final class FramedFile {
     }
     let bytes = try read(start..<(start + UInt64(index.map[number].bytes)))
     guard StreamMap.Bucket(of: bytes) == index.map[number] else {
-      throw error(Damage("its map of streams does not have the SHA-256 that its index names"))
+      throw error(Damage("its map of streams does not match the SHA-256 in its index"))
     }
     buckets[number] = bytes
     return bytes
@@ -130,7 +134,7 @@ final class FramedFile {
     let rest = try read(hashed..<(file.size - UInt64(Self.bytesAfterSHA256)))
     hasher.update(rest)
     guard hasher.finish() == opened.trailer.fileSHA256 else {
-      throw error(Damage("it does not have the SHA-256 that it names at its end"))
+      throw error(Damage("its bytes do not match the SHA-256 at its end"))
     }
   }
 
@@ -157,7 +161,7 @@ final class FramedFile {
       let piece = try store.read(file.name, start..<end)
       guard piece.count == Int(end - start) else {
         throw error(
-          file, store, Damage("it is shorter than the list of the store says"), entries: nil)
+          file, store, Damage("it is shorter than the store's listing says"), entries: nil)
       }
       // Avoids a copy if one piece is all.
       if start == range.lowerBound { bytes = piece } else { bytes += piece }
@@ -208,7 +212,7 @@ extension FramedIndex {
     case .failure(let error): throw Damage("it cannot be decoded: \(error)", frame: number)
     case .success(let text):
       guard text.count == Int(frame.textBytes), hasher.hash(text) == frame.sha256 else {
-        throw Damage("its text does not have the SHA-256 that the index names", frame: number)
+        throw Damage("its text does not match the SHA-256 in the index of the file", frame: number)
       }
       return text
     }

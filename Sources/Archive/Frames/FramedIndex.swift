@@ -107,7 +107,9 @@ extension FramedIndex {
       guard bytes.count >= trailerBytes, bytes.suffix(8).elementsEqual(magic),
         let indexSHA256 = try? wire.digest(), let fileSHA256 = try? wire.digest(),
         let length = try? wire.int(UInt32.self), let format = try? wire.int(UInt32.self)
-      else { throw Damage("it is incomplete, or not a file of a store: it does not end as one") }
+      else {
+        throw Damage("it is cut off, or not a file of a store: the mark at its end is missing")
+      }
       guard format == FramedIndex.format else { throw .unknownFormat(format) }
       self.indexSHA256 = indexSHA256
       self.fileSHA256 = fileSHA256
@@ -122,12 +124,12 @@ extension FramedIndex {
     let trailer = try Trailer(bytes[...])
     let content = bytes.dropLast(Self.trailerBytes)
     guard SHA256.hash(Array(content)) == trailer.indexSHA256 else {
-      throw Damage("its index does not have the SHA-256 that it names at its end")
+      throw Damage("its index does not match the SHA-256 at the end of the file")
     }
     let header = bytes.withUnsafeBytes { SkippableFrame.read($0) }
     guard let header, header.kind == Self.skippableKind,
       Int(header.bodyBytes) == bytes.count - SkippableFrame.headerBytes
-    else { throw Damage("its index does not have the length that its end names") }
+    else { throw Damage("its index does not have the length that the end of the file gives") }
     do {
       try self.init(content.dropFirst(SkippableFrame.headerBytes))
     } catch let damage as Damage {
@@ -145,7 +147,7 @@ extension FramedIndex {
     self.kind = kind
     identity = try wire.id()
     let (first, last): (Int64, Int64) = (try wire.int(), try wire.int())
-    guard first <= last else { throw Damage("its last entry is before its first") }
+    guard first <= last else { throw Damage("its index gives a last entry before its first") }
     entries = first...last
     generation = try wire.int()
     let particularBytes: UInt32 = try wire.int()
@@ -161,7 +163,7 @@ extension FramedIndex {
     for _ in 0..<buckets { map.append(.init(bytes: try wire.int(), check: try wire.int())) }
     guard wire.left == 0 else { throw Damage.indexTooLong }
     guard buckets & (buckets &- 1) == 0, (buckets == 0) == (count == 0) else {
-      throw Damage("its index has an impossible map of streams")
+      throw Damage("its index describes a map of streams that cannot exist")
     }
   }
 

@@ -39,7 +39,7 @@ final class SegmentLoader {
 
   /// Rolls back, unless ``finish()`` was called.
   deinit {
-    shared.fail(OpsError(.conflict, "the restore was abandoned"))
+    shared.fail(OpsError(.conflict, "the restore was stopped; this segment was not restored"))
     _ = shared.end.take()
   }
 

@@ -306,8 +306,8 @@ struct Survey {
       guard tree == reader.index.after else {
         throw OpsError(
           store: .damaged,
-          "\(segment.name.path) of \(store.files.place) is damaged: its events do not have the roots "
-            + "that its index names",
+          "\(segment.name.path) of \(store.files.place) is damaged: its events do not match the "
+            + "Merkle roots in its index",
           hint: "put the file back from another copy of the store", at: store.files.place,
           file: segment.name.path, losing: entries)
       }
@@ -362,7 +362,8 @@ struct Survey {
         let entries = claimed + 1...name.entry
         let cause = OpsError(
           store: .damaged,
-          "\(name) of \(source.store.files.place) is of an entry that no segment has: the newest are missing",
+          "\(name) of \(source.store.files.place) is of entry \(name.entry), which no "
+            + "segment has: the newest segments are missing",
           losing: entries)
         return StoreLoss(entries: entries, last: name.entry, cause: cause)
       }
@@ -454,7 +455,8 @@ extension LeafHasher {
   func archivedLeaf(of event: EventLine) throws(OpsError) -> Digest {
     do { return try leaf(of: event) } catch {
       throw OpsError(
-        store: .damaged, "entry \(event.entry) of a segment cannot be hashed: \(error)")
+        store: .damaged, "an event of entry \(event.entry) in the store cannot be hashed: \(error)",
+        hint: "`opsledger archive verify` names the segment")
     }
   }
 }

@@ -48,7 +48,8 @@ struct Trial {
     }
     throw OpsError(
       store: .diverged,
-      "entry \(entry) has version \(version) of stream \(stream), which another entry has too")
+      "entry \(entry) has version \(version) of row \(stream), and so has another entry",
+      hint: "see `opsledger log show --stream \(stream)`, and `opsledger archive verify`")
   }
 
   private static let repeated = Statement(
@@ -86,7 +87,8 @@ extension Survey.Missing {
     try reader.verify { (frame) throws(OpsError) in
       if let type = frame.unknownType {
         throw OpsError(
-          store: .newerFormat, "it has an event of type \(type), which this release does not know",
+          store: .newerFormat,
+          "the store has an event of type \(type), which this release does not know",
           hint: "use a newer release, unless another program wrote the event")
       }
       if let other, frame.number % 2 == 1 { return try other.send(frame.text) }

@@ -171,7 +171,7 @@ public struct Retention {
         guard let end = there.last, let here = try store.index(of: end, asOf: last) else {
           throw OpsError(
             store: .diverged, "\(files.place) has no segment that ends at entry \(last)",
-            hint: "run `opsledger archive push`")
+            hint: "push to that store: `opsledger archive push --store \(files.place)`")
         }
         guard index == nil || index?.root == here.root else {
           throw OpsError(

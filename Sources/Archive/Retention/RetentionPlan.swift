@@ -133,7 +133,7 @@ extension Session {
     guard let value = try? JSON(parsing: text) else {
       throw OpsError(
         .badInput, "policy \(RetentionPolicy.key) is not JSON",
-        hint: "see `opsledger policy show \(RetentionPolicy.key)`")
+        hint: "see `opsledger policy get \(RetentionPolicy.key)`")
     }
     return try RetentionPolicy(value)
   }

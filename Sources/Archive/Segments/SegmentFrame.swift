@@ -82,10 +82,10 @@ final class SegmentFrameMaker {
       do throws(EventLineError) {
         event = try reader.read(line)
         leaves.append(try leafHasher.leaf(of: event))
-      } catch { throw Damage("line \(leaves.count + 1): \(error)") }
+      } catch { throw Damage("event \(leaves.count + 1) of the frame cannot be read: \(error)") }
       let position = LinePosition(event)
       if let last, last >= position {
-        throw Damage("line \(leaves.count) is not in the order of the log")
+        throw Damage("event \(leaves.count) of the frame is not in the order of the log")
       }
       if last?.entry != position.entry { entryCount += 1 }
       first = first ?? position
@@ -99,7 +99,7 @@ final class SegmentFrameMaker {
       }
     }
     guard let first, let last, text.last == UInt8(ascii: "\n") else {
-      throw Damage("it does not end with a whole line")
+      throw Damage("the last line of the frame has no newline")
     }
     let record = FrameRecord(
       offset: 0, bytes: 0, textBytes: UInt32(text.count), lines: UInt32(leaves.count), run: 0,

@@ -39,7 +39,7 @@ extension SegmentIndex {
     guard index.kind == .segment else { throw Damage("it is not a segment") }
     guard index.entries == name.entries, index.generation == name.generation else {
       let own = SegmentName(index.entries, generation: index.generation)
-      throw Damage("it is \(own) under a wrong name")
+      throw Damage("its index says that it is \(own)")
     }
     self.name = name
     identity = index.identity
@@ -55,7 +55,7 @@ extension SegmentIndex {
       after = try wire.tree(sizeAfter)
     } catch { throw .indexIncomplete }
     guard wire.left == 0, after.root(TreeHasher()) == root else {
-      throw Damage("its index names another root than that of its tree")
+      throw Damage("the Merkle root in its index does not match the tree in its index")
     }
     try check(lines: index.lines)
   }
@@ -69,13 +69,13 @@ extension SegmentIndex {
       // An entry may continue in the next frame.
       guard frame.entries.lowerBound >= last, frame.entries.upperBound <= name.entries.upperBound,
         frame.run == 0
-      else { throw Damage("its index lists entries out of order", frame: number) }
+      else { throw Damage("the index of the file lists its entries out of order", frame: number) }
       last = frame.entries.upperBound
     }
     if let first = frames.first?.entries.lowerBound,
       !EntryNumber.partition(of: first).contains(last)
     {
-      throw Damage("it has events of several log partitions")
+      throw Damage("its events are of several partitions of the log, and a segment has one")
     }
   }
 }

@@ -44,7 +44,7 @@ public final class SegmentReader {
 
   private func event(_ line: UnsafeRawBufferPointer, _ frame: Int) throws(OpsError) -> EventLine {
     do { return try lineReader.read(line) } catch {
-      throw file.error(Damage("\(error)", frame: frame))
+      throw file.error(Damage("an event of it cannot be read: \(error)", frame: frame))
     }
   }
 
@@ -188,7 +188,7 @@ public final class SegmentReader {
       record.offset = index.frames[number].offset
       record.bytes = index.frames[number].bytes
       guard record == index.frames[number] else {
-        throw Damage("it differs from what the index says", frame: number)
+        throw Damage("it differs from its description in the index of the file", frame: number)
       }
       guard totals.add(frame) else {
         throw Damage("its lines are not in the order of the log", frame: number)
@@ -200,9 +200,9 @@ public final class SegmentReader {
     func finish() throws(Damage) {
       guard totals.after == index.after, totals.ownRoot == index.ownRoot,
         totals.entryCount == index.entryCount
-      else { throw Damage("its events do not have the roots that its index names") }
+      else { throw Damage("its events do not match the Merkle roots in its index") }
       guard map.finish().buckets == index.map else {
-        throw Damage("its map of streams does not fit its events")
+        throw Damage("its map of streams does not match its events")
       }
     }
   }

@@ -30,10 +30,10 @@ public final class SegmentWriter {
 
     func take(_ frame: SegmentFrame) throws(OpsError) {
       guard totals.add(frame) else {
-        throw notWritten("entry \(frame.first.entry) comes after a later one")
+        throw notWritten("entry \(frame.first.entry) comes after an entry with a greater number")
       }
       guard entries.contains(frame.first.entry), entries.contains(frame.last.entry) else {
-        throw notWritten("it has events of other entries than \(entries)")
+        throw notWritten("the segment would have events of other entries")
       }
       try file.add(frame.record, frame.bytes, streams: frame.streams)
     }
@@ -88,7 +88,7 @@ public final class SegmentWriter {
   /// Ends a frame.
   private func cut() throws(OpsError) {
     guard text.count <= Int(FramedIndex.textBytesMax) else {
-      throw progress.notWritten("it has an event of \(text.count) bytes")
+      throw progress.notWritten("one event has \(text.count) bytes, too many for a segment")
     }
     let lines = text
     text = []

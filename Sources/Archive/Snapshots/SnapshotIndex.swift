@@ -74,7 +74,7 @@ extension SnapshotIndex {
     guard index.kind == .snapshot else { throw Damage("it is not a snapshot") }
     guard index.entries == name.entry...name.entry, index.generation == name.generation else {
       let own = SnapshotName(index.entries.upperBound, generation: index.generation)
-      throw Damage("it is \(own) under a wrong name")
+      throw Damage("its index says that it is \(own)")
     }
     var wire = WireReader(index.particulars[...])
     var named: [(name: String, columns: [String], lines: UInt64)] = []

@@ -41,7 +41,8 @@ public struct SnapshotMaker {
     let store = try Store.existing(files)
     guard let lastEntry = try store.segments().segments.last else {
       throw OpsError(
-        .notFound, "the ledger has no sealed entry yet, so there is nothing to snapshot")
+        .notFound, "the ledger has no sealed entry yet, so no snapshot was made",
+        hint: "see `opsledger status`")
     }
     let name = SnapshotName(entry ?? lastEntry.name.entries.upperBound)
     let there = try store.snapshots().snapshots.last { $0.name.entry == name.entry }
@@ -80,7 +81,9 @@ extension Store {
   /// - Throws: `OPS_011` if the entry is not stored.
   fileprivate func tree(upTo entry: Int64) throws(OpsError) -> MerkleFrontier {
     guard let segment = try segments().segment(with: entry) else {
-      throw OpsError(.notFound, "entry \(entry) is in no segment of \(files.place)")
+      throw OpsError(
+        .notFound, "entry \(entry) is in no segment of \(files.place)",
+        hint: "see `opsledger archive list`")
     }
     return try reader(of: segment).tree(upTo: entry)
   }

@@ -51,7 +51,7 @@ public final class SnapshotReader {
       var lines: UInt32 = 0
       SegmentFrameMaker.eachLine(of: text) { _ in lines += 1 }
       guard lines == index.frames[number].lines, text.last == 10 else {
-        throw damage("it differs from what the index says", frame: number)
+        throw damage("it differs from its description in the index of the file", frame: number)
       }
     }
   }

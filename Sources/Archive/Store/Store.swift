@@ -114,7 +114,9 @@ extension ObjectStore {
   /// A file that was written just now.
   func written(_ name: String) throws(OpsError) -> StoredFile {
     if let file = try file(name) { return file }
-    throw OpsError(store: .damaged, "\(name) is not in \(place) after it was written")
+    throw OpsError(
+      store: .damaged, "\(name) is not in \(place), although it was written just now",
+      hint: "check whether somebody else removes files there, then push again")
   }
 
   /// Writes a small file.

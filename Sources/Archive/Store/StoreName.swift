@@ -16,7 +16,7 @@ struct StoreName: Equatable, Sendable {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     guard parts.count <= Self.partsMax, let leaf = parts.last, parts.allSatisfy(Self.isPart) else {
       throw OpsError(
-        .notAllowed, "\(text.debugDescription) cannot be the name of a file of a store")
+        .notAllowed, "\(text.debugDescription) cannot be the name of a file in a store")
     }
     self.text = text
     self.folders = parts.dropLast()

@@ -51,7 +51,9 @@ extension StoreRecord {
         store: .damaged, "\(Self.name) of \(place) is damaged: \(what)",
         hint: "put the file back from another copy of the store")
     }
-    guard bytes.count <= Self.bytesMax else { throw damaged("it is too long") }
+    guard bytes.count <= Self.bytesMax else {
+      throw damaged("it has more than \(Self.bytesMax) bytes")
+    }
     guard let text = String(validating: bytes, as: UTF8.self), text.hasSuffix("\"}\n"),
       let json = try? JSON(parsing: text)
     else { throw damaged("it is not a JSON object on one line") }
@@ -64,17 +66,19 @@ extension StoreRecord {
     let digest = text.dropLast(3).suffix(64)
     let open = text.dropLast(3 + 64 + Self.mark.count)
     guard text.dropLast(3 + 64).hasSuffix(Self.mark), SHA256.hash(String(open)).hex == digest else {
-      throw damaged("it does not have the SHA-256 that it names")
+      throw damaged("its bytes do not match the SHA-256 at its end")
     }
     guard let identity = json["identity"]?.idValue,
       let title = json["name"]?.stringValue
-    else { throw damaged("identity or name is missing") }
+    else { throw damaged("the identity or the name of the ledger is missing") }
     self.init(identity: identity, title: title)
     guard let parent = json["parent"] else { return }
     guard let of = parent["identity"]?.idValue,
       let entry = parent["entry"]?.intValue, (0...EntryNumber.last).contains(Int64(entry)),
       let root = parent["root"]?.stringValue.flatMap({ hexDecoded($0).flatMap { Digest($0) } })
-    else { throw damaged("identity, entry or root of its parent is missing") }
+    else {
+      throw damaged("the identity, entry or root of the store that it was forked from is missing")
+    }
     self.parent = Parent(identity: of, entry: Int64(entry), root: root)
   }
 }

@@ -32,7 +32,11 @@ struct ClusterRecord: Equatable, Sendable {
       let user = fields["user"], !user.isEmpty,
       let base = fields["base"], base == "." || base == Self.outside(String(id)),
       let port = fields["port"].flatMap({ Int($0) }), (1...65_535).contains(port)
-    else { throw HostError(.unusable, "\(path) is damaged") }
+    else {
+      throw HostError(
+        .unusable, "\(path), which describes the private PostgreSQL, is damaged",
+        hint: "put the file back, or set OPSLEDGER_HOME to another folder")
+    }
     self.id = String(id)
     self.base = base == "." ? nil : String(base)
     self.user = String(user)

@@ -40,7 +40,11 @@ extension PrivatePostgres {
     }
     guard let status = FileSystem.status(path), status.kind == .directory,
       let folder = FileSystem.realPath(path)
-    else { throw HostError(.unusable, "\(path) exists, and is not a directory") }
+    else {
+      throw HostError(
+        .unusable, "\(path) exists, and is not a directory",
+        hint: "move it away, or set OPSLEDGER_HOME to another folder")
+    }
     try requireOwn(path, status)
     return folder
   }
@@ -60,7 +64,9 @@ extension PrivatePostgres {
     var record = ClusterRecord(base: nil, user: account.user.name)
     if account.changesUser {
       // The server's user may pass through the folder, but not read it.
-      guard chmod(folder, 0o711) == 0 else { throw .system(errno, "protect \(folder)") }
+      guard chmod(folder, 0o711) == 0 else {
+        throw .system(errno, "set the permissions of \(folder)")
+      }
       if try !account.canEnter(folder) {
         chmod(folder, 0o700)
         record.base = ClusterRecord.outside(record.id)
@@ -143,7 +149,9 @@ extension PrivatePostgres {
       programs.psql, arguments, input: statements, timeoutMillis: 60_000
     ).run()
     guard result.succeeded else {
-      throw HostError(.unusable, "cannot make the logins: \(Self.reason(result.errorText))")
+      throw HostError(
+        .unusable,
+        "cannot make the logins of the private PostgreSQL: \(Self.reason(result.errorText))")
     }
   }
 

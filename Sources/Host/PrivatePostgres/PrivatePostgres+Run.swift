@@ -78,13 +78,16 @@ extension PrivatePostgres {
       if signalled != pid {
         // SIGINT is PostgreSQL's fast shutdown.
         guard kill(pid, SIGINT) == 0 || errno == ESRCH else {
-          throw .system(errno, "stop PostgreSQL, process \(pid)")
+          throw .system(errno, "stop PostgreSQL in \(folder), process \(pid)")
         }
         signalled = pid
       }
       guard Stopwatch.nowMillis < deadline else {
         throw HostError(
-          .unusable, "PostgreSQL, process \(pid), does not stop", hint: "see \(logFile)")
+          .unusable,
+          "PostgreSQL in \(folder), process \(pid), did not stop within "
+            + "\(Self.startTimeoutMillis / 1000) s",
+          hint: "see \(logFile)")
       }
       usleep(10_000)
     }
@@ -96,7 +99,8 @@ extension PrivatePostgres {
     let account = try ServerAccount.current()
     guard account.user.name == record.user else {
       throw HostError(
-        .unusable, "only system user \(record.user) can start the server in \(folder)")
+        .unusable, "only system user \(record.user) can start PostgreSQL in \(folder)",
+        hint: "run opsledger as that user, or name another database with --database")
     }
     let programs = try PostgresPrograms.find(major: try dataVersion())
     try account.makePrivateDirectory(socketDirectory)
@@ -126,7 +130,9 @@ extension PrivatePostgres {
   private func dataVersion() throws(HostError) -> Int {
     let text = try FileSystem.readText(dataDirectory + "/PG_VERSION")
     guard let major = Int(text.prefix { $0.isNumber }) else {
-      throw HostError(.unusable, "\(dataDirectory)/PG_VERSION is damaged")
+      throw HostError(
+        .unusable, "\(dataDirectory)/PG_VERSION does not have the number of a PostgreSQL version",
+        hint: "see the file, and \(logFile)")
     }
     return major
   }

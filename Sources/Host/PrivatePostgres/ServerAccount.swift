@@ -50,12 +50,14 @@ struct ServerAccount: Sendable {
     guard let status = FileSystem.status(path, followingLink: false), status.kind == .directory,
       status.owner == user.id || status.owner == Machine.userID
     else {
-      throw HostError(.unusable, "\(path) exists, and is not a directory of \(user.name)")
+      throw HostError(
+        .unusable, "\(path) exists, and is not a directory of system user \(user.name)",
+        hint: "see who made it: ls -ld \(path)")
     }
     if status.owner != user.id, lchown(path, user.id, user.group) != 0 {
-      throw .system(errno, "give \(path) to \(user.name)")
+      throw .system(errno, "make \(user.name) the owner of \(path)")
     }
     guard status.mode != 0o700 else { return }
-    guard chmod(path, 0o700) == 0 else { throw .system(errno, "protect \(path)") }
+    guard chmod(path, 0o700) == 0 else { throw .system(errno, "set the permissions of \(path)") }
   }
 }

@@ -45,7 +45,7 @@ extension Draft {
   public mutating func vote(
     _ ballot: Proposal.Ballot, on proposal: Proposal, policies: Policies, executors: Set<String>
   ) throws(OpsError) -> VoteOutcome {
-    guard proposal.status == .voting else { throw .decided(proposal, "vote over") }
+    guard proposal.status == .voting else { throw .decided(proposal, "vote on") }
     let rules = policies.rules(of: proposal)
     guard rules.admits(ballot.role) else { throw .notAVoter(ballot.role, rules, proposal) }
     guard at <= rules.deadline else {
@@ -124,7 +124,7 @@ extension OpsError {
     let voters = rules.voters ?? []
     let shown = voters.prefix(10).joined(separator: ", ") + (voters.count > 10 ? ", …" : "")
     return OpsError(
-      .notAllowed, "\(role) may not vote over proposal \(proposal.id)",
+      .notAllowed, "\(role) may not vote on proposal \(proposal.id)",
       hint: voters.isEmpty
         ? "policies agent_roles and voting_policy named no role when the vote was called"
         : "policies agent_roles and voting_policy named these roles when the vote was called: \(shown)",

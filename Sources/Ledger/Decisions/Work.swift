@@ -134,6 +134,7 @@ extension Draft {
     guard let step = row(outcome.stepID, of: Step.self) else {
       throw OpsError(
         .claimLost, "step \(outcome.stepID) does not exist any more; its outcome was not recorded",
+        hint: "see `opsledger log show --stream \(outcome.stepID)`",
         facts: ["step_id": outcome.stepID.description])
     }
     guard let run = row(outcome.token.runID, of: Run.self), run.status == .started else {
@@ -303,12 +304,18 @@ extension Draft {
       case .title(let title): radar.rows.filter { $0.row.title == title }
       }
     guard let item = found.first else {
-      throw OpsError(.notFound, "the radar has no item with this id or title")
+      let named =
+        switch target {
+        case .id(let id): "id \(id)"
+        case .title(let title): "title \(title)"
+        }
+      throw OpsError(
+        .notFound, "the radar has no item with \(named)", hint: "see `opsledger radar list`")
     }
     guard found.count == 1 else {
       throw OpsError(
         .conflict, "\(found.count) radar items have the title \(item.row.title)",
-        hint: "name the item by its id")
+        hint: "name the item by its id: see `opsledger radar list`")
     }
     return item.row
   }

@@ -224,9 +224,12 @@ public struct ProposalCaps: PolicyValue, Equatable {
     for alias in ["per_source", "per_source_limits"] {
       guard let limits = try fields.object(alias) else { continue }
       for (name, limit) in limits {
-        guard let source = Proposal.Source(rawValue: name), let max = limit.intValue,
-          let max = Int32(exactly: max), max >= 0
-        else { throw fields.wrong("\(alias).\(name)", "a source with a whole number of 0 or more") }
+        guard let source = Proposal.Source(rawValue: name) else {
+          throw fields.wrong("\(alias).\(name)", "a cap of source api, trigger, reaction or manual")
+        }
+        guard let max = limit.intValue, let max = Int32(exactly: max), max >= 0 else {
+          throw fields.wrong("\(alias).\(name)", "a whole number of 0 or more")
+        }
         sourceMax[source] = max
       }
     }
@@ -310,10 +313,11 @@ struct FieldReader {
 
   /// - Parameter key: A policy's key, and perhaps a part of the policy after a colon.
   init(_ key: String, _ value: JSON, code: OpsError.Code) throws(OpsError) {
-    guard let members = value.objectValue else {
-      throw OpsError(code, "policy \(key) is not an object")
-    }
     let name = String(key.prefix { $0 != ":" })
+    guard let members = value.objectValue else {
+      throw OpsError(
+        code, "policy \(key) is not an object", hint: "see `opsledger policy get \(name)`")
+    }
     self.init(members) { field, expected in
       OpsError(
         code, "policy \(key): \(field) is not \(expected)",

@@ -15,7 +15,9 @@ public struct ReactionMatrix: PolicyValue, Equatable {
   /// - Throws: `OPS_008`, which names the pattern and the field.
   public init(_ value: JSON) throws(OpsError) {
     guard let list = value["patterns"]?.arrayValue else {
-      throw OpsError(.patternInvalid, "policy reaction_matrix has no list of patterns")
+      throw OpsError(
+        .patternInvalid, "policy reaction_matrix has no list of patterns",
+        hint: "see `opsledger policy get reaction_matrix`")
     }
     let fields = try FieldReader(Self.key, value, code: .patternInvalid)
     depthMax = try fields.whole("max_causation_depth", in: 1...1000) ?? Self.depthMaxDefault
@@ -24,7 +26,9 @@ public struct ReactionMatrix: PolicyValue, Equatable {
     for (index, item) in list.enumerated() {
       let pattern = try Pattern(item, index: index)
       guard ids.insert(pattern.id).inserted else {
-        throw OpsError(.patternInvalid, "two patterns have the id \(pattern.id)")
+        throw OpsError(
+          .patternInvalid, "policy reaction_matrix: two patterns have the id \(pattern.id)",
+          hint: "see `opsledger policy get reaction_matrix`")
       }
       patterns.append(pattern)
     }
@@ -81,7 +85,7 @@ public struct Pattern: Equatable, Sendable {
     self.template = template
     condition = try fields.string("condition")
     guard (condition?.utf8.count ?? 1) <= Self.conditionBytesMax else {
-      throw fields.wrong("condition", "a path of at most \(Self.conditionBytesMax) bytes")
+      throw fields.wrong("condition", "a SQL/JSON path of at most \(Self.conditionBytesMax) bytes")
     }
   }
 

@@ -20,9 +20,11 @@ public struct VotingPolicy: PolicyValue, Equatable {
     enabled = try fields.bool("enabled") ?? false
     thresholds = [:]
     for (name, count) in try fields.object("thresholds") ?? [:] {
-      guard let risk = Risk(rawValue: name), let number = count.intValue, (1...100).contains(number)
-      else {
-        throw fields.wrong("thresholds.\(name)", "a risk with a whole number from 1 to 100")
+      guard let risk = Risk(rawValue: name) else {
+        throw fields.wrong("thresholds.\(name)", "a threshold of risk low, medium or high")
+      }
+      guard let number = count.intValue, (1...100).contains(number) else {
+        throw fields.wrong("thresholds.\(name)", "a whole number from 1 to 100")
       }
       thresholds[risk] = Int32(number)
     }

@@ -126,6 +126,7 @@ extension OpsError {
   static func illegal(_ step: Step, _ verb: String) -> OpsError {
     OpsError(
       .conflict, "cannot \(verb) step \(step.id): it is \(step.status.rawValue)",
+      hint: "see `opsledger step show \(step.id)`",
       facts: ["step_id": step.id.description, "status": step.status.rawValue])
   }
 

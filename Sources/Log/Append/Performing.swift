@@ -81,7 +81,7 @@ extension Session {
   ) throws(OpsError) -> Committed<Answer> {
     var doubt: Doubt<Answer>?
     var (keysLost, endings) = (0, 0)
-    var last = OpsError(.conflict, "not tried")
+    var last = OpsError(.conflict, "nothing was recorded: no attempt was made")
     attempts: for attempt in 0..<attemptsMax {
       if attempt > 0 { pause(attempt) }
       do throws(OpsError) {
@@ -210,7 +210,7 @@ extension Session {
       guard try boolean(endBackend, parameters) else {
         throw OpsError(
           .databaseUnreachable,
-          "server process \(backend.pid) was asked to commit, did not answer, and does not end",
+          "server process \(backend.pid) did not answer a COMMIT, and does not end",
           hint:
             "the command may still be recorded; see `opsledger log tail` when the process has ended"
         )
@@ -262,7 +262,7 @@ extension Session {
       throw OpsError(
         .conflict,
         "the key \(key.key) was used for entry \(entry), and its answer is no longer kept",
-        hint: "see `opsledger log show \(entry)`", facts: facts)
+        hint: "see `opsledger log show --entry \(entry)`", facts: facts)
     }
     return Committed(entry: entry, at: at, answer: answer)
   }

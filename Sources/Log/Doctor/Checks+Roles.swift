@@ -14,8 +14,10 @@ extension Check {
         """),
     Check(
       name: "memberships", severity: .fail,
-      fine: "only the engine can become the repair role, and nobody the log's owner or writer",
-      remedy: "REVOKE the membership: it gets around capture, owns the log, or writes into it",
+      fine: "only the engine can become the repair role, and nobody can become the log's owner or "
+        + "writer",
+      remedy:
+        "REVOKE the membership: the member can change tables without capture, or write the log",
       sql: """
         SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
         FROM pg_auth_members AS m
@@ -120,7 +122,8 @@ extension Check {
     Check(
       name: "appends", severity: .warn,
       fine: "no append stays open",
-      remedy: "the seal waits for it: end it with pg_terminate_backend, or COMMIT PREPARED",
+      remedy: "the seal waits for this append: end its session with "
+        + "SELECT pg_terminate_backend(PROCESS), or its prepared transaction with COMMIT PREPARED",
       sql: """
         SELECT format('%s has held the seal at entry %s since %s',
           coalesce('process ' || f.pid || ' (' || coalesce(a.usename::text, 'another login') || ')',
@@ -131,7 +134,8 @@ extension Check {
     Check(
       name: "advisory locks", severity: .warn,
       fine: "only appends hold the locks that appends use",
-      remedy: "appends work around it; ask whose it is, or end it with pg_terminate_backend",
+      remedy: "ask whose session it is, or end it with SELECT pg_terminate_backend(PROCESS); "
+        + "until then, appends use other locks",
       sql: """
         SELECT DISTINCT format('process %s (%s, %s) holds an advisory lock that only an append should hold',
           l.pid, coalesce(a.usename::text, 'another login'), coalesce(nullif(a.application_name, ''), 'no name'))
@@ -151,7 +155,8 @@ extension Check {
       name: "tasks", severity: .warn,
       fine: "no heartbeat, push or retention apply has run for an hour",
       remedy:
-        "see whether it makes progress: nobody else can run the task meanwhile; end it by its process id",
+        "look whether its log or terminal shows progress, or end its process: until it ends, "
+        + "no other process can run the task",
       sql: """
         SELECT format('%s: %s, since %s', r.task, ledger.task_lease_text(r), r.started_at)
         FROM ledger.task_leases AS r

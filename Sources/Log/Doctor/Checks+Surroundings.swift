@@ -5,8 +5,9 @@ extension Check {
       name: "encoding", severity: .fail,
       fine: "the database keeps text as UTF-8",
       remedy:
-        "move to a database with ENCODING 'UTF8' TEMPLATE template0: push here, `restore` there; "
-        + "bytes that are not UTF-8 stop heartbeat, verify and push",
+        "move to a database with ENCODING 'UTF8' TEMPLATE template0: run `opsledger archive push` "
+        + "here and `opsledger restore` there; bytes that are not UTF-8 stop heartbeat, "
+        + "verify and push",
       sql: """
         SELECT format('its encoding is %s', pg_encoding_to_char(d.encoding))
         FROM pg_database AS d

@@ -28,8 +28,8 @@ extension Check {
     Check(
       name: name, severity: severity, fine: fine,
       remedy:
-        "without free numbers nothing can be recorded. `rebuild` repairs versions that the log "
-        + "does not have; if entry numbers run out, begin a new ledger",
+        "without free numbers nothing can be recorded. `opsledger rebuild` repairs versions that "
+        + "the log does not have; if entry numbers run out, begin a new ledger",
       sql: """
         SELECT format('%s: %s of %s are used', n.name, n.at, n.ends) FROM (
           SELECT s.seqrelid::regclass::text AS name, pg_sequence_last_value(s.seqrelid) AS at,
@@ -45,7 +45,7 @@ extension Check {
     Check(
       name: "log triggers", severity: .fail,
       fine: "log, partitions and checkpoints refuse UPDATE, DELETE and TRUNCATE",
-      remedy: "\(applyAgain), then `verify`: meanwhile nothing refused changes",
+      remedy: "\(applyAgain), then run `opsledger verify`: until now, nothing refused a change",
       isApplied: true,
       sql: """
         SELECT format('%s: trigger %s is missing, or not ENABLE ALWAYS', a.oid::regclass, n.name)
@@ -68,7 +68,7 @@ extension Check {
     Check(
       name: "log keys", severity: .fail,
       fine: "each partition has a unique index of stream and version",
-      remedy: "`verify` names streams with two events of one version",
+      remedy: "`opsledger verify` names streams with two events of one version; \(whole)",
       sql: """
         SELECT format('%s has no unique index of (stream, version)', i.inhrelid::regclass)
         FROM pg_inherits AS i WHERE i.inhparent = 'ledger.events'::regclass
@@ -78,7 +78,7 @@ extension Check {
         """),
     Check(
       name: "entry numbers", severity: .fail,
-      fine: "the sequence counts up, one by one",
+      fine: "the sequence of entry numbers counts up by one",
       remedy: "a seal could pass open appends: stop all writers; then a superuser disables event "
         + "trigger opsledger_frozen_ddl, sets CACHE 1 NO CYCLE INCREMENT 1, and enables the trigger "
         + "again (ENABLE ALWAYS)",
@@ -91,7 +91,8 @@ extension Check {
     Check(
       name: "numbers and seals", severity: .fail,
       fine: "the next number is above every sealed and recorded entry",
-      remedy: "somebody set the numbers back: `opsledger init` corrects them; then `verify`",
+      remedy: "somebody set the sequence back: run `opsledger init`, which corrects it, then "
+        + "`opsledger verify`",
       sql: """
         SELECT format('entry numbers stand at %s, and entry %s is %s', n.at,
           greatest(n.sealed, n.recorded),
@@ -102,13 +103,14 @@ extension Check {
         WHERE NOT pg_is_in_recovery() AND n.at < greatest(n.sealed, n.recorded)
         """),
     counters(
-      "counters", .warn, usedUp: "n.ends / 2", fine: "each has more than half of its numbers left"),
+      "counters", .warn, usedUp: "n.ends / 2",
+      fine: "each sequence and version has more than half of its numbers left"),
     counters(
       "counters near their end", .fail, usedUp: "n.ends - n.ends / 16",
-      fine: "each has more than a sixteenth of its numbers left"),
+      fine: "each sequence and version has more than a sixteenth of its numbers left"),
     Check(
       name: "partitions", severity: .warn,
-      fine: "one statement can lock all of the log",
+      fine: "the server has enough locks for a statement that reads the whole log",
       remedy: "raise max_locks_per_transaction and restart the server, or archive old partitions: "
         + "policy retention, log_days",
       sql: """
@@ -152,8 +154,8 @@ extension Check {
       name: "frozen schema", severity: .fail,
       fine: "event triggers refuse DDL on the log, and DDL that would switch capture off",
       remedy:
-        "a superuser creates them with `opsledger init`; without them, the owners of tables and "
-        + "log can change these, and only checkpoints kept elsewhere show it",
+        "run `opsledger init` as a superuser, which creates them; without them, the owners of "
+        + "tables and log can change these, and only a Merkle root that is kept elsewhere shows it",
       isApplied: true,
       sql: """
         SELECT format('event trigger %s is missing, or not ENABLE ALWAYS', n.name)
@@ -201,7 +203,7 @@ extension Check {
     Check(
       name: "capture", severity: .fail,
       fine: "every change of the eight tables is recorded",
-      remedy: "\(applyAgain), then `verify`",
+      remedy: "\(applyAgain), then run `opsledger verify`",
       isApplied: true,
       sql: """
         SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
@@ -210,7 +212,7 @@ extension Check {
     Check(
       name: "tables", severity: .fail,
       fine: "the eight tables have the columns and rules that the log expects",
-      remedy: "undo the change, then `verify`; \(whole)",
+      remedy: "undo the change, then run `opsledger verify`; \(whole)",
       sql: """
         SELECT f.relation || ': ' || f.fault FROM ledger_guard.table_faults() AS f
         WHERE NOT starts_with(f.fault, 'trigger ') ORDER BY 1
@@ -218,7 +220,7 @@ extension Check {
     Check(
       name: "keys", severity: .fail,
       fine: "primary keys, unique keys and references are in force",
-      remedy: "`verify`, then ALTER TABLE … ADD CONSTRAINT; \(whole)",
+      remedy: "run `opsledger verify`, then ALTER TABLE … ADD CONSTRAINT; \(whole)",
       sql: """
         SELECT format('%s has no valid %s', k.relation, k.relation || k.tail)
         FROM (SELECT DISTINCT c.relation, '_pkey' AS tail FROM ledger.captured_columns() AS c
@@ -264,7 +266,7 @@ extension Check {
         """),
     Check(
       name: "row-level policies", severity: .fail,
-      fine: "no table of the ledger forces them on its owner",
+      fine: "no table of the ledger has FORCE ROW LEVEL SECURITY",
       remedy: "ALTER TABLE … NO FORCE ROW LEVEL SECURITY: replay, verify and capture refuse to run "
         + "where rows could be hidden from them",
       sql: """
@@ -278,7 +280,8 @@ extension Check {
       name: "replication", severity: .fail,
       fine: "no subscription writes the eight tables",
       remedy:
-        "replicate the log instead, and `rebuild` there: capture sees a subscription's rows one by one",
+        "drop the subscription: its changes are not recorded. Replicate the log instead, and run "
+        + "`opsledger rebuild` in the other database",
       sql: """
         SELECT format('a subscription writes %s', s.srrelid::regclass) FROM pg_subscription_rel AS s
         WHERE s.srrelid IN (\(eight)) ORDER BY 1

@@ -20,10 +20,12 @@ extension InstanceState {
   var refusal: String? {
     switch self {
     case .here, .nowhere: nil
-    case .elsewhere(onlyTimeline: true): "this server was promoted: push or restore resolves that"
+    case .elsewhere(onlyTimeline: true):
+      "this server was promoted: `opsledger archive push` or `opsledger restore` resolves that"
     case .elsewhere(onlyTimeline: false):
-      "this database is a copy, or an old backup put back: restore resolves that"
-    case .stale: "a store has entries that this database lacks: restore brings them back"
+      "this database is a copy, or an old backup put back: `opsledger restore` resolves that"
+    case .stale:
+      "a store has entries that this database lacks: `opsledger restore` brings them back"
     }
   }
 }

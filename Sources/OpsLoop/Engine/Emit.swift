@@ -92,8 +92,8 @@ extension Engine {
     guard report.data.utf8.count <= dataBytesMax else {
       throw OpsError(
         .badInput,
-        "the data of the event has \(report.data.utf8.count) bytes; at most \(dataBytesMax) are allowed"
-      )
+        "the data of the event has \(report.data.utf8.count) bytes; the limit is \(dataBytesMax)",
+        hint: "store large data somewhere else, and write a reference to it into the event")
     }
     return report
   }

@@ -54,7 +54,9 @@ public enum Executors {
     if step.isErased { return refusing(step.erased) }
     let name = step.executor ?? step.kind
     guard let type = byName[name] else {
-      return refusing(OpsError(.executorNotFound, "there is no executor \(name)"))
+      return refusing(
+        OpsError(
+          .executorNotFound, "there is no executor \(name)", hint: "see `opsledger executor list`"))
     }
     do throws(OpsError) {
       let executor = try type.init(params: (try? JSON(parsing: step.params)) ?? .null)

@@ -182,7 +182,7 @@ struct StateQuery {
       case let state
       where ["42", "22", "0A", "25", "P0", "2F", "3F", "21"].contains(state.prefix(2)):
         throw OpsError(
-          .badInput, "the query: \(error.message)",
+          .badInput, "the query failed: \(error.message)",
           hint: ["42883", "42704"].contains(state)
             ? "write the schema of your own functions, operators and types: public.f(…)"
             : error.hint,

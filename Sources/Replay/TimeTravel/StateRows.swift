@@ -94,7 +94,9 @@ public final class StateRows {
       return try Self.stream(of: line, rowType.type)
     } catch {
       throw OpsError(
-        store: .damaged, "a line is not a row of type \(rowType.rawValue): \(error.reason)")
+        store: .damaged,
+        "a line of a snapshot is not a row of type \(rowType.rawValue): \(error.reason)",
+        hint: "see `opsledger archive verify`")
     }
   }
 

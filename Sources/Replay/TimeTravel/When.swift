@@ -115,7 +115,9 @@ extension Session {
       return try reader.lastArchivedEvent(upTo: sealed, at: time)?.entry
     }
     guard let found else {
-      throw OpsError(.notFound, "the log has no entry at or before \(time)")
+      throw OpsError(
+        .notFound, "the log has no entry at or before \(time)",
+        hint: "give a later time; `opsledger log show --entry 1` shows when the log begins")
     }
     return try moment(at: found, asked: time, sealed: sealed)
   }

@@ -18,7 +18,8 @@ BEGIN
         AND jsonb_path_exists(value, '$.**{240 to last}')
     THEN
         RAISE EXCEPTION 'a json value is nested deeper than 240 levels'
-            USING ERRCODE = 'data_exception', HINT = 'opsledger could not read a deeper value back from the log.';
+            USING ERRCODE = 'data_exception',
+                HINT = 'Store it with fewer levels: opsledger could not read a deeper value back from the log.';
     END IF;
     IF octet_length(written) <> length(written) AND ledger.capture_keys_collide(value) THEN
         RAISE EXCEPTION 'a json object has two keys with the same characters in different Unicode forms'
@@ -64,7 +65,8 @@ $$;
 CREATE OR REPLACE FUNCTION ledger.capture_refuse_value(name text, value text) RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    RAISE EXCEPTION '% cannot be %', name, coalesce(quote_literal(left(value, 80)), 'NULL')
+    RAISE EXCEPTION 'column % cannot be %; nothing was changed',
+        name, coalesce(quote_literal(left(value, 80)), 'NULL')
         USING ERRCODE = 'data_exception', HINT = 'A constraint of the table is missing: see `opsledger doctor`.';
 END
 $$;
@@ -92,7 +94,7 @@ BEGIN
         IF value < '0001-01-01 00:00:00+00' OR value >= '10000-01-01 00:00:00+00' THEN
             RAISE EXCEPTION 'a time is outside of the years 1 to 9999'
                 USING ERRCODE = 'datetime_field_overflow',
-                    HINT = 'The log holds times in RFC 3339, which has no other years.';
+                    HINT = 'Write a time of these years, or NULL: the log has times in RFC 3339, which has no others.';
         END IF;
         RETURN '"' || to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"';
     END IF;

@@ -30,6 +30,7 @@ BEGIN
     RAISE EXCEPTION '% of %.% refused: a row of this table changes only together with its event', TG_OP,
         TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege',
-            HINT = 'Use `opsledger hold` to change holds; `opsledger rebuild` repairs a row that is wrong.';
+            HINT = 'Use `opsledger hold place` and `opsledger hold release` to change holds; '
+                '`opsledger rebuild` repairs a row that is wrong.';
 END
 $$;

@@ -25,10 +25,11 @@ BEGIN
         coalesce(p.template ->> 'risk_level', 'medium') AS risk, p.created_at INTO proposal
     FROM public.ops_mission_proposals AS p WHERE p.id = NEW.proposal_id FOR NO KEY UPDATE;
     IF NEW.proposal_id IS NULL THEN
-        RAISE EXCEPTION 'a vote needs a proposal_id' USING ERRCODE = 'not_null_violation';
+        RAISE EXCEPTION 'a vote needs a proposal_id, which is NULL here'
+            USING ERRCODE = 'not_null_violation', HINT = 'See `opsledger proposal list`.';
     ELSIF proposal.votes IS NULL THEN
         RAISE EXCEPTION 'OPS_011: there is no proposal %', NEW.proposal_id
-            USING ERRCODE = 'foreign_key_violation';
+            USING ERRCODE = 'foreign_key_violation', HINT = 'See `opsledger proposal list`.';
     ELSIF proposal.votes ? NEW.agent_role AND (TG_OP = 'INSERT' OR NEW.proposal_id <> OLD.proposal_id
         OR NEW.agent_role <> OLD.agent_role)
     THEN

@@ -8,7 +8,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF written OPERATOR(pg_catalog.<>) expected THEN
         RAISE EXCEPTION 'wrote % rows instead of %: another transaction has changed a row',
-            written, expected USING ERRCODE = 'serialization_failure';
+            written, expected USING ERRCODE = 'serialization_failure', HINT = 'Run the command again.';
     END IF;
 END
 $$;

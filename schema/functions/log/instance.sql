@@ -86,7 +86,8 @@ BEGIN
     IF above > reached + greatest((ends - reached) / 2, 1) THEN
         RAISE EXCEPTION 'OPS_014: cannot skip from entry number % to %: that is more than half of the numbers up to %',
             reached, above, ends
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Skipped numbers never come back.';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Skipped numbers never come back. See the last entry of the store: `opsledger archive list`.';
     END IF;
     IF above > at THEN
         PERFORM setval('ledger.entry_sequence', above);

@@ -21,9 +21,10 @@ BEGIN
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id
-            USING ERRCODE = 'foreign_key_violation';
+            USING ERRCODE = 'foreign_key_violation', HINT = 'See `opsledger proposal list`.';
     ELSIF proposal.status <> 'voting' THEN
-        RAISE EXCEPTION 'OPS_012: cannot vote on proposal %: its status is %', p_proposal_id, proposal.status;
+        RAISE EXCEPTION 'OPS_012: cannot vote on proposal %: its status is %', p_proposal_id, proposal.status
+            USING HINT = 'See `opsledger proposal show ' || p_proposal_id || '`.';
     END IF;
 
     rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
@@ -48,14 +49,15 @@ CREATE OR REPLACE FUNCTION ledger.check_vote(role text, vote text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF role IS NULL OR vote IS NULL THEN
-        RAISE EXCEPTION 'OPS_019: a vote needs a role, and is approve, reject or abstain'
-            USING ERRCODE = 'not_null_violation';
+        RAISE EXCEPTION 'OPS_019: a vote needs a role, and a vote: approve, reject or abstain'
+            USING ERRCODE = 'not_null_violation', HINT = 'The role or the vote is NULL: give both.';
     ELSIF vote NOT IN ('approve', 'reject', 'abstain') THEN
         RAISE EXCEPTION 'OPS_019: a vote is approve, reject or abstain, not %', vote
             USING ERRCODE = 'check_violation';
     ELSIF octet_length(role) NOT BETWEEN 1 AND 100 OR role ~ E'[\\x01-\\x1f\\x7f]' THEN
-        RAISE EXCEPTION 'OPS_019: the name of a role has 1 to 100 bytes and no control characters'
-            USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'OPS_019: a role''s name has 1 to 100 bytes and no control characters; this one has % bytes',
+            octet_length(role)
+            USING ERRCODE = 'check_violation', HINT = 'The names are in `opsledger policy get agent_roles`.';
     END IF;
 END
 $$;
@@ -65,9 +67,10 @@ CREATE OR REPLACE FUNCTION ledger.check_voter(role text, voters text[], proposal
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT role = ANY (voters) THEN
-        RAISE EXCEPTION 'OPS_013: % may not vote over proposal %', role, proposal
+        RAISE EXCEPTION 'OPS_013: % may not vote on proposal %', role, proposal
             USING ERRCODE = 'insufficient_privilege',
-                HINT = 'Policies agent_roles and voting_policy list the roles that may vote.';
+                HINT = 'Policies agent_roles and voting_policy named the roles when the vote was called: '
+                    '`opsledger policy history agent_roles`.';
     END IF;
 END
 $$;

@@ -19,7 +19,8 @@ BEGIN
     SELECT p.* INTO proposal FROM public.ops_mission_proposals AS p WHERE p.id = p_proposal_id
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id;
+        RAISE EXCEPTION 'OPS_011: there is no proposal %', p_proposal_id
+            USING HINT = 'See `opsledger proposal list`.';
     END IF;
     rules := ledger.vote_rules(proposal.policy_snapshot -> 'vote',
         coalesce(proposal.template ->> 'risk_level', 'medium'), proposal.created_at);

@@ -16,10 +16,11 @@ BEGIN
     SELECT p.status, p.template, p.policy_snapshot INTO proposal
     FROM public.ops_mission_proposals AS p WHERE p.id = p_proposal_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'OPS_011: Proposal % not found', p_proposal_id;
+        RAISE EXCEPTION 'OPS_011: Proposal % not found', p_proposal_id
+            USING HINT = 'See `opsledger proposal list`.';
     ELSIF proposal.status NOT IN ('approved', 'auto_approved') THEN
         RAISE EXCEPTION 'OPS_012: proposal % cannot have a mission yet: its status is %', p_proposal_id, proposal.status
-            USING HINT = 'Approve the proposal first.';
+            USING HINT = 'Approve it first: `opsledger proposal approve ' || p_proposal_id || ' --why …`.';
     END IF;
     SELECT m.id INTO mission FROM public.ops_missions AS m
     WHERE m.proposal_id = p_proposal_id ORDER BY m.created_at, m.id LIMIT 1;

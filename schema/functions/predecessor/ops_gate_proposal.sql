@@ -26,7 +26,8 @@ BEGIN
     SELECT p.source INTO proposal_source FROM public.ops_mission_proposals AS p
     WHERE p.id = p_proposal_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'OPS_011: Proposal % not found', p_proposal_id;
+        RAISE EXCEPTION 'OPS_011: Proposal % not found', p_proposal_id
+            USING HINT = 'See `opsledger proposal list`.';
     END IF;
     RETURN QUERY SELECT g.ok, g.reason FROM ledger.gate(proposal_source, p_proposal_id) AS g;
 END

@@ -1,7 +1,7 @@
 -- ledger.policy_fault: the first fault in a policy's value, with the field's name, by the rules of the engine.
 --
 -- Returns  a sentence; null if the value is valid, or if this list does not have the key. Policies.swift has the same
---          sentences.
+--          rules. Its sentences name a wrong number inside of an object; these name the object.
 -- Used by  gate, objection, submit, vote_rules, worker_rules, halted. A policy that a manual change broke allows
 --          nothing new: they take the safe default, or the last valid version.
 CREATE OR REPLACE FUNCTION ledger.policy_fault(policy_key text, value jsonb) RETURNS text
@@ -17,11 +17,11 @@ BEGIN
                 (3, 'auto_approve', 'allowed_executors', 'a list of texts'),
                 (4, 'auto_approve', 'max_risk_level', 'one of low, medium, high'),
                 (1, 'proposal_caps', 'daily_limit', 'a whole number of 0 or more'),
-                (2, 'proposal_caps', 'per_source', 'a source with a whole number of 0 or more'),
+                (2, 'proposal_caps', 'per_source', 'an object of sources and whole numbers of 0 or more'),
                 (3, 'proposal_caps', 'per_source_limits',
-                    'a source with a whole number of 0 or more'),
+                    'an object of sources and whole numbers of 0 or more'),
                 (1, 'voting_policy', 'enabled', 'true or false'),
-                (2, 'voting_policy', 'thresholds', 'a risk with a whole number from 1 to 100'),
+                (2, 'voting_policy', 'thresholds', 'an object of risks and whole numbers from 1 to 100'),
                 (3, 'voting_policy', 'required_voters', 'a list of texts'),
                 (4, 'voting_policy', 'veto', 'true or false'),
                 (5, 'voting_policy', 'deadline_minutes', 'a number above 0 and below 1000000'),

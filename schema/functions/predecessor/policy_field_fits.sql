@@ -16,11 +16,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
             CASE jsonb_typeof(field) WHEN 'number' THEN
                 field::text::numeric > 0 AND field::text::numeric < 1000000 ELSE false END
         WHEN jsonb_typeof(field) <> 'object' THEN false
-        WHEN expected = 'a risk with a whole number from 1 to 100' THEN NOT EXISTS (
+        WHEN expected = 'an object of risks and whole numbers from 1 to 100' THEN NOT EXISTS (
             SELECT FROM jsonb_each(field) AS m (name, number)
             WHERE m.name NOT IN ('low', 'medium', 'high')
                 OR coalesce(ledger.json_whole(m.number) NOT BETWEEN 1 AND 100, true))
-        ELSE NOT EXISTS (  -- a source with a whole number of 0 or more
+        ELSE NOT EXISTS (  -- an object of sources and whole numbers of 0 or more
             SELECT FROM jsonb_each(field) AS m (name, number)
             WHERE m.name NOT IN ('api', 'trigger', 'reaction', 'manual')
                 OR coalesce(ledger.json_whole(m.number) NOT BETWEEN 0 AND 2147483647, true))

@@ -29,16 +29,20 @@ BEGIN
           AND substring(c.relname FROM '^events_p([0-9]+)$')::bigint < drop_partition.first)
     THEN
         RAISE EXCEPTION 'OPS_013: partition % cannot be archived: the log has earlier partitions', part
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Partitions leave in their order: review `opsledger retention plan`.';
     END IF;
     IF last > ledger.sealed() THEN
         RAISE EXCEPTION 'OPS_013: partition % cannot be archived: it is not sealed to its end', part
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = '`opsledger status` names what holds the seal back, if anything does.';
     END IF;
     EXECUTE format('SELECT count(*) FROM ledger.%I', part) INTO held;
     IF held <> drop_partition.events THEN
         RAISE EXCEPTION 'OPS_015: partition % has % events, but the store has % events of it',
-            part, held, drop_partition.events USING ERRCODE = 'object_not_in_prerequisite_state';
+            part, held, drop_partition.events
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'See `opsledger archive verify` and `opsledger verify`.';
     END IF;
     IF NOT EXISTS (
         SELECT FROM ledger.checkpoints AS c

@@ -61,7 +61,8 @@ final class S3Bucket: Sendable {
       !endpoint.contains(where: { "@?# \\".contains($0) || !$0.isASCII || $0 < " " })
     else {
       throw OpsError(
-        .badInput, "AWS_ENDPOINT_URL is not a URL like https://host:port, without a login")
+        .badInput, "AWS_ENDPOINT_URL is not a URL like https://host:port, without a login",
+        hint: "set AWS_ENDPOINT_URL to the server's URL, or unset it for AWS")
     }
     return "\(endpoint)/\(place.bucket)"
   }

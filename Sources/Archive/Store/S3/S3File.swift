@@ -97,7 +97,7 @@ final class S3File: FileInTheMaking {
     request.headers = [("x-amz-checksum-sha256", checksum)]
     request.body = buffer
     guard let tag = try bucket.send(request).headers["etag"] else {
-      throw store.unexpected("the answer to a part of \(name.text) has no ETag", name.text)
+      throw store.unexpected("the response to a part of \(name.text) has no ETag", name.text)
     }
     parts.append((tag, checksum))
     buffer.removeAll(keepingCapacity: true)
@@ -111,7 +111,7 @@ final class S3File: FileInTheMaking {
     let body = try bucket.send(request).body
     let answer = try? XMLElement(body)
     guard let upload = answer?["UploadId"]?.text, !upload.isEmpty else {
-      throw store.unexpected("the upload of \(name.text) has no id", name.text)
+      throw store.unexpected("the response has no UploadId for \(name.text)", name.text)
     }
     return upload
   }

@@ -41,7 +41,9 @@ public final class S3Store: ObjectStore {
         }
       }
       let next = page["IsTruncated"]?.text == "true" ? page["NextContinuationToken"]?.text : nil
-      guard next == nil || next != token else { throw unexpected("its list does not end") }
+      guard next == nil || next != token else {
+        throw unexpected("the server's list of objects does not end")
+      }
       token = next
     } while token != nil
     return found.sorted { $0.name < $1.name }
@@ -55,10 +57,10 @@ public final class S3Store: ObjectStore {
       S3Request(method: .get, query: query, bytesMax: 16 << 20, doing: "list \(prefix)*"))
     let root: XMLElement
     do throws(XMLElement.Problem) { root = try XMLElement(response.body) } catch {
-      throw unexpected("its list cannot be read: \(error.what)")
+      throw unexpected("the server's list of objects cannot be read: \(error.what)")
     }
     guard root.name == "ListBucketResult" else {
-      throw unexpected("its list is a \(root.name)")
+      throw unexpected("the server sent \(root.name) instead of a list of objects")
     }
     return root
   }
@@ -66,11 +68,11 @@ public final class S3Store: ObjectStore {
   /// Nil for an object that is not a file of a store: the folder mark of a console, or a hidden name.
   private func file(_ item: XMLElement, isEscaped: Bool) throws(OpsError) -> StoredFile? {
     guard let key = item["Key"]?.text, let size = item["Size"].flatMap({ UInt64($0.text) }) else {
-      throw unexpected("its list has an object without key or size")
+      throw unexpected("the server's list has an object without Key or Size")
     }
     let whole = isEscaped ? S3Text.unescaped(key) : key
     guard whole.hasPrefix(bucket.place.prefix) else {
-      throw unexpected("its list has an object with another prefix")
+      throw unexpected("the server's list has an object of another prefix: \(whole)")
     }
     let name = String(whole.dropFirst(bucket.place.prefix.count))
     let isHidden = name.split(separator: "/").contains { $0.hasPrefix(".") }

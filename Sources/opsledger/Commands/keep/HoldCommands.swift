@@ -9,7 +9,7 @@ enum HoldCommands {
   static let all = [place, list, release]
 
   static let place = Command(
-    group: .keep, name: "hold place", summary: "keep missions from retention and erasures",
+    group: .keep, name: "hold place", summary: "protect missions from retention and erasures",
     options: [
       .value("mission", "ID", "this mission"),
       .value("source", "S", "missions with a copy of an agent event of this source"),

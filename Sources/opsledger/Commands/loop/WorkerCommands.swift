@@ -8,7 +8,7 @@ import OpsLoop
 /// `worker`, `worker list`: runs queued steps, and lists the workers.
 enum WorkerCommands {
   static let list = Command(
-    group: .loop, name: "worker list", summary: "list the workers, the one seen last first",
+    group: .loop, name: "worker list", summary: "list the workers, the most recently seen first",
     notes: [
       "A worker reports every few seconds that it runs. One that has not reported for a minute is gone."
     ],

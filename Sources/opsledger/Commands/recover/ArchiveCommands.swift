@@ -13,7 +13,7 @@ enum ArchiveCommands {
     group: .recover, name: "archive push",
     summary: "copy the entries sealed since the last push into the store",
     options: [
-      .flag("watch", "continue for ever: losing the database then loses a few seconds"),
+      .flag("watch", "push again and again: a lost database then costs only the last seconds"),
       .value("every", "D", "with --watch: the interval between two pushes (5s)"),
     ],
     notes: [

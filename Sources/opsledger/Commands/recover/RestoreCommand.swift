@@ -12,7 +12,7 @@ enum RestoreCommand {
     summary: "bring a database back from a store, or its tables back to a moment",
     options: [
       .value("to", "URL", "the database to restore: empty, old, or moved (else --database)"),
-      .value("at", "WHEN", "then take the tables back: to an entry, a time, -2h; needs --why"),
+      .value("at", "WHEN", "then set the tables back to an entry, a time or -2h; needs --why"),
       .flag("allow-loss", "if every store is damaged, restore up to the damage; needs --why"),
       .whyOptional,
     ],

@@ -111,7 +111,7 @@ enum ReactionCommands {
 
   static let retry = Command(
     group: .work, name: "reaction retry",
-    summary: "queue a reaction again that failed, or whose proposal a cap rejected",
+    summary: "queue a failed reaction again, or one whose proposal a cap rejected",
     arguments: [.init(name: "ID", help: "the reaction's id", isOptional: true)],
     options: [
       .flag("failed", "every failed reaction, instead of one"),

@@ -43,7 +43,7 @@ enum StepCommands {
   }
 
   static let show = Command(
-    group: .work, name: "step show", summary: "show one step, its attempts, and why it may not run",
+    group: .work, name: "step show", summary: "show one step, its attempts, and what it waits for",
     arguments: [.id("the step's")],
     examples: [
       "step show \(Command.someID)": "step list shows ids"
@@ -113,7 +113,7 @@ enum StepCommands {
 /// `radar list`.
 enum RadarCommands {
   static let list = Command(
-    group: .work, name: "radar list", summary: "list radar items, the last changed first",
+    group: .work, name: "radar list", summary: "list radar items, the most recently changed first",
     options: [
       .value("stage", "S", "only watching, validating, building or shipped ones"), .limit,
     ],
