@@ -19,6 +19,18 @@ struct CommandTableTests {
     }
   }
 
+  @Test("each command that a file declares is in the table")
+  func complete() throws {
+    let known = Set(CommandTable.all.map(\.name))
+    var declared: Set<String> = []
+    for file in try Repository.files(in: ["Sources/opsledger/Commands"], endingIn: ".swift") {
+      for match in try Repository.read(file).matches(of: /group: \.\w+, name: "([a-z ]+)"/) {
+        declared.insert(String(match.1))
+      }
+    }
+    #expect(declared.count > 60 && declared.subtracting(known) == [])
+  }
+
   @Test("every example is read as its command, and every page fits")
   func examples() throws {
     for command in CommandTable.all {

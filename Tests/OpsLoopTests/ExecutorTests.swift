@@ -17,6 +17,13 @@ struct ExecutorTests {
     }
   }
 
+  @Test("each type that is an executor is in the list")
+  func complete() throws {
+    let types = try Repository.files(in: ["Sources/OpsLoop/Work"], endingIn: ".swift")
+      .map(Repository.read).flatMap { $0.matches(of: /struct \w+: Executor \{/) }
+    #expect(types.count == Executors.all.count, "\(types.map(\.output))")
+  }
+
   @Test("SQL knows the executors that the program has")
   func sql() throws {
     let text = try Repository.read("schema/functions/predecessor/executors.sql")
