@@ -101,7 +101,7 @@ struct ErasedStoreTests {
       """)
   }
 
-  @Test("what was cut short after the new segment was written is gone on with")
+  @Test("what was interrupted after the new segment was written continues")
   func resumed() throws {
     try Self.pushed { ledger, files, event in
       let root = try Self.root(files)
@@ -278,7 +278,7 @@ struct ErasedStoreTests {
   func oldSnapshot() throws {
     try Self.pushed { ledger, files, event in
       let entry = try SnapshotMaker(try ledger.session(), files).run().index.name.entry
-      // A copy of the store that was not at hand when it was erased.
+      // A copy of the store that was not available when it was erased.
       let copy = MemoryStore()
       for file in try files.list("") { copy[file.name] = files[file.name] }
       try Self.erase(ledger, event)

@@ -112,7 +112,7 @@ struct ForkTests {
     }
   }
 
-  @Test("one that was cut short goes on; without the old store the last noted root counts")
+  @Test("one that was interrupted goes on; without the old store the last recorded root counts")
   func cutShort() throws {
     try apart { _, _, second, _ in
       let fresh = MemoryStore()

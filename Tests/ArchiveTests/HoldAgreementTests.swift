@@ -60,7 +60,9 @@ struct HoldAgreementTests {
     }
   }
 
-  @Test("a source's hold keeps what its events led to, also where a hand changed the source since")
+  @Test(
+    "a source's hold keeps what its events led to, also where a manual change changed the source since"
+  )
   func renamedSource() throws {
     try Self.chain { game, ledger, first, next in
       try ledger.execute(

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 /// A random ledger with holds: events of some sources that lead to missions, which lead to others, list what others
-/// found, fail; hands that change what ties them together; time that passes. It notes all rows as they are after each
+/// found, fail; manual changes that change what ties them together; time that passes. It notes all rows as they are after each
 /// act, for ``HoldOracle``.
 struct HoldGame {
   let ledger: TestLedger
@@ -182,7 +182,7 @@ struct HoldGame {
           "archive restore says \(hold as Any) of \(mission)")
         if let hold { #expect(oracle.keeps(mission, by: hold)) }
       } catch {
-        // What a hand removed, its rows may refer to.
+        // What a manual change removed, its rows may refer to.
         #expect(error.code == .conflict || error.code == .notAllowed, "\(error)")
       }
     }

@@ -140,7 +140,7 @@ struct LossTests {
     }
   }
 
-  @Test("the newest file missing, the database at hand: the next push writes it again")
+  @Test("the newest file missing, the database available: the next push writes it again")
   func newest() throws {
     try withStore { ledger, files, names in
       files[names[2].path] = nil

@@ -11,7 +11,7 @@ import Testing
 /// The log into a store, and a database from it.
 @Suite(.enabled(if: TestServer.url != nil, Comment(rawValue: TestServer.missing)))
 struct PushRestoreTests {
-  /// A ledger with agent events, what the loop made of them, and a hand's rows that came and went.
+  /// A ledger with agent events, what the loop made of them, and a manual change's rows that came and went.
   private static func withHistory(_ body: (TestLedger) throws -> Void) throws {
     try TestLedger.with { ledger in
       try work(ledger, 3)
@@ -75,7 +75,7 @@ struct PushRestoreTests {
     }
   }
 
-  @Test("a store whose first push was cut short makes no ledger of an empty database")
+  @Test("a store whose first push was interrupted makes no ledger of an empty database")
   func fromNoEntry() throws {
     try Self.withHistory { ledger in
       let files = MemoryStore()
@@ -212,7 +212,7 @@ struct PushRestoreTests {
     }
   }
 
-  @Test("a copy that lacks nothing is moved; one that went on apart is named, and stays as it was")
+  @Test("a copy that lacks nothing is moved; one that diverged is named, and stays as it was")
   func copies() throws {
     try Self.withHistory { ledger in
       let files = MemoryStore()

@@ -127,7 +127,7 @@ struct RetentionTests {
       }
       #expect(try Self.apply(ledger, files).left == 0)
       #expect(try StoreVerifier(try Store.existing(files)).run().faults.isEmpty)
-      // A database made from the store has the same books.
+      // A database made from the store has the same bookkeeping.
       _ = try Pusher(session, files).run()
       let tombstones = try ledger.lines("SELECT * FROM ledger.tombstones ORDER BY stream")
       try TestLedger.withEmptyDatabase { other in

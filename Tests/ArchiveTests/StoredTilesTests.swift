@@ -27,7 +27,7 @@ struct StoredTilesTests {
     try files.list(StoredTiles.folder).map(\.name)
   }
 
-  @Test("are those of the whole tree, in one go or several, and after being cut short")
+  @Test("are those of the whole tree, in one go or several, and after being interrupted")
   func written() throws {
     let (store, files, leaves) = try Self.store(33_000, 33_100)
     let segments = try store.segments().segments

@@ -177,7 +177,7 @@ extension Game {
       #"{"patterns": [{"id": "b", "type": "proposal:*", "template": {}}]}"#
     ),
   ]
-  /// What only a hand could write: both sides' hands do.
+  /// What only a manual change could write: both sides' manual changes do.
   private static let brokenPolicies = [
     ("proposal_caps", #"{"daily_limit": "many"}"#), ("auto_approve", #"{"enabled": "yes"}"#),
     ("auto_approve", #"{"enabled": true, "allowed_step_kinds": null}"#), ("voting_policy", "[]"),

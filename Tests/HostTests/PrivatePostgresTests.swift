@@ -194,7 +194,7 @@ struct PrivatePostgresTests {
     }
   }
 
-  @Test("a creation that was cut short counts as none, and is begun anew")
+  @Test("a creation that was interrupted counts as none, and is begun anew")
   func cutShort() throws {
     try withHome { home in
       let first = try PrivatePostgres.create(at: home, durable: false)

@@ -2,8 +2,8 @@ import Ledger
 import TestSupport
 import Testing
 
-/// The nouns declare the event types. Whoever adds one completes what the compiler asks for, and no text that was
-/// typed by hand stays behind.
+/// The row types declare the event types. Whoever adds one completes what the compiler asks for, and no text that was
+/// typed manually stays behind.
 @Suite("The catalogue of event types")
 struct CatalogueTests {
   private static let types = Set(RowType.allCases.flatMap { $0.sampled.types })

@@ -17,7 +17,7 @@ struct CommonEventTests {
     }
   }
 
-  @Test("what a hand inserts is the row, column by column", arguments: RowType.allCases)
+  @Test("what a manual change inserts is the row, column by column", arguments: RowType.allCases)
   func inserted(rowType: RowType) throws {
     try checkInserted(rowType.sampled)
   }
@@ -135,7 +135,7 @@ struct CommonEventTests {
     #expect(changes.count == 1)
     #expect(changes.allSatisfy { $0.from.same(as: value) && $0.to.same(as: value) })
 
-    // Structure, under `columns`; and the values of the nouns' own events.
+    // Structure, under `columns`; and the values of the row types' own events.
     let mission = try StreamEvent<Mission>.common(
       .inserted([ColumnValue("policy_snapshot", value)])
     ).reread()

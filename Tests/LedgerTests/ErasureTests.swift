@@ -38,7 +38,7 @@ struct ErasureTests {
     }
   }
 
-  @Test("a hand's row, its content erased, has markers and all of its structure")
+  @Test("a manual change's row, its content erased, has markers and all of its structure")
   func inserted() throws {
     let event = StreamEvent<Step>.common(
       .inserted([
@@ -54,7 +54,7 @@ struct ErasureTests {
     #expect(row.ordinal == 2)
   }
 
-  @Test("votes that a hand wrote keep role, id, vote and time")
+  @Test("votes that a manual change wrote keep role, id, vote and time")
   func votes() throws {
     let votes =
       #"{"pm": {"id": "i", "vote": "reject", "reason": "secret", "metadata": {"secret": 1}, "#
@@ -122,7 +122,7 @@ struct ErasureTests {
     try checkNothingLeft(rowType.sampled)
   }
 
-  /// Plants one word in every value of content that a hand can write.
+  /// Plants one word in every value of content that a manual change can write.
   private func checkNothingLeft<R: Sampled>(_: R.Type) throws {
     let secret = "hush"
     let json =

@@ -90,7 +90,7 @@ struct EventsDocumentTests {
     #expect(Set(document.mixedColumns) == mixed)
   }
 
-  @Test("its sections are the nouns, and each names its table")
+  @Test("its sections are the row types, and each names its table")
   func sections() {
     for rowType in RowType.allCases {
       #expect(document.sections[rowType.rawValue]?.contains("`\(rowType.sampled.table)`") == true)

@@ -84,7 +84,7 @@ struct EvolveReactionTests {
   }
 
   @Test(
-    "a payload that a hand wrote takes its result in jsonb's spelling",
+    "a payload that a manual change wrote takes its result in jsonb's spelling",
     arguments: [
       "{}", "[1]", "null", #"{"a": 1}"#, #"{"error": 1}"#, #"{"abcdef": 1}"#, #"{"abcdefg": 1}"#,
       #"{"\n\n\n": 1, "error": 2}"#, #"{"\u0001": 1, "error": 2}"#, #"{"a\"bcde": 1}"#,

@@ -28,7 +28,7 @@ struct EvolveRunTests {
       ])
   }
 
-  @Test("failed gives a meta where a hand left none, or something else")
+  @Test("failed gives a meta where a manual change left none, or something else")
   func failedWithoutMeta() throws {
     for meta in [Value.null, .json("null"), .json("[1, 2]"), .json("\"x\"")] {
       let row = try setting(["meta": meta], in: Run.states[0].row)

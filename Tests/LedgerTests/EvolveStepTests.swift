@@ -101,7 +101,7 @@ struct EvolveStepTests {
   }
 
   @Test(
-    "requeued by hand, it starts from nothing but keeps its last result", arguments: Step.states)
+    "requeued manually, it starts from nothing but keeps its last result", arguments: Step.states)
   func requeued(state: RowState<Step>) throws {
     try expect(
       .requeued(why: "now"), on: state,

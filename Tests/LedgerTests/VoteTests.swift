@@ -47,7 +47,7 @@ struct VoteTests {
   }
 
   @Test(
-    "what a hand wrote that is no vote counts as none",
+    "what a manual change wrote that is no vote counts as none",
     arguments: ["{}", "[]", "7", #"{"a": "approve"}"#, #"{"a": {"vote": "yes"}}"#, "nonsense"])
   func noVotes(votes: String) {
     let consensus = Self.proposal(votes).consensus(under: Self.rules(1))

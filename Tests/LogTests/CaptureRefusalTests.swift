@@ -18,7 +18,7 @@ struct CaptureRefusalTests {
     ("UPDATE ops_policy SET version = version - 1", "55000"),
     ("UPDATE ops_policy SET version = version + 2", "55000"),
     ("INSERT INTO ops_missions (id, status) VALUES ('\(id)', 'failed')", "23505"),
-    // An id keeps its noun, also when its row is gone; a policy's stream is no other row's.
+    // An id keeps its row type, also when its row is gone; a policy's stream is no other row's.
     (
       """
       DELETE FROM ops_demand_radar WHERE id = '\(id)';

@@ -11,7 +11,7 @@ struct CaptureTests {
   static let find = "01900000-0000-7000-8000-000000000001"
   static let mission = "01900000-0000-7000-8000-000000000002"
 
-  /// A mission with three steps, two runs and two agent events, by hand.
+  /// A mission with three steps, two runs and two agent events, manually.
   static let rows = """
     INSERT INTO ops_mission_proposals (id, source, status, template)
       VALUES ('\(find)', 'manual', 'approved', '{"steps": []}');
@@ -124,7 +124,7 @@ struct CaptureTests {
     }
   }
 
-  @Test("a hand's transaction is one entry, and says who, as whom and by which program")
+  @Test("a manual change's transaction is one entry, and says who, as whom and by which program")
   func oneEntry() throws {
     try TestLedger.with { ledger in
       try ledger.execute(

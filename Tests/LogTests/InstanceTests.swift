@@ -46,7 +46,7 @@ struct InstanceTests {
   func unmarked() throws {
     try TestLedger.with { ledger in
       try ledger.execute("SELECT setval('ledger.instance_mark', 1, false)")
-      // Also in a session that has drawn before.
+      // Also in a session that has allocated before.
       let session = try ledger.session()
       #expect(try session.instanceState() == .elsewhere(onlyTimeline: false))
       for _ in 1...2 {
@@ -60,7 +60,7 @@ struct InstanceTests {
     }
   }
 
-  @Test("what is settled goes on above the numbers that another may have drawn")
+  @Test("what is settled goes on above the numbers that another may have allocated")
   func settled() throws {
     try Self.withCopy { copy in
       let highest = Int64(try copy.value("SELECT max(entry) FROM ledger.events")) ?? 0
@@ -78,7 +78,7 @@ struct InstanceTests {
     }
   }
 
-  @Test("a restore cut short before the first entry is there says so, and not to begin a ledger")
+  @Test("a restore interrupted before the first entry is there says so, and not to begin a ledger")
   func halfRestored() throws {
     try TestLedger.withEmptyDatabase { ledger in
       let session = try ledger.adminSession()

@@ -52,7 +52,7 @@ struct TaskLeaseTests {
     }
   }
 
-  @Test("a runner whose session has ended has it no longer")
+  @Test("a task lease whose session has ended has it no longer")
   func sessionEnds() throws {
     try TestLedger.with { ledger in
       let (first, second) = (try session(ledger), try session(ledger))

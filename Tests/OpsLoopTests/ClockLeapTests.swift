@@ -167,7 +167,7 @@ struct ClockLeapTests {
       })
   }
 
-  @Test("what a hand put in in the future is gone on from")
+  @Test("what a manual change put in in the future is gone on from")
   func attention() throws {
     try leap(
       { (ledger: TestLedger, engine: Engine) throws in

@@ -11,7 +11,7 @@ import Testing
 struct ErasingTests {
   static let secret = "hush4711"
 
-  /// An event whose summary is the secret, and all that came of it; a failing mission that repeats it; a hand's word.
+  /// An event whose summary is the secret, and all that came of it; a failing mission that repeats it; a manual change's word.
   static func history(_ ledger: TestLedger, _ engine: Engine) throws -> (
     event: StreamID, mission: StreamID
   ) {

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The loop goes on from what hands decide", .needsServer)
 struct FollowUpTests {
-  @Test("a proposal approved by hand gets its mission, once, from the next heartbeat")
+  @Test("a proposal approved manually gets its mission, once, from the next heartbeat")
   func approved() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
@@ -70,7 +70,7 @@ struct FollowUpTests {
     }
   }
 
-  @Test("a vote by hand counts with the others")
+  @Test("a vote manually counts with the others")
   func voted() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
@@ -117,7 +117,7 @@ struct FollowUpTests {
     }
   }
 
-  @Test("steps that a hand claims and completes start and end their mission")
+  @Test("steps that a manual change claims and completes start and end their mission")
   func completed() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
@@ -144,7 +144,8 @@ struct FollowUpTests {
     }
   }
 
-  @Test("an outcome of a worker whose step a hand has changed is refused, and changes nothing")
+  @Test(
+    "an outcome of a worker whose step a manual change has changed is refused, and changes nothing")
   func fenced() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
@@ -159,7 +160,9 @@ struct FollowUpTests {
     }
   }
 
-  @Test("a policy that a hand removed, and the engine sets again, goes on from its last version")
+  @Test(
+    "a policy that a manual change removed, and the engine sets again, goes on from its last version"
+  )
   func removedPolicy() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()

@@ -7,7 +7,7 @@ import Replay
 import TestLedgers
 import Testing
 
-@Suite("Rows that hands made", .needsServer)
+@Suite("Rows that manual changes made", .needsServer)
 struct ManualRowsTests {
   @Test("an agent event put in by SQL is on the record, and the loop goes on from it")
   func insertedEvent() throws {
@@ -31,7 +31,9 @@ struct ManualRowsTests {
     }
   }
 
-  @Test("who takes a key that a hand gives up comes after it in the log: no two hold it at once")
+  @Test(
+    "who takes a key that a manual change gives up comes after it in the log: no two hold it at once"
+  )
   func keyGivenUp() throws {
     try TestLedger.with { ledger in
       _ = try ledger.engine().emit("scout:find", key: "k")
@@ -105,7 +107,7 @@ struct ManualRowsTests {
     }
   }
 
-  @Test("a worker policy that a hand broke opens nothing that was shut")
+  @Test("a worker policy that a manual change broke opens nothing that was shut")
   func brokenWorkerPolicy() throws {
     try TestLedger.with { ledger in
       _ = try ledger.engine().pauseExecutor("noop", true, why: "shut")

@@ -98,7 +98,8 @@ struct MatchingTests {
     }
   }
 
-  @Test("a condition that is no path is refused, and by hand leaves the last valid matrix in force")
+  @Test(
+    "a condition that is no path is refused, and manually leaves the last valid matrix in force")
   func badCondition() throws {
     try TestLedger.with { ledger in
       let engine = try ledger.engine()
@@ -124,7 +125,7 @@ struct MatchingTests {
     }
   }
 
-  @Test("a worker policy that a hand broke leaves the last valid one in force")
+  @Test("a worker policy that a manual change broke leaves the last valid one in force")
   func brokenWorkerPolicy() throws {
     try TestLedger.with { ledger in
       let engine = try ledger.engine()

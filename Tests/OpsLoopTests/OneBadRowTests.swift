@@ -39,7 +39,7 @@ struct OneBadRowTests {
     }
   }
 
-  /// What makes a row of a noun that the loop looks at, in each of the states in which it does; the last
+  /// What makes a row of a row type that the loop looks at, in each of the states in which it does; the last
   /// statement names it in a temporary table.
   private static func makings(of rowType: RowType) -> [String] {
     let proposal = """
@@ -189,7 +189,7 @@ struct OneBadRowTests {
   ]
 
   @Test(
-    "a row that an owner's trigger refuses is passed over and named, and the others go on",
+    "a row that an owner's trigger refuses is quarantined and named, and the others continue",
     arguments: RowType.allCases.filter { $0.isOfTheEight && $0 != .policy })
   func triggers(rowType: RowType) throws {
     let (_, table, condition) = try #require(
@@ -241,7 +241,7 @@ struct OneBadRowTests {
     }
   }
 
-  @Test("what is passed over stands in status and doctor until it is done")
+  @Test("what is quarantined stands in status and doctor until it is done")
   func told() throws {
     try TestLedger.with { ledger in
       let engine = try ledger.engine()

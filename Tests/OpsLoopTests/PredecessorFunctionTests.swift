@@ -244,7 +244,7 @@ struct PredecessorFunctionTests {
       _ = try engine.setLoop(.running, why: "test")
       try engine.set("worker_policy", #"{"blocked_executors": ["noop"]}"#)
       #expect(try ledger.lines(claim) == [])
-      // What a hand broke leaves the last valid version in force.
+      // What a manual change broke leaves the last valid version in force.
       try ledger.execute("UPDATE ops_policy SET value = '[]' WHERE key = 'worker_policy'")
       #expect(try ledger.lines(claim) == [])
       try engine.set("worker_policy", "{}")

@@ -57,7 +57,7 @@ struct ProposalTests {
     }
   }
 
-  @Test("a policy that a hand broke fails closed")
+  @Test("a policy that a manual change broke fails closed")
   func brokenPolicies() throws {
     try TestLedger.with { ledger in
       // By the superuser and behind the log, as no policy of ours could be.

@@ -154,7 +154,7 @@ struct RetryTests {
     }
   }
 
-  @Test("fail_times counts the step's failed runs, retried by hand or not")
+  @Test("fail_times counts the step's failed runs, retried manually or not")
   func failTimes() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()
@@ -188,7 +188,7 @@ struct RetryTests {
     }
   }
 
-  @Test("a row that a hand made unreadable is passed over, and the others go on")
+  @Test("a row that a manual change made unreadable is quarantined, and the others continue")
   func unreadable() throws {
     try TestLedger.withSlowClock { ledger in
       let engine = try ledger.engine()

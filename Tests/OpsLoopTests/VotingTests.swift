@@ -131,7 +131,7 @@ struct VotingTests {
     }
   }
 
-  @Test("a person decides what is voted over; what a hand made voting can be voted over")
+  @Test("a person decides what is voted over; what a manual change made voting can be voted over")
   func beside() throws {
     try TestLedger.with { ledger in
       let (engine, id) = try called(ledger)
@@ -172,7 +172,7 @@ struct VotingTests {
         #expect(refused?.code == .notAllowed, "\(stranger)")
       }
       #expect(try ledger.history("proposal") == ["submitted", "vote_called"])
-      // What a hand writes into the row does not count either, neither for nor against it.
+      // What a manual change writes into the row does not count either, neither for nor against it.
       try ledger.execute(
         """
         UPDATE ops_mission_proposals SET votes = '{"bob": {"vote": "approve"}, "eve": {"vote": "reject"}}'

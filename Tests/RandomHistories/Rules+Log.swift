@@ -79,7 +79,7 @@ extension Rules {
     ),
   ]
 
-  /// A step is queued again, and its mission reopened, by hand only; between two of these each ends once.
+  /// A step is queued again, and its mission reopened, manually only; between two of these each ends once.
   private static let ofRounds = [
     (
       "a step ends once a round",

@@ -83,7 +83,7 @@ enum Rules {
 
 extension Rules {
   /// Of the log, where all played in turn: what an entry was decided under was in force when it was
-  /// drawn.
+  /// allocated.
   static let inTurn = [
     (
       "nothing is taken while the loop is halted",

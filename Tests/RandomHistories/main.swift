@@ -1,4 +1,4 @@
-// Random commands from several workers, some of them cut short at any statement; after each seed the
+// Random commands from several workers, some of them interrupted at any statement; after each seed the
 // tables equal the replay, and every rule of the loop has held.
 //
 //   random-histories [--seeds N] [--commands N] [--first N] [--lanes N] [--few]

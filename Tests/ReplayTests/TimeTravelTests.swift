@@ -84,7 +84,7 @@ struct TimeTravelTests {
       }
       #expect(before?.code == .notFound)
       #expect(try session.moment(.entry(0)).last == nil)
-      // A number that was drawn and rolled back.
+      // A number that was allocated and rolled back.
       try ledger.execute("BEGIN; SELECT ledger.allocate_entry(); ROLLBACK")
       try engine.emit("a:last")
       let gap = try session.moment(.entry(session.seal() - 1))

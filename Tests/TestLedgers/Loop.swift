@@ -63,7 +63,7 @@ extension TestLedger {
     #expect(report.isEqual, sourceLocation: sourceLocation)
   }
 
-  /// The types of the events of one noun, in the order of the log.
+  /// The types of the events of one row type, in the order of the log.
   public func history(_ rowType: String) throws -> [String] {
     try lines(
       """

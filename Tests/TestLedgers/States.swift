@@ -8,7 +8,7 @@ import TestSupport
 
 /// Every ledger column of every row of the eight tables, a line a row, in order.
 public enum States {
-  /// The nouns of the eight tables.
+  /// The row types of the eight tables.
   private static var rowTypes: [any Row.Type] {
     [
       AgentEvent.self, Reaction.self, Proposal.self, Mission.self, Step.self, Run.self,
@@ -89,7 +89,7 @@ public enum States {
   }
 }
 
-/// A history that a seed makes: the loop, policies, and hands that change, put in and remove rows.
+/// A history that a seed makes: the loop, policies, and manual changes that change, put in and remove rows.
 public struct RandomHistory {
   public let ledger: TestLedger
   private let engine: Engine

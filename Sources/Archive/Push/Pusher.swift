@@ -42,7 +42,7 @@ public struct Pusher {
   /// - Parameters:
   ///   - mayBegin: Whether to begin a store in an empty place. If not, an empty place counts as unreachable.
   ///   - waitSeconds: The longest wait for another push; nil: no limit.
-  ///   - runner: The lease of a caller that already has one.
+  ///   - taskLease: The lease of a caller that already has one.
   /// - Throws: `OPS_015` if the store belongs to another ledger, or has entries that this database lacks. If they prove
   ///   that this database is a stale copy, it records nothing until `restore` has resolved that.
   public func run(
@@ -60,7 +60,7 @@ public struct Pusher {
     let list = try store.segments()
     try requireArchived(upTo: list.lastEntry)
     try requireNotLost(from: store)
-    if try session.instanceState() == .elsewhere(onlyTimeline: true) { try settle(store, list) }
+    if try session.instanceState() == .elsewhere(onlyTimeline: true) { try resolve(store, list) }
     let sealed = try session.seal()
     var tree = try LastEntryComparison(session: session, store: store, list: list, sealed: sealed)
       .run()
@@ -161,7 +161,7 @@ public struct Pusher {
   }
 
   /// After a failover: if the promoted server has all stored entries, it becomes the ledger's instance.
-  private func settle(_ store: Store, _ list: SegmentList) throws(OpsError) {
+  private func resolve(_ store: Store, _ list: SegmentList) throws(OpsError) {
     let sealed = try session.sealed()
     _ = try LastEntryComparison(session: session, store: store, list: list, sealed: sealed).run()
     try session.adoptInstance(

@@ -104,7 +104,7 @@ public enum Part: Equatable, Sendable {
 }
 
 /// One ledger column of a row type.
-public struct Column<Row>: Sendable {
+public struct Column<R>: Sendable {
   public let name: String
   public let type: ColumnType
   public let part: Part
@@ -112,20 +112,20 @@ public struct Column<Row>: Sendable {
   /// Reads the column of the row at an address.
   let load: @Sendable (UnsafeRawPointer) -> Value
   /// Sets the column. False if the value has another type.
-  public let set: @Sendable (inout Row, Value) -> Bool
+  public let set: @Sendable (inout R, Value) -> Bool
 
-  public func get(_ row: Row) -> Value { withUnsafePointer(to: row) { load($0) } }
+  public func get(_ row: R) -> Value { withUnsafePointer(to: row) { load($0) } }
 
   /// The same without a copy of the row, for millions of rows.
-  public func get(at row: UnsafePointer<Row>) -> Value { load(UnsafeRawPointer(row)) }
+  public func get(at row: UnsafePointer<R>) -> Value { load(UnsafeRawPointer(row)) }
 }
 
 /// A stored property of a row, by its offset: a key path costs several times as much.
 private struct Stored<T>: Sendable {
   private let offset: Int
 
-  init<Row>(_ path: any RowPath<Row, T>) {
-    guard let offset = MemoryLayout<Row>.offset(of: path) else {
+  init<R>(_ path: any RowPath<R, T>) {
+    guard let offset = MemoryLayout<R>.offset(of: path) else {
       preconditionFailure("a column is a stored property of its row")
     }
     self.offset = offset
@@ -134,7 +134,7 @@ private struct Stored<T>: Sendable {
   func callAsFunction(_ row: UnsafeRawPointer) -> T { row.load(fromByteOffset: offset, as: T.self) }
 
   /// - Parameter row: Of the type whose property this is.
-  func set<Row>(_ row: inout Row, _ value: T) {
+  func set<R>(_ row: inout R, _ value: T) {
     withUnsafeMutablePointer(to: &row) { row in
       let property = UnsafeMutableRawPointer(row).advanced(by: offset)
       property.assumingMemoryBound(to: T.self).pointee = value
@@ -142,13 +142,13 @@ private struct Stored<T>: Sendable {
   }
 }
 
-public typealias RowPath<Row, T> = WritableKeyPath<Row, T> & Sendable
+public typealias RowPath<R, T> = WritableKeyPath<R, T> & Sendable
 
 // Inlined, so that each column reads and sets its property without further calls.
 extension Column {
   @inline(__always)
   private static func nonNull<T>(
-    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<Row, T>,
+    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<R, T>,
     _ value: @escaping @Sendable (T) -> Value, _ property: @escaping @Sendable (Value) -> T?
   ) -> Column {
     let stored = Stored(path)
@@ -163,7 +163,7 @@ extension Column {
 
   @inline(__always)
   private static func nullable<T>(
-    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<Row, T?>,
+    _ name: String, _ type: ColumnType, _ part: Part, _ path: any RowPath<R, T?>,
     _ value: @escaping @Sendable (T) -> Value, _ property: @escaping @Sendable (Value) -> T?
   ) -> Column {
     let stored = Stored(path)
@@ -177,50 +177,49 @@ extension Column {
     }
   }
 
-  static func text(_ name: String, _ path: any RowPath<Row, String>, _ part: Part = .data) -> Column
-  {
+  static func text(_ name: String, _ path: any RowPath<R, String>, _ part: Part = .data) -> Column {
     nonNull(name, .text, part, path, { .text($0) }, { $0.textValue })
   }
 
-  static func text(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part = .data)
+  static func text(_ name: String, _ path: any RowPath<R, String?>, _ part: Part = .data)
     -> Column
   {
     nullable(name, .text, part, path, { .text($0) }, { $0.textValue })
   }
 
-  static func json(_ name: String, _ path: any RowPath<Row, String>, _ part: Part) -> Column {
+  static func json(_ name: String, _ path: any RowPath<R, String>, _ part: Part) -> Column {
     nonNull(name, .json, part, path, { .json($0) }, { $0.jsonValue })
   }
 
-  static func json(_ name: String, _ path: any RowPath<Row, String?>, _ part: Part) -> Column {
+  static func json(_ name: String, _ path: any RowPath<R, String?>, _ part: Part) -> Column {
     nullable(name, .json, part, path, { .json($0) }, { $0.jsonValue })
   }
 
-  static func int(_ name: String, _ path: any RowPath<Row, Int32>) -> Column {
+  static func int(_ name: String, _ path: any RowPath<R, Int32>) -> Column {
     nonNull(name, .int, .data, path, { .int($0) }, { $0.intValue })
   }
 
-  static func int(_ name: String, _ path: any RowPath<Row, Int32?>) -> Column {
+  static func int(_ name: String, _ path: any RowPath<R, Int32?>) -> Column {
     nullable(name, .int, .data, path, { .int($0) }, { $0.intValue })
   }
 
-  static func ints(_ name: String, _ path: any RowPath<Row, [Int32]?>) -> Column {
+  static func ints(_ name: String, _ path: any RowPath<R, [Int32]?>) -> Column {
     nullable(name, .ints, .data, path, { .ints($0) }, { $0.intsValue })
   }
 
-  static func uuid(_ name: String, _ path: any RowPath<Row, StreamID>) -> Column {
+  static func uuid(_ name: String, _ path: any RowPath<R, StreamID>) -> Column {
     nonNull(name, .uuid, .data, path, { .uuid($0) }, { $0.idValue })
   }
 
-  static func uuid(_ name: String, _ path: any RowPath<Row, StreamID?>) -> Column {
+  static func uuid(_ name: String, _ path: any RowPath<R, StreamID?>) -> Column {
     nullable(name, .uuid, .data, path, { .uuid($0) }, { $0.idValue })
   }
 
-  static func time(_ name: String, _ path: any RowPath<Row, Instant>) -> Column {
+  static func time(_ name: String, _ path: any RowPath<R, Instant>) -> Column {
     nonNull(name, .time, .data, path, { .time($0) }, { $0.timeValue })
   }
 
-  static func time(_ name: String, _ path: any RowPath<Row, Instant?>) -> Column {
+  static func time(_ name: String, _ path: any RowPath<R, Instant?>) -> Column {
     nullable(name, .time, .data, path, { .time($0) }, { $0.timeValue })
   }
 
@@ -228,7 +227,7 @@ extension Column {
   ///
   /// - Parameter type: The PostgreSQL enum type; nil for text with a CHECK.
   static func label<Label: RawRepresentable<String> & Sendable>(
-    _ name: String, _ path: any RowPath<Row, Label>, type: String? = nil
+    _ name: String, _ path: any RowPath<R, Label>, type: String? = nil
   ) -> Column {
     nonNull(
       name, type.map(ColumnType.label) ?? .text, .data, path, { .text($0.rawValue) },

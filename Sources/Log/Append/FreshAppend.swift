@@ -6,7 +6,7 @@ extension Session {
   /// Records events of new streams, with their rows, in one round trip. New rows need no lock, so the statement that
   /// writes them can also allocate the entry.
   ///
-  /// - Parameter draft: A draft made at ``Instant/drawn``; that time becomes the entry's.
+  /// - Parameter draft: A draft made at ``Instant/allocated``; that time becomes the entry's.
   /// - Throws: Like ``perform(_:_:afterLostRace:)``.
   public func appendFresh(_ key: CommandKey, _ draft: Draft) throws(OpsError) -> Committed<Void> {
     try append(key, draft, tables: draft.freshTables)

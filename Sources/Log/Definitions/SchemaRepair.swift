@@ -31,14 +31,14 @@ package struct SchemaRepair {
     for repair in repairs {
       for way in repair.ways {
         do throws(PostgresError) {
-          try connection.execute("SAVEPOINT mend")
+          try connection.execute("SAVEPOINT repair")
           // As single statements, so that a name from the catalogue cannot add a second command.
           for statement in way { try connection.query(Statement(statement)) }
-          try connection.execute("RELEASE mend")
+          try connection.execute("RELEASE repair")
           break
         } catch {
           guard error.isOfTheStatement else { throw error }
-          try connection.execute("ROLLBACK TO mend; RELEASE mend")
+          try connection.execute("ROLLBACK TO repair; RELEASE repair")
           failures[repair.object] = failures[repair.object] ?? error
         }
       }

@@ -19,7 +19,7 @@ extension Quarantined: CustomStringConvertible {
 /// The rows that an engine has quarantined. It tries a row again after a minute, and after twice as long each time that
 /// the row fails again.
 struct QuarantinedRows {
-  private struct Row {
+  private struct Retry {
     var passed: Quarantined
     var triedAgainAt: Double
     var delay: Double
@@ -28,7 +28,7 @@ struct QuarantinedRows {
   private static let delayMin = 60.0
   private static let delayMax = 3600.0
 
-  private var rows: [StreamID: Row] = [:]
+  private var rows: [StreamID: Retry] = [:]
   /// Rows that no report has named yet.
   private var untold: [StreamID] = []
 
@@ -46,7 +46,7 @@ struct QuarantinedRows {
     let known = rows[passed.row]
     if known == nil { untold.append(passed.row) }
     let delay = min(known.map { $0.delay * 2 } ?? Self.delayMin, Self.delayMax)
-    rows[passed.row] = Row(
+    rows[passed.row] = Retry(
       passed: passed, triedAgainAt: monotonicSeconds() + delay, delay: delay)
   }
 
@@ -100,9 +100,9 @@ final class Batch {
   /// Reads a row that may become a member.
   ///
   /// - Returns: Nil if the row failed before, or cannot be read.
-  func read<Row>(
-    _ rowType: RowType, _ row: StreamID, _ body: () throws(OpsError) -> Row
-  ) throws(OpsError) -> Row? {
+  func read<Value>(
+    _ rowType: RowType, _ row: StreamID, _ body: () throws(OpsError) -> Value
+  ) throws(OpsError) -> Value? {
     guard passed[row] == nil else { return nil }
     do throws(OpsError) { return try body() } catch {
       guard error.code == .inconsistentRow else { throw error }

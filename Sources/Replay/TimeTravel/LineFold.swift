@@ -19,7 +19,7 @@ public final class LineFold {
   /// - Parameters:
   ///   - remainder: The slice of all streams to fold, from 0.
   ///   - count: The number of slices.
-  ///   - noun: The row type to fold; nil for all.
+  ///   - rowType: The row type to fold; nil for all.
   public init(slice remainder: Int, of count: Int, _ rowType: RowType? = nil) {
     (self.remainder, self.count) = (UInt64(remainder), UInt64(max(1, count)))
     slice = rowType.map { .rowTypes([$0], .all) } ?? .all

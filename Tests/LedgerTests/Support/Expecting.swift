@@ -1,7 +1,7 @@
 import Ledger
 import Testing
 
-/// One of the states that a noun's own events lead to.
+/// One of the states that a row type's own events lead to.
 struct RowState<R: Sampled>: Sendable, CustomTestStringConvertible {
   let name: String
   let row: R

@@ -71,7 +71,7 @@ struct Golden {
 // MARK: - Writing
 
 extension Golden {
-  /// Fixed histories of every noun: each state that its events lead to, everything that a hand, the
+  /// Fixed histories of every row type: each state that its events lead to, everything that a manual change, the
   /// archive and erasure can do to it, and two streams of anything in any order.
   static func fixed() throws -> Golden {
     var lines: [Line] = []

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension Sampled {
-  /// Every type of this noun: `step.leased`.
+  /// Every type of this row type: `step.leased`.
   static var types: [String] {
     StreamEvent<Self>.Kind.all.map { eventType($0) }
   }

@@ -3,7 +3,7 @@ import Ledger
 import TestSupport
 import Testing
 
-/// A noun with sample events of every kind, and rows in every state that its events lead to.
+/// A row type with sample events of every kind, and rows in every state that its events lead to.
 protocol Sampled: Row {
   /// The kinds that make a row where there is none.
   static var creating: [Event.Kind] { get }

@@ -212,7 +212,7 @@ extension RestoreCommand {
     out.int("at", report.moment)
     out.int("back_entry", report.entry)
     out.int("back_events", report.events)
-    out.json("back_left_off", report.droppedConstraints.json)
+    out.json("dropped_constraints", report.droppedConstraints.json)
     out.int("run_again", report.again.count)
     out.list("run_again_steps", report.again.steps.map(\.step.description))
   }

@@ -46,8 +46,8 @@ enum StartCommands {
     out.string("identity", ledger.identity.description)
     out.list("applied", report.applied)
     out.list("adopted", report.adopted)
-    out.list("mended", report.repaired)
-    out.list("unmended", report.unrepaired)
+    out.list("repaired", report.repaired)
+    out.list("unrepaired", report.unrepaired)
     out.list("seeded", report.seeded)
     out.int("partitions", report.partitions)
     if let numbers = report.numbers {

@@ -118,7 +118,7 @@ struct StatusReport {
 
   func json(_ out: inout JSONObjectWriter) {
     out.int("entry", status.sealed)
-    out.int("drawn", status.allocated)
+    out.int("allocated", status.allocated)
     out.string("name", ledger.title)
     out.string("identity", ledger.identity.description)
     out.string("database", status.database)
