@@ -46,7 +46,8 @@ BEGIN
     -- Never set, or reset by a superuser.
     IF current_mark IS NULL AND NOT ledger.has_history() THEN
         PERFORM setval('ledger.instance_mark', here);
-    ELSIF here IS DISTINCT FROM current_mark THEN
+    -- Read again: the session that appended first may have stored the mark, and committed, since the first reading.
+    ELSIF here IS DISTINCT FROM pg_sequence_last_value('ledger.instance_mark') THEN
         PERFORM ledger.refuse_stale();
     END IF;
 END
