@@ -231,7 +231,7 @@ extension Engine {
   private static let whyBytesMax = 500
 
   /// The parameter with the rows that a batch leaves out now.
-  var notQuarantined: Parameters { Parameters { $0.uuids(quarantined.skipped) } }
+  var notQuarantined: Parameters { Parameters(quarantined.skipped) }
 
   /// Writes the quarantined rows of this engine into a table for `status` and `doctor`. Nothing depends on the table.
   func noteQuarantined(as name: String) throws(OpsError) {

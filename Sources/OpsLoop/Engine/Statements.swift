@@ -49,7 +49,7 @@ extension Reads {
 
   /// A read of the last versions of rows that were removed or archived.
   mutating func tombstones(_ streams: some Sequence<StreamID>) -> Read<[StreamID: Int32]> {
-    add(Self.tombstones, Parameters { $0.uuids(streams) }) { (rows) throws(OpsError) in
+    add(Self.tombstones, Parameters(streams)) { (rows) throws(OpsError) in
       try rows.dictionary { (row) throws(PostgresError) in
         (StreamID(try rows.uuid(row, 0)), try rows.int4(row, 1))
       }

@@ -86,7 +86,7 @@ struct SameWordsSearch {
       }
       take(String(decoding: content, as: UTF8.self))
     }
-    let rows = try session.query(Self.contents, Parameters { $0.uuids(due) })
+    let rows = try session.query(Self.contents, Parameters(due))
     try onDatabase { () throws(PostgresError) in
       for row in 0..<rows.count { take(try rows.text(row, 0)) }
     }

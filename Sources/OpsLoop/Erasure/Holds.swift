@@ -12,7 +12,7 @@ extension Engine {
         .badInput, "the hold would end at \(until), which is before it begins at \(from)")
     }
     let mission: StreamID? = if case .mission(let id) = scope { id } else { nil }
-    let known = Parameters { $0.uuids(mission.map { [$0] } ?? []) }
+    let known = Parameters(mission.map { [$0] } ?? [])
     let by = actor
     var reads = Reads()
     _ = reads.add(Session.lockRetention)
@@ -28,7 +28,7 @@ extension Engine {
 
   /// Whether any agent event in the tables has a source.
   public func knowsSource(_ source: String) throws(OpsError) -> Bool {
-    let rows = try session.query(Self.knowsSource, Parameters { $0.text(source) })
+    let rows = try session.query(Self.knowsSource, Parameters(source))
     return try onDatabase { () throws(PostgresError) in try rows.bool(0, 0) }
   }
 
@@ -48,7 +48,7 @@ extension Engine {
     let by = actor
     var reads = Reads()
     _ = reads.add(Session.lockRetention)
-    let holds = reads.rows(of: Hold.self, Self.lockHold, Parameters { $0.uuid(id) })
+    let holds = reads.rows(of: Hold.self, Self.lockHold, Parameters(id))
     let command = Command(reads) { (found, draft) throws(OpsError) in
       guard let hold = try found[holds].first else { throw .notFound("hold", id) }
       if hold.isReleased { return false }

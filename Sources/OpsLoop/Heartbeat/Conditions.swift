@@ -110,7 +110,7 @@ extension Engine {
     }
     let rows: Rows
     do throws(OpsError) {
-      rows = try session.readBack(Conditions.parse, Parameters { $0.text(condition) })
+      rows = try session.readBack(Conditions.parse, Parameters(condition))
     } catch {
       // The text causes syntax errors and data exceptions; everything else has another cause.
       guard let fault = error.database, [.syntax, .data].contains(fault.errorClass) else {

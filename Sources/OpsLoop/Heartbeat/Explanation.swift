@@ -124,7 +124,7 @@ extension Engine {
     "SELECT \(causationDepth) FROM public.ops_agent_events AS a WHERE a.id = $1::uuid")
 
   private func depth(of id: StreamID) throws(OpsError) -> Int {
-    let rows = try session.query(Self.depth, Parameters { $0.uuid(id) })
+    let rows = try session.query(Self.depth, Parameters(id))
     return try rows.compactMap { (row) throws(PostgresError) in
       try rows.textIfPresent(row, 0).flatMap { Int($0) }
     }.first ?? 0

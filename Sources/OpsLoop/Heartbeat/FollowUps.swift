@@ -136,8 +136,8 @@ extension Engine {
   private func goOn(fromMission id: StreamID) throws(OpsError) -> Int {
     try perform(by: { (policies) in
       var reads = Reads()
-      let missions = reads.rows(of: Mission.self, Self.lockMissions, Parameters { $0.uuids([id]) })
-      let steps = reads.rows(of: Step.self, Self.lockStepsOf, Parameters { $0.uuid(id) })
+      let missions = reads.rows(of: Mission.self, Self.lockMissions, Parameters([id]))
+      let steps = reads.rows(of: Step.self, Self.lockStepsOf, Parameters(id))
       var command = Command(reads) { (found, draft) throws(OpsError) in
         guard let mission = try found[missions].first else { return 0 }
         try draft.load(mission, as: id)

@@ -325,7 +325,7 @@ extension Engine {
     let lastReactions = reads.add(Self.lastReactions, Self.cooling(matrix)) {
       (rows) throws(OpsError) in try rows.instants()
     }
-    let skipped = Parameters { $0.uuids(batch.skipped) }
+    let skipped = Parameters(batch.skipped)
     return Command(
       batch, reads,
       allocation: .onlyIf(Self.allocateIfUnprocessed, skipped, otherwise: TakenEvents())
@@ -488,7 +488,7 @@ extension Engine {
   }
 
   private func takeReactions(_ batch: Batch) throws(OpsError) -> Proposed {
-    let skipped = Parameters { $0.uuids(batch.skipped) }
+    let skipped = Parameters(batch.skipped)
     return try perform(by: { (policies) in
       var reads = Reads()
       let gate = Gate(policies.caps, in: &reads)

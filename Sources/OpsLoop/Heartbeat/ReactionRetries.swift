@@ -76,7 +76,7 @@ extension Engine {
 
   private func retry(_ ids: [StreamID], _ why: String?, isOne: Bool) throws(OpsError) -> Int {
     var reads = Reads()
-    let locked = reads.rows(of: Reaction.self, Self.lockReactions, Parameters { $0.uuids(ids) })
+    let locked = reads.rows(of: Reaction.self, Self.lockReactions, Parameters(ids))
     let command = Command(reads) { (found, draft) throws(OpsError) -> Int in
       var retried = 0
       let reactions = try found[locked]

@@ -90,8 +90,8 @@ struct LockedProposal {
 
   init(_ id: StreamID, in reads: inout Reads) {
     self.id = id
-    proposals = reads.rows(of: Proposal.self, Self.lock, Parameters { $0.uuids([id]) })
-    mission = reads.firstID(Self.missionOf, Parameters { $0.uuid(id) })
+    proposals = reads.rows(of: Proposal.self, Self.lock, Parameters([id]))
+    mission = reads.firstID(Self.missionOf, Parameters(id))
   }
 
   /// - Throws: `OPS_011` if there is no such proposal.

@@ -28,7 +28,7 @@ struct Presence {
 
   mutating func leave(_ engine: Engine) {
     noteQuarantined(engine)
-    _ = try? engine.session.query(Self.remove, Parameters { $0.text(options.name) })
+    _ = try? engine.session.query(Self.remove, Parameters(options.name))
   }
 
   private mutating func noteQuarantined(_ engine: Engine) {

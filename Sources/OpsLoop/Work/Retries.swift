@@ -125,7 +125,7 @@ extension Engine {
   private func retry(
     _ ids: [StreamID], _ why: String?, isOne: Bool, _ lockWait: LockWait
   ) throws(OpsError) -> Requeued {
-    let named = Parameters { $0.uuids(ids) }
+    let named = Parameters(ids)
     var reads = Reads()
     let missions = reads.rows(of: Mission.self, Self.missionsOf, named)
     let steps = reads.rows(of: Step.self, Self.siblingsOf, named)

@@ -2,8 +2,8 @@
 --
 -- Returns  a sentence; null if the value is valid, or if this list does not have the key. Policies.swift has the same
 --          rules. Its sentences name a wrong number inside of an object; these name the object.
--- Used by  gate, objection, submit, vote_rules, worker_rules, halted. A policy that a manual change broke allows
---          nothing new: they take the safe default, or the last valid version.
+-- Used by  gate, auto_approval_refusal, submit, vote_rules, worker_rules, halted. A policy that a manual change broke
+--          allows nothing new: they take the safe default, or the last valid version.
 CREATE OR REPLACE FUNCTION ledger.policy_fault(policy_key text, value jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
